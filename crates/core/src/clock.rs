@@ -1,0 +1,208 @@
+//! Time and ids from outside: `core` never asks the machine itself.
+
+use std::fmt;
+
+use time::format_description::FormatItem;
+use time::macros::format_description;
+use time::{Date, Duration, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+
+use crate::ids::ResourceId;
+
+/// A moment in UTC with microsecond resolution, as both databases store it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+const WIRE: &[FormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+impl Timestamp {
+    /// Wraps microseconds since 1970-01-01T00:00:00Z.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Returns microseconds since 1970-01-01T00:00:00Z.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the moment `seconds` later (or earlier, when negative).
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    /// Returns the next moment that can be told apart from this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// Reads an `xsd:dateTime` that names its zone (RFC 7643 §2.3.5); finer digits are cut off.
+    pub fn parse(text: &str) -> Option<Self> {
+        Instant::parse(text)
+            .filter(|instant| instant.zoned)
+            .map(|instant| Self(instant.micros))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// Writes `2026-11-21T08:30:00.000000Z`: always UTC, always six fraction digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = OffsetDateTime::UNIX_EPOCH.checked_add(Duration::microseconds(self.0));
+        match moment.map(|moment| moment.format(WIRE)) {
+            Some(Ok(text)) => f.write_str(&text),
+            _ => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+/// An `xsd:dateTime` as it compares: an instant, finer than a [`Timestamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instant {
+    /// Microseconds since the epoch, rounded down.
+    pub(crate) micros: i64,
+    /// Nanoseconds above `micros`, 0 to 999.
+    pub(crate) finer: u16,
+    /// Whether the text named its zone; without one, UTC was assumed.
+    pub(crate) zoned: bool,
+}
+
+impl Instant {
+    /// Reads an `xsd:dateTime` with date and time; digits beyond nanoseconds are cut off.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let number = |from: usize, to: usize| -> Option<u32> {
+            let part = bytes.get(from..to)?;
+            part.iter().try_fold(0u32, |sum, byte| {
+                byte.is_ascii_digit()
+                    .then(|| sum * 10 + u32::from(byte - b'0'))
+            })
+        };
+        let is = |at: usize, wanted: u8| bytes.get(at) == Some(&wanted);
+        let shaped = is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':');
+        if !shaped {
+            return None;
+        }
+        let month = Month::try_from(u8::try_from(number(5, 7)?).ok()?).ok()?;
+        let date = Date::from_calendar_date(
+            i32::try_from(number(0, 4)?).ok()?,
+            month,
+            u8::try_from(number(8, 10)?).ok()?,
+        )
+        .ok()?;
+        let mut at = 19;
+        let mut nanos = 0u32;
+        if is(at, b'.') {
+            let digits = bytes
+                .iter()
+                .skip(at + 1)
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            if digits == 0 {
+                return None;
+            }
+            for place in 0..9 {
+                let digit = if place < digits {
+                    bytes.get(at + 1 + place).copied()?
+                } else {
+                    b'0'
+                };
+                nanos = nanos * 10 + u32::from(digit - b'0');
+            }
+            at += 1 + digits;
+        }
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        let time = Time::from_hms_nano(
+            u8::try_from(hour).ok()?,
+            u8::try_from(minute).ok()?,
+            u8::try_from(second).ok()?,
+            nanos,
+        )
+        .ok()?;
+        let (offset, zoned) = match bytes.get(at..)? {
+            [] => (UtcOffset::UTC, false),
+            [b'Z'] => (UtcOffset::UTC, true),
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let hours = i8::try_from(number(at + 1, at + 3)?)
+                    .ok()
+                    .filter(|h| *h <= 14)?;
+                let minutes = i8::try_from(number(at + 4, at + 6)?)
+                    .ok()
+                    .filter(|m| *m <= 59)?;
+                let sign = if *sign == b'-' { -1 } else { 1 };
+                (
+                    UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?,
+                    true,
+                )
+            }
+            _ => return None,
+        };
+        let nanos = PrimitiveDateTime::new(date, time)
+            .assume_offset(offset)
+            .unix_timestamp_nanos();
+        Some(Self {
+            micros: i64::try_from(nanos.div_euclid(1_000)).ok()?,
+            finer: u16::try_from(nanos.rem_euclid(1_000)).ok()?,
+            zoned,
+        })
+    }
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Returns the present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// Makes ids for new resources.
+pub trait IdSource: Send + Sync + 'static {
+    /// Returns an id that was never returned before and never will be again.
+    ///
+    /// It must not contain the text `bulkId` (RFC 7643 §3.1).
+    fn next_id(&self) -> ResourceId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn res_021_a_timestamp_prints_utc_with_fixed_digits() {
+        assert_eq!(
+            Timestamp::from_micros(0).to_string(),
+            "1970-01-01T00:00:00.000000Z"
+        );
+        let moment = Timestamp::parse("2026-11-21T08:30:00.5+02:00").unwrap();
+        assert_eq!(moment.to_string(), "2026-11-21T06:30:00.500000Z");
+        assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+    }
+
+    #[test]
+    fn chr_027_a_date_time_needs_date_time_and_known_fields() {
+        for good in [
+            "2011-05-13T04:42:34Z",
+            "2011-05-13T04:42:34.123456789Z",
+            "2011-05-13T04:42:34-14:00",
+        ] {
+            assert!(Instant::parse(good).is_some_and(|i| i.zoned), "{good}");
+        }
+        for bad in [
+            "2011-05-13",
+            "2011-05-13T04:42",
+            "2011-13-13T04:42:34Z",
+            "2011-05-13T24:42:34Z",
+            "2011-05-13T04:42:60Z",
+            "2011-05-13T04:42:34.Z",
+            "2011-05-13t04:42:34Z",
+            "2011-05-13T04:42:34+15:00",
+            "",
+            "T",
+            "2011-05-13T04:42:34Zx",
+            "+011-05-13T04:42:34Z",
+        ] {
+            assert!(Instant::parse(bad).is_none(), "{bad}");
+        }
+        assert!(!Instant::parse("2011-05-13T04:42:34").unwrap().zoned);
+    }
+}

@@ -1,0 +1,133 @@
+//! Filters (RFC 7644 §3.4.2.2): one tree in two states, read by an evaluator here and by stores.
+//!
+//! Text becomes a [`ParsedFilter`], whose names are as written. Resolving against a kind gives a
+//! [`ResolvedFilter`], which holds no names and no literals any more: only references to definitions
+//! and operands in comparable form. Nobody downstream has to know a schema or a rule of case.
+
+mod eval;
+mod parse;
+mod resolve;
+
+use crate::path::{AttrPath, AttrRef};
+
+pub use eval::{Relations, element_matches, sort_key};
+pub(crate) use eval::{row, rows_match};
+pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_TERMS, Notes, Syntax};
+pub(crate) use resolve::Context;
+
+/// A filter over attributes `A` with operands `O`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter<A, O> {
+    /// All of them; of none, true.
+    And(Vec<Filter<A, O>>),
+    /// Any of them; of none, false.
+    Or(Vec<Filter<A, O>>),
+    /// The complement, also for absent attributes.
+    Not(Box<Filter<A, O>>),
+    /// The attribute has a value.
+    Present(A),
+    /// Some value of the attribute compares so.
+    Compare(A, Comparison, O),
+    /// One value of the attribute satisfies the inner filter as a whole.
+    Element(A, Box<Filter<A, O>>),
+}
+
+/// A filter as its text says it.
+pub type ParsedFilter = Filter<AttrPath, Literal>;
+
+/// A filter that a store or the evaluator can read.
+pub type ResolvedFilter = Filter<AttrRef, Operand>;
+
+/// The operators of RFC 7644 Table 3, without `pr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `eq`
+    Equal,
+    /// `ne`
+    NotEqual,
+    /// `co`
+    Contains,
+    /// `sw`
+    StartsWith,
+    /// `ew`
+    EndsWith,
+    /// `gt`
+    Greater,
+    /// `ge`
+    GreaterOrEqual,
+    /// `lt`
+    Less,
+    /// `le`
+    LessOrEqual,
+}
+
+impl Comparison {
+    /// All operators with their names.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("eq", Self::Equal),
+        ("ne", Self::NotEqual),
+        ("co", Self::Contains),
+        ("sw", Self::StartsWith),
+        ("ew", Self::EndsWith),
+        ("gt", Self::Greater),
+        ("ge", Self::GreaterOrEqual),
+        ("lt", Self::Less),
+        ("le", Self::LessOrEqual),
+    ];
+
+    /// Compares a present value with an operand, both in comparable form.
+    pub fn holds(self, value: &str, operand: &str) -> bool {
+        match self {
+            Self::Equal => value == operand,
+            Self::NotEqual => value != operand,
+            Self::Contains => value.contains(operand),
+            Self::StartsWith => value.starts_with(operand),
+            Self::EndsWith => value.ends_with(operand),
+            Self::Greater => value > operand,
+            Self::GreaterOrEqual => value >= operand,
+            Self::Less => value < operand,
+            Self::LessOrEqual => value <= operand,
+        }
+    }
+}
+
+/// A value in a filter, as JSON writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Boolean(bool),
+    /// A number.
+    Number(f64),
+    /// A text, in quotes or (where allowed) without.
+    Text(String),
+}
+
+/// A value in the comparable form of the attribute it is compared with; see
+/// [`crate::index::comparable`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operand(pub String);
+
+impl Operand {
+    /// Reads a time back as whole microseconds and whether something finer follows.
+    pub fn moment(&self) -> Option<(i64, bool)> {
+        let bits = u64::from_str_radix(self.0.get(..16)?, 16).ok()?;
+        Some(((bits ^ (1 << 63)).cast_signed(), self.0.get(16..)? != "000"))
+    }
+}
+
+impl<A, O> Filter<A, O> {
+    /// The filter that everything satisfies.
+    pub const fn everything() -> Self {
+        Self::And(Vec::new())
+    }
+
+    /// The filter that nothing satisfies.
+    pub const fn nothing() -> Self {
+        Self::Or(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! From names to references: every name is found in the kind, every literal fits its attribute.
+
+use serde_json::{Number, Value};
+
+use super::{Comparison, Filter, Literal, Operand, ParsedFilter, ResolvedFilter};
+use crate::clock::Instant;
+use crate::error::{Error, PathError};
+use crate::index;
+use crate::path::{AttrRef, Place};
+use crate::quirks::{Applied, Quirks};
+use crate::schema::{Attribute, ResourceType, Returned, ValueType};
+
+/// What resolving needs to know of the tenant, and what it notes.
+pub(crate) struct Context<'a> {
+    pub(crate) kind: &'a ResourceType,
+    pub(crate) quirks: Quirks,
+    pub(crate) applied: &'a mut Applied,
+    /// Names that the kind does not have count as attributes without value (RFC 7644 §3.4.2.1, for
+    /// queries over several kinds).
+    pub(crate) unknown_is_absent: bool,
+}
+
+impl ParsedFilter {
+    /// Resolves names and literals strictly.
+    ///
+    /// # Errors
+    ///
+    /// `invalidFilter` for names that the kind does not have and literals that do not fit.
+    pub fn resolve(&self, kind: &ResourceType) -> Result<ResolvedFilter, Error> {
+        let mut applied = Applied::default();
+        let mut context = Context {
+            kind,
+            quirks: Quirks::NONE,
+            applied: &mut applied,
+            unknown_is_absent: false,
+        };
+        context.resolve(self)
+    }
+}
+
+impl Context<'_> {
+    pub(crate) fn resolve(&mut self, filter: &ParsedFilter) -> Result<ResolvedFilter, Error> {
+        Ok(match filter {
+            Filter::And(terms) => Filter::And(
+                terms
+                    .iter()
+                    .map(|term| self.resolve(term))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Filter::Or(terms) => Filter::Or(
+                terms
+                    .iter()
+                    .map(|term| self.resolve(term))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Filter::Not(inner) => Filter::Not(Box::new(self.resolve(inner)?)),
+            Filter::Present(path) => match self.find(path.as_str())? {
+                Some(reference) => present(reference)?,
+                None => Filter::nothing(),
+            },
+            Filter::Compare(path, comparison, literal) => match self.find(path.as_str())? {
+                Some(reference) => self.compare(self.valued(reference)?, *comparison, literal)?,
+                None => compare_absent(*comparison, literal),
+            },
+            Filter::Element(path, inner) => match self.find(path.as_str())? {
+                Some(reference) => {
+                    if reference.sub_attribute.is_some()
+                        || reference.attribute.value_type != ValueType::Complex
+                    {
+                        return Err(Error::filter(format!(
+                            "{reference} has no sub-attributes to filter by in [ ]"
+                        )));
+                    }
+                    let inner = self.inside(&reference, inner)?;
+                    Filter::Element(reference, Box::new(inner))
+                }
+                None => Filter::nothing(),
+            },
+        })
+    }
+
+    /// Resolves a filter inside brackets, whose names are sub-attributes of `parent`.
+    pub(crate) fn inside(
+        &mut self,
+        parent: &AttrRef,
+        filter: &ParsedFilter,
+    ) -> Result<ResolvedFilter, Error> {
+        let sub = |name: &str| -> Result<AttrRef, Error> {
+            let found = parent.attribute.sub(name);
+            found
+                .map(|sub| parent.with_sub(self.kind, sub))
+                .ok_or_else(|| {
+                    Error::filter(format!(
+                        "{parent} has no sub-attribute \"{}\"",
+                        crate::error::excerpt(name)
+                    ))
+                })
+        };
+        Ok(match filter {
+            Filter::And(terms) => Filter::And(
+                terms
+                    .iter()
+                    .map(|term| self.inside(parent, term))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Filter::Or(terms) => Filter::Or(
+                terms
+                    .iter()
+                    .map(|term| self.inside(parent, term))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Filter::Not(inner) => Filter::Not(Box::new(self.inside(parent, inner)?)),
+            Filter::Present(path) => present(sub(path.as_str())?)?,
+            Filter::Compare(path, comparison, literal) => {
+                let reference = sub(path.as_str())?;
+                self.compare(reference, *comparison, literal)?
+            }
+            // Errata 4690 and 7322: brackets do not nest.
+            Filter::Element(..) => {
+                return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
+            }
+        })
+    }
+
+    fn find(&mut self, path: &str) -> Result<Option<AttrRef>, Error> {
+        let resolved =
+            crate::lenient::manager_without_its_urn(self.kind, self.quirks, self.applied, path);
+        match self.kind.resolve(&resolved) {
+            Ok(reference) => Ok(Some(reference)),
+            Err(_) if self.unknown_is_absent => Ok(None),
+            Err(PathError { path, reason, .. }) => {
+                Err(Error::filter(format!("\"{path}\": {reason}")))
+            }
+        }
+    }
+
+    /// A complex attribute is compared by its `value` (RFC 7644 Figure 2; Entra asks `manager eq`).
+    fn valued(&self, reference: AttrRef) -> Result<AttrRef, Error> {
+        if reference.leaf().value_type != ValueType::Complex {
+            return Ok(reference);
+        }
+        match reference.attribute.sub("value") {
+            Some(value) => Ok(reference.with_sub(self.kind, value)),
+            None => Err(Error::filter(format!(
+                "{reference} is complex; compare one of its sub-attributes"
+            ))),
+        }
+    }
+
+    fn compare(
+        &mut self,
+        reference: AttrRef,
+        comparison: Comparison,
+        literal: &Literal,
+    ) -> Result<ResolvedFilter, Error> {
+        searchable(&reference)?;
+        let leaf = std::sync::Arc::clone(reference.leaf());
+        if matches!(literal, Literal::Null) {
+            // FLT-024: null is the absence of a value.
+            return match comparison {
+                Comparison::Equal => Ok(Filter::Not(Box::new(Filter::Present(reference)))),
+                Comparison::NotEqual => Ok(Filter::Present(reference)),
+                _ => Err(Error::filter(format!(
+                    "{reference} can only be compared with null by eq and ne"
+                ))),
+            };
+        }
+        check_operator(&reference, &leaf, comparison)?;
+        let operand = self.operand(&reference, &leaf, literal)?;
+        if reference.place == Place::ResourceType {
+            let kind = index::text_form(&leaf, self.kind.kind.as_str());
+            let holds = comparison.holds(&kind, &operand);
+            return Ok(if holds {
+                Filter::everything()
+            } else {
+                Filter::nothing()
+            });
+        }
+        Ok(Filter::Compare(reference, comparison, Operand(operand)))
+    }
+
+    fn operand(
+        &mut self,
+        reference: &AttrRef,
+        leaf: &Attribute,
+        literal: &Literal,
+    ) -> Result<String, Error> {
+        let refuse = |wanted: &str| Error::filter(format!("{reference} is compared with {wanted}"));
+        match leaf.value_type {
+            ValueType::String | ValueType::Reference => match literal {
+                Literal::Text(text) => Ok(index::text_form(leaf, text)),
+                Literal::Null | Literal::Boolean(_) | Literal::Number(_) => {
+                    Err(refuse("a text in double quotes"))
+                }
+            },
+            ValueType::Boolean => match literal {
+                Literal::Boolean(value) => Ok(index::boolean_form(*value)),
+                Literal::Text(text) => {
+                    crate::lenient::boolean_from_text(self.quirks, self.applied, text)
+                        .map(index::boolean_form)
+                        .ok_or_else(|| refuse("true or false"))
+                }
+                Literal::Null | Literal::Number(_) => Err(refuse("true or false")),
+            },
+            ValueType::Integer | ValueType::Decimal => {
+                let Literal::Number(number) = literal else {
+                    return Err(refuse("a number"));
+                };
+                let value = match leaf.value_type {
+                    ValueType::Integer => whole(*number).map(Value::from),
+                    _ => Number::from_f64(*number).map(Value::Number),
+                };
+                value
+                    .and_then(|value| index::comparable(leaf, &value))
+                    .ok_or_else(|| refuse("a whole number of 64 bits"))
+            }
+            ValueType::DateTime => {
+                let Literal::Text(text) = literal else {
+                    return Err(refuse("a date and time in double quotes"));
+                };
+                match Instant::parse(text) {
+                    Some(instant)
+                        if instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE) =>
+                    {
+                        Ok(index::instant_form(instant))
+                    }
+                    _ => Err(refuse(
+                        "a date and time with zone, such as \"2011-05-13T04:42:34Z\"",
+                    )),
+                }
+            }
+            ValueType::Binary | ValueType::Complex => {
+                Err(refuse("nothing; ask whether it is present with pr"))
+            }
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<i64> {
+    // Every whole number up to 2^53 is exact in a double; beyond, the text had more digits than it means.
+    let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
+    exact.then(|| format!("{number:.0}").parse().ok()).flatten()
+}
+
+fn searchable(reference: &AttrRef) -> Result<(), Error> {
+    if reference.attribute.returned == Returned::Never
+        || reference.leaf().returned == Returned::Never
+    {
+        return Err(Error::filter(format!(
+            "{reference} cannot be searched: nobody may learn its value"
+        )));
+    }
+    let computed = match &reference.place {
+        Place::Members | Place::Groups => reference
+            .sub_attribute
+            .as_ref()
+            .is_some_and(|sub| &*sub.name == "$ref"),
+        Place::Document => &*reference.attribute.name == "meta" && reference.container.is_none(),
+        _ => false,
+    };
+    if computed {
+        return Err(Error::filter(format!(
+            "{reference} is made for each reply and cannot be searched; search by id"
+        )));
+    }
+    Ok(())
+}
+
+fn present(reference: AttrRef) -> Result<ResolvedFilter, Error> {
+    let always = |reference: &AttrRef| {
+        reference.container.is_none()
+            && matches!(&*reference.attribute.name, "id" | "schemas" | "meta")
+    };
+    if always(&reference) {
+        return Ok(Filter::everything());
+    }
+    searchable(&reference)?;
+    Ok(Filter::Present(reference))
+}
+
+fn check_operator(
+    reference: &AttrRef,
+    leaf: &Attribute,
+    comparison: Comparison,
+) -> Result<(), Error> {
+    use Comparison::{Contains, EndsWith, Equal, NotEqual, StartsWith};
+    let equality = matches!(comparison, Equal | NotEqual);
+    let substring = matches!(comparison, Contains | StartsWith | EndsWith);
+    let refused = match leaf.value_type {
+        ValueType::Boolean | ValueType::Binary => !equality,
+        ValueType::Integer | ValueType::Decimal | ValueType::DateTime => substring,
+        ValueType::String | ValueType::Reference | ValueType::Complex => false,
+    };
+    if refused {
+        let name = Comparison::ALL
+            .iter()
+            .find(|(_, known)| *known == comparison)
+            .map_or("", |(name, _)| name);
+        return Err(Error::filter(format!(
+            "{reference} cannot be compared by {name}, because of its type"
+        )));
+    }
+    Ok(())
+}
+
+/// FLT-009: an attribute without value differs from every value.
+fn compare_absent(comparison: Comparison, literal: &Literal) -> ResolvedFilter {
+    let null = matches!(literal, Literal::Null);
+    match comparison {
+        Comparison::NotEqual if !null => Filter::everything(),
+        Comparison::Equal if null => Filter::everything(),
+        _ => Filter::nothing(),
+    }
+}

@@ -1,0 +1,435 @@
+//! Derived data: what filters search, what must be unique, and the one folding of text.
+//!
+//! The databases compare bytes and nothing else; every rule about case, width, numbers and time is
+//! applied here, before a value is stored or compared.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::clock::Instant;
+use crate::error::Error;
+use crate::path::{AttrRef, Place};
+use crate::quirks::Quirks;
+use crate::resource::Attributes;
+use crate::schema::{Attribute, ResourceType, ValueType};
+
+/// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
+/// another version.
+pub const FOLD_VERSION: i64 = 1;
+
+/// Indexed and unique values hold at most this many bytes in their comparable form.
+pub const MAX_KEY_BYTES: usize = 1_024;
+
+/// One searchable value of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexEntry {
+    /// The canonical path, as `emails.value`.
+    pub path: Arc<str>,
+    /// The position of the value among the values of its attribute.
+    pub element: i32,
+    /// The comparable form; byte order is the order of values.
+    pub value: String,
+    /// The comparable `type` beside the value, for `emails[type eq "work" and value eq "…"]`.
+    pub label: Option<String>,
+}
+
+/// One value that no other resource of the kind may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UniqueKey {
+    /// The canonical path, as `userName`.
+    pub path: Arc<str>,
+    /// The comparable form.
+    pub folded: String,
+}
+
+/// What has to change in derived rows for a document to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference<T> {
+    /// Rows that go.
+    pub remove: Vec<T>,
+    /// Rows that come.
+    pub insert: Vec<T>,
+}
+
+impl<T> Default for Difference<T> {
+    fn default() -> Self {
+        Self {
+            remove: Vec::new(),
+            insert: Vec::new(),
+        }
+    }
+}
+
+impl<T: Ord> Difference<T> {
+    /// Compares two sets of rows.
+    pub fn between(mut before: Vec<T>, mut after: Vec<T>) -> Self {
+        before.sort();
+        after.sort();
+        let (mut remove, mut insert) = (Vec::new(), Vec::new());
+        let (mut old, mut new) = (before.into_iter().peekable(), after.into_iter().peekable());
+        loop {
+            match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(a), Some(b)) if a == b => {
+                    old.next();
+                    new.next();
+                }
+                (Some(a), Some(b)) if a < b => remove.extend(old.next()),
+                (Some(_), None) => remove.extend(old.next()),
+                (_, Some(_)) => insert.extend(new.next()),
+            }
+        }
+        Self { remove, insert }
+    }
+}
+
+/// Returns the key under which two texts are the same whatever their case and width.
+///
+/// Canonical caseless matching (Unicode §3.13, D145) after mapping fullwidth and halfwidth forms, in
+/// NFC. Whatever RFC 8265 `UsernameCaseMapped` takes for equal, this does; it also joins `ß` with
+/// `ss` and the two small sigmas, so that no two accounts differ by a spelling of case.
+pub fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let pass = |text: &str| -> String {
+        let narrow = text.chars().flat_map(|c| match c {
+            '\u{3000}' | '\u{ff00}'..='\u{ffef}' => Width::Mapped(c.nfkc()),
+            other => Width::Kept(Some(other)),
+        });
+        let decomposed: String = narrow.nfd().collect();
+        caseless::default_case_fold_str(&decomposed).nfc().collect()
+    };
+    // Folding may compose or decompose so that a second pass still changes something; rarely a third.
+    let mut folded = pass(text);
+    for _ in 0..3 {
+        let again = pass(&folded);
+        if again == folded {
+            break;
+        }
+        folded = again;
+    }
+    folded
+}
+
+enum Width<I> {
+    Mapped(I),
+    Kept(Option<char>),
+}
+
+impl<I: Iterator<Item = char>> Iterator for Width<I> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        match self {
+            Self::Mapped(inner) => inner.next(),
+            Self::Kept(one) => one.take(),
+        }
+    }
+}
+
+/// Returns the comparable form of a text under an attribute's case rule.
+pub fn text_form(attribute: &Attribute, text: &str) -> String {
+    if attribute.case_exact {
+        text.to_owned()
+    } else {
+        fold(text)
+    }
+}
+
+/// Returns the comparable form of a canonical value: equal values have equal bytes, and for ordered
+/// types the order of bytes is the order of values.
+///
+/// None for complex values and for values that do not have the attribute's type.
+pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
+    match attribute.value_type {
+        ValueType::String | ValueType::Reference | ValueType::Binary => {
+            value.as_str().map(|text| text_form(attribute, text))
+        }
+        ValueType::Boolean => value.as_bool().map(boolean_form),
+        ValueType::Integer => value.as_i64().map(integer_form),
+        ValueType::Decimal => value.as_f64().map(decimal_form),
+        ValueType::DateTime => value.as_str().and_then(date_time_form),
+        ValueType::Complex => None,
+    }
+}
+
+/// `0` or `1`.
+pub(crate) fn boolean_form(value: bool) -> String {
+    if value {
+        "1".to_owned()
+    } else {
+        "0".to_owned()
+    }
+}
+
+/// Sixteen hexadecimal digits with the sign bit flipped.
+pub(crate) fn integer_form(value: i64) -> String {
+    format!("{:016x}", value.cast_unsigned() ^ (1 << 63))
+}
+
+/// Sixteen hexadecimal digits of the IEEE 754 bits, arranged so that they order like the numbers.
+pub(crate) fn decimal_form(value: f64) -> String {
+    // Both zeros are one number.
+    let bits = (value + 0.0).to_bits();
+    let ordered = if bits >> 63 == 1 {
+        !bits
+    } else {
+        bits | (1 << 63)
+    };
+    format!("{ordered:016x}")
+}
+
+/// Nanoseconds since the epoch with the sign bit flipped, in twenty-four hexadecimal digits.
+pub(crate) fn date_time_form(text: &str) -> Option<String> {
+    Instant::parse(text).map(instant_form)
+}
+
+pub(crate) fn instant_form(instant: Instant) -> String {
+    format!("{}{:03}", integer_form(instant.micros), instant.finer)
+}
+
+/// Returns the rows by which filters find the resource.
+pub fn index_entries(kind: &ResourceType, attributes: &Attributes) -> Vec<IndexEntry> {
+    let mut entries = Vec::new();
+    for indexed in &kind.indexed {
+        let leaf = indexed.reference.leaf();
+        let label_of = indexed
+            .reference
+            .attribute
+            .sub("type")
+            .filter(|_| indexed.reference.is_plural());
+        for (element, whole) in (0..).zip(attributes.elements(&indexed.reference)) {
+            let value = match &indexed.reference.sub_attribute {
+                Some(sub) => whole.get(&*sub.name),
+                None => Some(whole),
+            };
+            if let Some(value) = value.and_then(|value| comparable(leaf, value)) {
+                let label = label_of.and_then(|kind| comparable(kind, whole.get(&*kind.name)?));
+                entries.push(IndexEntry {
+                    path: Arc::clone(&indexed.path),
+                    element,
+                    value,
+                    label,
+                });
+            }
+        }
+    }
+    entries
+}
+
+/// Returns the keys that must be free, or belong to this resource already.
+pub fn unique_keys(kind: &ResourceType, quirks: Quirks, attributes: &Attributes) -> Vec<UniqueKey> {
+    let key = |reference: &AttrRef| {
+        let value = attributes.value(reference)?;
+        let folded = comparable(reference.leaf(), value)?;
+        Some(UniqueKey {
+            path: reference.to_string().into(),
+            folded,
+        })
+    };
+    let mut keys: Vec<_> = kind.unique.iter().filter_map(key).collect();
+    if quirks.has(Quirks::UNIQUE_GROUP_NAMES)
+        && kind.membership == crate::schema::Membership::Members
+    {
+        keys.extend(kind.name.as_ref().and_then(key));
+    }
+    keys
+}
+
+/// Refuses values that are too long for the indexes of either database.
+///
+/// # Errors
+///
+/// `invalidValue` naming the attribute and the limit.
+pub(crate) fn check_lengths(
+    kind: &ResourceType,
+    attributes: &Attributes,
+    entries: &[IndexEntry],
+    keys: &[UniqueKey],
+) -> Result<(), Error> {
+    let too_long = |path: &str| {
+        Error::value(
+            path,
+            format!(
+                "the value is longer than {MAX_KEY_BYTES} bytes, the limit for attributes that are searched by index"
+            ),
+        )
+    };
+    let rows = entries.iter().map(|entry| (&entry.path, &entry.value));
+    let keys = keys.iter().map(|key| (&key.path, &key.folded));
+    for (path, value) in rows.chain(keys) {
+        if value.len() > MAX_KEY_BYTES {
+            return Err(too_long(path));
+        }
+    }
+    let columns = attributes
+        .external_id()
+        .filter(|id| id.len() > MAX_KEY_BYTES)
+        .map(|_| "externalId");
+    let name = kind
+        .name
+        .as_ref()
+        .and_then(|name| Some((name, comparable(name.leaf(), attributes.value(name)?)?)));
+    match (columns, name) {
+        (Some(path), _) => Err(too_long(path)),
+        (None, Some((name, folded))) if folded.len() > MAX_KEY_BYTES => {
+            Err(too_long(&name.to_string()))
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// The values that paging, counting and the common filters need without a document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// The naming attribute as given, for people.
+    pub name: Option<String>,
+    /// The naming attribute in its comparable form.
+    pub name_key: Option<String>,
+    /// The `externalId`, byte for byte.
+    pub external_id: Option<String>,
+    /// The `active` flag of a user.
+    pub active: Option<bool>,
+}
+
+impl Columns {
+    /// Derives the columns from the attributes.
+    pub fn of(kind: &ResourceType, attributes: &Attributes) -> Self {
+        let name = kind
+            .name
+            .as_ref()
+            .and_then(|name| attributes.value(name))
+            .and_then(Value::as_str);
+        let active = kind
+            .schema
+            .attribute("active")
+            .filter(|_| kind.schema.id.as_str() == crate::schema::USER);
+        Self {
+            name: name.map(str::to_owned),
+            name_key: name
+                .zip(kind.name.as_ref())
+                .map(|(text, reference)| text_form(reference.leaf(), text)),
+            external_id: attributes.external_id().map(str::to_owned),
+            active: active.and_then(|active| attributes.top(&active.name)?.as_bool()),
+        }
+    }
+}
+
+/// Tells whether a place is found without reading documents.
+pub fn is_indexed(place: &Place) -> bool {
+    !matches!(place, Place::Document | Place::Schemas)
+}
+
+/// Returns the first text that sorts after every text with the prefix, for prefix searches as ranges.
+///
+/// None when there is no such text.
+pub fn prefix_end(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // The next scalar value; surrogates are no characters.
+        let next = match last {
+            '\u{d7ff}' => Some('\u{e000}'),
+            other => char::from_u32(u32::from(other) + 1),
+        };
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn flt_007_and_i18_009_case_is_folded_beyond_ascii() {
+        for (a, b) in [
+            ("Ä", "ä"),
+            ("ß", "ẞ"),
+            ("ß", "SS"),
+            ("σ", "ς"),
+            ("Σ", "ς"),
+            ("İ", "i̇"),
+            ("ÅSA", "åsa"),
+            ("ǅ", "ǆ"),
+        ] {
+            assert_eq!(fold(a), fold(b), "{a} {b}");
+        }
+        assert_ne!(fold("ı"), fold("i"));
+    }
+
+    #[test]
+    fn i18_001_width_and_composition_do_not_matter() {
+        assert_eq!(fold("ｆｕｌｌ"), fold("full"));
+        assert_eq!(fold("e\u{301}"), fold("é"));
+        assert_eq!(fold("ｶﾞ"), fold("ガ"));
+    }
+
+    #[test]
+    fn flt_018_comparable_numbers_order_like_numbers() {
+        let integers = [i64::MIN, -10, -9, -1, 0, 1, 9, 10, i64::MAX];
+        assert!(integers.map(integer_form).is_sorted());
+        let decimals = [
+            f64::MIN,
+            -2.5,
+            -1.0,
+            -f64::MIN_POSITIVE,
+            0.0,
+            0.1,
+            1.0,
+            10.0,
+            f64::MAX,
+        ];
+        assert!(decimals.map(decimal_form).is_sorted());
+        assert_eq!(decimal_form(-0.0), decimal_form(0.0));
+    }
+
+    #[test]
+    fn flt_017_comparable_times_order_like_instants() {
+        let form = |text| date_time_form(text).unwrap();
+        assert_eq!(
+            form("2026-01-01T02:00:00+02:00"),
+            form("2026-01-01T00:00:00Z")
+        );
+        assert!(form("2026-01-01T00:00:00.123456788Z") < form("2026-01-01T00:00:00.123456789Z"));
+        assert!(form("1969-12-31T23:59:59Z") < form("1970-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn differences_are_the_rows_that_change() {
+        let difference = Difference::between(vec![3, 1, 2], vec![4, 2, 1]);
+        assert_eq!(
+            difference,
+            Difference {
+                remove: vec![3],
+                insert: vec![4]
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn folding_twice_changes_nothing(text in "\\PC{0,12}") {
+            prop_assert_eq!(fold(&fold(&text)), fold(&text));
+        }
+
+        #[test]
+        fn folding_ignores_case_and_composition(text in "\\PC{0,12}") {
+            prop_assert_eq!(fold(&text.to_lowercase()), fold(&text));
+            prop_assert_eq!(fold(&text.nfd().collect::<String>()), fold(&text));
+        }
+
+        #[test]
+        fn a_prefix_range_holds_exactly_the_texts_with_the_prefix(prefix in "\\PC{1,4}", other in "\\PC{0,6}") {
+            let inside = other.starts_with(&prefix);
+            let in_range = other >= prefix && prefix_end(&prefix).is_none_or(|end| other < end);
+            prop_assert_eq!(inside, in_range);
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Repairs: what arrives becomes what the RFC says should have arrived.
+//!
+//! The only module that knows what identity providers do differently. One function per quirk, each
+//! behind its switch in [`Quirks`], each with the source there and a recorded request under
+//! `tests/fixtures/idp`. Everything behind this module is strictly RFC.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::filter::{ParsedFilter, Syntax};
+use crate::quirks::{Applied, Quirks};
+use crate::schema::{Attribute, Membership, ResourceType, ValueType};
+
+/// The tenant's switches, and the repairs that one request needed.
+#[derive(Debug)]
+pub(crate) struct Repairs<'a> {
+    pub(crate) quirks: Quirks,
+    pub(crate) applied: &'a mut Applied,
+}
+
+impl Repairs<'_> {
+    /// Tells whether a switch is on, and notes that it was needed.
+    fn uses(&mut self, quirk: Quirks) -> bool {
+        let on = self.quirks.has(quirk);
+        if on {
+            self.applied.note(quirk);
+        }
+        on
+    }
+
+    /// Repairs the body of a POST or PUT.
+    pub(crate) fn resource_body(&mut self, kind: &ResourceType, raw: Value) -> Value {
+        let Value::Object(map) = raw else { return raw };
+        let mut out = Map::new();
+        for (name, value) in map {
+            if name.eq_ignore_ascii_case("schemas") {
+                out.insert(name, value);
+                continue;
+            }
+            self.top_level(kind, name, value, &mut out);
+        }
+        self.schemas_repaired(kind, &mut out);
+        Value::Object(out)
+    }
+
+    /// Repairs one top-level attribute, or drops it.
+    fn top_level(
+        &mut self,
+        kind: &ResourceType,
+        name: String,
+        value: Value,
+        out: &mut Map<String, Value>,
+    ) {
+        if let Some(attribute) = kind.schema.attribute(&name) {
+            let members = kind.membership == Membership::Members && &*attribute.name == "members";
+            let value = if members {
+                self.members(value)
+            } else {
+                self.attribute(attribute, value)
+            };
+            out.insert(name, value);
+        } else if let Some(extension) = kind.extension(&name) {
+            let value = match value {
+                Value::Object(map) => Value::Object(self.object(&extension.schema.attributes, map)),
+                other => other,
+            };
+            // The container may stand beside a short form of one of its attributes.
+            match (out.get_mut(extension.schema.id.as_str()), value) {
+                (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
+                (_, value) => drop(out.insert(name, value)),
+            }
+        } else if let Some(common) = kind.common_attribute(&name) {
+            let value = if &*common.name == "externalId" {
+                self.attribute(common, value)
+            } else {
+                value
+            };
+            out.insert(name, value);
+        } else {
+            let long = manager_without_its_urn(kind, self.quirks, self.applied, &name);
+            match long
+                .strip_suffix(":manager")
+                .and_then(|urn| kind.extension(urn))
+            {
+                Some(extension) => {
+                    let mut inner = Map::new();
+                    inner.insert("manager".to_owned(), value);
+                    let urn = extension.schema.id.to_string();
+                    self.top_level(kind, urn, Value::Object(inner), out);
+                }
+                None if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
+                None => drop(out.insert(name, value)),
+            }
+        }
+    }
+
+    /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped.
+    fn schemas_repaired(&mut self, kind: &ResourceType, out: &mut Map<String, Value>) {
+        let key = out
+            .keys()
+            .find(|name| name.eq_ignore_ascii_case("schemas"))
+            .cloned();
+        let listed = key
+            .as_ref()
+            .and_then(|key| out.get(key))
+            .and_then(Value::as_array);
+        let is_text = |value: &Value| value.is_string();
+        let known = |value: &Value| {
+            let urn = value.as_str().unwrap_or_default();
+            urn.eq_ignore_ascii_case(kind.schema.id.as_str()) || kind.extension(urn).is_some()
+        };
+        let base = |value: &Value| {
+            value
+                .as_str()
+                .is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
+        };
+        let fine = match listed {
+            Some(urns) => {
+                urns.iter().all(|urn| !is_text(urn) || known(urn)) && urns.iter().any(base)
+            }
+            None => key
+                .as_ref()
+                .and_then(|key| out.get(key))
+                .is_some_and(|value| !value.is_null()),
+        };
+        if fine || !self.uses(Quirks::SCHEMAS_REPAIRED) {
+            return;
+        }
+        let mut urns: Vec<Value> = listed
+            .into_iter()
+            .flatten()
+            .filter(|urn| !is_text(urn) || known(urn))
+            .cloned()
+            .collect();
+        if !urns.iter().any(base) {
+            urns.insert(0, kind.schema.id.as_str().into());
+        }
+        out.insert(
+            key.unwrap_or_else(|| "schemas".to_owned()),
+            Value::Array(urns),
+        );
+    }
+
+    /// Repairs the value of an attribute, whether it is a whole value or comes from PATCH.
+    pub(crate) fn attribute(&mut self, attribute: &Attribute, value: Value) -> Value {
+        let value = self.array_or_value(attribute, value);
+        match value {
+            Value::Array(values) if attribute.multi_valued => Value::Array(
+                values
+                    .into_iter()
+                    .map(|value| self.single(attribute, value))
+                    .collect(),
+            ),
+            value => self.single(attribute, value),
+        }
+    }
+
+    /// One object for an array of one (OneLogin), an array of one for a value (SCIM-SDK, Entra).
+    fn array_or_value(&mut self, attribute: &Attribute, value: Value) -> Value {
+        match value {
+            Value::Array(mut values) if !attribute.multi_valued && values.len() <= 1 => {
+                if self.uses(Quirks::ARRAYS_OF_ONE) {
+                    values.pop().unwrap_or(Value::Null)
+                } else {
+                    Value::Array(values)
+                }
+            }
+            Value::String(text)
+                if attribute.multi_valued && text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) =>
+            {
+                Value::Null
+            }
+            one @ Value::Object(_)
+                if attribute.is_plural_complex() && self.uses(Quirks::ARRAYS_OF_ONE) =>
+            {
+                Value::Array(vec![one])
+            }
+            one @ (Value::String(_) | Value::Number(_) | Value::Bool(_))
+                if attribute.multi_valued
+                    && attribute.value_type != ValueType::Complex
+                    && self.uses(Quirks::ARRAYS_OF_ONE) =>
+            {
+                Value::Array(vec![one])
+            }
+            other => other,
+        }
+    }
+
+    fn single(&mut self, attribute: &Attribute, value: Value) -> Value {
+        match (attribute.value_type, value) {
+            (ValueType::Complex, Value::Object(map)) => {
+                let map = self.object(&attribute.sub_attributes, map);
+                if self.is_emptied(attribute, &map) {
+                    Value::Null
+                } else {
+                    Value::Object(map)
+                }
+            }
+            (ValueType::Complex, Value::String(text)) => self.complex_from_text(attribute, text),
+            (ValueType::Boolean, Value::String(text)) => {
+                match boolean_from_text(self.quirks, self.applied, &text) {
+                    Some(flag) => Value::Bool(flag),
+                    None if text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) => Value::Null,
+                    None => Value::String(text),
+                }
+            }
+            (ValueType::String, Value::Number(number))
+                if is_numbered(attribute) && self.uses(Quirks::NUMBERS_AS_TEXT) =>
+            {
+                Value::String(number.to_string())
+            }
+            (_, other) => other,
+        }
+    }
+
+    fn object(
+        &mut self,
+        attributes: &[std::sync::Arc<Attribute>],
+        map: Map<String, Value>,
+    ) -> Map<String, Value> {
+        let mut out = Map::new();
+        for (name, value) in map {
+            match crate::schema::find(attributes, &name) {
+                Some(attribute) => {
+                    let value = self.attribute(attribute, value);
+                    out.insert(name, value);
+                }
+                None if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
+                None => drop(out.insert(name, value)),
+            }
+        }
+        out
+    }
+
+    /// `{"value": ""}` and `{"value": null}` mean that a singular attribute has no value (Entra,
+    /// when a manager is removed).
+    fn is_emptied(&mut self, attribute: &Attribute, map: &Map<String, Value>) -> bool {
+        let empty = |value: &Value| value.is_null() || value.as_str() == Some("");
+        let emptied = !attribute.multi_valued
+            && attribute.sub("value").is_some()
+            && map
+                .iter()
+                .any(|(name, value)| name.eq_ignore_ascii_case("value") && empty(value));
+        emptied && self.uses(Quirks::EMPTY_CLEARS)
+    }
+
+    /// A manager as his bare id; an empty text where an object is due.
+    fn complex_from_text(&mut self, attribute: &Attribute, text: String) -> Value {
+        if text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) {
+            return Value::Null;
+        }
+        if !text.is_empty()
+            && &*attribute.name == "manager"
+            && self.uses(Quirks::MANAGER_SHORT_FORMS)
+        {
+            let mut map = Map::new();
+            map.insert("value".to_owned(), Value::String(text));
+            return Value::Object(map);
+        }
+        Value::String(text)
+    }
+
+    /// Members as bare ids (Microsoft's Postman collection).
+    pub(crate) fn members(&mut self, value: Value) -> Value {
+        let values = match value {
+            Value::Array(values) => values,
+            Value::String(id) if id.is_empty() && self.uses(Quirks::EMPTY_CLEARS) => {
+                return Value::Null;
+            }
+            one @ (Value::Object(_) | Value::String(_)) if self.uses(Quirks::ARRAYS_OF_ONE) => {
+                vec![one]
+            }
+            other => return other,
+        };
+        let object = |value: Value| match value {
+            Value::String(id) if self.uses(Quirks::ARRAYS_OF_ONE) => {
+                let mut map = Map::new();
+                map.insert("value".to_owned(), Value::String(id));
+                Value::Object(map)
+            }
+            other => other,
+        };
+        Value::Array(values.into_iter().map(object).collect())
+    }
+
+    /// Repairs the envelope of a PATCH: the case of its names and of `op`, and missing `schemas`.
+    pub(crate) fn patch_envelope(&mut self, raw: Value) -> Value {
+        const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+        let Value::Object(map) = raw else { return raw };
+        let mut out = self.spelled(map, &["schemas", "Operations"]);
+        let named = out
+            .get("schemas")
+            .and_then(Value::as_array)
+            .is_some_and(|urns| urns.iter().any(|urn| urn == URN));
+        if !named && self.uses(Quirks::PATCH_ENVELOPE) {
+            out.insert("schemas".to_owned(), serde_json::json!([URN]));
+        }
+        if let Some(Value::Array(operations)) = out.get_mut("Operations") {
+            for operation in operations {
+                let Value::Object(map) = operation else {
+                    continue;
+                };
+                let mut spelled = self.spelled(std::mem::take(map), &["op", "path", "value"]);
+                if let Some(Value::String(op)) = spelled.get_mut("op")
+                    && op.bytes().any(|byte| byte.is_ascii_uppercase())
+                    && self.uses(Quirks::PATCH_ENVELOPE)
+                {
+                    op.make_ascii_lowercase();
+                }
+                *map = spelled;
+            }
+        }
+        Value::Object(out)
+    }
+
+    /// Gives names in another case their canonical spelling.
+    fn spelled(&mut self, map: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+        let mut out = Map::new();
+        for (name, value) in map {
+            let canonical = names
+                .iter()
+                .find(|canonical| canonical.eq_ignore_ascii_case(&name));
+            match canonical {
+                Some(canonical) if *canonical != name && self.uses(Quirks::PATCH_ENVELOPE) => {
+                    out.insert((*canonical).to_owned(), value);
+                }
+                _ => drop(out.insert(name, value)),
+            }
+        }
+        out
+    }
+
+    /// Reads a filter with the spellings that the tenant allows.
+    ///
+    /// # Errors
+    ///
+    /// `invalidFilter`.
+    pub(crate) fn filter(&mut self, text: &str) -> Result<ParsedFilter, Error> {
+        let syntax = Syntax {
+            bare_words: self.quirks.has(Quirks::BARE_WORDS),
+            loose_forms: self.quirks.has(Quirks::FILTER_FORMS),
+        };
+        let (filter, notes) = ParsedFilter::parse_with(text, syntax)?;
+        if notes.bare_word {
+            self.applied.note(Quirks::BARE_WORDS);
+        }
+        if notes.loose_form {
+            self.applied.note(Quirks::FILTER_FORMS);
+        }
+        Ok(filter)
+    }
+
+    /// Tells whether a repair is allowed, and notes it; for the PATCH engine's own decisions.
+    pub(crate) fn allows(&mut self, quirk: Quirks) -> bool {
+        self.uses(quirk)
+    }
+}
+
+/// Identifiers that look like numbers and arrive as such (Okta's entitlements guide).
+fn is_numbered(attribute: &Attribute) -> bool {
+    matches!(
+        &*attribute.name,
+        "externalId" | "postalCode" | "employeeNumber" | "costCenter"
+    )
+}
+
+/// `"True"` and `"False"` in any case.
+pub(crate) fn boolean_from_text(quirks: Quirks, applied: &mut Applied, text: &str) -> Option<bool> {
+    let value = match () {
+        () if text.eq_ignore_ascii_case("true") => true,
+        () if text.eq_ignore_ascii_case("false") => false,
+        () => return None,
+    };
+    if !quirks.has(Quirks::BOOLEANS_AS_TEXT) {
+        return None;
+    }
+    applied.note(Quirks::BOOLEANS_AS_TEXT);
+    Some(value)
+}
+
+/// `manager` without the URN of the extension that has it.
+pub(crate) fn manager_without_its_urn<'p>(
+    kind: &ResourceType,
+    quirks: Quirks,
+    applied: &mut Applied,
+    path: &'p str,
+) -> Cow<'p, str> {
+    let is_manager = path
+        .get(..7)
+        .is_some_and(|head| head.eq_ignore_ascii_case("manager"))
+        && matches!(path.as_bytes().get(7), None | Some(b'.'));
+    if !is_manager
+        || kind.schema.attribute("manager").is_some()
+        || !quirks.has(Quirks::MANAGER_SHORT_FORMS)
+    {
+        return Cow::Borrowed(path);
+    }
+    let extension = kind
+        .extensions
+        .iter()
+        .find(|extension| extension.schema.attribute("manager").is_some());
+    match extension {
+        Some(extension) => {
+            applied.note(Quirks::MANAGER_SHORT_FORMS);
+            Cow::Owned(format!(
+                "{}:manager{}",
+                extension.schema.id,
+                path.get(7..).unwrap_or_default()
+            ))
+        }
+        None => Cow::Borrowed(path),
+    }
+}
+
+/// The same query text with `+` read as a plus, if that makes a difference.
+///
+/// Form encoding says a space; Okta's Java client and rauthy leave the plus of an address as it is.
+pub fn plus_taken_literally(quirks: Quirks, raw_filter: &str) -> Option<String> {
+    (quirks.has(Quirks::PLUS_IN_QUERY) && raw_filter.contains('+'))
+        .then(|| raw_filter.replace('+', "%2B"))
+}

@@ -1,0 +1,29 @@
+//! The core of Headcount: what SCIM 2.0 means (RFC 7643, RFC 7644), as functions.
+//!
+//! It must never know HTTP, SQL, an async runtime, the environment, the wall clock or randomness;
+//! time and ids come in through [`clock::Clock`] and [`clock::IdSource`].
+//!
+//! Start with [`provider`], the plug that a store implements, and [`memory`], which implements it in
+//! the plainest way. Then [`service`]: the use cases, each a few lines over [`patch`], [`filter`],
+//! [`resource`] and [`schema`].
+
+pub mod clock;
+pub mod error;
+pub mod filter;
+pub mod ids;
+pub mod index;
+pub mod journal;
+pub mod json;
+pub mod lenient;
+pub mod members;
+pub mod memory;
+pub mod message;
+pub mod patch;
+pub mod path;
+pub mod provider;
+pub mod quirks;
+pub mod resource;
+pub mod schema;
+pub mod service;
+
+pub use error::Error;

@@ -1,0 +1,277 @@
+//! Group membership: the one relation, kept as rows so that adding one member to a group of 100,000
+//! costs what it costs in a group of ten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::ids::{Kind, ResourceId};
+
+/// Members that one request may name.
+pub const MAX_MEMBERS: usize = 10_000;
+
+/// A member as a client names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemberRef(pub ResourceId);
+
+/// A member as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// The id of the member.
+    pub id: ResourceId,
+    /// The kind of the member.
+    pub kind: Kind,
+}
+
+/// One entry of the computed `groups` of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipEntry {
+    /// The member.
+    pub member: ResourceId,
+    /// The group.
+    pub group: ResourceId,
+    /// The name of the group, as given.
+    pub display: String,
+}
+
+/// What a write does to the members of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum MemberChange {
+    /// Nothing.
+    #[default]
+    Unchanged,
+    /// Some come and some go; naming a present or an absent one is no error. The sets are disjoint.
+    Delta {
+        /// Ids that are members afterwards.
+        add: BTreeSet<ResourceId>,
+        /// Ids that are no members afterwards.
+        remove: BTreeSet<ResourceId>,
+    },
+    /// Exactly these are members afterwards.
+    Replace(BTreeSet<ResourceId>),
+}
+
+/// What a write really did to the members of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberDelta {
+    /// Members that were none before.
+    pub added: Vec<ResourceId>,
+    /// Members that are none any more.
+    pub removed: Vec<ResourceId>,
+}
+
+impl MemberDelta {
+    /// Tells whether membership stayed as it was.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl MemberChange {
+    /// Makes exactly these ids members.
+    pub(crate) fn replace(&mut self, members: &[MemberRef]) {
+        *self = Self::Replace(members.iter().map(|member| member.0.clone()).collect());
+    }
+
+    /// Makes these ids members, too.
+    pub(crate) fn add(&mut self, members: &[MemberRef]) {
+        for MemberRef(id) in members {
+            match self {
+                Self::Unchanged => {
+                    *self = Self::Delta {
+                        add: BTreeSet::from([id.clone()]),
+                        remove: BTreeSet::new(),
+                    }
+                }
+                Self::Delta { add, remove } => {
+                    remove.remove(id);
+                    add.insert(id.clone());
+                }
+                Self::Replace(all) => drop(all.insert(id.clone())),
+            }
+        }
+    }
+
+    /// Makes these ids no members.
+    pub(crate) fn remove(&mut self, members: &[MemberRef]) {
+        for MemberRef(id) in members {
+            match self {
+                Self::Unchanged => {
+                    *self = Self::Delta {
+                        add: BTreeSet::new(),
+                        remove: BTreeSet::from([id.clone()]),
+                    }
+                }
+                Self::Delta { add, remove } => {
+                    add.remove(id);
+                    remove.insert(id.clone());
+                }
+                Self::Replace(all) => drop(all.remove(id)),
+            }
+        }
+    }
+
+    /// Returns the members afterwards, given those before; kinds of new ones are not known here.
+    pub(crate) fn preview(&self, before: &[Member]) -> BTreeMap<ResourceId, Option<Kind>> {
+        let known = before
+            .iter()
+            .map(|member| (member.id.clone(), Some(member.kind.clone())));
+        match self {
+            Self::Unchanged => known.collect(),
+            Self::Delta { add, remove } => {
+                let mut after: BTreeMap<_, _> =
+                    known.filter(|(id, _)| !remove.contains(id)).collect();
+                for id in add {
+                    after.entry(id.clone()).or_insert(None);
+                }
+                after
+            }
+            Self::Replace(all) => {
+                let before: BTreeMap<_, _> = known.collect();
+                all.iter()
+                    .map(|id| (id.clone(), before.get(id).cloned().flatten()))
+                    .collect()
+            }
+        }
+    }
+
+    /// Returns the ids that become members by name.
+    pub fn named(&self) -> impl Iterator<Item = &ResourceId> {
+        match self {
+            Self::Unchanged => None,
+            Self::Delta { add, .. } => Some(add.iter()),
+            Self::Replace(all) => Some(all.iter()),
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// Refuses a group as its own member and requests that name too many.
+    ///
+    /// # Errors
+    ///
+    /// `invalidValue`, or `413` above [`MAX_MEMBERS`].
+    pub(crate) fn check(&self, group: &ResourceId) -> Result<(), Error> {
+        if self.named().any(|id| id == group) {
+            return Err(Error::value(
+                "members",
+                "a group cannot be a member of itself",
+            ));
+        }
+        let named = match self {
+            Self::Unchanged => 0,
+            Self::Delta { add, remove } => add.len() + remove.len(),
+            Self::Replace(all) => all.len(),
+        };
+        if named > MAX_MEMBERS {
+            Err(too_many())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn too_many() -> Error {
+    Error::TooLarge(format!(
+        "more than {MAX_MEMBERS} members in one request; send several requests that add some each"
+    ))
+}
+
+/// Reads members as POST, PUT and PATCH carry them.
+///
+/// Only `value` counts. `type` and `$ref` are filled in by the server, `display` is not kept.
+///
+/// # Errors
+///
+/// `invalidValue` for anything that does not name a member, `413` above [`MAX_MEMBERS`].
+pub(crate) fn refs(value: Value) -> Result<Vec<MemberRef>, Error> {
+    let values = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(values) => values,
+        one @ Value::Object(_) => vec![one],
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err(Error::value(
+                "members",
+                "must be an array of objects with a value",
+            ));
+        }
+    };
+    if values.len() > MAX_MEMBERS {
+        return Err(too_many());
+    }
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| member(index, &value))
+        .collect()
+}
+
+fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
+    let object = value.as_object().ok_or_else(|| {
+        Error::value(
+            format!("members[{index}]"),
+            "must be an object with the id of a user or group as its value",
+        )
+    })?;
+    let id = object
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("value"))
+        .map(|(_, id)| id);
+    match id {
+        Some(Value::String(id)) if !id.is_empty() => Ok(MemberRef(ResourceId::new(id.as_str()))),
+        _ => Err(Error::value(
+            format!("members[{index}].value"),
+            "must be the id of a user or group",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(text: &str) -> Vec<MemberRef> {
+        text.chars()
+            .map(|c| MemberRef(ResourceId::new(c.to_string())))
+            .collect()
+    }
+
+    fn after(change: &MemberChange, before: &str) -> String {
+        let kind = Kind::new("User");
+        let before: Vec<_> = ids(before)
+            .into_iter()
+            .map(|r| Member {
+                id: r.0,
+                kind: kind.clone(),
+            })
+            .collect();
+        change
+            .preview(&before)
+            .keys()
+            .map(ResourceId::as_str)
+            .collect()
+    }
+
+    #[test]
+    fn pat_008_changes_add_up_in_order() {
+        let mut change = MemberChange::default();
+        change.add(&ids("ab"));
+        change.remove(&ids("bc"));
+        assert_eq!(after(&change, "cd"), "ad");
+        change.replace(&ids("xy"));
+        change.add(&ids("z"));
+        change.remove(&ids("x"));
+        assert_eq!(after(&change, "cd"), "yz");
+        change.replace(&[]);
+        assert_eq!(after(&change, "cd"), "");
+    }
+
+    #[test]
+    fn usr_022_a_group_is_not_its_own_member() {
+        let mut change = MemberChange::default();
+        change.add(&ids("g"));
+        assert!(change.check(&ResourceId::new("g")).is_err());
+        assert!(change.check(&ResourceId::new("h")).is_ok());
+    }
+}

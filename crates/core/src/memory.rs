@@ -1,0 +1,491 @@
+//! The contract of [`Provider`] in executable form: read it right after the trait.
+//!
+//! A real implementation, used by tests and by nothing that must survive its process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Error;
+use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key};
+use crate::ids::{Kind, ResourceId, TenantId, Version};
+use crate::index::UniqueKey;
+use crate::journal::{Change, ChangeFeed, Recorded};
+use crate::members::{Member, MemberDelta, MembershipEntry};
+use crate::patch::members_match;
+use crate::path::Place;
+use crate::provider::{
+    ChangeFn, CheckFn, Current, Draft, Found, Key, Page, Provider, ProviderError, Query, Start,
+    Step, StepDone, Update, Updated, With,
+};
+use crate::resource::{Computed, Resource};
+
+/// Keeps resources in memory behind one lock.
+#[derive(Debug, Default)]
+pub struct MemoryProvider {
+    tenants: Mutex<HashMap<TenantId, Tenant>>,
+}
+
+/// Everything of one tenant. Cloned before a write and put back when the write succeeds, which is
+/// all that atomicity takes.
+#[derive(Debug, Clone, Default)]
+struct Tenant {
+    /// Resources in the order of their creation.
+    resources: BTreeMap<u64, Stored>,
+    keys: HashMap<(Kind, UniqueKey), u64>,
+    changes: Vec<Recorded>,
+    created: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    resource: Resource,
+    name: String,
+    members: BTreeMap<ResourceId, Kind>,
+}
+
+impl MemoryProvider {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Tenant>> {
+        // A panic in a change cannot leave a half-written tenant: writes work on a copy.
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a write on a copy of the tenant and keeps the copy when it succeeds.
+    fn write<T>(
+        &self,
+        tenant: TenantId,
+        job: impl FnOnce(&mut Tenant) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut tenants = self.lock();
+        let slot = tenants.entry(tenant).or_default();
+        let mut copy = slot.clone();
+        let done = job(&mut copy)?;
+        *slot = copy;
+        Ok(done)
+    }
+
+    fn read<T>(&self, tenant: TenantId, job: impl FnOnce(&Tenant) -> T) -> T {
+        job(self.lock().entry(tenant).or_default())
+    }
+}
+
+impl Provider for MemoryProvider {
+    fn get(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+    ) -> Result<Option<Found>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            tenant
+                .position(kind, id)
+                .and_then(|at| tenant.found(at, with))
+        }))
+    }
+
+    fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
+        self.read(tenant, |tenant| tenant.page(query))
+    }
+
+    fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
+        let done = self.write(tenant, |tenant| tenant.insert(draft, with));
+        done.map_err(provider_error)
+    }
+
+    fn update(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, Error> {
+        self.write(tenant, |tenant| tenant.update(kind, id, with, change))
+    }
+
+    fn delete(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        check: &mut CheckFn<'_>,
+    ) -> Result<(), Error> {
+        self.write(tenant, |tenant| tenant.delete(kind, id, check))
+    }
+
+    fn members(
+        &self,
+        tenant: TenantId,
+        group: &ResourceId,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            let group = tenant
+                .resources
+                .values()
+                .find(|stored| stored.resource.id == *group);
+            let members = group.into_iter().flat_map(|stored| &stored.members);
+            let behind = members.filter(|(id, _)| after.is_none_or(|after| *id > after));
+            behind
+                .take(limit)
+                .map(|(id, kind)| Member {
+                    id: id.clone(),
+                    kind: kind.clone(),
+                })
+                .collect()
+        }))
+    }
+
+    fn memberships(
+        &self,
+        tenant: TenantId,
+        members: &[ResourceId],
+    ) -> Result<Vec<MembershipEntry>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            members
+                .iter()
+                .flat_map(|member| tenant.groups_of(member))
+                .collect()
+        }))
+    }
+
+    fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>> {
+        let run = |step: &mut Step<'_>| match step {
+            Step::Insert(draft) => self
+                .insert(tenant, draft, With::Nothing)
+                .map(|found| StepDone::Stored(found.resource))
+                .map_err(Error::from),
+            Step::Update(kind, id, change) => {
+                let updated = self.update(tenant, kind, id, With::Nothing, &mut **change)?;
+                Ok(StepDone::Stored(updated.found.resource))
+            }
+            Step::Delete(kind, id, check) => self
+                .delete(tenant, kind, id, &mut **check)
+                .map(|()| StepDone::Deleted),
+        };
+        steps.iter_mut().map(run).collect()
+    }
+}
+
+impl ChangeFeed for MemoryProvider {
+    fn changes(
+        &self,
+        tenant: TenantId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            tenant
+                .changes
+                .iter()
+                .filter(|recorded| recorded.seq > after)
+                .take(limit)
+                .cloned()
+                .collect()
+        }))
+    }
+}
+
+fn provider_error(error: Error) -> ProviderError {
+    match error {
+        Error::Provider(error) => error,
+        other => ProviderError::Internal(crate::provider::Source::new(
+            "an insert runs no foreign code",
+            other,
+        )),
+    }
+}
+
+impl Tenant {
+    fn position(&self, kind: &Kind, id: &ResourceId) -> Option<u64> {
+        let is = |stored: &Stored| stored.resource.kind == *kind && stored.resource.id == *id;
+        self.resources
+            .iter()
+            .find(|(_, stored)| is(stored))
+            .map(|(at, _)| *at)
+    }
+
+    fn found(&self, at: u64, with: With) -> Option<Found> {
+        let stored = self.resources.get(&at)?;
+        let mut computed = Computed::default();
+        match with {
+            With::Nothing => {}
+            With::Groups => computed.groups = self.groups_of(&stored.resource.id),
+            With::Members(limit) => {
+                computed.members = stored.member_list().take(limit).collect();
+                computed.more_members = stored.members.len() > limit;
+            }
+        }
+        Some(Found {
+            resource: stored.resource.clone(),
+            computed,
+        })
+    }
+
+    fn groups_of(&self, member: &ResourceId) -> Vec<MembershipEntry> {
+        let groups = self
+            .resources
+            .values()
+            .filter(|stored| stored.members.contains_key(member));
+        let entry = |stored: &Stored| MembershipEntry {
+            member: member.clone(),
+            group: stored.resource.id.clone(),
+            display: stored.name.clone(),
+        };
+        groups.map(entry).collect()
+    }
+
+    fn page(&self, query: &Query<'_>) -> Result<Page, ProviderError> {
+        let internal = |error: Error| {
+            ProviderError::Internal(crate::provider::Source::new("a filter is evaluated", error))
+        };
+        let mut matching: Vec<(Option<String>, u64)> = Vec::new();
+        for (at, stored) in &self.resources {
+            if stored.resource.kind != query.kind.kind {
+                continue;
+            }
+            let rows = Rows {
+                tenant: self,
+                stored,
+            };
+            let matches = match &query.filter {
+                Some(filter) => filter
+                    .matches(query.kind, &stored.resource, &rows)
+                    .map_err(internal)?,
+                None => true,
+            };
+            if matches {
+                let key = match &query.sort {
+                    Some(sort) => sort_key(&sort.by, &stored.resource).map_err(internal)?,
+                    None => None,
+                };
+                matching.push((key, *at));
+            }
+        }
+        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
+        let order = |(key, at): &(Option<String>, u64),
+                     (other, other_at): &(Option<String>, u64)| {
+            // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
+            let by_key = (key.is_none(), key).cmp(&(other.is_none(), other));
+            let by_key = if descending { by_key.reverse() } else { by_key };
+            by_key.then(at.cmp(other_at))
+        };
+        matching.sort_by(order);
+        let total = u64::try_from(matching.len()).unwrap_or(u64::MAX);
+        let skip = match &query.start {
+            Start::Offset(offset) => usize::try_from(*offset).unwrap_or(usize::MAX),
+            Start::After(Key(key)) => {
+                let place: (Option<String>, u64) =
+                    serde_json::from_str(key).map_err(|_bad| ProviderError::InvalidKey)?;
+                matching
+                    .iter()
+                    .take_while(|entry| order(entry, &place).is_le())
+                    .count()
+            }
+        };
+        let page: Vec<_> = matching.iter().skip(skip).take(query.limit).collect();
+        let more = skip.saturating_add(page.len()) < matching.len();
+        let key = |place: &(Option<String>, u64)| serde_json::to_string(place).ok().map(Key);
+        Ok(Page {
+            total,
+            next: page.last().filter(|_| more).and_then(|last| key(last)),
+            resources: page
+                .iter()
+                .filter_map(|(_, at)| self.found(*at, query.with))
+                .collect(),
+        })
+    }
+
+    fn insert(&mut self, draft: &Draft, with: With) -> Result<Found, Error> {
+        self.created += 1;
+        let at = self.created;
+        let resource = Resource {
+            kind: draft.kind.clone(),
+            id: draft.id.clone(),
+            version: Version::FIRST,
+            created: draft.at,
+            modified: draft.at,
+            document: draft.document.clone(),
+        };
+        let stored = Stored {
+            resource,
+            name: String::new(),
+            members: BTreeMap::new(),
+        };
+        self.resources.insert(at, stored);
+        let delta = self.store(at, draft)?;
+        self.record(at, draft.change.clone(), delta, Vec::new());
+        self.found(at, with)
+            .ok_or_else(|| Error::internal("an inserted resource is there"))
+    }
+
+    fn update(
+        &mut self,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, Error> {
+        let at = self.position(kind, id).ok_or(ProviderError::NotFound)?;
+        let gone = || Error::internal("a resource under the lock is there");
+        let before = self.resources.get(&at).cloned().ok_or_else(gone)?;
+        let mut update = change(&Current {
+            resource: &before.resource,
+            members: None,
+        })?;
+        if matches!(update, Update::NeedMembers) {
+            let members: Vec<_> = before.member_list().collect();
+            update = change(&Current {
+                resource: &before.resource,
+                members: Some(&members),
+            })?;
+        }
+        let mut changed = false;
+        if let Update::Store(draft) = update {
+            let delta = self.store(at, &draft)?;
+            changed = !delta.is_empty() || draft.document != before.resource.document;
+            if changed {
+                if let Some(stored) = self.resources.get_mut(&at) {
+                    stored.resource.document = draft.document.clone();
+                    stored.resource.version = before.resource.version.next();
+                    stored.resource.modified = draft.at;
+                }
+                self.record(at, draft.change, delta, Vec::new());
+            }
+        }
+        Ok(Updated {
+            found: self.found(at, with).ok_or_else(gone)?,
+            changed,
+        })
+    }
+
+    fn delete(
+        &mut self,
+        kind: &Kind,
+        id: &ResourceId,
+        check: &mut CheckFn<'_>,
+    ) -> Result<(), Error> {
+        let at = self.position(kind, id).ok_or(ProviderError::NotFound)?;
+        let stored = self.resources.get(&at).ok_or(ProviderError::NotFound)?;
+        let change = check(&stored.resource)?;
+        let mut left = Vec::new();
+        for group in self.resources.values_mut() {
+            if group.members.remove(id).is_some() {
+                group.resource.version = group.resource.version.next();
+                group.resource.modified = change.at.max(group.resource.modified.next());
+                left.push(group.resource.id.clone());
+            }
+        }
+        self.record(at, change, MemberDelta::default(), left);
+        self.resources.remove(&at);
+        self.keys.retain(|_, owner| *owner != at);
+        Ok(())
+    }
+
+    /// Applies keys, name and members of a draft.
+    fn store(&mut self, at: u64, draft: &Draft) -> Result<MemberDelta, Error> {
+        for key in &draft.unique.remove {
+            self.keys.remove(&(draft.kind.clone(), key.clone()));
+        }
+        for key in &draft.unique.insert {
+            if self
+                .keys
+                .insert((draft.kind.clone(), key.clone()), at)
+                .is_some_and(|owner| owner != at)
+            {
+                return Err(ProviderError::Uniqueness(key.path.clone()).into());
+            }
+        }
+        let before: Vec<_> = self
+            .resources
+            .get(&at)
+            .into_iter()
+            .flat_map(Stored::member_list)
+            .collect();
+        let mut after = BTreeMap::new();
+        for (id, kind) in draft.members.preview(&before) {
+            let kind = kind.or_else(|| {
+                let allowed = draft.member_kinds.iter();
+                allowed
+                    .into_iter()
+                    .find(|kind| self.position(kind, &id).is_some())
+                    .cloned()
+            });
+            after.insert(id.clone(), kind.ok_or(ProviderError::UnknownMember(id))?);
+        }
+        let was = |id: &ResourceId| before.iter().any(|member| member.id == *id);
+        let delta = MemberDelta {
+            added: after.keys().filter(|id| !was(id)).cloned().collect(),
+            removed: before
+                .iter()
+                .filter(|member| !after.contains_key(&member.id))
+                .map(|m| m.id.clone())
+                .collect(),
+        };
+        if let Some(stored) = self.resources.get_mut(&at) {
+            stored.members = after;
+            stored.name = draft.columns.name.clone().unwrap_or_default();
+        }
+        Ok(delta)
+    }
+
+    fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<ResourceId>) {
+        let seq = i64::try_from(self.changes.len())
+            .unwrap_or(i64::MAX)
+            .saturating_add(1);
+        if let Some(Stored { resource, .. }) = self.resources.get(&at) {
+            let (kind, id, version) =
+                (resource.kind.clone(), resource.id.clone(), resource.version);
+            self.changes.push(Recorded {
+                seq,
+                kind,
+                id,
+                version,
+                change,
+                members,
+                left,
+            });
+        }
+    }
+}
+
+impl Stored {
+    fn member_list(&self) -> impl Iterator<Item = Member> {
+        self.members.iter().map(|(id, kind)| Member {
+            id: id.clone(),
+            kind: kind.clone(),
+        })
+    }
+}
+
+/// Answers the parts of a filter that are about membership.
+struct Rows<'a> {
+    tenant: &'a Tenant,
+    stored: &'a Stored,
+}
+
+impl Relations for Rows<'_> {
+    fn holds(&self, predicate: &ResolvedFilter) -> bool {
+        let (Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)) = predicate
+        else {
+            return false;
+        };
+        if at.place == Place::Members {
+            let members: Vec<_> = self.stored.member_list().collect();
+            return members_match(predicate, &members);
+        }
+        let groups = self.tenant.groups_of(&self.stored.resource.id);
+        let rows: Vec<_> = groups
+            .iter()
+            .map(|entry| {
+                row(
+                    entry.group.as_str(),
+                    ("type", "direct"),
+                    Some(("display", &entry.display)),
+                )
+            })
+            .collect();
+        rows_match(predicate, &rows)
+    }
+}

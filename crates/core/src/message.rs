@@ -1,0 +1,161 @@
+//! The wire envelopes of RFC 7644: lists, errors, search requests.
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::resource::write_json;
+
+/// The URN of list responses (RFC 7644 §3.4.2).
+pub const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+/// The URN of errors (RFC 7644 §3.12).
+pub const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+/// The URN of search requests (RFC 7644 §3.4.3).
+pub const SEARCH_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// Writes the body of an error: `status` is a text, `scimType` only where Table 9 has one.
+pub fn error_body(status: u16, scim_type: Option<&str>, detail: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160 + detail.len());
+    out.extend_from_slice(b"{\"schemas\":[\"");
+    out.extend_from_slice(ERROR.as_bytes());
+    out.extend_from_slice(b"\"],\"status\":\"");
+    out.extend_from_slice(status.to_string().as_bytes());
+    out.extend_from_slice(b"\"");
+    if let Some(scim_type) = scim_type {
+        out.extend_from_slice(b",\"scimType\":");
+        write_json(&mut out, scim_type);
+    }
+    out.extend_from_slice(b",\"detail\":");
+    write_json(&mut out, detail);
+    out.push(b'}');
+    out
+}
+
+/// What a list response says before its resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListHead {
+    /// How many resources satisfy the query.
+    pub total: u64,
+    /// How many of them follow.
+    pub items: usize,
+    /// The position of the first one, counted from 1; absent when the walk goes by cursor.
+    pub start_index: Option<u64>,
+    /// The cursor of the next page (RFC 9865 §2).
+    pub next_cursor: Option<String>,
+}
+
+impl ListHead {
+    /// Appends the response up to and including the bracket that opens `Resources`.
+    pub fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"schemas\":[\"");
+        out.extend_from_slice(LIST_RESPONSE.as_bytes());
+        out.extend_from_slice(b"\"],\"totalResults\":");
+        out.extend_from_slice(self.total.to_string().as_bytes());
+        if let Some(start_index) = self.start_index {
+            out.extend_from_slice(b",\"startIndex\":");
+            out.extend_from_slice(start_index.to_string().as_bytes());
+        }
+        out.extend_from_slice(b",\"itemsPerPage\":");
+        out.extend_from_slice(self.items.to_string().as_bytes());
+        if let Some(cursor) = &self.next_cursor {
+            out.extend_from_slice(b",\"nextCursor\":");
+            write_json(out, cursor);
+        }
+        out.extend_from_slice(b",\"Resources\":[");
+    }
+
+    /// Appends the end of the response.
+    pub fn close(out: &mut Vec<u8>) {
+        out.extend_from_slice(b"]}");
+    }
+}
+
+/// A question for resources, from a query string or from the body of a `.search`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// The filter.
+    pub filter: Option<String>,
+    /// The same filter with `+` read as a plus; see [`crate::lenient::plus_taken_literally`].
+    pub filter_with_plus: Option<String>,
+    /// The attribute to sort by.
+    pub sort_by: Option<String>,
+    /// `ascending` or `descending`.
+    pub sort_order: Option<String>,
+    /// The position of the first resource, counted from 1.
+    pub start_index: Option<i64>,
+    /// The most resources to return.
+    pub count: Option<i64>,
+    /// The cursor of a page; empty for the first (RFC 9865 §2).
+    pub cursor: Option<String>,
+    /// The attributes to show.
+    pub attributes: Vec<String>,
+    /// The attributes not to show.
+    pub excluded_attributes: Vec<String>,
+}
+
+impl SearchRequest {
+    /// Reads the body of a `.search` (RFC 7644 §3.4.3).
+    ///
+    /// # Errors
+    ///
+    /// `invalidSyntax` for what is no search request, `invalidValue` for members of the wrong type.
+    pub fn from_body(body: Value) -> Result<Self, Error> {
+        let Value::Object(map) = body else {
+            return Err(Error::syntax("the request body must be a JSON object"));
+        };
+        let mut request = Self::default();
+        let mut named = false;
+        for (name, value) in map {
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if value.is_null() {
+                continue;
+            }
+            if is("schemas") {
+                named = value
+                    .as_array()
+                    .is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH_REQUEST));
+            } else if is("filter") {
+                request.filter = Some(text("filter", value)?);
+            } else if is("sortBy") {
+                request.sort_by = Some(text("sortBy", value)?);
+            } else if is("sortOrder") {
+                request.sort_order = Some(text("sortOrder", value)?);
+            } else if is("cursor") {
+                request.cursor = Some(text("cursor", value)?);
+            } else if is("startIndex") {
+                request.start_index = Some(number("startIndex", &value)?);
+            } else if is("count") {
+                request.count = Some(number("count", &value)?);
+            } else if is("attributes") {
+                request.attributes = texts("attributes", value)?;
+            } else if is("excludedAttributes") {
+                request.excluded_attributes = texts("excludedAttributes", value)?;
+            }
+        }
+        if named {
+            Ok(request)
+        } else {
+            Err(Error::syntax(format!("schemas must name {SEARCH_REQUEST}")))
+        }
+    }
+}
+
+fn text(name: &str, value: Value) -> Result<String, Error> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(Error::value(name, "must be a text")),
+    }
+}
+
+fn number(name: &str, value: &Value) -> Result<i64, Error> {
+    value
+        .as_i64()
+        .ok_or_else(|| Error::value(name, "must be a whole number"))
+}
+
+fn texts(name: &str, value: Value) -> Result<Vec<String>, Error> {
+    match value {
+        Value::String(list) => Ok(vec![list]),
+        Value::Array(values) => values.into_iter().map(|value| text(name, value)).collect(),
+        _ => Err(Error::value(name, "must be an array of attribute names")),
+    }
+}

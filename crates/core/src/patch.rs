@@ -1,0 +1,85 @@
+//! PATCH (RFC 7644 §3.5.2): a pure function from attributes and operations to attributes.
+
+mod apply;
+mod request;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::filter::ResolvedFilter;
+use crate::members::MemberChange;
+use crate::path::AttrRef;
+use crate::resource::Attributes;
+use crate::schema::{Attribute, Extension};
+
+pub use apply::Outcome;
+pub(crate) use apply::{apply, check_immutable, members_match};
+pub use request::{MAX_OPERATIONS, PatchRequest};
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// RFC 7644 §3.5.2.1
+    Add,
+    /// RFC 7644 §3.5.2.3
+    Replace,
+    /// RFC 7644 §3.5.2.2
+    Remove,
+}
+
+/// One operation with its path resolved. An operation without a path has become one per attribute.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// What it does.
+    pub verb: Verb,
+    /// To what.
+    pub target: PatchTarget,
+    /// With which value; never absent for add and replace.
+    pub value: Option<Value>,
+    /// The number of the operation in the request, counted from 1, for errors.
+    pub number: usize,
+}
+
+/// What an operation works on.
+#[derive(Debug, Clone)]
+pub enum PatchTarget {
+    /// An attribute or sub-attribute.
+    Attribute(AttrRef),
+    /// The values of a complex attribute that a filter selects.
+    Elements(Elements),
+    /// All attributes of an extension.
+    Container(Extension),
+    /// The list of schemas.
+    Schemas,
+    /// The members of a group, all of them.
+    Members,
+    /// The members of a group that a filter selects.
+    SelectedMembers(ResolvedFilter),
+}
+
+/// Some values of a complex attribute, or one sub-attribute of them.
+#[derive(Debug, Clone)]
+pub struct Elements {
+    /// The attribute.
+    pub attribute: AttrRef,
+    /// Which values.
+    pub filter: ResolvedFilter,
+    /// The sub-attribute behind the bracket.
+    pub sub_attribute: Option<Arc<Attribute>>,
+    /// What a value must have to satisfy the filter, if it says so plainly: its `eq` terms joined by
+    /// `and`.
+    pub template: Option<Map<String, Value>>,
+}
+
+/// The result of a PATCH.
+#[derive(Debug, Clone)]
+pub struct Patched {
+    /// The attributes afterwards.
+    pub attributes: Attributes,
+    /// What happens to the members.
+    pub members: MemberChange,
+}
+
+#[cfg(test)]
+mod tests;

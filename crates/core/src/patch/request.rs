@@ -1,0 +1,454 @@
+//! From the body of a PATCH to operations with resolved paths.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{Elements, Operation, PatchTarget, Verb};
+use crate::error::{Error, PathError, excerpt};
+use crate::filter::{Comparison, Filter, Literal, ParsedFilter};
+use crate::ids::ResourceId;
+use crate::lenient::Repairs;
+use crate::members::MAX_MEMBERS;
+use crate::path::{AttrRef, Place, Target};
+use crate::quirks::Quirks;
+use crate::schema::{Attribute, ResourceType, ValueType};
+
+/// Operations that one PATCH may have.
+pub const MAX_OPERATIONS: usize = 1_000;
+/// The longest path, in bytes.
+const MAX_PATH_BYTES: usize = 1_024;
+const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// A PATCH whose paths are known to lead somewhere.
+#[derive(Debug, Clone)]
+pub struct PatchRequest {
+    /// The operations in order.
+    pub operations: Vec<Operation>,
+}
+
+impl PatchRequest {
+    /// Reads the body of a PATCH on the resource `id`.
+    ///
+    /// # Errors
+    ///
+    /// `invalidSyntax` for the envelope, `invalidPath` and `invalidFilter` for paths, `mutability`
+    /// for read-only targets, `413` above the limits.
+    pub(crate) fn parse(
+        kind: &ResourceType,
+        repairs: &mut Repairs<'_>,
+        id: &ResourceId,
+        raw: Value,
+    ) -> Result<Self, Error> {
+        let Value::Object(mut envelope) = repairs.patch_envelope(raw) else {
+            return Err(Error::syntax(
+                "the request body must be a JSON object with Operations",
+            ));
+        };
+        let urns = envelope.get("schemas").and_then(Value::as_array);
+        if !urns.is_some_and(|urns| urns.iter().any(|urn| urn == URN)) {
+            return Err(Error::syntax(format!("schemas must name {URN}")));
+        }
+        let Some(Value::Array(raw)) = envelope.remove("Operations") else {
+            return Err(Error::syntax(
+                "Operations is missing; it is an array of operations",
+            ));
+        };
+        if raw.is_empty() {
+            return Err(Error::syntax(
+                "Operations is empty; send at least one operation",
+            ));
+        }
+        if raw.len() > MAX_OPERATIONS {
+            return Err(Error::TooLarge(format!(
+                "more than {MAX_OPERATIONS} operations in one PATCH; send several"
+            )));
+        }
+        let mut reader = Reader {
+            kind,
+            repairs,
+            id,
+            operations: Vec::with_capacity(raw.len()),
+            values: 0,
+        };
+        for (index, operation) in raw.into_iter().enumerate() {
+            let number = index + 1;
+            reader
+                .operation(number, operation)
+                .map_err(|error| error.within(&format!("operation {number}")))?;
+        }
+        Ok(Self {
+            operations: reader.operations,
+        })
+    }
+
+    /// Returns the attributes that the client writes, for replies (RFC 7643 §7 `returned: request`).
+    pub fn written(&self) -> impl Iterator<Item = &AttrRef> {
+        self.operations
+            .iter()
+            .filter_map(|operation| match &operation.target {
+                PatchTarget::Attribute(reference) => Some(reference),
+                PatchTarget::Elements(elements) => Some(&elements.attribute),
+                PatchTarget::Container(_)
+                | PatchTarget::Schemas
+                | PatchTarget::Members
+                | PatchTarget::SelectedMembers(_) => None,
+            })
+    }
+}
+
+struct Reader<'a, 'r> {
+    kind: &'a ResourceType,
+    repairs: &'a mut Repairs<'r>,
+    id: &'a ResourceId,
+    operations: Vec<Operation>,
+    values: usize,
+}
+
+impl Reader<'_, '_> {
+    fn operation(&mut self, number: usize, raw: Value) -> Result<(), Error> {
+        let Value::Object(mut raw) = raw else {
+            return Err(Error::syntax(
+                "an operation must be an object with op, path and value",
+            ));
+        };
+        let verb = match raw.get("op").and_then(Value::as_str) {
+            Some("add") => Verb::Add,
+            Some("replace") => Verb::Replace,
+            Some("remove") => Verb::Remove,
+            Some(other) => {
+                return Err(Error::syntax(format!(
+                    "op is \"{}\"; it must be add, replace or remove",
+                    excerpt(other)
+                )));
+            }
+            None => {
+                return Err(Error::syntax(
+                    "op is missing; it must be add, replace or remove",
+                ));
+            }
+        };
+        let value = raw.remove("value");
+        if let Some(Value::Array(values)) = &value {
+            self.values += values.len();
+            if self.values > MAX_MEMBERS {
+                return Err(Error::TooLarge(format!(
+                    "more than {MAX_MEMBERS} values in one PATCH; send several"
+                )));
+            }
+        }
+        if verb != Verb::Remove && value.is_none() {
+            return Err(Error::value("value", "add and replace need a value"));
+        }
+        let path = match raw.remove("path") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(path)) => Some(path).filter(|path| !path.is_empty()),
+            Some(_) => return Err(Error::Path(PathError::new("", "a path must be a text"))),
+        };
+        match path {
+            Some(path) => {
+                let Some(target) = self.target(&path)? else {
+                    return Ok(());
+                };
+                self.writable(&target)?;
+                self.operations.push(Operation {
+                    verb,
+                    target,
+                    value,
+                    number,
+                });
+                Ok(())
+            }
+            None if verb == Verb::Remove => Err(Error::NoTarget(
+                "remove needs a path; name the attribute to remove".to_owned(),
+            )),
+            None => match value {
+                Some(Value::Object(map)) => self.pathless(number, verb, map),
+                _ => Err(Error::value(
+                    "value",
+                    "an operation without a path needs an object of attributes",
+                )),
+            },
+        }
+    }
+
+    /// Makes one operation per attribute of a pathless value.
+    fn pathless(
+        &mut self,
+        number: usize,
+        verb: Verb,
+        map: Map<String, Value>,
+    ) -> Result<(), Error> {
+        for (name, value) in map {
+            if name.eq_ignore_ascii_case("schemas") {
+                continue;
+            }
+            if name.eq_ignore_ascii_case("id") {
+                self.same_id(&value)?;
+                continue;
+            }
+            let plain =
+                self.kind.schema.attribute(&name).is_some() || self.kind.extension(&name).is_some();
+            if !plain
+                && name.contains(['.', ':', '['])
+                && !self.repairs.allows(Quirks::PATHS_AS_KEYS)
+            {
+                return Err(Error::syntax(format!(
+                    "\"{}\" is no attribute of {}",
+                    excerpt(&name),
+                    self.kind.kind
+                )));
+            }
+            let target = match self.target(&name) {
+                Ok(Some(target)) => target,
+                Ok(None) => continue,
+                // Decision 12: an unknown name in a value is ignored.
+                Err(Error::Path(_)) if self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) => continue,
+                Err(error) => return Err(error),
+            };
+            if self.writable(&target).is_err() && self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
+                continue;
+            }
+            self.writable(&target)?;
+            self.operations.push(Operation {
+                verb,
+                target,
+                value: Some(value),
+                number,
+            });
+        }
+        Ok(())
+    }
+
+    /// The id of the resource itself may be repeated; another one would be a change.
+    fn same_id(&mut self, value: &Value) -> Result<(), Error> {
+        let same = value.is_null() || value.as_str() == Some(self.id.as_str());
+        if same && self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
+            return Ok(());
+        }
+        Err(Error::Mutability {
+            path: "id".to_owned(),
+            reason: "the id of a resource never changes; remove it from the value",
+        })
+    }
+
+    fn writable(&self, target: &PatchTarget) -> Result<(), Error> {
+        let read_only = |path: String| Error::Mutability {
+            path,
+            reason: "only the server sets this attribute",
+        };
+        match target {
+            PatchTarget::Attribute(reference) => {
+                if reference.attribute.is_read_only() || reference.leaf().is_read_only() {
+                    return Err(read_only(reference.to_string()));
+                }
+            }
+            PatchTarget::Elements(elements) => {
+                let sub = elements
+                    .sub_attribute
+                    .as_ref()
+                    .is_some_and(|sub| sub.is_read_only());
+                if elements.attribute.attribute.is_read_only() || sub {
+                    return Err(read_only(elements.attribute.to_string()));
+                }
+            }
+            PatchTarget::Container(_)
+            | PatchTarget::Schemas
+            | PatchTarget::Members
+            | PatchTarget::SelectedMembers(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Resolves a path; none when the whole operation is to be ignored.
+    fn target(&mut self, path: &str) -> Result<Option<PatchTarget>, Error> {
+        if path.len() > MAX_PATH_BYTES {
+            return Err(Error::Path(PathError::new(
+                path,
+                format!("longer than {MAX_PATH_BYTES} bytes"),
+            )));
+        }
+        let parts = split(path)?;
+        let attribute = crate::lenient::manager_without_its_urn(
+            self.kind,
+            self.repairs.quirks,
+            self.repairs.applied,
+            parts.attribute,
+        );
+        let reference = match self.kind.resolve_target(&attribute) {
+            Ok(Target::Attribute(reference)) => reference,
+            Ok(Target::Container(extension)) if parts.filter.is_none() => {
+                return Ok(Some(PatchTarget::Container(extension)));
+            }
+            Ok(Target::Container(_)) => {
+                return Err(Error::Path(PathError::new(
+                    path,
+                    "a filter selects values of an attribute, not of a schema",
+                )));
+            }
+            Err(error) if error.foreign && self.repairs.allows(Quirks::FOREIGN_PATHS) => {
+                return Ok(None);
+            }
+            Err(error) => {
+                return Err(Error::Path(PathError {
+                    path: excerpt(path),
+                    ..error
+                }));
+            }
+        };
+        let Some(filter) = parts.filter else {
+            return self.plain(path, reference).map(Some);
+        };
+        if reference.sub_attribute.is_some() || reference.attribute.value_type != ValueType::Complex
+        {
+            return Err(Error::filter(format!(
+                "{reference} has no sub-attributes to filter by in [ ]"
+            )));
+        }
+        let parsed = self.repairs.filter(filter)?;
+        let mut context = crate::filter::Context {
+            kind: self.kind,
+            quirks: self.repairs.quirks,
+            applied: self.repairs.applied,
+            unknown_is_absent: false,
+        };
+        let resolved = context.inside(&reference, &parsed)?;
+        let sub_attribute = match parts.sub {
+            None => None,
+            Some(name) => Some(Arc::clone(reference.attribute.sub(name).ok_or_else(
+                || {
+                    Error::Path(PathError::new(
+                        path,
+                        format!("{reference} has no sub-attribute of this name"),
+                    ))
+                },
+            )?)),
+        };
+        if reference.place == Place::Members {
+            return match sub_attribute {
+                None => Ok(Some(PatchTarget::SelectedMembers(resolved))),
+                Some(_) => Err(members_are_whole()),
+            };
+        }
+        let template = template(self.repairs, &reference, &parsed);
+        Ok(Some(PatchTarget::Elements(Elements {
+            attribute: reference,
+            filter: resolved,
+            sub_attribute,
+            template,
+        })))
+    }
+
+    fn plain(&mut self, path: &str, reference: AttrRef) -> Result<PatchTarget, Error> {
+        match (&reference.place, &reference.sub_attribute) {
+            (Place::Schemas, _) => return Ok(PatchTarget::Schemas),
+            (Place::Members, None) => return Ok(PatchTarget::Members),
+            (Place::Members, Some(_)) => return Err(members_are_whole()),
+            _ => {}
+        }
+        if reference.is_plural()
+            && reference.sub_attribute.is_some()
+            && !reference.attribute.is_read_only()
+            && !self.repairs.allows(Quirks::PATHS_INTO_ALL)
+        {
+            let reason = "which of the values is meant? Select by a filter, as in emails[type eq \"work\"].value";
+            return Err(Error::Path(PathError::new(path, reason)));
+        }
+        Ok(PatchTarget::Attribute(reference))
+    }
+}
+
+/// CHR-007: members are added and removed, never edited.
+fn members_are_whole() -> Error {
+    Error::Mutability {
+        path: "members".to_owned(),
+        reason: "a member is added or removed as a whole, never edited",
+    }
+}
+
+struct Parts<'p> {
+    attribute: &'p str,
+    filter: Option<&'p str>,
+    sub: Option<&'p str>,
+}
+
+/// Splits `attribute[filter].sub` (RFC 7644 Figure 7), minding quotes inside the filter.
+fn split(path: &str) -> Result<Parts<'_>, Error> {
+    let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
+    let Some((attribute, rest)) = path.split_once('[') else {
+        return Ok(Parts {
+            attribute: path,
+            filter: None,
+            sub: None,
+        });
+    };
+    let (mut quoted, mut escaped, mut end) = (false, false, None);
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b']' if !quoted => {
+                end = Some(at);
+                break;
+            }
+            _ => {}
+        }
+    }
+    let end = end.ok_or_else(|| malformed("a \"[\" without its \"]\""))?;
+    let filter = rest.get(..end).unwrap_or_default();
+    if filter.contains('[') {
+        // A second bracket inside is refused with the reason that the filter grammar gives.
+        return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
+    }
+    if filter.trim().is_empty() || filter.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(malformed(
+            "values have no numbers; select by a filter, as in emails[type eq \"work\"]",
+        ));
+    }
+    let sub = match rest.get(end + 1..).unwrap_or_default() {
+        "" => None,
+        behind => match behind.strip_prefix('.') {
+            Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
+            _ => {
+                return Err(malformed(
+                    "behind \"]\" only a dot and one sub-attribute can follow",
+                ));
+            }
+        },
+    };
+    Ok(Parts {
+        attribute,
+        filter: Some(filter),
+        sub,
+    })
+}
+
+/// Returns what the filter's `eq` terms say of a value, if it has no others.
+fn template(
+    repairs: &mut Repairs<'_>,
+    parent: &AttrRef,
+    filter: &ParsedFilter,
+) -> Option<Map<String, Value>> {
+    let mut map = Map::new();
+    let mut pending = vec![filter];
+    while let Some(filter) = pending.pop() {
+        match filter {
+            Filter::And(terms) => pending.extend(terms.iter().rev()),
+            Filter::Compare(path, Comparison::Equal, literal) => {
+                let sub: &Arc<Attribute> = parent.attribute.sub(path.as_str())?;
+                let value = match literal {
+                    Literal::Null => return None,
+                    Literal::Boolean(flag) => Value::Bool(*flag),
+                    Literal::Number(number) => {
+                        serde_json::Number::from_f64(*number).map(Value::Number)?
+                    }
+                    Literal::Text(text) => Value::String(text.clone()),
+                };
+                map.insert(sub.name.to_string(), repairs.attribute(sub, value));
+            }
+            _ => return None,
+        }
+    }
+    Some(map)
+}

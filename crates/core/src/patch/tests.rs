@@ -1,0 +1,97 @@
+//! Every file under `fixtures/patch` is a list of cases: a resource, operations, and what comes of it.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::Error;
+use crate::ids::{Kind, ResourceId};
+use crate::lenient::Repairs;
+use crate::members::Member;
+use crate::quirks::{Applied, Quirks};
+use crate::resource::body;
+use crate::schema::{Registry, ResourceType};
+
+fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
+    let text = |name: &str| case[name].as_str();
+    let quirks = text("quirks").map_or(Quirks::ALL, |words| Quirks::parse(words).unwrap());
+    let mut before = case["before"].clone();
+    before["schemas"] = json!([kind.schema.id.as_str()]);
+    let before = body(kind, Quirks::ALL, before).unwrap().attributes;
+    let members: Vec<Member> = case["members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|id| Member {
+            id: ResourceId::new(id.as_str().unwrap()),
+            kind: Kind::new("User"),
+        })
+        .collect();
+    let mut applied = Applied::default();
+    let mut repairs = Repairs {
+        quirks,
+        applied: &mut applied,
+    };
+    let envelope = match case.get("request") {
+        Some(request) => request.clone(),
+        None => {
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": case["operations"]})
+        }
+    };
+    let request = PatchRequest::parse(kind, &mut repairs, &ResourceId::new("me"), envelope)?;
+    let outcome = match apply(kind, &mut repairs, &before, None, &request.operations)? {
+        Outcome::NeedMembers => apply(
+            kind,
+            &mut repairs,
+            &before,
+            Some(&members),
+            &request.operations,
+        )?,
+        done @ Outcome::Patched(_) => done,
+    };
+    let Outcome::Patched(patched) = outcome else {
+        panic!("members were given")
+    };
+    let again = crate::resource::canonical(kind, quirks, patched.attributes.map().clone()).unwrap();
+    assert_eq!(
+        again.attributes, patched.attributes,
+        "canonical attributes stay as they are"
+    );
+    let mut after = Value::Object(patched.attributes.into_map());
+    if case.get("members").is_some() {
+        let ids = patched.members.preview(&members);
+        after["members"] = ids.keys().map(|id| Value::from(id.as_str())).collect();
+    }
+    Ok(after)
+}
+
+fn check(file: &str, cases: &str) {
+    let registry = Registry::builtin().unwrap();
+    let cases: Vec<Value> =
+        serde_json::from_str(cases).unwrap_or_else(|error| panic!("{file}: {error}"));
+    assert!(!cases.is_empty());
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let kind = registry
+            .kind(case["kind"].as_str().unwrap_or("User"))
+            .unwrap();
+        match (run(kind, &case), case.get("error")) {
+            (Ok(after), None) => assert_eq!(after, case["after"], "{file}: {name}"),
+            (Ok(after), Some(error)) => panic!("{file}: {name}: wanted {error}, got {after}"),
+            (Err(error), Some(wanted)) => {
+                let (_, scim_type) = error.status_and_type();
+                assert_eq!(scim_type, wanted.as_str(), "{file}: {name}: {error}");
+            }
+            (Err(error), None) => panic!("{file}: {name}: {error}"),
+        }
+    }
+}
+
+macro_rules! fixtures {
+    ($($name:ident),*) => {
+        $(#[test] fn $name() {
+            check(stringify!($name), include_str!(concat!("../../fixtures/patch/", stringify!($name), ".json")));
+        })*
+    };
+}
+
+fixtures!(add, remove, replace, paths, members, quirks);

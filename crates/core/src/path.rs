@@ -1,0 +1,249 @@
+//! Attribute paths (RFC 7644 §3.10): as a client writes them, and as they resolve against a kind.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::PathError;
+use crate::ids::Urn;
+use crate::schema::{Attribute, Container, Extension, ResourceType, ValueType};
+
+/// An attribute path as the client wrote it: only its characters have been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttrPath(String);
+
+impl AttrPath {
+    /// Wraps a text whose characters the caller has seen to be those of a path.
+    pub(crate) fn from_word(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tells whether a character can stand in an attribute path.
+pub(crate) fn is_path_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '$' | '.' | ':' | '/')
+}
+
+/// Where the value of an attribute is found, so that a store needs no schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The resource's `id`.
+    Id,
+    /// The resource's `externalId`.
+    ExternalId,
+    /// The `schemas` of the resource.
+    Schemas,
+    /// `meta.resourceType`: the same for all resources of the kind.
+    ResourceType,
+    /// `meta.created`.
+    Created,
+    /// `meta.lastModified`.
+    Modified,
+    /// `meta.version`.
+    Version,
+    /// The attribute that names the resource: `userName`, or `displayName` of kinds without one.
+    Name,
+    /// The boolean `active` of a user.
+    Active,
+    /// A sub-attribute of a group's `members`, which are rows.
+    Members,
+    /// A sub-attribute of a user's computed `groups`.
+    Groups,
+    /// Derived rows under this path; see [`crate::index`].
+    Indexed(Arc<str>),
+    /// Only the document knows.
+    Document,
+}
+
+/// An attribute of a kind, or a sub-attribute, with everything a reader needs to know of it.
+#[derive(Clone, PartialEq)]
+pub struct AttrRef {
+    /// The extension under whose URN the attribute stands; none for core and common attributes.
+    pub container: Option<Urn>,
+    /// The attribute.
+    pub attribute: Arc<Attribute>,
+    /// The sub-attribute, for paths such as `name.familyName`.
+    pub sub_attribute: Option<Arc<Attribute>>,
+    /// Where the value is found.
+    pub place: Place,
+}
+
+impl AttrRef {
+    /// Returns the definition that the path ends at.
+    pub fn leaf(&self) -> &Arc<Attribute> {
+        self.sub_attribute.as_ref().unwrap_or(&self.attribute)
+    }
+
+    /// Tells whether more than one value can be found at this path.
+    pub fn is_plural(&self) -> bool {
+        self.attribute.multi_valued
+    }
+
+    /// Returns the same attribute with a sub-attribute below it.
+    pub(crate) fn with_sub(&self, kind: &ResourceType, sub: &Arc<Attribute>) -> Self {
+        let mut reference = Self {
+            sub_attribute: Some(Arc::clone(sub)),
+            ..self.clone()
+        };
+        reference.place = kind.place(&reference);
+        reference
+    }
+}
+
+impl fmt::Display for AttrRef {
+    /// Writes the canonical path, as `emails.value` or `urn:…:User:manager.value`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(urn) = &self.container {
+            write!(f, "{urn}:")?;
+        }
+        f.write_str(&self.attribute.name)?;
+        match &self.sub_attribute {
+            Some(sub) => write!(f, ".{}", sub.name),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for AttrRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// An attribute or sub-attribute.
+    Attribute(AttrRef),
+    /// All attributes of an extension: the path is its URN.
+    Container(Extension),
+}
+
+impl ResourceType {
+    /// Resolves a path to an attribute, in any case and with or without the schema's URN.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] when the path is malformed, names nothing, or names a whole extension.
+    pub fn resolve(&self, path: &str) -> Result<AttrRef, PathError> {
+        match self.resolve_target(path)? {
+            Target::Attribute(reference) => Ok(reference),
+            Target::Container(_) => Err(PathError::new(
+                path,
+                "this is a whole extension; name one of its attributes",
+            )),
+        }
+    }
+
+    /// Resolves a path to an attribute or to an extension as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`] when the path is malformed or names nothing.
+    pub fn resolve_target(&self, path: &str) -> Result<Target, PathError> {
+        let (container, names) = self.split_urn(path)?;
+        let Some(names) = names else {
+            return match container {
+                Container::Extension(extension) => Ok(Target::Container(extension.clone())),
+                Container::Core => Err(PathError::new(
+                    path,
+                    "this is a whole schema; name one of its attributes",
+                )),
+            };
+        };
+        let mut parts = names.split('.');
+        let (name, sub) = (parts.next().unwrap_or_default(), parts.next());
+        if name.is_empty() || sub == Some("") || parts.next().is_some() {
+            return Err(PathError::new(
+                path,
+                "an attribute path is a name, or a name, a dot and a sub-attribute",
+            ));
+        }
+        let attribute = match container {
+            Container::Core => self
+                .common_attribute(name)
+                .or_else(|| self.schema.attribute(name)),
+            Container::Extension(extension) => extension.schema.attribute(name),
+        };
+        let Some(attribute) = attribute else {
+            return Err(PathError::new(
+                path,
+                format!("{} has no attribute of this name", self.kind),
+            ));
+        };
+        let urn = match container {
+            Container::Core => None,
+            Container::Extension(extension) => Some(extension.schema.id.clone()),
+        };
+        let mut reference = AttrRef {
+            container: urn,
+            attribute: Arc::clone(attribute),
+            sub_attribute: None,
+            place: Place::Document,
+        };
+        if let Some(sub) = sub {
+            let found = attribute.sub(sub).ok_or_else(|| {
+                let reason = match attribute.value_type {
+                    ValueType::Complex => {
+                        format!("{} has no sub-attribute of this name", attribute.name)
+                    }
+                    _ => format!("{} has no sub-attributes", attribute.name),
+                };
+                PathError::new(path, reason)
+            })?;
+            reference.sub_attribute = Some(Arc::clone(found));
+        }
+        reference.place = self.place(&reference);
+        Ok(Target::Attribute(reference))
+    }
+
+    /// Splits the longest known schema URN off the front of a path (EXT-011, EXT-012).
+    ///
+    /// The names are absent when the path is the URN itself.
+    fn split_urn<'k, 'p>(
+        &'k self,
+        path: &'p str,
+    ) -> Result<(Container<'k>, Option<&'p str>), PathError> {
+        if path.is_empty() || !path.chars().all(is_path_char) {
+            return Err(PathError::new(
+                path,
+                "an attribute path has letters, digits, \"-\", \"_\", \"$\", \".\" and \":\" only",
+            ));
+        }
+        if !path
+            .get(..4)
+            .is_some_and(|head| head.eq_ignore_ascii_case("urn:"))
+        {
+            return match path.contains(':') {
+                true => Err(PathError::new(
+                    path,
+                    "a \":\" stands only between a schema URN and an attribute",
+                )),
+                false => Ok((Container::Core, Some(path))),
+            };
+        }
+        let matching = self.containers().filter_map(|(urn, container)| {
+            let urn = urn.as_str();
+            let head = path.get(..urn.len())?;
+            let tail = path.get(urn.len()..)?;
+            let names = match tail.strip_prefix(':') {
+                _ if !head.eq_ignore_ascii_case(urn) => return None,
+                None if tail.is_empty() => None,
+                Some(names) => Some(names),
+                None => return None,
+            };
+            Some((urn.len(), container, names))
+        });
+        match matching.max_by_key(|(length, _, _)| *length) {
+            Some((_, container, names)) => Ok((container, names)),
+            None => Err(PathError {
+                foreign: true,
+                ..PathError::new(path, format!("no schema of {} has this URN", self.kind))
+            }),
+        }
+    }
+}

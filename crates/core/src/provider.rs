@@ -1,0 +1,348 @@
+//! **The plug.** Whoever implements [`Provider`] gets a SCIM server.
+//!
+//! Read [`crate::memory`] next: it is the contract in executable form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error as ThisError;
+
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::filter::ResolvedFilter;
+use crate::ids::{Kind, ResourceId, TenantId};
+use crate::index::{Columns, Difference, IndexEntry, UniqueKey};
+use crate::journal::Change;
+use crate::members::{Member, MemberChange, MembershipEntry};
+use crate::path::AttrRef;
+use crate::resource::{Computed, Document, Resource};
+
+/// Durable storage for resources.
+///
+/// Every method is one atomic unit: it happens entirely or not at all, and concurrent calls behave
+/// as if they ran one after another per resource. When a method that writes returns `Ok`, what it
+/// wrote survives a crash. Every method sees only `tenant`; a resource of another tenant is one that
+/// does not exist.
+///
+/// What is written arrives as a [`Draft`], with everything derived from the document: a provider
+/// needs no schema and never looks inside a document.
+pub trait Provider: Send + Sync + 'static {
+    /// Reads one resource, and what `with` asks for beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn get(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+    ) -> Result<Option<Found>, ProviderError>;
+
+    /// Reads one page of the resources that satisfy a query, in a stable order.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::TooMany`] when the answer would cost more than the provider is set to spend,
+    /// [`ProviderError::InvalidKey`] for a key that this provider did not make.
+    fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError>;
+
+    /// Stores a new resource in its first version.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Uniqueness`], [`ProviderError::UnknownMember`].
+    fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError>;
+
+    /// Replaces a resource by a function of its current state.
+    ///
+    /// `change` sees the state that the write will replace: no other write comes between. It may be
+    /// called more than once and must have no effects. The version grows by one when, and only when,
+    /// the text or the effective membership changes; else nothing is written at all.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `change` returns, with nothing changed; [`ProviderError::NotFound`],
+    /// [`ProviderError::Uniqueness`], [`ProviderError::UnknownMember`].
+    fn update(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, Error>;
+
+    /// Removes a resource, its unique keys and its memberships. Groups that lose a member by it get
+    /// their next version.
+    ///
+    /// # Errors
+    ///
+    /// What `check` returns for the state that would be removed, with nothing changed;
+    /// [`ProviderError::NotFound`].
+    fn delete(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        check: &mut CheckFn<'_>,
+    ) -> Result<(), Error>;
+
+    /// Reads members of a group in a stable order, behind `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`]. A group that does not exist has
+    /// no members.
+    fn members(
+        &self,
+        tenant: TenantId,
+        group: &ResourceId,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, ProviderError>;
+
+    /// Reads the groups in which resources are members, in a stable order.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn memberships(
+        &self,
+        tenant: TenantId,
+        members: &[ResourceId],
+    ) -> Result<Vec<MembershipEntry>, ProviderError>;
+
+    /// Runs steps in order, each as atomic as the method it stands for. A step that fails leaves no
+    /// trace and does not stop the others; a crash keeps a prefix of whole steps.
+    fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>>;
+}
+
+/// The function that [`Provider::update`] runs on the current state.
+pub type ChangeFn<'a> = dyn FnMut(&Current<'_>) -> Result<Update, Error> + 'a;
+
+/// The function that [`Provider::delete`] runs on the state that would be removed.
+pub type CheckFn<'a> = dyn FnMut(&Resource) -> Result<Change, Error> + 'a;
+
+/// The state that a write replaces.
+#[derive(Debug, Clone, Copy)]
+pub struct Current<'a> {
+    /// The resource.
+    pub resource: &'a Resource,
+    /// The members, after [`Update::NeedMembers`].
+    pub members: Option<&'a [Member]>,
+}
+
+/// What [`Provider::update`] shall do.
+#[derive(Debug)]
+pub enum Update {
+    /// Nothing: the resource is as it should be.
+    Keep,
+    /// Call again with the group's members.
+    NeedMembers,
+    /// Store this in the next version.
+    Store(Box<Draft>),
+}
+
+/// One step of [`Provider::batch`].
+pub enum Step<'a> {
+    /// As [`Provider::insert`].
+    Insert(Box<Draft>),
+    /// As [`Provider::update`].
+    Update(&'a Kind, ResourceId, Box<ChangeFn<'a>>),
+    /// As [`Provider::delete`].
+    Delete(&'a Kind, ResourceId, Box<CheckFn<'a>>),
+}
+
+/// What a step of [`Provider::batch`] did.
+#[derive(Debug)]
+pub enum StepDone {
+    /// It stored a resource or found it as it should be.
+    Stored(Resource),
+    /// It removed a resource.
+    Deleted,
+}
+
+/// What a read brings beside the resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum With {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Up to this many members of the groups that are read, altogether.
+    Members(usize),
+    /// The groups of which the resources are members.
+    Groups,
+}
+
+/// A resource as a reply needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The resource.
+    pub resource: Resource,
+    /// What `with` asked for.
+    pub computed: Computed,
+}
+
+/// The outcome of [`Provider::update`].
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// The resource afterwards.
+    pub found: Found,
+    /// Whether a new version was stored.
+    pub changed: bool,
+}
+
+/// A resource about to be written, with everything derived from it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The kind.
+    pub kind: Kind,
+    /// The id.
+    pub id: ResourceId,
+    /// The document.
+    pub document: Document,
+    /// The values kept beside the document.
+    pub columns: Columns,
+    /// Index rows to remove and to insert.
+    pub index: Difference<IndexEntry>,
+    /// Unique keys to free and to claim.
+    pub unique: Difference<UniqueKey>,
+    /// What happens to the members.
+    pub members: MemberChange,
+    /// Kinds that may be members.
+    pub member_kinds: Arc<[Kind]>,
+    /// When the write happens.
+    pub at: Timestamp,
+    /// What to record with it. The provider adds version and effective members.
+    pub change: Change,
+}
+
+/// A question for a page of resources.
+#[derive(Debug, Clone)]
+pub struct Query<'a> {
+    /// The kind. Filters need its definitions where no index answers them.
+    pub kind: &'a crate::schema::ResourceType,
+    /// Which resources.
+    pub filter: Option<ResolvedFilter>,
+    /// In which order; by creation when absent.
+    pub sort: Option<Sort>,
+    /// From where.
+    pub start: Start,
+    /// At most how many; zero asks for the total only.
+    pub limit: usize,
+    /// What to bring beside each resource.
+    pub with: With,
+}
+
+/// An order of resources. Equal ones stand in the order of their creation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sort {
+    /// By the value of this attribute; resources without one come last, or first when descending.
+    pub by: AttrRef,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// Where a page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// Behind this many resources.
+    Offset(u64),
+    /// Behind the resource at which a page ended; see [`Page::next`].
+    After(Key),
+}
+
+/// The place at which a page ended: made by a provider, understood by it alone.
+///
+/// It stays good while resources come and go: what existed during a whole walk by keys is seen once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub String);
+
+/// One page of resources.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// How many resources satisfy the query.
+    pub total: u64,
+    /// Those of this page.
+    pub resources: Vec<Found>,
+    /// Where the next page begins; none when nothing follows.
+    pub next: Option<Key>,
+}
+
+/// Why a provider did not do what it was asked. Nothing was changed.
+#[derive(Debug, ThisError)]
+pub enum ProviderError {
+    /// There is no such resource in the tenant.
+    #[error("there is no such resource here")]
+    NotFound,
+    /// Somebody else changed the resource meanwhile, again and again.
+    #[error("the resource is being changed by others; repeat the request")]
+    VersionConflict,
+    /// A unique key belongs to another resource: the path of the attribute.
+    #[error(
+        "another resource already has this {0}, which must be unique; \
+         change the value, or find the existing resource by a filter and update it"
+    )]
+    Uniqueness(Arc<str>),
+    /// A member is named that does not exist in the tenant.
+    #[error(
+        "members: there is no user or group with the id \"{0}\"; provision the member before adding it"
+    )]
+    UnknownMember(ResourceId),
+    /// The query would visit more resources than allowed.
+    #[error(
+        "the filter would have to read more than {0} resources; use an indexed attribute or narrow the filter"
+    )]
+    TooMany(u64),
+    /// A key that this provider did not make.
+    #[error("the cursor does not belong to this query; start again without a cursor")]
+    InvalidKey,
+    /// The store cannot be reached, is overloaded, or its disk is full; later it may be well again.
+    #[error("the storage is not available at the moment; repeat the request later")]
+    Unavailable(#[source] Source),
+    /// Something that cannot happen.
+    #[error("an internal error")]
+    Internal(#[source] Source),
+}
+
+/// The cause of a [`ProviderError`], for logs only: it may hold anything but values of attributes.
+#[derive(Debug)]
+pub struct Source {
+    what: &'static str,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Source {
+    /// Tells what was being done when `cause` happened.
+    pub fn new(
+        what: &'static str,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            what,
+            cause: Some(cause.into()),
+        }
+    }
+
+    /// Names an invariant that does not hold.
+    pub fn invariant(what: &'static str) -> Self {
+        Self { what, cause: None }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl std::error::Error for Source {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Some(cause) => Some(&**cause),
+            None => None,
+        }
+    }
+}

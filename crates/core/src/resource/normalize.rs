@@ -1,0 +1,549 @@
+//! The way in: from what a client sent to canonical attributes. Strictly RFC; what identity
+//! providers do differently has been repaired before (see [`crate::lenient`]).
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::Attributes;
+use crate::clock::Instant;
+use crate::error::{Error, excerpt};
+use crate::members::{self, MemberRef};
+use crate::quirks::Quirks;
+use crate::schema::{Attribute, Membership, ResourceType, Returned, Schema, ValueType};
+
+/// The longest text of one value, in bytes of UTF-8.
+pub const MAX_STRING_BYTES: usize = 64 * 1024;
+/// The most values of one multi-valued attribute; `members` has its own limit.
+pub const MAX_VALUES: usize = 1_000;
+
+/// A body after normalization.
+#[derive(Debug)]
+pub(crate) struct Normalized {
+    pub(crate) attributes: Attributes,
+    /// The `members`, when the body had the attribute; they are rows, not part of the document.
+    pub(crate) members: Option<Vec<MemberRef>>,
+}
+
+/// Where in a body a value stands, for error messages.
+#[derive(Clone, Copy)]
+pub(crate) enum At<'a> {
+    Root,
+    Under(&'a At<'a>, &'a str),
+    Element(&'a At<'a>, usize),
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Under(At::Root, name) => f.write_str(name),
+            // An extension's URN is joined by a colon, an attribute by a dot.
+            At::Under(parent @ At::Under(At::Root, urn), name) if urn.contains(':') => {
+                write!(f, "{parent}:{name}")
+            }
+            At::Under(parent, name) => write!(f, "{parent}.{name}"),
+            At::Element(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+impl At<'_> {
+    fn refuse(&self, reason: impl Into<String>) -> Error {
+        Error::value(self.to_string(), reason)
+    }
+}
+
+/// Normalizes the body of a POST or PUT.
+///
+/// # Errors
+///
+/// `invalidSyntax` for a body that is no object, repeats a name in another case, or names schemas
+/// that the kind does not have; `invalidValue` for values that do not fit.
+pub(crate) fn body(kind: &ResourceType, quirks: Quirks, raw: Value) -> Result<Normalized, Error> {
+    let Value::Object(map) = raw else {
+        return Err(Error::syntax("the request body must be a JSON object"));
+    };
+    check_schemas(kind, &map)?;
+    canonical(kind, quirks, map)
+}
+
+fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Error> {
+    let schemas = map
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("schemas"))
+        .map(|(_, value)| value);
+    let Some(Value::Array(urns)) = schemas else {
+        return Err(Error::syntax(format!(
+            "schemas must be an array that names {}",
+            kind.schema.id
+        )));
+    };
+    let mut base = false;
+    for urn in urns {
+        let Some(urn) = urn.as_str() else {
+            return Err(Error::syntax("schemas must hold URNs as texts"));
+        };
+        if urn.eq_ignore_ascii_case(kind.schema.id.as_str()) {
+            base = true;
+        } else if kind.extension(urn).is_none() {
+            return Err(Error::syntax(format!(
+                "schemas names \"{}\", which {} does not have",
+                excerpt(urn),
+                kind.kind
+            )));
+        }
+    }
+    if base {
+        Ok(())
+    } else {
+        Err(Error::syntax(format!(
+            "schemas must name {}",
+            kind.schema.id
+        )))
+    }
+}
+
+/// Brings a whole resource into canonical form: names, types, order, required attributes, defaults.
+///
+/// Applied to canonical attributes, it changes nothing.
+pub(crate) fn canonical(
+    kind: &ResourceType,
+    quirks: Quirks,
+    map: Map<String, Value>,
+) -> Result<Normalized, Error> {
+    let rules = Rules { quirks };
+    let root = At::Root;
+    let mut core: Vec<Option<Value>> = vec![None; kind.schema.attributes.len()];
+    let mut extensions: Vec<Option<Map<String, Value>>> = vec![None; kind.extensions.len()];
+    let (mut external_id, mut members) = (None, None);
+    let mut seen_common = [false; 4];
+    for (name, value) in map {
+        let at = At::Under(&root, &name);
+        if let Some(position) = position(&kind.schema.attributes, &name) {
+            let Some((slot, attribute)) = core
+                .get_mut(position)
+                .zip(kind.schema.attributes.get(position))
+            else {
+                continue;
+            };
+            if slot.is_some() {
+                return Err(twice(&name));
+            }
+            if kind.membership == Membership::Members && &*attribute.name == "members" {
+                if members.is_some() {
+                    return Err(twice(&name));
+                }
+                members = Some(members::refs(value)?);
+                continue;
+            }
+            // Null marks the name as seen; it is dropped below.
+            *slot = Some(
+                rules
+                    .attribute(attribute, value, &At::Under(&root, &attribute.name))?
+                    .unwrap_or(Value::Null),
+            );
+        } else if let Some(common) = COMMON_NAMES
+            .iter()
+            .position(|common| common.eq_ignore_ascii_case(&name))
+        {
+            if let Some(seen) = seen_common.get_mut(common) {
+                if *seen {
+                    return Err(twice(&name));
+                }
+                *seen = true;
+            }
+            // RFC 7643 §3.1: `id` and `meta` are the server's; a client's values are ignored.
+            if name.eq_ignore_ascii_case("externalId") {
+                external_id = rules.text(value, &At::Under(&root, "externalId"))?;
+            }
+        } else if let Some(index) = kind
+            .extensions
+            .iter()
+            .position(|e| e.schema.id.as_str().eq_ignore_ascii_case(&name))
+        {
+            let Some((slot, extension)) = extensions.get_mut(index).zip(kind.extensions.get(index))
+            else {
+                continue;
+            };
+            if slot.is_some() {
+                return Err(twice(&name));
+            }
+            *slot = Some(match value {
+                Value::Null => Map::new(),
+                Value::Object(map) => rules.object(
+                    &extension.schema.attributes,
+                    map,
+                    &At::Under(&root, extension.schema.id.as_str()),
+                )?,
+                _ => return Err(at.refuse("an extension must be an object")),
+            });
+        } else {
+            return Err(Error::syntax(format!(
+                "{} has no attribute \"{}\"; remove it or correct its name",
+                kind.kind,
+                excerpt(&name)
+            )));
+        }
+    }
+    let mut out = Map::new();
+    if let Some(external_id) = external_id {
+        out.insert("externalId".to_owned(), external_id);
+    }
+    fill(&kind.schema, core, &mut out);
+    if kind.schema.id.as_str() == crate::schema::USER && kind.schema.attribute("active").is_some() {
+        default_active(&kind.schema, &mut out);
+    }
+    require(&kind.schema.attributes, &out, &root)?;
+    for (extension, map) in kind.extensions.iter().zip(extensions) {
+        let map = map.unwrap_or_default();
+        let at = At::Under(&root, extension.schema.id.as_str());
+        if extension.required && map.is_empty() {
+            return Err(at.refuse(format!("every {} must have this extension", kind.kind)));
+        }
+        // EXT-006: what an extension requires binds only where the extension is used.
+        if !map.is_empty() {
+            require(&extension.schema.attributes, &map, &at)?;
+            out.insert(extension.schema.id.as_str().to_owned(), Value::Object(map));
+        }
+    }
+    check_user_name(kind, quirks, &out)?;
+    Ok(Normalized {
+        attributes: Attributes::from_canonical(out),
+        members,
+    })
+}
+
+const COMMON_NAMES: [&str; 4] = ["schemas", "id", "meta", "externalId"];
+
+fn position(attributes: &[std::sync::Arc<Attribute>], name: &str) -> Option<usize> {
+    attributes
+        .iter()
+        .position(|attribute| attribute.name.eq_ignore_ascii_case(name))
+}
+
+fn twice(name: &str) -> Error {
+    Error::syntax(format!(
+        "the attribute \"{}\" stands twice, in different case",
+        excerpt(name)
+    ))
+}
+
+fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value>) {
+    for (attribute, value) in schema.attributes.iter().zip(values) {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            out.insert(attribute.name.to_string(), value);
+        }
+    }
+}
+
+/// A user without `active` is active (USR-008): clients expect a boolean in every reply.
+fn default_active(schema: &Schema, out: &mut Map<String, Value>) {
+    if out.contains_key("active") {
+        return;
+    }
+    let rest = std::mem::take(out);
+    let after = schema
+        .attributes
+        .iter()
+        .skip_while(|a| &*a.name != "active")
+        .skip(1);
+    let after: Vec<&str> = after.map(|a| &*a.name).collect();
+    let mut placed = false;
+    for (name, value) in rest {
+        if !placed && after.contains(&name.as_str()) {
+            out.insert("active".to_owned(), Value::Bool(true));
+            placed = true;
+        }
+        out.insert(name, value);
+    }
+    if !placed {
+        out.insert("active".to_owned(), Value::Bool(true));
+    }
+}
+
+fn require(
+    attributes: &[std::sync::Arc<Attribute>],
+    map: &Map<String, Value>,
+    at: &At<'_>,
+) -> Result<(), Error> {
+    for attribute in attributes.iter().filter(|attribute| attribute.required) {
+        // A value that is never kept cannot be seen to be missing later on.
+        if attribute.returned == Returned::Never || &*attribute.name == "members" {
+            continue;
+        }
+        let blank = match map.get(&*attribute.name) {
+            None => true,
+            Some(Value::String(text)) => text.trim().is_empty(),
+            Some(_) => false,
+        };
+        if blank {
+            return Err(At::Under(at, &attribute.name).refuse("a value is required"));
+        }
+    }
+    Ok(())
+}
+
+/// I18-003: control characters name nobody; other characters only where the tenant allows them.
+fn check_user_name(
+    kind: &ResourceType,
+    quirks: Quirks,
+    out: &Map<String, Value>,
+) -> Result<(), Error> {
+    if kind.schema.id.as_str() != crate::schema::USER {
+        return Ok(());
+    }
+    let Some(name) = out.get("userName").and_then(Value::as_str) else {
+        return Ok(());
+    };
+    let at = At::Under(&At::Root, "userName");
+    if name.chars().any(char::is_control) {
+        return Err(at.refuse("control characters cannot be part of a name"));
+    }
+    if !quirks.has(Quirks::ANY_USER_NAME) && name.chars().any(char::is_whitespace) {
+        return Err(at.refuse("spaces cannot be part of a name in this tenant (RFC 8265 §3.3)"));
+    }
+    Ok(())
+}
+
+/// The rules of one tenant for values.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) quirks: Quirks,
+}
+
+impl Rules {
+    /// Normalizes the value of an attribute; none when that leaves nothing to keep.
+    pub(crate) fn attribute(
+        self,
+        attribute: &Attribute,
+        value: Value,
+        at: &At<'_>,
+    ) -> Result<Option<Value>, Error> {
+        // RFC 7643 §7: a client's values of read-only attributes are ignored.
+        if attribute.is_read_only() {
+            return Ok(None);
+        }
+        let value = if attribute.multi_valued {
+            self.array(attribute, value, at)?
+        } else {
+            self.single(attribute, value, at)?
+        };
+        // Decision 9: what nobody may ever read is checked and then discarded.
+        Ok(value.filter(|_| attribute.returned != Returned::Never))
+    }
+
+    fn array(
+        self,
+        attribute: &Attribute,
+        value: Value,
+        at: &At<'_>,
+    ) -> Result<Option<Value>, Error> {
+        let values = match value {
+            Value::Null => return Ok(None),
+            Value::Array(values) => values,
+            _ => return Err(at.refuse("this attribute has several values; send an array")),
+        };
+        if values.len() > MAX_VALUES {
+            return Err(at.refuse(format!(
+                "more than {MAX_VALUES} values; that is the limit for one attribute"
+            )));
+        }
+        let mut kept: Vec<Value> = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            if let Some(value) = self.single(attribute, value, &At::Element(at, index))?
+                && !kept.iter().any(|known| same_value(known, &value))
+            {
+                kept.push(value);
+            }
+        }
+        let primaries = kept.iter().filter(|value| is_primary(value)).count();
+        if primaries > 1 {
+            return Err(at.refuse("only one value can be primary"));
+        }
+        Ok(if kept.is_empty() {
+            None
+        } else {
+            Some(Value::Array(kept))
+        })
+    }
+
+    /// Normalizes one value, an element of an array or the value of a singular attribute.
+    pub(crate) fn single(
+        self,
+        attribute: &Attribute,
+        value: Value,
+        at: &At<'_>,
+    ) -> Result<Option<Value>, Error> {
+        if value.is_null() {
+            return Ok(None);
+        }
+        match attribute.value_type {
+            ValueType::String => {
+                let value = self.text(value, at)?;
+                self.check_canonical(attribute, value.as_ref(), at)?;
+                Ok(value)
+            }
+            ValueType::Boolean => match value {
+                Value::Bool(_) => Ok(Some(value)),
+                _ => Err(at.refuse("must be true or false")),
+            },
+            ValueType::Integer => match value.as_i64() {
+                Some(_) => Ok(Some(value)),
+                None => Err(at.refuse("must be a whole number, without fraction or exponent")),
+            },
+            ValueType::Decimal => match value {
+                Value::Number(_) => Ok(Some(value)),
+                _ => Err(at.refuse("must be a number")),
+            },
+            ValueType::DateTime => self.moment(value, at),
+            ValueType::Binary => {
+                let value = self.text(value, at)?;
+                match value.as_ref().and_then(Value::as_str) {
+                    Some(text) if !is_base64(text) => Err(at.refuse("must be base64")),
+                    _ => Ok(value),
+                }
+            }
+            ValueType::Reference => {
+                let value = self.text(value, at)?;
+                match value.as_ref().and_then(Value::as_str) {
+                    Some(text)
+                        if !self.quirks.has(Quirks::REFERENCES_UNCHECKED) && !is_uri(text) =>
+                    {
+                        Err(at.refuse("must be a URI"))
+                    }
+                    _ => Ok(value),
+                }
+            }
+            ValueType::Complex => {
+                let Value::Object(map) = value else {
+                    return Err(at.refuse("must be an object with sub-attributes"));
+                };
+                let map = self.object(&attribute.sub_attributes, map, at)?;
+                if map.is_empty() {
+                    return Ok(None);
+                }
+                require(&attribute.sub_attributes, &map, at)?;
+                Ok(Some(Value::Object(map)))
+            }
+        }
+    }
+
+    /// Normalizes the members of an object into the order of their definitions.
+    pub(crate) fn object(
+        self,
+        attributes: &[std::sync::Arc<Attribute>],
+        map: Map<String, Value>,
+        at: &At<'_>,
+    ) -> Result<Map<String, Value>, Error> {
+        let mut values: Vec<Option<Value>> = vec![None; attributes.len()];
+        for (name, value) in map {
+            let found = position(attributes, &name);
+            let Some((slot, attribute)) = found
+                .and_then(|found| values.get_mut(found))
+                .zip(found.and_then(|found| attributes.get(found)))
+            else {
+                return Err(Error::syntax(format!(
+                    "{at} has no attribute \"{}\"; remove it or correct its name",
+                    excerpt(&name)
+                )));
+            };
+            if slot.is_some() {
+                return Err(twice(&name));
+            }
+            *slot = Some(
+                self.attribute(attribute, value, &At::Under(at, &attribute.name))?
+                    .unwrap_or(Value::Null),
+            );
+        }
+        let mut out = Map::new();
+        for (attribute, value) in attributes.iter().zip(values) {
+            if let Some(value) = value.filter(|value| !value.is_null()) {
+                out.insert(attribute.name.to_string(), value);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Checks a text; none when it is empty, which is the same as absent (RES-026, FLT-015).
+    fn text(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
+        match value {
+            Value::Null => Ok(None),
+            Value::String(text) if text.is_empty() => Ok(None),
+            Value::String(text) if text.len() > MAX_STRING_BYTES => Err(at.refuse(format!(
+                "longer than {MAX_STRING_BYTES} bytes, the limit for one value"
+            ))),
+            Value::String(_) => Ok(Some(value)),
+            _ => Err(at.refuse("must be a text")),
+        }
+    }
+
+    fn moment(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
+        let value = self.text(value, at)?;
+        let Some(text) = value.as_ref().and_then(Value::as_str) else {
+            return Ok(value);
+        };
+        match Instant::parse(text) {
+            Some(instant) if instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE) => {
+                Ok(value)
+            }
+            _ => Err(at.refuse("must be a date and time with zone, such as 2011-05-13T04:42:34Z")),
+        }
+    }
+
+    fn check_canonical(
+        self,
+        attribute: &Attribute,
+        value: Option<&Value>,
+        at: &At<'_>,
+    ) -> Result<(), Error> {
+        if self.quirks.has(Quirks::ANY_CANONICAL_VALUE) || attribute.canonical_values.is_empty() {
+            return Ok(());
+        }
+        let Some(text) = value.and_then(Value::as_str) else {
+            return Ok(());
+        };
+        let form = crate::index::text_form(attribute, text);
+        let known =
+            |value: &&std::sync::Arc<str>| crate::index::text_form(attribute, value) == form;
+        match attribute.canonical_values.iter().find(known) {
+            Some(_) => Ok(()),
+            None => Err(at.refuse(format!(
+                "must be one of {}",
+                attribute.canonical_values.join(", ")
+            ))),
+        }
+    }
+}
+
+/// CHR-038: the same `(type, value)` pair, or the same value as a whole, is kept once.
+pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
+    match (a.get("value"), b.get("value")) {
+        (Some(one), Some(other)) => one == other && a.get("type") == b.get("type"),
+        _ => a == b,
+    }
+}
+
+pub(crate) fn is_primary(value: &Value) -> bool {
+    value.get("primary") == Some(&Value::Bool(true))
+}
+
+/// Tells whether a text is base64 or base64url; padding may be left out (RFC 7643 §2.3.6).
+fn is_base64(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let padding = text.len() - body.len();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+    body.bytes().all(plain)
+        && body.len() % 4 != 1
+        && padding <= 2
+        && (padding == 0 || text.len().is_multiple_of(4))
+}
+
+/// Tells whether a text has the characters of a URI or relative reference (RFC 3986).
+fn is_uri(text: &str) -> bool {
+    text.chars().all(|c| {
+        !c.is_whitespace()
+            && !c.is_control()
+            && !matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
+    })
+}

@@ -1,0 +1,559 @@
+//! The way out: what of a resource a reply shows (RFC 7644 §3.9), written straight into its bytes.
+//!
+//! A reply that shows a whole resource never parses it: the stored text is cut open behind its
+//! `schemas`, and `id`, computed parts and `meta` are put in.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::{Attributes, Resource, write_json};
+use crate::error::Error;
+use crate::ids::{Kind, Urn};
+use crate::members::{Member, MembershipEntry};
+use crate::path::{AttrRef, Target};
+use crate::schema::{Attribute, Membership, Registry, ResourceType, Returned};
+
+/// Which attributes a reply shows.
+#[derive(Debug, Clone, Default)]
+pub struct Projection {
+    shape: Shape,
+    /// `returned: request` attributes that the client has just written (CHR-011).
+    written: Vec<Selected>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Shape {
+    #[default]
+    Default,
+    Only(Vec<Selected>),
+    Without(Vec<Selected>),
+}
+
+/// One name in `attributes` or `excludedAttributes`, resolved.
+#[derive(Debug, Clone)]
+struct Selected {
+    container: Option<Urn>,
+    /// Absent when a whole extension is meant.
+    attribute: Option<String>,
+    sub: Option<String>,
+}
+
+impl Selected {
+    fn of(target: Target) -> Self {
+        match target {
+            Target::Container(extension) => Self {
+                container: Some(extension.schema.id.clone()),
+                attribute: None,
+                sub: None,
+            },
+            Target::Attribute(reference) => Self {
+                container: reference.container,
+                attribute: Some(reference.attribute.name.to_string()),
+                sub: reference.sub_attribute.map(|sub| sub.name.to_string()),
+            },
+        }
+    }
+
+    fn covers(&self, container: Option<&Urn>, attribute: &str) -> bool {
+        self.container.as_ref() == container
+            && self
+                .attribute
+                .as_deref()
+                .is_none_or(|name| name == attribute)
+    }
+}
+
+/// How much of an attribute is shown.
+enum Shown {
+    Nothing,
+    Whole,
+    /// Only these sub-attributes, and those that are always returned.
+    Subs(Vec<String>),
+    /// All but these sub-attributes.
+    AllBut(Vec<String>),
+}
+
+impl Projection {
+    /// Resolves the names of `attributes` and `excludedAttributes`.
+    ///
+    /// Names that the kind does not have are ignored (PRJ-008): clients send those they map.
+    ///
+    /// # Errors
+    ///
+    /// `invalidValue` when both lists are given (RFC 7644 §3.9 makes them exclusive).
+    pub fn new(
+        kind: &ResourceType,
+        attributes: &[String],
+        excluded: &[String],
+    ) -> Result<Self, Error> {
+        let attributes = names(attributes);
+        let excluded = names(excluded);
+        if !attributes.is_empty() && !excluded.is_empty() {
+            return Err(Error::value(
+                "",
+                "attributes and excludedAttributes exclude each other; send one of them",
+            ));
+        }
+        let resolve = |names: Vec<&str>| -> Vec<Selected> {
+            names
+                .into_iter()
+                .filter_map(|name| kind.resolve_target(name).ok())
+                .map(Selected::of)
+                .collect()
+        };
+        let shape = match (attributes.is_empty(), excluded.is_empty()) {
+            (true, true) => Shape::Default,
+            (false, _) => Shape::Only(resolve(attributes)),
+            (true, false) => Shape::Without(resolve(excluded)),
+        };
+        Ok(Self {
+            shape,
+            written: Vec::new(),
+        })
+    }
+
+    /// Shows what the client has just written even where it is `returned: request`.
+    #[must_use]
+    pub fn with_written(mut self, written: impl IntoIterator<Item = AttrRef>) -> Self {
+        self.written = written
+            .into_iter()
+            .map(|reference| Selected::of(Target::Attribute(reference)))
+            .collect();
+        self
+    }
+
+    /// Tells whether the client asked for particular attributes.
+    pub fn is_explicit(&self) -> bool {
+        !matches!(self.shape, Shape::Default)
+    }
+
+    /// Tells whether the reply shows the members of a group.
+    pub fn shows_members(&self, kind: &ResourceType) -> bool {
+        kind.membership == Membership::Members && self.shows(kind, "members")
+    }
+
+    /// Tells whether the reply shows the computed groups of a user.
+    pub fn shows_groups(&self, kind: &ResourceType) -> bool {
+        kind.membership == Membership::Groups && self.shows(kind, "groups")
+    }
+
+    fn shows(&self, kind: &ResourceType, name: &str) -> bool {
+        kind.schema
+            .attribute(name)
+            .is_some_and(|attribute| !matches!(self.shown(None, attribute), Shown::Nothing))
+    }
+
+    /// Applies `returned` and the request's lists to one attribute.
+    fn shown(&self, container: Option<&Urn>, attribute: &Attribute) -> Shown {
+        let selected = |list: &[Selected]| -> Option<Vec<String>> {
+            let mut subs = Vec::new();
+            let mut any = false;
+            for selected in list
+                .iter()
+                .filter(|selected| selected.covers(container, &attribute.name))
+            {
+                any = true;
+                match &selected.sub {
+                    Some(sub) => subs.push(sub.clone()),
+                    None => return Some(Vec::new()),
+                }
+            }
+            any.then_some(subs)
+        };
+        match attribute.returned {
+            Returned::Never => return Shown::Nothing,
+            Returned::Always => return Shown::Whole,
+            Returned::Default | Returned::Request => {}
+        }
+        let on_request = attribute.returned == Returned::Request;
+        match &self.shape {
+            Shape::Only(list) => match selected(list) {
+                None if attribute
+                    .sub_attributes
+                    .iter()
+                    .any(|sub| sub.returned == Returned::Always) =>
+                {
+                    Shown::Subs(Vec::new())
+                }
+                None => Shown::Nothing,
+                Some(subs) if subs.is_empty() => Shown::Whole,
+                Some(subs) => Shown::Subs(subs),
+            },
+            Shape::Default | Shape::Without(_)
+                if on_request && selected(&self.written).is_none() =>
+            {
+                Shown::Nothing
+            }
+            Shape::Default => Shown::Whole,
+            Shape::Without(list) => match selected(list) {
+                None => Shown::Whole,
+                Some(subs) if subs.is_empty() => Shown::Nothing,
+                Some(subs) => Shown::AllBut(subs),
+            },
+        }
+    }
+
+    /// Tells whether the stored text can be sent: at most computed parts are left out.
+    fn splices(&self, kind: &ResourceType) -> bool {
+        let computed = |selected: &Selected| {
+            selected.container.is_none()
+                && selected
+                    .attribute
+                    .as_deref()
+                    .is_some_and(|name| matches!(name, "members" | "groups"))
+        };
+        kind.spliceable
+            && match &self.shape {
+                Shape::Default => true,
+                Shape::Only(_) => false,
+                Shape::Without(list) => list.iter().all(computed),
+            }
+    }
+}
+
+/// Splits a list of names; a value filter behind a name (Microsoft's collection asks for
+/// `attributes=emails[type eq "work"]`) does not change which attribute is meant.
+fn names(list: &[String]) -> Vec<&str> {
+    let bare = |name: &str| name.find('[').map_or(name.len(), |at| at);
+    list.iter()
+        .flat_map(|item| item.split(','))
+        .map(|name| name.get(..bare(name)).unwrap_or(name).trim())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// What a reply shows beside the stored text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Computed {
+    /// The members of a group, or its first ones.
+    pub members: Vec<Member>,
+    /// Whether the group has members beyond those.
+    pub more_members: bool,
+    /// The groups of a user.
+    pub groups: Vec<MembershipEntry>,
+}
+
+/// Writes resources of one kind for one request.
+pub struct Reply<'a> {
+    /// All kinds, for the addresses of members.
+    pub registry: &'a Registry,
+    /// The kind.
+    pub kind: &'a ResourceType,
+    /// What to show.
+    pub projection: &'a Projection,
+    /// The base URL without a slash at its end, as `https://host/scim/v2`.
+    pub base: &'a str,
+}
+
+impl Reply<'_> {
+    /// Returns the address of a resource of this kind.
+    pub fn location(&self, resource: &Resource) -> String {
+        format!("{}{}/{}", self.base, self.kind.endpoint, resource.id)
+    }
+
+    /// Appends a whole resource.
+    ///
+    /// # Errors
+    ///
+    /// An internal error when the stored text has to be parsed and is not what this server wrote.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        resource: &Resource,
+        computed: &Computed,
+    ) -> Result<(), Error> {
+        self.open(out, resource, computed)?;
+        self.close(out, resource);
+        Ok(())
+    }
+
+    /// Appends a resource up to and including the members at hand. More of them may follow with
+    /// [`Reply::write_members`]; then comes [`Reply::close`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Reply::write`].
+    pub fn open(
+        &self,
+        out: &mut Vec<u8>,
+        resource: &Resource,
+        computed: &Computed,
+    ) -> Result<(), Error> {
+        if self.projection.splices(self.kind) {
+            self.splice(out, resource);
+        } else {
+            self.select(out, resource, resource.document.attributes()?);
+        }
+        if self.projection.shows_groups(self.kind) && !computed.groups.is_empty() {
+            self.write_groups(out, &computed.groups);
+        }
+        if self.projection.shows_members(self.kind) {
+            out.extend_from_slice(b",\"members\":[");
+            self.write_members(out, &computed.members, true);
+        }
+        Ok(())
+    }
+
+    /// Appends the end of a resource that [`Reply::open`] began.
+    pub fn close(&self, out: &mut Vec<u8>, resource: &Resource) {
+        if self.projection.shows_members(self.kind) {
+            out.push(b']');
+        }
+        self.write_meta(out, resource);
+        out.push(b'}');
+    }
+
+    fn splice(&self, out: &mut Vec<u8>, resource: &Resource) {
+        let text = resource.document.text().as_bytes();
+        // The text begins with its schemas, and no URN contains a bracket.
+        let cut = text
+            .iter()
+            .position(|byte| *byte == b']')
+            .map_or(0, |at| at + 1);
+        let (head, tail) = text.split_at(cut);
+        out.extend_from_slice(head);
+        out.extend_from_slice(b",\"id\":");
+        write_json(out, resource.id.as_str());
+        out.extend_from_slice(tail.strip_suffix(b"}").unwrap_or(tail));
+    }
+
+    fn select(&self, out: &mut Vec<u8>, resource: &Resource, attributes: &Attributes) {
+        out.extend_from_slice(b"{\"schemas\":[");
+        for (index, urn) in super::schemas_of(self.kind, attributes).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_json(out, urn.as_str());
+        }
+        out.extend_from_slice(b"],\"id\":");
+        write_json(out, resource.id.as_str());
+        let mut put = |name: &str, value: &Value| {
+            out.push(b',');
+            write_json(out, name);
+            out.push(b':');
+            write_json(out, value);
+        };
+        for (name, value) in attributes.map() {
+            if let Some(extension) = self.kind.extension(name) {
+                let urn = &extension.schema.id;
+                let mut shown = Map::new();
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    let part = extension
+                        .schema
+                        .attribute(name)
+                        .and_then(|a| self.part(Some(urn), a, value));
+                    if let Some(part) = part {
+                        shown.insert(name.clone(), part);
+                    }
+                }
+                if !shown.is_empty() {
+                    put(name, &Value::Object(shown));
+                }
+            } else {
+                let attribute = self
+                    .kind
+                    .common_attribute(name)
+                    .or_else(|| self.kind.schema.attribute(name));
+                if let Some(part) =
+                    attribute.and_then(|attribute| self.part(None, attribute, value))
+                {
+                    put(name, &part);
+                }
+            }
+        }
+    }
+
+    /// Returns what is shown of one value.
+    fn part(&self, container: Option<&Urn>, attribute: &Attribute, value: &Value) -> Option<Value> {
+        let keep = |sub: &Attribute, named: bool| match sub.returned {
+            Returned::Always => true,
+            Returned::Never => false,
+            Returned::Default => named,
+            Returned::Request => false,
+        };
+        let filter = |keep: &dyn Fn(&Attribute) -> bool| -> Option<Value> {
+            let object = |element: &Value| -> Option<Value> {
+                let kept: Map<_, _> = element
+                    .as_object()?
+                    .iter()
+                    .filter(|(name, _)| attribute.sub(name).is_some_and(|sub| keep(sub)))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                (!kept.is_empty()).then_some(Value::Object(kept))
+            };
+            match value {
+                Value::Array(elements) => {
+                    let kept: Vec<_> = elements.iter().filter_map(object).collect();
+                    (!kept.is_empty()).then_some(Value::Array(kept))
+                }
+                one => object(one),
+            }
+        };
+        match self.projection.shown(container, attribute) {
+            Shown::Nothing => None,
+            Shown::Whole if attribute.sub_attributes.is_empty() => Some(value.clone()),
+            Shown::Whole => filter(&|sub| keep(sub, true)),
+            Shown::Subs(subs) => filter(&|sub| {
+                let named = subs.iter().any(|name| *name == *sub.name);
+                keep(sub, named) || (named && sub.returned == Returned::Request)
+            }),
+            Shown::AllBut(subs) => {
+                filter(&|sub| keep(sub, subs.iter().all(|name| *name != *sub.name)))
+            }
+        }
+    }
+
+    fn write_groups(&self, out: &mut Vec<u8>, groups: &[MembershipEntry]) {
+        let shown = self.sub_filter("groups");
+        let endpoint = self.endpoint_of_groups();
+        out.extend_from_slice(b",\"groups\":[");
+        for (index, entry) in groups.iter().enumerate() {
+            out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
+            let mut object = ObjectWriter { out, first: true };
+            if shown("value") {
+                object.text("value", entry.group.as_str());
+            }
+            if shown("$ref") {
+                object.address("$ref", &[self.base, endpoint, "/", entry.group.as_str()]);
+            }
+            if shown("display") {
+                object.text("display", &entry.display);
+            }
+            if shown("type") {
+                object.text("type", "direct");
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
+
+    fn endpoint_of_groups(&self) -> &str {
+        let groups = self
+            .registry
+            .kinds()
+            .iter()
+            .find(|kind| kind.membership == Membership::Members);
+        groups.map_or("/Groups", |kind| kind.endpoint.as_str())
+    }
+
+    /// Appends members; `first` tells whether the array is still empty.
+    pub fn write_members(&self, out: &mut Vec<u8>, members: &[Member], first: bool) {
+        let shown = self.sub_filter("members");
+        let (value, reference, kind) = (shown("value"), shown("$ref"), shown("type"));
+        let mut last: Option<(&Kind, &str)> = None;
+        for (index, member) in members.iter().enumerate() {
+            out.extend_from_slice(if first && index == 0 { b"{" } else { b",{" });
+            let mut object = ObjectWriter { out, first: true };
+            if value {
+                object.text("value", member.id.as_str());
+            }
+            if reference {
+                let endpoint = match last {
+                    Some((known, endpoint)) if *known == member.kind => endpoint,
+                    _ => self
+                        .registry
+                        .kind(member.kind.as_str())
+                        .map_or("", |kind| kind.endpoint.as_str()),
+                };
+                last = Some((&member.kind, endpoint));
+                object.address("$ref", &[self.base, endpoint, "/", member.id.as_str()]);
+            }
+            if kind {
+                object.text("type", member.kind.as_str());
+            }
+            out.push(b'}');
+        }
+    }
+
+    fn sub_filter(&self, name: &str) -> impl Fn(&str) -> bool {
+        let shown = self
+            .kind
+            .schema
+            .attribute(name)
+            .map_or(Shown::Nothing, |a| self.projection.shown(None, a));
+        move |sub: &str| match &shown {
+            Shown::Nothing => false,
+            Shown::Whole => true,
+            Shown::Subs(subs) => subs.iter().any(|name| name == sub),
+            Shown::AllBut(subs) => subs.iter().all(|name| name != sub),
+        }
+    }
+
+    fn write_meta(&self, out: &mut Vec<u8>, resource: &Resource) {
+        let Some(meta) = self.kind.common_attribute("meta") else {
+            return;
+        };
+        let shown = self.projection.shown(None, meta);
+        let shows = |sub: &str| match &shown {
+            Shown::Nothing => false,
+            Shown::Whole => true,
+            Shown::Subs(subs) => subs.iter().any(|name| name == sub),
+            Shown::AllBut(subs) => subs.iter().all(|name| name != sub),
+        };
+        if matches!(shown, Shown::Nothing) {
+            return;
+        }
+        out.extend_from_slice(b",\"meta\":{");
+        let mut object = ObjectWriter { out, first: true };
+        if shows("resourceType") {
+            object.text("resourceType", resource.kind.as_str());
+        }
+        if shows("created") {
+            object.plain("created", &resource.created.to_string());
+        }
+        if shows("lastModified") {
+            object.plain("lastModified", &resource.modified.to_string());
+        }
+        if shows("location") {
+            object.address(
+                "location",
+                &[self.base, &self.kind.endpoint, "/", resource.id.as_str()],
+            );
+        }
+        if shows("version") {
+            object.text("version", &resource.version.to_string());
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writes the members of one JSON object.
+struct ObjectWriter<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl ObjectWriter<'_> {
+    fn name(&mut self, name: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        // Writing into memory cannot fail; the names used here need no escapes.
+        drop(write!(self.out, "\"{name}\":"));
+    }
+
+    /// Writes any text.
+    fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        write_json(self.out, value);
+    }
+
+    /// Writes a text that needs no escapes.
+    fn plain(&mut self, name: &str, value: &str) {
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// Writes an address made of parts: a checked base URL, words and ids.
+    fn address(&mut self, name: &str, parts: &[&str]) {
+        self.name(name);
+        self.out.push(b'"');
+        for part in parts {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+        self.out.push(b'"');
+    }
+}

@@ -1,0 +1,197 @@
+//! Tokens and tenants in memory, for tests: the contract of the stores in executable form.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::quirks::Quirks;
+
+use crate::store::{LastUsed, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore};
+use crate::tenant::{Tenant, TenantStore};
+
+/// Keeps tokens and tenants in memory. The tenant `default` is there from the start.
+pub struct MemoryTokens {
+    state: Mutex<State>,
+}
+
+struct State {
+    rows: Vec<TokenRow>,
+    tenants: Vec<Tenant>,
+    next_tenant: i64,
+}
+
+impl Default for MemoryTokens {
+    fn default() -> Self {
+        let default = Tenant {
+            id: TenantId::new(1),
+            name: Tenant::DEFAULT.to_owned(),
+            enabled: true,
+            quirks: Quirks::default(),
+            created: Timestamp::from_micros(0),
+        };
+        Self {
+            state: Mutex::new(State {
+                rows: Vec::new(),
+                tenants: vec![default],
+                next_tenant: 2,
+            }),
+        }
+    }
+}
+
+impl MemoryTokens {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn copy(row: &TokenRow, tenant: TenantState) -> TokenRow {
+    TokenRow {
+        token: row.token.clone(),
+        hash: TokenHash::from_store(row.hash.to_store().to_owned()),
+        tag: row.tag,
+        secret_version: row.secret_version,
+        tenant,
+    }
+}
+
+impl State {
+    fn insert(&mut self, row: &TokenRow) -> Result<(), StoreError> {
+        if self.rows.iter().any(|known| known.token.id == row.token.id) {
+            return Err(StoreError::Taken);
+        }
+        if self
+            .tenants
+            .iter()
+            .all(|tenant| tenant.id != row.token.tenant)
+        {
+            return Err(StoreError::Missing);
+        }
+        self.rows.push(copy(row, row.tenant.clone()));
+        Ok(())
+    }
+
+    fn token(&mut self, id: &TokenId) -> Option<&mut Token> {
+        self.rows
+            .iter_mut()
+            .map(|row| &mut row.token)
+            .find(|token| token.id == *id)
+    }
+}
+
+impl TokenStore for MemoryTokens {
+    fn insert(&self, row: &TokenRow) -> Result<(), StoreError> {
+        self.lock().insert(row)
+    }
+
+    fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
+        let state = self.lock();
+        Ok(state
+            .rows
+            .iter()
+            .find(|row| row.token.id == *id)
+            .map(|row| {
+                let tenant = state
+                    .tenants
+                    .iter()
+                    .find(|tenant| tenant.id == row.token.tenant);
+                let (enabled, quirks) = tenant.map_or((false, Quirks::NONE), |tenant| {
+                    (tenant.enabled, tenant.quirks)
+                });
+                copy(row, TenantState { enabled, quirks })
+            }))
+    }
+
+    fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
+        let state = self.lock();
+        let tokens = state.rows.iter().rev().map(|row| &row.token);
+        Ok(tokens
+            .filter(|token| tenant.is_none_or(|tenant| token.tenant == tenant))
+            .cloned()
+            .collect())
+    }
+
+    fn revoke(&self, id: &TokenId, at: Timestamp, _by: &str) -> Result<bool, StoreError> {
+        Ok(self
+            .lock()
+            .token(id)
+            .is_some_and(|token| token.revoked.replace(at).is_none()))
+    }
+
+    fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.insert(row)?;
+        if let Some(old) = row.token.replaces.as_ref().and_then(|id| state.token(id)) {
+            old.expires = Some(old.expires.map_or(until, |expires| expires.min(until)));
+        }
+        Ok(())
+    }
+
+    fn mark_used(&self, id: &TokenId, used: &LastUsed) -> Result<(), StoreError> {
+        if let Some(token) = self.lock().token(id) {
+            token.last_used = Some(used.clone());
+        }
+        Ok(())
+    }
+}
+
+impl TenantStore for MemoryTokens {
+    fn create_tenant(
+        &self,
+        name: &str,
+        quirks: Quirks,
+        at: Timestamp,
+    ) -> Result<Tenant, StoreError> {
+        let mut state = self.lock();
+        if state.tenants.iter().any(|tenant| tenant.name == name) {
+            return Err(StoreError::Taken);
+        }
+        let id = TenantId::new(state.next_tenant);
+        state.next_tenant += 1;
+        let tenant = Tenant {
+            id,
+            name: name.to_owned(),
+            enabled: true,
+            quirks,
+            created: at,
+        };
+        state.tenants.push(tenant.clone());
+        Ok(tenant)
+    }
+
+    fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
+        Ok(self.lock().tenants.clone())
+    }
+
+    fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
+        Ok(self
+            .lock()
+            .tenants
+            .iter()
+            .find(|tenant| tenant.name == name)
+            .cloned())
+    }
+
+    fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let tenant = state.tenants.iter_mut().find(|tenant| tenant.name == name);
+        Ok(tenant
+            .map(|tenant| (tenant.enabled, tenant.quirks) = (enabled, quirks))
+            .is_some())
+    }
+
+    fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some(id) = state
+            .tenants
+            .iter()
+            .find(|tenant| tenant.name == name)
+            .map(|tenant| tenant.id)
+        else {
+            return Ok(false);
+        };
+        state.tenants.retain(|tenant| tenant.id != id);
+        state.rows.retain(|row| row.token.tenant != id);
+        Ok(true)
+    }
+}

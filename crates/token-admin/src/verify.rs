@@ -1,0 +1,310 @@
+//! How a token is checked: cheap for the right one, cheaper for a wrong one.
+//!
+//! One argon2 run costs tens of milliseconds, so that a server that ran it on each request would
+//! serve a few dozen a second, and a few dozen wrong guesses a second would stop it. Therefore:
+//!
+//! 1. shape and checksum: no store, no hash ([`crate::Presented::parse`]);
+//! 2. one indexed read, always: revocation, expiry and a disabled tenant count at once, everywhere;
+//! 3. a keyed digest of the token, compared in constant time: a wrong secret never reaches argon2;
+//! 4. a bounded memory of tokens that argon2 has accepted in this process;
+//! 5. otherwise one argon2 run, shared by all who wait for the same token, on one thread that reuses
+//!    its memory, behind a short queue.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use headcount_core::ids::TokenId;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use thiserror::Error as ThisError;
+
+use crate::format::Presented;
+use crate::store::{StoreError, TokenHash, TokenRow};
+
+/// Tokens that argon2 has accepted and that are remembered.
+const REMEMBERED: u64 = 10_000;
+/// Tokens that may wait for the verify thread.
+const QUEUE: usize = 16;
+/// How long a request waits for the verify thread.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A stored hash that asks for more memory or passes than this did not come from here.
+const MOST_MEMORY_KIB: u32 = 128 * 1024;
+const MOST_PASSES: u32 = 10;
+/// The counter of argon2 verifications.
+pub const RUNS: &str = "headcount_argon2_runs_total";
+
+/// Why a token is not accepted. Clients see one answer for all of them; the log tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no token with this id.
+    Unknown,
+    /// The id exists, the secret is another.
+    WrongSecret,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+    /// Its tenant is switched off.
+    TenantDisabled,
+    /// It is for something else.
+    WrongPurpose,
+}
+
+/// A token that could not be issued or verified.
+#[derive(Debug, ThisError)]
+pub enum TokenError {
+    /// The token is not accepted.
+    #[error("the token is not accepted")]
+    Refused(Refusal),
+    /// Too many tokens are being verified for the first time.
+    #[error("too many tokens are being verified at once; repeat the request")]
+    Busy,
+    /// What was asked for is not possible, and why.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The hash function failed.
+    #[error("a token could not be hashed")]
+    Hash,
+}
+
+type Key = [u8; 32];
+
+/// What a remembered token proves: this secret belongs to this id in this version.
+type Proof = (TokenId, i64);
+
+/// Remembers, shares and queues verifications.
+pub(crate) struct Verifier {
+    key: Key,
+    known: Arc<Known>,
+    queue: SyncSender<Job>,
+}
+
+/// What requests and the verify thread share.
+struct Known {
+    remembered: moka::sync::Cache<Key, Proof>,
+    flights: Mutex<HashMap<Key, Arc<Flight>>>,
+}
+
+/// One argon2 run that several requests may wait for.
+struct Flight {
+    landed: Mutex<Option<bool>>,
+    signal: Condvar,
+}
+
+struct Job {
+    key: Key,
+    proof: Proof,
+    token: SecretString,
+    hash: TokenHash,
+    flight: Arc<Flight>,
+}
+
+impl Verifier {
+    pub(crate) fn new() -> Self {
+        metrics::describe_counter!(RUNS, "Tokens verified by argon2 in this process.");
+        metrics::counter!(RUNS).increment(0);
+        let (queue, jobs) = sync_channel(QUEUE);
+        let known = Arc::new(Known {
+            remembered: moka::sync::Cache::new(REMEMBERED),
+            flights: Mutex::new(HashMap::new()),
+        });
+        let shared = Arc::clone(&known);
+        // The thread ends when the verifier is dropped and with it the queue's only sender.
+        drop(
+            std::thread::Builder::new()
+                .name("token-verify".to_owned())
+                .spawn(move || work(&jobs, &shared)),
+        );
+        Self {
+            key: rand::random(),
+            known,
+            queue,
+        }
+    }
+
+    /// Checks that the presented token is the one that the row was made for.
+    pub(crate) fn check(&self, presented: &Presented, row: &TokenRow) -> Result<(), TokenError> {
+        let refused = TokenError::Refused(Refusal::WrongSecret);
+        if !bool::from(tag(presented.expose()).ct_eq(&row.tag)) {
+            return Err(refused);
+        }
+        let key = digest(&self.key, presented.expose());
+        let proof = (row.token.id.clone(), row.secret_version);
+        if self.known.remembers(&key, &proof) {
+            return Ok(());
+        }
+        let Some(flight) = self.board(key, proof, presented, row)? else {
+            return Ok(());
+        };
+        match flight.wait() {
+            Some(true) => Ok(()),
+            Some(false) => Err(refused),
+            None => Err(TokenError::Busy),
+        }
+    }
+
+    /// Joins the run for this token, or starts it; none when it has been accepted meanwhile.
+    fn board(
+        &self,
+        key: Key,
+        proof: Proof,
+        presented: &Presented,
+        row: &TokenRow,
+    ) -> Result<Option<Arc<Flight>>, TokenError> {
+        let mut flights = self
+            .known
+            .flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&key) {
+            return Ok(Some(Arc::clone(flight)));
+        }
+        if self.known.remembers(&key, &proof) {
+            return Ok(None);
+        }
+        let flight = Arc::new(Flight {
+            landed: Mutex::new(None),
+            signal: Condvar::new(),
+        });
+        let job = Job {
+            key,
+            proof,
+            token: presented.expose().into(),
+            hash: TokenHash::from_store(row.hash.to_store().to_owned()),
+            flight: Arc::clone(&flight),
+        };
+        match self.queue.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                return Err(TokenError::Busy);
+            }
+        }
+        flights.insert(key, Arc::clone(&flight));
+        Ok(Some(flight))
+    }
+}
+
+impl Known {
+    fn remembers(&self, key: &Key, proof: &Proof) -> bool {
+        self.remembered.get(key).as_ref() == Some(proof)
+    }
+
+    /// Remembers an accepted token before its flight goes, so that nobody starts a second run.
+    fn land(&self, job: &Job, accepted: bool) {
+        if accepted {
+            self.remembered.insert(job.key, job.proof.clone());
+        }
+        self.flights
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&job.key);
+        job.flight.land(accepted);
+    }
+}
+
+impl Flight {
+    fn wait(&self) -> Option<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if landed.is_some() {
+                return *landed;
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            landed = self
+                .signal
+                .wait_timeout(landed, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn land(&self, accepted: bool) {
+        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+        self.signal.notify_all();
+    }
+}
+
+/// The verify thread: one run at a time, in memory that is allocated once.
+fn work(jobs: &Receiver<Job>, known: &Known) {
+    let mut memory: Vec<Block> = Vec::new();
+    while let Ok(job) = jobs.recv() {
+        metrics::counter!(RUNS).increment(1);
+        let accepted = matches(job.token.expose_secret(), &job.hash, &mut memory);
+        if accepted.is_none() {
+            tracing::error!("a stored token hash is not one of ours; the token is refused");
+        }
+        known.land(&job, accepted.unwrap_or(false));
+    }
+}
+
+/// Compares a token with a stored hash; none when the hash is not one that this server makes.
+fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) -> Option<bool> {
+    let stored = PasswordHash::new(hash.to_store()).ok()?;
+    let params = Params::try_from(&stored).ok()?;
+    let bounded = params.m_cost() <= MOST_MEMORY_KIB
+        && params.t_cost() <= MOST_PASSES
+        && params.p_cost() == 1;
+    if stored.algorithm.as_str() != "argon2id" || !bounded {
+        return None;
+    }
+    let (salt, expected) = (stored.salt?, stored.hash?);
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut actual = vec![0u8; expected.as_bytes().len()];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let used = memory.get_mut(..blocks)?;
+    argon2
+        .hash_password_into_with_memory(token.as_bytes(), salt.as_ref(), &mut actual, used)
+        .ok()?;
+    Some(actual.ct_eq(expected.as_bytes()).into())
+}
+
+/// Hashes a new token: argon2id, 19 MiB, two passes, one lane, a random salt of 16 bytes.
+pub(crate) fn hash(token: &SecretString) -> Result<TokenHash, TokenError> {
+    let failed = |_error| TokenError::Hash;
+    let params = Params::DEFAULT;
+    let salt = Salt::generate();
+    let mut output = [0u8; 32];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    argon2
+        .hash_password_into(token.expose_secret().as_bytes(), salt.as_ref(), &mut output)
+        .map_err(failed)?;
+    let phc = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: (&params).try_into().map_err(|_error| TokenError::Hash)?,
+        salt: Some(salt),
+        hash: Some(Output::new(&output).map_err(|_error| TokenError::Hash)?),
+    };
+    Ok(TokenHash::from_store(phc.to_string()))
+}
+
+/// The first 8 bytes of a keyed digest of the token.
+///
+/// They give nothing away of 256 random bits, and a guess passes them once in 2^64.
+pub(crate) fn tag(token: &str) -> [u8; 8] {
+    let full = digest(b"headcount token tag v1", token);
+    let mut tag = [0u8; 8];
+    tag.iter_mut().zip(full).for_each(|(to, from)| *to = from);
+    tag
+}
+
+fn digest(key: &[u8], token: &str) -> Key {
+    // HMAC takes keys of any length.
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key)
+        .unwrap_or_else(|_| Hmac::new(&Default::default()));
+    mac.update(token.as_bytes());
+    mac.finalize().into_bytes().into()
+}
