@@ -14,8 +14,8 @@ use crate::members::{Member, MemberDelta, MembershipEntry};
 use crate::patch::members_match;
 use crate::path::Place;
 use crate::provider::{
-    ChangeFn, CheckFn, Current, Draft, Found, Key, Page, Provider, ProviderError, Query, Start,
-    Step, StepDone, Update, Updated, With,
+    ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
+    Start, Step, StepDone, Update, Updated, With,
 };
 use crate::resource::{Computed, Resource};
 
@@ -117,24 +117,18 @@ impl Provider for MemoryProvider {
         &self,
         tenant: TenantId,
         group: &ResourceId,
-        after: Option<&ResourceId>,
+        after: Option<&Key>,
         limit: usize,
-    ) -> Result<Vec<Member>, ProviderError> {
-        Ok(self.read(tenant, |tenant| {
+    ) -> Result<Members, ProviderError> {
+        self.read(tenant, |tenant| {
             let group = tenant
                 .resources
                 .values()
                 .find(|stored| stored.resource.id == *group);
-            let members = group.into_iter().flat_map(|stored| &stored.members);
-            let behind = members.filter(|(id, _)| after.is_none_or(|after| *id > after));
-            behind
-                .take(limit)
-                .map(|(id, kind)| Member {
-                    id: id.clone(),
-                    kind: kind.clone(),
-                })
-                .collect()
-        }))
+            Ok(group
+                .map(|stored| stored.some_members(after, limit))
+                .unwrap_or_default())
+        })
     }
 
     fn memberships(
@@ -213,8 +207,8 @@ impl Tenant {
             With::Nothing => {}
             With::Groups => computed.groups = self.groups_of(&stored.resource.id),
             With::Members(limit) => {
-                computed.members = stored.member_list().take(limit).collect();
-                computed.more_members = stored.members.len() > limit;
+                let some = stored.some_members(None, limit);
+                (computed.members, computed.more_members) = (some.members, some.next);
             }
         }
         Some(Found {
@@ -451,6 +445,19 @@ impl Tenant {
 }
 
 impl Stored {
+    fn some_members(&self, after: Option<&Key>, limit: usize) -> Members {
+        let behind =
+            |member: &Member| after.is_none_or(|after| member.id.as_str() > after.0.as_str());
+        let mut members: Vec<_> = self.member_list().filter(behind).collect();
+        let more = members.len() > limit;
+        members.truncate(limit);
+        let next = members
+            .last()
+            .filter(|_| more)
+            .map(|last| Key(last.id.as_str().to_owned()));
+        Members { members, next }
+    }
+
     fn member_list(&self) -> impl Iterator<Item = Member> {
         self.members.iter().map(|(id, kind)| Member {
             id: id.clone(),

@@ -99,9 +99,9 @@ pub trait Provider: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         group: &ResourceId,
-        after: Option<&ResourceId>,
+        after: Option<&Key>,
         limit: usize,
-    ) -> Result<Vec<Member>, ProviderError>;
+    ) -> Result<Members, ProviderError>;
 
     /// Reads the groups in which resources are members, in a stable order.
     ///
@@ -243,6 +243,15 @@ pub struct Sort {
     pub by: AttrRef,
     /// Largest first.
     pub descending: bool,
+}
+
+/// Some members of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    /// The members.
+    pub members: Vec<Member>,
+    /// Where the next ones begin; none when nothing follows.
+    pub next: Option<Key>,
 }
 
 /// Where a page begins.

@@ -150,9 +150,13 @@ impl Quirks {
         self.0 == 0
     }
 
-    /// Returns the stored form.
+    /// Returns the stored form. All switches are -1, so that those of later releases are on, too.
     pub const fn bits(self) -> i64 {
-        self.0.cast_signed()
+        if self.0 == Self::ALL.0 {
+            -1
+        } else {
+            self.0.cast_signed()
+        }
     }
 
     /// Reads the stored form; bits that this release does not know are dropped.

@@ -241,6 +241,39 @@ impl Service {
         })
     }
 
+    /// Returns what has to be stored for a resource to become what `body` says, as PUT does it.
+    ///
+    /// For callers that compute the body from the state under the lock, such as tests of providers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Service::replace`], without the resource's absence.
+    pub fn replacement(
+        &self,
+        caller: &Caller,
+        kind: &ResourceType,
+        current: &Resource,
+        body: Value,
+    ) -> Result<Update, Error> {
+        let mut applied = Applied::default();
+        let body = Repairs {
+            quirks: caller.quirks,
+            applied: &mut applied,
+        }
+        .resource_body(kind, body);
+        let attributes = resource::body(kind, caller.quirks, body)?.attributes;
+        let subject = draft::Subject::Existing(current);
+        let draft = self.draft(
+            caller,
+            kind,
+            subject,
+            attributes,
+            MemberChange::Unchanged,
+            Act::Replaced,
+        )?;
+        Ok(Update::Store(Box::new(draft)))
+    }
+
     /// Changes a resource (RFC 7644 §3.5.2).
     ///
     /// # Errors
@@ -306,7 +339,7 @@ impl Service {
             });
         let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
         // The cost of adding one member must not depend on the size of the group.
-        let shown = projection.is_explicit() || !found.computed.more_members;
+        let shown = projection.is_explicit() || found.computed.more_members.is_none();
         let projection = projection.with_written(request.written().cloned());
         Ok(Written {
             found,

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The [`Provider`](headcount_core::provider::Provider) of Headcount on SQLite and PostgreSQL.
+//!
+//! It must never know HTTP, schemas, or what is inside a document: everything searchable arrives
+//! derived. One code base for both databases; the backend is matched in `connection`, `migrations`
+//! and `write` and nowhere else.
+//!
+//! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
+//! one lane that commits for many, on PostgreSQL a transaction each.
+
+mod changes;
+mod connection;
+mod error;
+mod filter_sql;
+mod find;
+mod members;
+mod migrations;
+mod names;
+mod resources;
+mod schema;
+mod sql;
+mod store;
+mod tenants;
+mod tokens;
+mod write;
+
+pub use connection::{DatabaseUrl, UrlError};
+pub use migrations::SchemaState;
+pub use store::{KindPlan, OpenError, Settings, Store};

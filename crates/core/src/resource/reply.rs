@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::ids::{Kind, Urn};
 use crate::members::{Member, MembershipEntry};
 use crate::path::{AttrRef, Target};
+use crate::provider::Key;
 use crate::schema::{Attribute, Membership, Registry, ResourceType, Returned};
 
 /// Which attributes a reply shows.
@@ -228,8 +229,8 @@ fn names(list: &[String]) -> Vec<&str> {
 pub struct Computed {
     /// The members of a group, or its first ones.
     pub members: Vec<Member>,
-    /// Whether the group has members beyond those.
-    pub more_members: bool,
+    /// Where the other members begin, when there are more.
+    pub more_members: Option<Key>,
     /// The groups of a user.
     pub groups: Vec<MembershipEntry>,
 }
@@ -547,9 +548,16 @@ impl ObjectWriter<'_> {
         self.out.push(b'"');
     }
 
-    /// Writes an address made of parts: a checked base URL, words and ids.
+    /// Writes an address made of parts.
     fn address(&mut self, name: &str, parts: &[&str]) {
         self.name(name);
+        let plain = |byte: &u8| *byte >= b' ' && !matches!(byte, b'"' | b'\\');
+        if !parts
+            .iter()
+            .all(|part| part.as_bytes().iter().all(|byte| plain(byte)))
+        {
+            return write_json(self.out, &parts.concat());
+        }
         self.out.push(b'"');
         for part in parts {
             self.out.extend_from_slice(part.as_bytes());

@@ -1,0 +1,400 @@
+//! The filter of a store means what the evaluator says it means, for filters that nobody thought of.
+//!
+//! The same random resources are put into the provider under test and into the memory provider,
+//! which evaluates filters one resource at a time; then both are asked the same random questions.
+
+use std::sync::Arc;
+
+use headcount_core::ids::{ResourceId, TenantId};
+use headcount_core::memory::MemoryProvider;
+use headcount_core::message::SearchRequest;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Map, Value, json};
+
+use crate::Subject;
+use crate::bench::{Bench, GROUP, USER, member_list};
+
+/// Random choices that can be repeated from their seed.
+pub struct Random(StdRng);
+
+impl Random {
+    /// Begins a sequence of choices.
+    pub fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
+    /// Returns a number below `limit`, which is taken for at least one.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0.random_range(0..limit.max(1))
+    }
+
+    /// Returns true once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// Returns one of several.
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        let index = self.below(of.len());
+        of.get(index)
+            .unwrap_or_else(|| panic!("a choice of nothing"))
+    }
+}
+
+/// Texts on which comparisons have gone wrong elsewhere: case beyond ASCII, wildcards of SQL,
+/// prefixes of one another, composed and decomposed letters, letters of four bytes.
+const TEXTS: [&str; 22] = [
+    "a", "A", "ab", "b", "B", "ä", "Ä", "a\u{308}", "ß", "ẞ", "ss", "σ", "ς", "İ", "100%", "1_0",
+    "a\\b", "'quoted'", "é😀", "😀", "z", "\u{fffd}",
+];
+const TIMES: [&str; 5] = [
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T00:00:00.000003Z",
+    "2026-01-01T00:00:00.0000030001Z",
+    "2026-01-01T01:00:00+01:00",
+    "1999-12-31T23:59:59Z",
+];
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// Two benches that hold the same resources.
+pub struct Twins {
+    subject: Bench,
+    memory: Bench,
+    ids: Vec<ResourceId>,
+}
+
+impl Twins {
+    /// Puts random users and groups into both.
+    ///
+    /// # Panics
+    ///
+    /// When one of them refuses what the other takes.
+    pub fn new(subject: Subject, random: &mut Random, users: usize) -> Self {
+        let memory = Arc::new(MemoryProvider::default());
+        let memory = Subject {
+            provider: memory.clone(),
+            feed: memory,
+            tenants: [TenantId::new(1), TenantId::new(2)],
+            guard: Box::new(()),
+        };
+        let mut twins = Self {
+            subject: Bench::new(subject),
+            memory: Bench::new(memory),
+            ids: Vec::new(),
+        };
+        for number in 0..users {
+            let body = user(random, number);
+            twins.create(USER, &body);
+        }
+        for number in 0..users / 4 {
+            let members: Vec<_> = (0..random.below(4))
+                .map(|_| random.one(&twins.ids).clone())
+                .collect();
+            let members = member_list(&members.iter().collect::<Vec<_>>());
+            let body = json!({"displayName": format!("{} {number}", random.one(&TEXTS)), "members": members});
+            twins.create(GROUP, &body);
+        }
+        twins
+    }
+
+    fn create(&mut self, kind: &str, body: &Value) {
+        let one = self
+            .subject
+            .try_create(0, kind, body.clone())
+            .map(|written| written.found.resource);
+        let other = self
+            .memory
+            .try_create(0, kind, body.clone())
+            .map(|written| written.found.resource);
+        match (one, other) {
+            (Ok(one), Ok(other)) => {
+                assert_eq!(one, other, "both store the same of {body}");
+                self.ids.push(one.id);
+            }
+            (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string(), "{body}"),
+            (one, other) => panic!("{body}: {one:?} against {other:?}"),
+        }
+    }
+
+    /// Asks both the same question and compares the answers; false when they refused it alike.
+    ///
+    /// # Panics
+    ///
+    /// When the answers differ.
+    pub fn ask(&self, kind: &str, request: &SearchRequest) -> bool {
+        let ask = |bench: &Bench| {
+            let listing = bench
+                .service
+                .search(&bench.caller(0), &bench.kind(kind), request);
+            listing.map(|listing| {
+                let resources = listing
+                    .resources
+                    .into_iter()
+                    .map(|found| found.resource.id.to_string());
+                (listing.head.total, resources.collect::<Vec<_>>())
+            })
+        };
+        match (ask(&self.subject), ask(&self.memory)) {
+            (Ok(one), Ok(other)) => {
+                assert_eq!(one, other, "{kind} {request:?}");
+                true
+            }
+            (Err(one), Err(other)) => {
+                assert_eq!(one.to_string(), other.to_string(), "{request:?}");
+                false
+            }
+            (one, other) => panic!("{request:?}: {one:?} against {other:?}"),
+        }
+    }
+
+    /// Makes a random filter for a kind.
+    pub fn filter(&self, random: &mut Random, kind: &str) -> String {
+        self.expression(random, kind, 3)
+    }
+
+    fn expression(&self, random: &mut Random, kind: &str, depth: usize) -> String {
+        if depth > 0 && random.once_in(2) {
+            let (left, right) = (
+                self.expression(random, kind, depth - 1),
+                self.expression(random, kind, depth - 1),
+            );
+            return match random.below(5) {
+                0 | 1 => format!("{left} and {right}"),
+                2 => format!("({left}) or {right}"),
+                3 => format!("{left} or {right}"),
+                _ => format!("not ({left})"),
+            };
+        }
+        match kind {
+            GROUP => self.group_term(random),
+            _ => self.user_term(random),
+        }
+    }
+
+    fn user_term(&self, random: &mut Random) -> String {
+        let texts = [
+            "userName",
+            "displayName",
+            "title",
+            "nickName",
+            "externalId",
+            "name.familyName",
+            "emails.value",
+            "emails.type",
+            "emails",
+            "phoneNumbers.value",
+            "roles.value",
+            "profileUrl",
+            "groups.display",
+            "urn:ietf:params:scim:schemas:core:2.0:User:userType",
+        ];
+        match random.below(14) {
+            0 => format!(
+                "active {} {}",
+                random.one(&["eq", "ne"]),
+                random.one(&["true", "false", "null"])
+            ),
+            1 => {
+                let operator = random.one(&["eq", "ne", "gt", "ge", "lt", "le"]);
+                format!(
+                    "{} {operator} \"{}\"",
+                    random.one(&["meta.created", "meta.lastModified"]),
+                    random.one(&TIMES)
+                )
+            }
+            2 => format!(
+                "id {} \"{}\"",
+                random.one(&["eq", "ne", "gt", "sw"]),
+                random.one(&self.ids)
+            ),
+            3 => format!(
+                "{} pr",
+                random.one(&[
+                    "title",
+                    "nickName",
+                    "emails",
+                    "name",
+                    "groups",
+                    "externalId",
+                    ENTERPRISE_DEPARTMENT,
+                    "roles"
+                ])
+            ),
+            4 => {
+                let (left, right) = (value_term(random), value_term(random));
+                format!("emails[{left} {} {right}]", random.one(&["and", "or"]))
+            }
+            5 => format!(
+                "emails[not ({}) and value {}]",
+                value_term(random),
+                random.one(&["pr", "co \"a\""])
+            ),
+            6 => format!(
+                "groups.value {} \"{}\"",
+                random.one(&["eq", "ne"]),
+                random.one(&self.ids)
+            ),
+            7 => format!(
+                "groups[display {} and type eq \"direct\"]",
+                compare_text(random)
+            ),
+            8 => format!(
+                "{ENTERPRISE}:{} {}",
+                random.one(&["department", "manager.value", "manager"]),
+                compare_text(random)
+            ),
+            9 => format!("roles[primary eq {}]", random.one(&["true", "false"])),
+            _ => format!("{} {}", random.one(&texts), compare_text(random)),
+        }
+    }
+
+    fn group_term(&self, random: &mut Random) -> String {
+        let id = random.one(&self.ids);
+        match random.below(6) {
+            0 => format!("members.value {} \"{id}\"", random.one(&["eq", "ne", "sw"])),
+            1 => format!(
+                "members[value eq \"{id}\" and type {} \"user\"]",
+                random.one(&["eq", "ne"])
+            ),
+            2 => format!("members.type {} \"Group\"", random.one(&["eq", "ne", "co"])),
+            3 => (*random.one(&[
+                "members pr",
+                "not (members pr)",
+                "members.display pr",
+                "meta.version eq \"W/\\\"1\\\"\"",
+            ]))
+            .to_owned(),
+            _ => format!("displayName {}", compare_text(random)),
+        }
+    }
+}
+
+const ENTERPRISE_DEPARTMENT: &str =
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department";
+
+fn value_term(random: &mut Random) -> String {
+    format!(
+        "{} {}",
+        random.one(&["type", "value", "value", "display"]),
+        compare_text(random)
+    )
+}
+
+fn compare_text(random: &mut Random) -> String {
+    if random.once_in(12) {
+        return (*random.one(&["eq null", "ne null", "co \"\"", "sw \"\"", "ew \"\""])).to_owned();
+    }
+    let operator = random.one(&["eq", "eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"]);
+    format!("{operator} {}", json!(random.one(&TEXTS)))
+}
+
+/// Makes a random user.
+fn user(random: &mut Random, number: usize) -> Value {
+    let mut body = Map::new();
+    let name = if random.once_in(8) {
+        (*random.one(&TEXTS)).to_owned()
+    } else {
+        format!("{}{number}", random.one(&TEXTS))
+    };
+    body.insert("userName".to_owned(), name.into());
+    for attribute in [
+        "displayName",
+        "title",
+        "nickName",
+        "externalId",
+        "userType",
+        "profileUrl",
+    ] {
+        if random.once_in(2) {
+            body.insert(attribute.to_owned(), (*random.one(&TEXTS)).into());
+        }
+    }
+    if random.once_in(2) {
+        body.insert("active".to_owned(), random.once_in(2).into());
+    }
+    if random.once_in(2) {
+        body.insert("name".to_owned(), json!({"familyName": random.one(&TEXTS)}));
+    }
+    for attribute in ["emails", "phoneNumbers", "roles"] {
+        let mut values = Vec::new();
+        for index in 0..random.below(3) {
+            let mut value = Map::new();
+            if !random.once_in(6) {
+                value.insert("value".to_owned(), (*random.one(&TEXTS)).into());
+            }
+            if random.once_in(2) {
+                value.insert(
+                    "type".to_owned(),
+                    (*random.one(&["work", "Work", "home", "ä"])).into(),
+                );
+            }
+            if index == 0 && random.once_in(3) {
+                value.insert("primary".to_owned(), random.once_in(2).into());
+            }
+            values.push(Value::Object(value));
+        }
+        body.insert(attribute.to_owned(), values.into());
+    }
+    if random.once_in(3) {
+        body.insert(
+            ENTERPRISE.to_owned(),
+            json!({"department": random.one(&TEXTS), "manager": {"value": random.one(&TEXTS)}}),
+        );
+    }
+    Value::Object(body)
+}
+
+/// Random filters select from the provider what the evaluator selects.
+pub fn random_filters_select_what_the_evaluator_selects(subject: Subject) {
+    let mut random = Random::new(7);
+    let twins = Twins::new(subject, &mut random, 60);
+    let mut answered = 0;
+    for round in 0..300 {
+        let kind = if random.once_in(4) { GROUP } else { USER };
+        let filter = twins.filter(&mut random, kind);
+        let start_index = if round % 3 == 0 {
+            Some(i64::try_from(random.below(9)).unwrap_or(0))
+        } else {
+            None
+        };
+        let request = SearchRequest {
+            filter: Some(filter),
+            start_index,
+            count: Some(1_000),
+            ..SearchRequest::default()
+        };
+        answered += usize::from(twins.ask(kind, &request));
+    }
+    assert!(answered > 200, "most random filters are valid: {answered}");
+}
+
+/// Random orders over random filters give the same pages.
+pub fn random_sorts_order_like_the_evaluator(subject: Subject) {
+    let mut random = Random::new(11);
+    let twins = Twins::new(subject, &mut random, 40);
+    for _ in 0..80 {
+        let sort_by = *random.one(&[
+            "userName",
+            "displayName",
+            "title",
+            "externalId",
+            "active",
+            "emails.value",
+            "name.familyName",
+            "meta.created",
+            "meta.lastModified",
+            "id",
+            "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value",
+        ]);
+        let request = SearchRequest {
+            filter: random.once_in(2).then(|| twins.filter(&mut random, USER)),
+            sort_by: Some(sort_by.to_owned()),
+            sort_order: Some((*random.one(&["ascending", "descending"])).to_owned()),
+            start_index: Some(i64::try_from(random.below(20)).unwrap_or(0)),
+            count: Some(i64::try_from(random.below(30)).unwrap_or(0)),
+            ..SearchRequest::default()
+        };
+        twins.ask(USER, &request);
+    }
+}

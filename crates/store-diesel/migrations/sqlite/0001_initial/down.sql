@@ -1,0 +1,12 @@
+DROP TABLE tokens;
+DROP TABLE changes;
+DROP TABLE resource_counts;
+DROP TABLE group_members;
+DROP TABLE resource_keys;
+DROP TABLE resource_index;
+DROP TABLE documents;
+DROP TABLE resources;
+DROP TABLE server_keys;
+DROP TABLE store_meta;
+DROP TABLE names;
+DROP TABLE tenants;

@@ -1,0 +1,151 @@
+-- Times are microseconds since 1970 in UTC. Texts that are compared are in their comparable form
+-- already; the database folds nothing.
+
+CREATE TABLE tenants (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    enabled INTEGER NOT NULL,
+    quirks INTEGER NOT NULL,
+    created INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO tenants (name, enabled, quirks, created)
+VALUES ('default', 1, -1, CAST(unixepoch('subsec') * 1000000 AS INTEGER));
+
+-- Small numbers for kinds and attribute paths, which stand in every index.
+CREATE TABLE names (
+    id INTEGER PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE store_meta (
+    name TEXT PRIMARY KEY NOT NULL,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE server_keys (
+    name TEXT PRIMARY KEY NOT NULL,
+    secret BLOB NOT NULL,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE resources (
+    pk INTEGER PRIMARY KEY NOT NULL,
+    tenant INTEGER NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    kind INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    name TEXT,
+    name_key TEXT,
+    external_id TEXT,
+    active INTEGER,
+    UNIQUE (tenant, kind, id),
+    UNIQUE (tenant, pk)
+) STRICT;
+
+CREATE INDEX resources_page ON resources (tenant, kind, pk);
+CREATE INDEX resources_name ON resources (tenant, kind, name_key);
+CREATE INDEX resources_external_id ON resources (tenant, kind, external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX resources_active ON resources (tenant, kind, active, pk) WHERE active IS NOT NULL;
+
+CREATE TABLE documents (
+    pk INTEGER PRIMARY KEY NOT NULL,
+    tenant INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    FOREIGN KEY (tenant, pk) REFERENCES resources (tenant, pk) ON DELETE CASCADE
+) STRICT;
+
+CREATE TABLE resource_index (
+    pk INTEGER NOT NULL,
+    path INTEGER NOT NULL,
+    element INTEGER NOT NULL,
+    tenant INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    label TEXT,
+    PRIMARY KEY (pk, path, element),
+    FOREIGN KEY (tenant, pk) REFERENCES resources (tenant, pk) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX resource_index_value ON resource_index (tenant, kind, path, value);
+
+CREATE TABLE resource_keys (
+    tenant INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    path INTEGER NOT NULL,
+    folded TEXT NOT NULL,
+    pk INTEGER NOT NULL,
+    PRIMARY KEY (tenant, kind, path, folded),
+    FOREIGN KEY (tenant, pk) REFERENCES resources (tenant, pk) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX resource_keys_pk ON resource_keys (tenant, pk);
+
+CREATE TABLE group_members (
+    group_pk INTEGER NOT NULL,
+    member_pk INTEGER NOT NULL,
+    tenant INTEGER NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    member_id TEXT NOT NULL,
+    member_kind INTEGER NOT NULL,
+    PRIMARY KEY (group_pk, member_pk),
+    FOREIGN KEY (tenant, group_pk) REFERENCES resources (tenant, pk) ON DELETE CASCADE,
+    -- No cascade: whoever deletes a member takes it out of its groups first, and their versions grow.
+    FOREIGN KEY (tenant, member_pk) REFERENCES resources (tenant, pk)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX group_members_member ON group_members (member_pk, group_pk);
+
+CREATE TABLE resource_counts (
+    tenant INTEGER NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    kind INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (tenant, kind, slot)
+) STRICT, WITHOUT ROWID;
+
+-- One row per change, written with it. No reference to its tenant: the record outlives what it is about.
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    tenant INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    request TEXT NOT NULL,
+    act TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    paths TEXT NOT NULL,
+    delta TEXT NOT NULL,
+    switched INTEGER,
+    personal TEXT
+) STRICT;
+
+CREATE INDEX changes_resource ON changes (tenant, resource, seq);
+
+CREATE TABLE tokens (
+    id TEXT PRIMARY KEY NOT NULL,
+    tenant INTEGER NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    purpose TEXT NOT NULL,
+    name TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    cidrs TEXT NOT NULL,
+    phc TEXT NOT NULL,
+    tag BLOB NOT NULL,
+    tag_key TEXT NOT NULL DEFAULT '',
+    secret_version INTEGER NOT NULL,
+    user_id TEXT,
+    created INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires INTEGER,
+    revoked INTEGER,
+    revoked_by TEXT,
+    replaces TEXT,
+    used_at INTEGER,
+    used_address TEXT,
+    used_agent TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tokens_tenant ON tokens (tenant, created);

@@ -1,0 +1,177 @@
+//! The record of changes: appended in the transaction of the change, read as a feed.
+
+use diesel::prelude::*;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
+use headcount_core::journal::{Act, Actor, Change, ChangeFeed, Names, Recorded, Switched};
+use headcount_core::members::MemberDelta;
+use headcount_core::provider::{ProviderError, Source};
+use serde_json::{Value, json};
+
+use crate::connection::DbConnection;
+use crate::schema::changes;
+use crate::store::Store;
+
+/// What only the store knows of a change.
+pub(crate) struct Effect<'a> {
+    pub(crate) kind: &'a Kind,
+    pub(crate) id: &'a ResourceId,
+    pub(crate) version: i64,
+    pub(crate) members: &'a MemberDelta,
+    pub(crate) left: &'a [ResourceId],
+}
+
+/// Appends a change.
+pub(crate) fn append(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    change: &Change,
+    effect: &Effect<'_>,
+) -> QueryResult<()> {
+    let (actor_kind, actor) = change.actor.parts();
+    let switched = change.switched.map(|switched| match switched {
+        Switched::On => 1,
+        Switched::Off => 0,
+    });
+    let values = (
+        changes::tenant.eq(tenant.key()),
+        changes::at.eq(change.at.micros()),
+        changes::actor_kind.eq(actor_kind),
+        changes::actor.eq(actor),
+        changes::request.eq(change.request.as_str()),
+        changes::act.eq(change.act.word()),
+        changes::kind.eq(effect.kind.as_str()),
+        changes::resource.eq(effect.id.as_str()),
+        changes::version.eq(effect.version),
+        changes::paths.eq(change.paths.join(" ")),
+        changes::delta.eq(delta_text(effect)),
+        changes::switched.eq(switched),
+        changes::personal.eq(personal_text(&change.names)),
+    );
+    diesel::insert_into(changes::table)
+        .values(values)
+        .execute(connection)
+        .map(drop)
+}
+
+fn delta_text(effect: &Effect<'_>) -> String {
+    if effect.members.is_empty() && effect.left.is_empty() {
+        return String::new();
+    }
+    json!({
+        "added": texts(&effect.members.added),
+        "removed": texts(&effect.members.removed),
+        "left": texts(effect.left),
+    })
+    .to_string()
+}
+
+fn texts(ids: &[ResourceId]) -> Vec<&str> {
+    ids.iter().map(ResourceId::as_str).collect()
+}
+
+fn personal_text(names: &Names) -> Option<String> {
+    if *names == Names::default() {
+        return None;
+    }
+    Some(json!({"name": names.name, "externalId": names.external_id}).to_string())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = changes)]
+struct Row {
+    seq: i64,
+    at: i64,
+    actor_kind: String,
+    actor: String,
+    request: String,
+    act: String,
+    kind: String,
+    resource: String,
+    version: i64,
+    paths: String,
+    delta: String,
+    switched: Option<i32>,
+    personal: Option<String>,
+}
+
+impl Row {
+    fn recorded(self) -> Option<Recorded> {
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let delta = parse(&self.delta);
+        let ids = |name: &str| -> Vec<ResourceId> {
+            let list = delta.get(name).and_then(Value::as_array);
+            list.into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(ResourceId::new)
+                .collect()
+        };
+        let personal = self.personal.as_deref().map(parse).unwrap_or_default();
+        let name = |name: &str| {
+            personal
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        Some(Recorded {
+            seq: self.seq,
+            members: MemberDelta {
+                added: ids("added"),
+                removed: ids("removed"),
+            },
+            left: ids("left"),
+            kind: Kind::new(self.kind),
+            id: ResourceId::new(self.resource),
+            version: Version::new(self.version),
+            change: Change {
+                at: Timestamp::from_micros(self.at),
+                actor: match self.actor_kind.as_str() {
+                    "token" => Actor::Token(TokenId::new(self.actor)),
+                    "admin" => Actor::Admin(self.actor),
+                    "cli" => Actor::Cli,
+                    _ => Actor::System,
+                },
+                request: RequestId::new(self.request),
+                act: [Act::Created, Act::Replaced, Act::Patched, Act::Deleted]
+                    .into_iter()
+                    .find(|act| act.word() == self.act)?,
+                paths: self.paths.split_whitespace().map(str::to_owned).collect(),
+                switched: self
+                    .switched
+                    .map(|on| if on != 0 { Switched::On } else { Switched::Off }),
+                names: Names {
+                    name: name("name"),
+                    external_id: name("externalId"),
+                },
+            },
+        })
+    }
+}
+
+impl ChangeFeed for Store {
+    fn changes(
+        &self,
+        tenant: TenantId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<Row> = self.read("changes are read", |connection| {
+            changes::table
+                .filter(changes::tenant.eq(tenant.key()))
+                .filter(changes::seq.gt(after))
+                .order(changes::seq)
+                .limit(limit)
+                .select(Row::as_select())
+                .load(connection)
+        })?;
+        let whole = rows
+            .into_iter()
+            .map(Row::recorded)
+            .collect::<Option<Vec<_>>>();
+        whole.ok_or_else(|| {
+            ProviderError::Internal(Source::invariant("every change row has a known act"))
+        })
+    }
+}

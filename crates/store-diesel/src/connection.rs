@@ -1,0 +1,288 @@
+//! Connections: which database a URL means, how one is opened, and what is set on it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
+use diesel::{Connection, QueryResult};
+use thiserror::Error as ThisError;
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum DbConnection {
+    #[cfg(feature = "postgres")]
+    Postgres(diesel::PgConnection),
+    #[cfg(feature = "sqlite")]
+    Sqlite(diesel::SqliteConnection),
+}
+
+/// Which of the two databases a connection or a store works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// Where the data is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file of an embedded SQLite.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, by a libpq URL. Printed without its password.
+    Postgres(String),
+}
+
+/// A text that says no database.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[error("the database must be sqlite:FILE or postgres://USER@HOST/NAME, not \"{0}\"")]
+pub struct UrlError(String);
+
+impl DatabaseUrl {
+    /// Reads `sqlite:FILE` or a `postgres://` URL. Anything else is an error, never a new file.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`].
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.is_empty() && !path.starts_with(':') {
+                return Ok(Self::Sqlite(PathBuf::from(path)));
+            }
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        Err(UrlError(masked(text)))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => f.write_str(&masked(url)),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Takes the password out of a URL.
+fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, tail) = rest
+        .find(['/', '?'])
+        .map_or((rest, ""), |at| rest.split_at(at));
+    let shown = match authority.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => authority.to_owned(),
+    };
+    let tail = tail
+        .find("password=")
+        .map_or(tail, |at| tail.get(..at).unwrap_or_default());
+    format!("{scheme}://{shown}{tail}")
+}
+
+/// How connections are opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Manager {
+    pub(crate) url: DatabaseUrl,
+    /// SQLite readers cannot write, whatever a query says.
+    pub(crate) read_only: bool,
+    pub(crate) prepared_statements: bool,
+    /// How long SQLite waits for another process that writes.
+    pub(crate) busy: Duration,
+}
+
+impl Manager {
+    pub(crate) fn backend(&self) -> Backend {
+        match self.url {
+            DatabaseUrl::Sqlite(_) => Backend::Sqlite,
+            DatabaseUrl::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Opens one connection.
+    pub(crate) fn open(&self) -> Result<DbConnection, diesel::ConnectionError> {
+        match &self.url {
+            #[cfg(feature = "sqlite")]
+            DatabaseUrl::Sqlite(path) => {
+                let mode = if self.read_only { "ro" } else { "rw" };
+                let uri = format!("file:{}?mode={mode}", escaped(path));
+                let mut connection = diesel::SqliteConnection::establish(&uri)?;
+                let pragmas = if self.read_only { READER } else { WRITER };
+                let pragmas = format!("PRAGMA busy_timeout = {}; {pragmas}", self.busy.as_millis());
+                connection
+                    .batch_execute(&pragmas)
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(DbConnection::Sqlite(connection))
+            }
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => {
+                let mut connection = diesel::PgConnection::establish(url)?;
+                if !self.prepared_statements {
+                    connection
+                        .set_prepared_statement_cache_size(diesel::connection::CacheSize::Disabled);
+                }
+                Ok(DbConnection::Postgres(connection))
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+            other => Err(diesel::ConnectionError::BadConnection(format!(
+                "this headcount was built without support for {other}"
+            ))),
+        }
+    }
+}
+
+/// What is set on the connection that writes. FULL: a commit is on disk before it is acknowledged.
+/// No memory map: every connection would map the whole file.
+const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
+    PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
+const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
+    PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
+
+/// Escapes what a file URI would read as something else.
+#[cfg(feature = "sqlite")]
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy()
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23")
+}
+
+impl ManageConnection for Manager {
+    type Connection = DbConnection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<DbConnection, Self::Error> {
+        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut DbConnection) -> Result<(), Self::Error> {
+        connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut DbConnection) -> bool {
+        connection.is_broken()
+    }
+}
+
+/// Makes a pool whose connections are not tested at each check-out: the test would cost as much as
+/// the query. Who gets a dead one takes the next.
+pub(crate) fn pool(manager: Manager, size: u32, wait: Duration) -> Pool<Manager> {
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .connection_timeout(wait)
+        .error_handler(Box::new(Quiet))
+        .build_unchecked(manager)
+}
+
+/// Connection errors reach the request that waits for the connection; the pool need not print them.
+#[derive(Debug)]
+struct Quiet;
+
+impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Quiet {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::debug!(%error, "a database connection could not be opened");
+    }
+}
+
+/// Runs reads that belong together on one state of the data.
+pub(crate) fn snapshot<T>(
+    connection: &mut DbConnection,
+    job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let begin = match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => "BEGIN",
+        // One round trip; the limit keeps a query that no index serves from holding the server.
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 5000"
+        }
+    };
+    connection.batch_execute(begin)?;
+    let done = job(connection);
+    // A read has nothing to keep, whichever way it ended.
+    let ended = connection.batch_execute("ROLLBACK");
+    done.and_then(|value| ended.map(|()| value))
+}
+
+/// Creates the file with access for its owner only; SQLite gives its side files the same mode.
+pub(crate) fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        std::fs::metadata(parent)?;
+    }
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_which_database_or_nothing() {
+        assert_eq!(
+            DatabaseUrl::parse("sqlite:a b.db"),
+            Ok(DatabaseUrl::Sqlite("a b.db".into()))
+        );
+        assert_eq!(
+            DatabaseUrl::parse("sqlite:///var/x.db"),
+            Ok(DatabaseUrl::Sqlite("/var/x.db".into()))
+        );
+        assert!(matches!(
+            DatabaseUrl::parse("postgres://u@h/d"),
+            Ok(DatabaseUrl::Postgres(_))
+        ));
+        for wrong in [
+            "headcount.db",
+            "sqlite:",
+            "sqlite::memory:",
+            "mysql://x",
+            "",
+        ] {
+            assert!(DatabaseUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cfg_03_a_password_is_not_printed() {
+        for url in [
+            "postgres://u:secret@h:5432/d?sslmode=require",
+            "postgres://h/d?user=u&password=secret",
+        ] {
+            let shown = DatabaseUrl::parse(url).unwrap().to_string();
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+        assert!(
+            !DatabaseUrl::parse("mysql://u:secret@h/d")
+                .unwrap_err()
+                .to_string()
+                .contains("secret")
+        );
+    }
+}

@@ -1,0 +1,483 @@
+//! Filters as SQL over `resources r`: bound values only, no dialect, no three-valued logic.
+//!
+//! Each predicate on rows of another table is an uncorrelated `IN`, which both databases turn into
+//! index probes. Every predicate is true or false and never unknown, so that `NOT` is the exact
+//! complement (FLT-031).
+
+use headcount_core::filter::{Comparison, Filter, Operand, ResolvedFilter};
+use headcount_core::index::prefix_end;
+use headcount_core::path::{AttrRef, Place};
+
+use crate::names::Names;
+use crate::sql::Sql;
+
+/// What compiling needs to know of the query.
+pub(crate) struct Scope<'a> {
+    pub(crate) tenant: i64,
+    pub(crate) kind: i32,
+    pub(crate) names: &'a Names,
+}
+
+/// A filter, cut into what the database answers and what is left to the evaluator.
+pub(crate) struct Compiled {
+    /// Holds for every resource that satisfies the filter.
+    pub(crate) sql: Option<Sql>,
+    /// What has to be evaluated over the documents of those; none when the SQL says it all.
+    pub(crate) residual: Option<ResolvedFilter>,
+    /// Whether the statement has one of the few shapes that are asked all the time.
+    pub(crate) common: bool,
+}
+
+impl Scope<'_> {
+    /// Compiles a filter as far as columns and index rows answer it.
+    pub(crate) fn compile(&self, filter: &ResolvedFilter) -> Compiled {
+        if let Some(sql) = self.exact(filter) {
+            return Compiled {
+                sql: Some(sql),
+                residual: None,
+                common: is_common(filter),
+            };
+        }
+        let Filter::And(terms) = filter else {
+            return Compiled {
+                sql: None,
+                residual: Some(filter.clone()),
+                common: false,
+            };
+        };
+        let mut sql: Option<Sql> = None;
+        let mut rest = Vec::new();
+        for term in terms {
+            let Compiled {
+                sql: part,
+                residual,
+                ..
+            } = self.compile(term);
+            if let Some(part) = part {
+                sql = Some(match sql {
+                    Some(sql) => sql.text(" AND ").then(part),
+                    None => part,
+                });
+            }
+            rest.extend(residual);
+        }
+        Compiled {
+            sql,
+            residual: Some(Filter::And(rest)),
+            common: false,
+        }
+    }
+
+    /// Compiles a filter whole, or not at all.
+    pub(crate) fn exact(&self, filter: &ResolvedFilter) -> Option<Sql> {
+        match filter {
+            Filter::And(terms) => self.joined(terms, " AND ", "1 = 1"),
+            Filter::Or(terms) => self.joined(terms, " OR ", "1 = 0"),
+            Filter::Not(inner) => Some(Sql::new("NOT (").then(self.exact(inner)?).text(")")),
+            Filter::Present(at) => self.present(at),
+            Filter::Compare(at, comparison, operand) => self.compare(at, *comparison, operand),
+            Filter::Element(at, inner) => self.element(at, inner),
+        }
+    }
+
+    fn joined(
+        &self,
+        terms: &[ResolvedFilter],
+        word: &'static str,
+        none: &'static str,
+    ) -> Option<Sql> {
+        let mut joined: Option<Sql> = None;
+        for term in terms {
+            let part = Sql::new("(").then(self.exact(term)?).text(")");
+            joined = Some(match joined {
+                Some(sql) => sql.text(word).then(part),
+                None => part,
+            });
+        }
+        Some(joined.unwrap_or_else(|| Sql::new(none)))
+    }
+
+    fn present(&self, at: &AttrRef) -> Option<Sql> {
+        match &at.place {
+            Place::Id | Place::Created | Place::Modified | Place::Version | Place::ResourceType => {
+                Some(Sql::new("1 = 1"))
+            }
+            Place::Name => Some(Sql::new("r.name_key IS NOT NULL")),
+            Place::ExternalId => Some(Sql::new("r.external_id IS NOT NULL")),
+            Place::Active => Some(Sql::new("r.active IS NOT NULL")),
+            Place::Indexed(path) => Some(self.index_rows(path)?.text(")")),
+            Place::Members | Place::Groups => {
+                let column = match &at.sub_attribute {
+                    None => Sql::new("1 = 1"),
+                    Some(sub) => self.row_present(at, &sub.name)?,
+                };
+                Some(self.rows(at)?.then(column).text(")"))
+            }
+            Place::Schemas | Place::Document => None,
+        }
+    }
+
+    fn compare(&self, at: &AttrRef, comparison: Comparison, operand: &Operand) -> Option<Sql> {
+        let text = operand.0.as_str();
+        match &at.place {
+            Place::Id => Some(compared("r.id", false, comparison, text)),
+            Place::Name => Some(compared("r.name_key", true, comparison, text)),
+            Place::ExternalId => Some(compared("r.external_id", true, comparison, text)),
+            Place::Active => Some(flag(comparison, text)),
+            Place::Created => moment("r.created", comparison, operand),
+            Place::Modified => moment("r.modified", comparison, operand),
+            Place::Version => version(comparison, text),
+            Place::Indexed(path) => {
+                let rows = self.index_rows(path)?;
+                if comparison == Comparison::NotEqual {
+                    // Some value differs, or there is none (FLT-010).
+                    let differs = rows.clone().text(" AND x.value <> ").string(text).text(")");
+                    return Some(
+                        Sql::new("(")
+                            .then(differs)
+                            .text(" OR NOT (")
+                            .then(rows)
+                            .text(")))"),
+                    );
+                }
+                Some(
+                    rows.text(" AND ")
+                        .then(compared("x.value", false, comparison, text))
+                        .text(")"),
+                )
+            }
+            Place::Members | Place::Groups => {
+                let sub = at.sub_attribute.as_ref()?;
+                let rows = self.rows(at)?;
+                let matching = rows
+                    .clone()
+                    .then(self.row_compare(at, &sub.name, comparison, text)?)
+                    .text(")");
+                if comparison == Comparison::NotEqual {
+                    let any = rows.then(self.row_present(at, &sub.name)?).text(")");
+                    return Some(
+                        Sql::new("(")
+                            .then(matching)
+                            .text(" OR NOT (")
+                            .then(any)
+                            .text("))"),
+                    );
+                }
+                Some(matching)
+            }
+            Place::Schemas | Place::ResourceType | Place::Document => None,
+        }
+    }
+
+    fn element(&self, at: &AttrRef, inner: &ResolvedFilter) -> Option<Sql> {
+        if matches!(at.place, Place::Members | Place::Groups) {
+            return Some(
+                self.rows(at)?
+                    .text("(")
+                    .then(self.row_filter(at, inner)?)
+                    .text("))"),
+            );
+        }
+        // One row carries one value and the `type` beside it: a filter over these two is answered by
+        // rows, if nothing without the value can satisfy it.
+        let path = indexed_path(inner)?;
+        if !needs_value(inner) {
+            return None;
+        }
+        let predicate = value_and_label(inner)?;
+        Some(
+            self.index_rows(&path)?
+                .text(" AND (")
+                .then(predicate)
+                .text("))"),
+        )
+    }
+
+    /// `r.pk IN (SELECT … one path`, open at its end.
+    fn index_rows(&self, path: &str) -> Option<Sql> {
+        let path = self.names.path(path)?;
+        let sql = Sql::new("r.pk IN (SELECT x.pk FROM resource_index x WHERE x.tenant = ")
+            .int(self.tenant);
+        Some(
+            sql.text(" AND x.kind = ")
+                .int(self.kind)
+                .text(" AND x.path = ")
+                .int(path),
+        )
+    }
+
+    /// `r.pk IN (SELECT … membership rows WHERE … AND `, open at its end.
+    fn rows(&self, at: &AttrRef) -> Option<Sql> {
+        let sql = match at.place {
+            Place::Members => {
+                Sql::new("r.pk IN (SELECT m.group_pk FROM group_members m WHERE m.tenant = ")
+            }
+            Place::Groups => Sql::new(
+                "r.pk IN (SELECT m.member_pk FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE m.tenant = ",
+            ),
+            _ => return None,
+        };
+        Some(sql.int(self.tenant).text(" AND "))
+    }
+
+    fn row_filter(&self, at: &AttrRef, filter: &ResolvedFilter) -> Option<Sql> {
+        let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
+            let mut joined: Option<Sql> = None;
+            for term in terms {
+                let part = Sql::new("(").then(self.row_filter(at, term)?).text(")");
+                joined = Some(match joined {
+                    Some(sql) => sql.text(word).then(part),
+                    None => part,
+                });
+            }
+            Some(joined.unwrap_or_else(|| Sql::new(none)))
+        };
+        match filter {
+            Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
+            Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
+            Filter::Not(inner) => Some(
+                Sql::new("NOT (")
+                    .then(self.row_filter(at, inner)?)
+                    .text(")"),
+            ),
+            Filter::Present(leaf) => self.row_present(at, &leaf.sub_attribute.as_ref()?.name),
+            Filter::Compare(leaf, comparison, Operand(text)) => {
+                self.row_compare(at, &leaf.sub_attribute.as_ref()?.name, *comparison, text)
+            }
+            Filter::Element(..) => None,
+        }
+    }
+
+    fn row_present(&self, at: &AttrRef, sub: &str) -> Option<Sql> {
+        match (&at.place, sub) {
+            (Place::Members | Place::Groups, "value" | "type") => Some(Sql::new("1 = 1")),
+            (Place::Groups, "display") => Some(Sql::new("g.name_key IS NOT NULL")),
+            _ => None,
+        }
+    }
+
+    fn row_compare(
+        &self,
+        at: &AttrRef,
+        sub: &str,
+        comparison: Comparison,
+        text: &str,
+    ) -> Option<Sql> {
+        match (&at.place, sub) {
+            // By the member's key, which is indexed; its id in the row is not.
+            (Place::Members, "value") if comparison == Comparison::Equal => Some(
+                Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE u.tenant = ")
+                    .int(self.tenant)
+                    .text(" AND u.kind IN (")
+                    .ints(
+                        &self
+                            .names
+                            .kinds()
+                            .iter()
+                            .map(|(id, _)| i64::from(*id))
+                            .collect::<Vec<_>>(),
+                    )
+                    .text(") AND u.id = ")
+                    .string(text)
+                    .text(")"),
+            ),
+            (Place::Members, "value") => Some(compared("m.member_id", false, comparison, text)),
+            (Place::Members, "type") => {
+                let kinds = self.names.kinds().iter();
+                let holds = kinds.filter(|(_, kind)| {
+                    comparison.holds(&headcount_core::index::fold(kind.as_str()), text)
+                });
+                let numbers: Vec<i64> = holds.map(|(id, _)| i64::from(*id)).collect();
+                Some(Sql::new("m.member_kind IN (").ints(&numbers).text(")"))
+            }
+            (Place::Groups, "value") => Some(compared("g.id", false, comparison, text)),
+            (Place::Groups, "display") => Some(compared("g.name_key", true, comparison, text)),
+            (Place::Groups, "type") => Some(Sql::new(if comparison.holds("direct", text) {
+                "1 = 1"
+            } else {
+                "1 = 0"
+            })),
+            _ => None,
+        }
+    }
+}
+
+/// Compares a column with a text.
+fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: &str) -> Sql {
+    let plain = |operator: &'static str| Sql::new(column).text(operator).string(text);
+    let sql = match comparison {
+        Comparison::NotEqual if nullable => {
+            return Sql::new("(")
+                .text(column)
+                .text(" IS NULL OR ")
+                .then(plain(" <> "))
+                .text(")");
+        }
+        Comparison::NotEqual => return plain(" <> "),
+        Comparison::Equal => plain(" = "),
+        Comparison::Greater => plain(" > "),
+        Comparison::GreaterOrEqual => plain(" >= "),
+        Comparison::Less => plain(" < "),
+        Comparison::LessOrEqual => plain(" <= "),
+        // A prefix is a range of bytes, which an index serves.
+        Comparison::StartsWith => match prefix_end(text) {
+            Some(end) => plain(" >= ")
+                .text(" AND ")
+                .text(column)
+                .text(" < ")
+                .string(end),
+            None => plain(" >= "),
+        },
+        Comparison::Contains if text.is_empty() => Sql::new("1 = 1"),
+        Comparison::Contains => Sql::new("instr(")
+            .text(column)
+            .text(", ")
+            .string(text)
+            .text(") > 0"),
+        // Where the suffix would begin, counted in characters like everything else.
+        Comparison::EndsWith => Sql::new("length(")
+            .text(column)
+            .text(") >= length(")
+            .string(text)
+            .text(") AND substr(")
+            .text(column)
+            .text(", length(")
+            .text(column)
+            .text(") - length(")
+            .string(text)
+            .text(") + 1) = ")
+            .string(text),
+    };
+    if nullable {
+        Sql::new("(")
+            .text(column)
+            .text(" IS NOT NULL AND ")
+            .then(sql)
+            .text(")")
+    } else {
+        Sql::new("(").then(sql).text(")")
+    }
+}
+
+fn flag(comparison: Comparison, text: &str) -> Sql {
+    let value = i64::from(text == "1");
+    match comparison {
+        Comparison::NotEqual => Sql::new("(r.active IS NULL OR r.active <> ")
+            .int(value)
+            .text(")"),
+        _ => Sql::new("(r.active IS NOT NULL AND r.active = ")
+            .int(value)
+            .text(")"),
+    }
+}
+
+/// Compares a time kept in microseconds with one that may be finer.
+fn moment(column: &'static str, comparison: Comparison, operand: &Operand) -> Option<Sql> {
+    let (micros, finer) = operand.moment()?;
+    let operator = match (comparison, finer) {
+        (Comparison::Equal, true) => return Some(Sql::new("1 = 0")),
+        (Comparison::NotEqual, true) => return Some(Sql::new("1 = 1")),
+        (Comparison::Equal, false) => " = ",
+        (Comparison::NotEqual, false) => " <> ",
+        (Comparison::Greater, _) | (Comparison::GreaterOrEqual, true) => " > ",
+        (Comparison::GreaterOrEqual, false) => " >= ",
+        (Comparison::Less, false) => " < ",
+        (Comparison::LessOrEqual, _) | (Comparison::Less, true) => " <= ",
+        (Comparison::Contains | Comparison::StartsWith | Comparison::EndsWith, _) => return None,
+    };
+    Some(Sql::new(column).text(operator).int(micros))
+}
+
+fn version(comparison: Comparison, text: &str) -> Option<Sql> {
+    let counter = text
+        .strip_prefix("W/\"")
+        .and_then(|rest| rest.strip_suffix('"'));
+    // Only the canonical spelling is the version: no sign, no leading zero.
+    let counter = counter
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0'));
+    let counter = counter.and_then(|digits| digits.parse::<i64>().ok());
+    match (comparison, counter) {
+        (Comparison::Equal, Some(counter)) => Some(Sql::new("r.version = ").int(counter)),
+        (Comparison::NotEqual, Some(counter)) => Some(Sql::new("r.version <> ").int(counter)),
+        (Comparison::Equal, None) => Some(Sql::new("1 = 0")),
+        (Comparison::NotEqual, None) => Some(Sql::new("1 = 1")),
+        _ => None,
+    }
+}
+
+/// Returns the one indexed path that a filter inside brackets is about.
+fn indexed_path(filter: &ResolvedFilter) -> Option<std::sync::Arc<str>> {
+    match filter {
+        Filter::And(terms) | Filter::Or(terms) => terms.iter().find_map(indexed_path),
+        Filter::Not(inner) => indexed_path(inner),
+        Filter::Present(at) | Filter::Compare(at, ..) => match &at.place {
+            Place::Indexed(path) => Some(std::sync::Arc::clone(path)),
+            _ => None,
+        },
+        Filter::Element(..) => None,
+    }
+}
+
+/// Tells whether only a value that has the indexed sub-attribute can satisfy the filter.
+fn needs_value(filter: &ResolvedFilter) -> bool {
+    match filter {
+        Filter::And(terms) => terms.iter().any(needs_value),
+        Filter::Or(terms) => !terms.is_empty() && terms.iter().all(needs_value),
+        Filter::Not(_) | Filter::Element(..) => false,
+        Filter::Present(at) => matches!(at.place, Place::Indexed(_)),
+        Filter::Compare(at, comparison, _) => {
+            matches!(at.place, Place::Indexed(_)) && *comparison != Comparison::NotEqual
+        }
+    }
+}
+
+/// Compiles a filter over one index row `x`; none when it is about anything but value and type.
+fn value_and_label(filter: &ResolvedFilter) -> Option<Sql> {
+    let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
+        let mut joined: Option<Sql> = None;
+        for term in terms {
+            let part = Sql::new("(").then(value_and_label(term)?).text(")");
+            joined = Some(match joined {
+                Some(sql) => sql.text(word).then(part),
+                None => part,
+            });
+        }
+        Some(joined.unwrap_or_else(|| Sql::new(none)))
+    };
+    let column = |at: &AttrRef| match (&at.place, at.sub_attribute.as_ref().map(|sub| &*sub.name)) {
+        (Place::Indexed(_), _) => Some(("x.value", false)),
+        (Place::Document, Some("type")) => Some(("x.label", true)),
+        _ => None,
+    };
+    match filter {
+        Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
+        Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
+        Filter::Not(inner) => Some(Sql::new("NOT (").then(value_and_label(inner)?).text(")")),
+        Filter::Present(at) => {
+            let (column, nullable) = column(at)?;
+            Some(if nullable {
+                Sql::new(column).text(" IS NOT NULL")
+            } else {
+                Sql::new("1 = 1")
+            })
+        }
+        Filter::Compare(at, comparison, Operand(text)) => {
+            let (column, nullable) = column(at)?;
+            Some(compared(column, nullable, *comparison, text))
+        }
+        Filter::Element(..) => None,
+    }
+}
+
+/// The shapes that identity providers ask for all day: one or two equalities.
+fn is_common(filter: &ResolvedFilter) -> bool {
+    let equality =
+        |filter: &ResolvedFilter| matches!(filter, Filter::Compare(_, Comparison::Equal, _));
+    match filter {
+        Filter::And(terms) => terms.len() <= 2 && terms.iter().all(equality),
+        other => equality(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

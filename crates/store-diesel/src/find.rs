@@ -1,0 +1,536 @@
+//! Queries: one page and its total, by index where there is one, by a bounded scan where not.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use headcount_core::clock::Timestamp;
+use headcount_core::filter::{Filter, Relations, ResolvedFilter, sort_key};
+use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
+use headcount_core::path::Place;
+use headcount_core::provider::{Found, Key, Page, ProviderError, Query, Source, Start, With};
+use headcount_core::resource::{Computed, Document, Resource};
+
+use crate::connection::{DbConnection, snapshot};
+use crate::filter_sql::{Compiled, Scope};
+use crate::members;
+use crate::sql::Sql;
+use crate::store::Store;
+
+/// Documents that a scan reads at a time.
+const SLICE: i64 = 500;
+
+/// The columns of a resource with its document, and how they come in.
+type RowTypes = (BigInt, Text, BigInt, BigInt, BigInt, Text);
+pub(crate) type Row = (i64, String, i64, i64, i64, String);
+
+pub(crate) fn resource(kind: &Kind, (_, id, version, created, modified, text): Row) -> Resource {
+    Resource {
+        kind: kind.clone(),
+        id: ResourceId::new(id),
+        version: Version::new(version),
+        created: Timestamp::from_micros(created),
+        modified: Timestamp::from_micros(modified),
+        document: Document::from_store(text),
+    }
+}
+
+/// Why a query ended early.
+enum Stop {
+    Db(diesel::result::Error),
+    Provider(ProviderError),
+}
+
+impl From<diesel::result::Error> for Stop {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl Store {
+    pub(crate) fn page(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
+        let Some(kind) = self.names.kind(&query.kind.kind) else {
+            return Ok(Page {
+                total: 0,
+                resources: Vec::new(),
+                next: None,
+            });
+        };
+        let scope = Scope {
+            tenant: tenant.key(),
+            kind,
+            names: &self.names,
+        };
+        let compiled = match &query.filter {
+            Some(filter) => scope.compile(filter),
+            None => Compiled {
+                sql: None,
+                residual: None,
+                common: true,
+            },
+        };
+        let order = Order::of(query);
+        let scans = compiled.residual.is_some() || matches!(order, Order::Evaluated);
+        let search = Search {
+            store: self,
+            scope,
+            query,
+            compiled,
+            order,
+            kind,
+        };
+        // One statement is one state of the data; several need a transaction.
+        let single = !scans && search.never_counts();
+        let mut stopped = None;
+        let done = self.read("resources are found", |connection| {
+            let mut run = |connection: &mut DbConnection| match if scans {
+                search.scan(connection)
+            } else {
+                search.by_index(connection)
+            } {
+                Ok(page) => Ok(Some(page)),
+                Err(Stop::Db(error)) => Err(error),
+                Err(Stop::Provider(error)) => {
+                    stopped = Some(error);
+                    Ok(None)
+                }
+            };
+            if single {
+                run(connection)
+            } else {
+                snapshot(connection, run)
+            }
+        });
+        match (done?, stopped) {
+            (Some(page), _) => Ok(page),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(ProviderError::Internal(Source::invariant(
+                "a query ends with a page or an error",
+            ))),
+        }
+    }
+}
+
+/// How the database can order resources.
+enum Order {
+    Created,
+    /// A column, whether it can be empty, and whether the largest comes first.
+    Column(&'static str, bool, bool),
+    /// The rows of an indexed attribute with one value.
+    Indexed(std::sync::Arc<str>, bool),
+    /// Only the evaluator knows.
+    Evaluated,
+}
+
+impl Order {
+    fn of(query: &Query<'_>) -> Self {
+        let Some(sort) = &query.sort else {
+            return Self::Created;
+        };
+        let descending = sort.descending;
+        match &sort.by.place {
+            Place::Created => Self::Column("r.created", false, descending),
+            Place::Modified => Self::Column("r.modified", false, descending),
+            Place::Id => Self::Column("r.id", false, descending),
+            Place::Name => {
+                let required = query
+                    .kind
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| name.attribute.required);
+                Self::Column("r.name_key", !required, descending)
+            }
+            Place::ExternalId => Self::Column("r.external_id", true, descending),
+            Place::Indexed(path) if !sort.by.is_plural() => {
+                Self::Indexed(std::sync::Arc::clone(path), descending)
+            }
+            _ => Self::Evaluated,
+        }
+    }
+}
+
+struct Search<'a> {
+    store: &'a Store,
+    scope: Scope<'a>,
+    query: &'a Query<'a>,
+    compiled: Compiled,
+    order: Order,
+    kind: i32,
+}
+
+impl Search<'_> {
+    /// A lookup by a unique name or id needs no count: its page is short and begins at the first.
+    fn never_counts(&self) -> bool {
+        let first = self.query.start == Start::Offset(0);
+        let by_key = match &self.query.filter {
+            Some(Filter::Compare(at, headcount_core::filter::Comparison::Equal, _)) => {
+                matches!(at.place, Place::Id | Place::Name | Place::ExternalId)
+            }
+            _ => false,
+        };
+        first
+            && by_key
+            && self.query.limit > 1
+            && matches!(self.query.with, With::Nothing | With::Groups)
+    }
+
+    fn condition(&self) -> Sql {
+        let sql = Sql::new("r.tenant = ")
+            .int(self.scope.tenant)
+            .text(" AND r.kind = ")
+            .int(self.kind);
+        match &self.compiled.sql {
+            Some(filter) => sql.text(" AND (").then(filter.clone()).text(")"),
+            None => sql,
+        }
+    }
+
+    fn typed<T>(&self, sql: Sql) -> crate::sql::TypedQuery<T> {
+        if self.compiled.common {
+            sql.query()
+        } else {
+            sql.uncached()
+        }
+    }
+
+    fn by_index(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
+        let limit = i64::try_from(self.query.limit).unwrap_or(i64::MAX);
+        let offset = match &self.query.start {
+            Start::Offset(offset) => i64::try_from(*offset).unwrap_or(i64::MAX),
+            Start::After(_) => 0,
+        };
+        let (join, order) = self.ordering();
+        let mut from = Sql::new(" FROM resources r")
+            .then(join)
+            .text(" WHERE ")
+            .then(self.condition());
+        if let Start::After(key) = &self.query.start {
+            from = from.text(" AND r.pk > ").int(position(key)?);
+        }
+        // The keys of the page are found in narrow rows; only their documents are read.
+        let sql = Sql::new(
+            "SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM (SELECT r.pk AS pk",
+        )
+        .then(from)
+        .text(" ORDER BY ")
+        .then(order.clone())
+        .text(" LIMIT ")
+        .int(limit.saturating_add(1))
+        .text(" OFFSET ")
+        .int(offset)
+        .text(") p JOIN resources r ON r.pk = p.pk JOIN documents d ON d.pk = p.pk")
+        .then(self.ordering().0)
+        .text(" ORDER BY ")
+        .then(order);
+        let mut rows: Vec<Row> = if limit == 0 {
+            Vec::new()
+        } else {
+            self.typed::<RowTypes>(sql).load(connection)?
+        };
+        let more = rows.len() > self.query.limit;
+        rows.truncate(self.query.limit);
+        let next = rows
+            .last()
+            .filter(|_| more && matches!(self.order, Order::Created))
+            .map(|row| Key(row.0.to_string()));
+        let whole = !more && self.query.start == Start::Offset(0) && limit > 0;
+        let total = if whole {
+            u64::try_from(rows.len()).unwrap_or(u64::MAX)
+        } else {
+            self.count(connection)?
+        };
+        Ok(Page {
+            total,
+            resources: self.complete(connection, rows)?,
+            next,
+        })
+    }
+
+    fn count(&self, connection: &mut DbConnection) -> Result<u64, Stop> {
+        let sql = match &self.compiled.sql {
+            None => Sql::new("SELECT CAST(coalesce(sum(c.amount), 0) AS bigint) FROM resource_counts c WHERE c.tenant = ")
+                .int(self.scope.tenant)
+                .text(" AND c.kind = ")
+                .int(self.kind),
+            Some(_) => Sql::new("SELECT count(*) FROM resources r WHERE ").then(self.condition()),
+        };
+        let total: i64 = self.typed::<BigInt>(sql).get_result(connection)?;
+        Ok(u64::try_from(total).unwrap_or(0))
+    }
+
+    /// The join that ordering needs, and the order itself.
+    fn ordering(&self) -> (Sql, Sql) {
+        let column = |column: &'static str, nullable: bool, descending: bool| {
+            // No value comes last ascending and first descending, on both databases (SRT-005).
+            let empty = match (nullable, descending) {
+                (false, _) => Sql::default(),
+                (true, false) => Sql::new("CASE WHEN ")
+                    .text(column)
+                    .text(" IS NULL THEN 1 ELSE 0 END, "),
+                (true, true) => Sql::new("CASE WHEN ")
+                    .text(column)
+                    .text(" IS NULL THEN 0 ELSE 1 END, "),
+            };
+            empty
+                .text(column)
+                .text(if descending { " DESC, r.pk" } else { ", r.pk" })
+        };
+        match &self.order {
+            Order::Created | Order::Evaluated => (Sql::default(), Sql::new("r.pk")),
+            Order::Column(name, nullable, descending) => {
+                (Sql::default(), column(name, *nullable, *descending))
+            }
+            Order::Indexed(path, descending) => {
+                let number = self.scope.names.path(path).unwrap_or(-1);
+                let join = Sql::new(
+                    " LEFT JOIN resource_index o ON o.pk = r.pk AND o.element = 0 AND o.path = ",
+                )
+                .int(number);
+                (join, column("o.value", true, *descending))
+            }
+        }
+    }
+
+    /// Reads documents in slices and evaluates what no index answers.
+    fn scan(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
+        let internal = |error| {
+            Stop::Provider(ProviderError::Internal(Source::new(
+                "a filter is evaluated",
+                error,
+            )))
+        };
+        let sorted = self.query.sort.as_ref();
+        let from = match &self.query.start {
+            Start::After(key) if sorted.is_none() => position(key)?,
+            _ => 0,
+        };
+        let skip = match &self.query.start {
+            Start::Offset(offset) => *offset,
+            Start::After(_) => 0,
+        };
+        let leaves = self
+            .compiled
+            .residual
+            .as_ref()
+            .map(relation_leaves)
+            .unwrap_or_default();
+        let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
+        let mut page: Vec<Row> = Vec::new();
+        let mut keys: Vec<(Option<String>, i64)> = Vec::new();
+        let mut more = false;
+        loop {
+            let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE ")
+                .then(self.condition())
+                .text(" AND r.pk > ")
+                .int(last)
+                .text(" ORDER BY r.pk LIMIT ")
+                .int(SLICE);
+            let rows: Vec<Row> = self.typed::<RowTypes>(sql).load(connection)?;
+            let (Some(first), Some(end)) =
+                (rows.first().map(|row| row.0), rows.last().map(|row| row.0))
+            else {
+                break;
+            };
+            let full = i64::try_from(rows.len()).unwrap_or(0) == SLICE;
+            visited += u64::try_from(rows.len()).unwrap_or(0);
+            if visited > self.store.documents_visited {
+                return Err(Stop::Provider(ProviderError::TooMany(
+                    self.store.documents_visited,
+                )));
+            }
+            let answers = self.relations(connection, &leaves, first, end)?;
+            for row in rows {
+                let pk = row.0;
+                let resource = resource(&self.query.kind.kind, row.clone());
+                if let Some(filter) = &self.compiled.residual {
+                    let answers = RowAnswers {
+                        answers: &answers,
+                        pk,
+                    };
+                    if !filter
+                        .matches(self.query.kind, &resource, &answers)
+                        .map_err(internal)?
+                    {
+                        continue;
+                    }
+                }
+                total += 1;
+                match sorted {
+                    Some(sort) => keys.push((sort_key(&sort.by, &resource).map_err(internal)?, pk)),
+                    None if pk <= from || total <= skip => {}
+                    None if page.len() < self.query.limit => page.push(row),
+                    None => more = true,
+                }
+            }
+            last = end;
+            if !full {
+                break;
+            }
+        }
+        if let Some(sort) = sorted {
+            return self.sorted_page(connection, keys, sort.descending, skip);
+        }
+        let next = page
+            .last()
+            .filter(|_| more)
+            .map(|row| Key(row.0.to_string()));
+        Ok(Page {
+            total,
+            resources: self.complete(connection, page)?,
+            next,
+        })
+    }
+
+    fn sorted_page(
+        &self,
+        connection: &mut DbConnection,
+        mut keys: Vec<(Option<String>, i64)>,
+        descending: bool,
+        skip: u64,
+    ) -> Result<Page, Stop> {
+        keys.sort_by(|(a, a_pk), (b, b_pk)| -> Ordering {
+            let by_key = (a.is_none(), a).cmp(&(b.is_none(), b));
+            (if descending { by_key.reverse() } else { by_key }).then(a_pk.cmp(b_pk))
+        });
+        let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let pks: Vec<i64> = keys
+            .into_iter()
+            .skip(skip)
+            .take(self.query.limit)
+            .map(|(_, pk)| pk)
+            .collect();
+        let mut rows: Vec<Row> = Vec::with_capacity(pks.len());
+        if !pks.is_empty() {
+            let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE r.pk IN (")
+                .ints(&pks)
+                .text(")");
+            rows = sql.query::<RowTypes>().load(connection)?;
+            rows.sort_by_key(|row| pks.iter().position(|pk| *pk == row.0));
+        }
+        Ok(Page {
+            total,
+            resources: self.complete(connection, rows)?,
+            next: None,
+        })
+    }
+
+    /// Asks the database for the parts of a residual filter that are about membership, for one slice.
+    fn relations<'f>(
+        &self,
+        connection: &mut DbConnection,
+        leaves: &[&'f ResolvedFilter],
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<(&'f ResolvedFilter, HashSet<i64>)>, Stop> {
+        let mut answers = Vec::with_capacity(leaves.len());
+        for leaf in leaves {
+            let Some(predicate) = self.scope.exact(leaf) else {
+                continue;
+            };
+            let sql = Sql::new("SELECT r.pk FROM resources r WHERE r.tenant = ")
+                .int(self.scope.tenant)
+                .text(" AND r.kind = ")
+                .int(self.kind)
+                .text(" AND r.pk BETWEEN ")
+                .int(first)
+                .text(" AND ")
+                .int(last)
+                .text(" AND (")
+                .then(predicate)
+                .text(")");
+            let pks: Vec<i64> = sql.uncached::<BigInt>().load(connection)?;
+            answers.push((*leaf, pks.into_iter().collect()));
+        }
+        Ok(answers)
+    }
+
+    /// Reads what replies show beside the documents.
+    fn complete(&self, connection: &mut DbConnection, rows: Vec<Row>) -> Result<Vec<Found>, Stop> {
+        Ok(complete(
+            connection,
+            self.store,
+            &self.query.kind.kind,
+            rows,
+            self.query.with,
+        )?)
+    }
+}
+
+/// Reads what `with` asks for beside rows.
+pub(crate) fn complete(
+    connection: &mut DbConnection,
+    store: &Store,
+    kind: &Kind,
+    rows: Vec<Row>,
+    with: With,
+) -> QueryResult<Vec<Found>> {
+    let pks: Vec<i64> = rows.iter().map(|row| row.0).collect();
+    let mut groups = match with {
+        With::Groups => members::groups_of(connection, &pks)?,
+        With::Nothing | With::Members(_) => Default::default(),
+    };
+    let mut members = match with {
+        With::Members(limit) => members::of_groups(connection, &store.names, &sorted(&pks), limit)?,
+        With::Nothing | With::Groups => Default::default(),
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let pk = row.0;
+            let members = members.remove(&pk).unwrap_or_default();
+            let computed = Computed {
+                members: members.members,
+                more_members: members.next,
+                groups: groups.remove(&pk).unwrap_or_default(),
+            };
+            Found {
+                resource: resource(kind, row),
+                computed,
+            }
+        })
+        .collect())
+}
+
+fn sorted(pks: &[i64]) -> Vec<i64> {
+    let mut pks = pks.to_vec();
+    pks.sort_unstable();
+    pks
+}
+
+fn position(key: &Key) -> Result<i64, Stop> {
+    key.0
+        .parse()
+        .map_err(|_bad| Stop::Provider(ProviderError::InvalidKey))
+}
+
+/// Returns the predicates over membership inside a filter.
+fn relation_leaves(filter: &ResolvedFilter) -> Vec<&ResolvedFilter> {
+    match filter {
+        Filter::And(terms) | Filter::Or(terms) => terms.iter().flat_map(relation_leaves).collect(),
+        Filter::Not(inner) => relation_leaves(inner),
+        Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)
+            if matches!(at.place, Place::Members | Place::Groups) =>
+        {
+            vec![filter]
+        }
+        Filter::Present(_) | Filter::Compare(..) | Filter::Element(..) => Vec::new(),
+    }
+}
+
+/// The answers of the database for one resource.
+struct RowAnswers<'a> {
+    answers: &'a [(&'a ResolvedFilter, HashSet<i64>)],
+    pk: i64,
+}
+
+impl Relations for RowAnswers<'_> {
+    fn holds(&self, predicate: &ResolvedFilter) -> bool {
+        let answer = self
+            .answers
+            .iter()
+            .find(|(leaf, _)| std::ptr::eq(*leaf, predicate));
+        answer.is_some_and(|(_, pks)| pks.contains(&self.pk))
+    }
+}

@@ -1,0 +1,296 @@
+//! Membership as rows: one row per member, touched one by one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Text};
+use headcount_core::ids::{ResourceId, TenantId};
+use headcount_core::members::{Member, MemberChange, MemberDelta, MembershipEntry};
+use headcount_core::provider::{Draft, Key, Members, ProviderError};
+
+use crate::connection::DbConnection;
+use crate::error::{Meaning, WriteError, meaning};
+use crate::names::Names;
+use crate::schema::group_members;
+use crate::sql::Sql;
+
+/// Ids that one statement names at most: both databases allow many more.
+const CHUNK: usize = 1_000;
+
+/// Applies what a draft does to the members of a group, and tells what really changed.
+pub(crate) fn apply(
+    connection: &mut DbConnection,
+    names: &Names,
+    tenant: TenantId,
+    group_pk: i64,
+    draft: &Draft,
+) -> Result<MemberDelta, WriteError> {
+    match &draft.members {
+        MemberChange::Unchanged => Ok(MemberDelta::default()),
+        MemberChange::Delta { add, remove } => {
+            let removed = delete(connection, tenant, group_pk, remove)?;
+            let added = insert(connection, names, tenant, group_pk, draft, add)?;
+            Ok(MemberDelta { added, removed })
+        }
+        MemberChange::Replace(wanted) => {
+            // Rows that stay are not touched (PAT-084).
+            let present: BTreeSet<ResourceId> = group_members::table
+                .filter(group_members::group_pk.eq(group_pk))
+                .select(group_members::member_id)
+                .load::<String>(connection)?
+                .into_iter()
+                .map(ResourceId::new)
+                .collect();
+            let gone: BTreeSet<_> = present.difference(wanted).cloned().collect();
+            let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
+            let removed = delete(connection, tenant, group_pk, &gone)?;
+            let added = insert(connection, names, tenant, group_pk, draft, &new)?;
+            Ok(MemberDelta { added, removed })
+        }
+    }
+}
+
+/// Appends ids as a list of bound texts; `fill` repeats the last, so that few lengths occur.
+fn id_list(mut sql: Sql, ids: &[&ResourceId]) -> Sql {
+    let lengths = [1, 10, 100, CHUNK];
+    let length = lengths
+        .into_iter()
+        .find(|length| *length >= ids.len())
+        .unwrap_or(ids.len());
+    let Some(last) = ids.last() else {
+        return sql.text("NULL");
+    };
+    for (index, id) in ids
+        .iter()
+        .chain(std::iter::repeat(last))
+        .take(length)
+        .enumerate()
+    {
+        if index > 0 {
+            sql = sql.text(", ");
+        }
+        sql = sql.string(id.as_str());
+    }
+    sql
+}
+
+fn kind_numbers(names: &Names, draft: &Draft) -> Vec<i64> {
+    draft
+        .member_kinds
+        .iter()
+        .filter_map(|kind| names.kind(kind))
+        .map(i64::from)
+        .collect()
+}
+
+fn insert(
+    connection: &mut DbConnection,
+    names: &Names,
+    tenant: TenantId,
+    group_pk: i64,
+    draft: &Draft,
+    ids: &BTreeSet<ResourceId>,
+) -> Result<Vec<ResourceId>, WriteError> {
+    let kinds = kind_numbers(names, draft);
+    let ids: Vec<&ResourceId> = ids.iter().collect();
+    let mut added = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        // A member that is there already stays as it is: the one place where a conflict is no error.
+        let sql = Sql::new("INSERT INTO group_members (group_pk, member_pk, tenant, member_id, member_kind) SELECT ")
+            .int(group_pk)
+            .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE u.tenant = ")
+            .int(tenant.key())
+            .text(" AND u.kind IN (")
+            .ints(&kinds)
+            .text(") AND u.id IN (");
+        let sql = id_list(sql, chunk).text(") ON CONFLICT DO NOTHING RETURNING member_id");
+        let inserted: Vec<String> = match sql.query::<Text>().load(connection) {
+            // The member was deleted between the two looks that the statement takes.
+            Err(error) if meaning(&error) == Meaning::Constraint => {
+                return Err(unknown(chunk.first()));
+            }
+            done => done?,
+        };
+        if inserted.len() < chunk.len() {
+            refuse_unknown(connection, tenant, &kinds, chunk)?;
+        }
+        added.extend(inserted.into_iter().map(ResourceId::new));
+    }
+    Ok(added)
+}
+
+fn unknown(id: Option<&&ResourceId>) -> WriteError {
+    let id = id.map_or_else(|| ResourceId::new(""), |id| (*id).clone());
+    ProviderError::UnknownMember(id).into()
+}
+
+/// Finds out whether ids that gave no new row are members already or do not exist.
+fn refuse_unknown(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    kinds: &[i64],
+    ids: &[&ResourceId],
+) -> Result<(), WriteError> {
+    let sql = Sql::new("SELECT u.id FROM resources u WHERE u.tenant = ")
+        .int(tenant.key())
+        .text(" AND u.kind IN (")
+        .ints(kinds)
+        .text(") AND u.id IN (");
+    let known: Vec<String> = id_list(sql, ids)
+        .text(")")
+        .query::<Text>()
+        .load(connection)?;
+    match ids
+        .iter()
+        .find(|id| !known.iter().any(|known| known == id.as_str()))
+    {
+        Some(id) => Err(unknown(Some(id))),
+        None => Ok(()),
+    }
+}
+
+fn delete(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    group_pk: i64,
+    ids: &BTreeSet<ResourceId>,
+) -> Result<Vec<ResourceId>, WriteError> {
+    let ids: Vec<&ResourceId> = ids.iter().collect();
+    let mut removed = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        let sql = Sql::new("DELETE FROM group_members WHERE group_pk = ")
+            .int(group_pk)
+            .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE m.tenant = ")
+            .int(tenant.key())
+            .text(" AND m.id IN (");
+        let sql = id_list(sql, chunk).text(")) RETURNING member_id");
+        let gone: Vec<String> = sql.query::<Text>().load(connection)?;
+        removed.extend(gone.into_iter().map(ResourceId::new));
+    }
+    Ok(removed)
+}
+
+/// Takes a resource out of all groups: the keys of those groups.
+pub(crate) fn leave_all(connection: &mut DbConnection, member_pk: i64) -> QueryResult<Vec<i64>> {
+    Sql::new("DELETE FROM group_members WHERE member_pk = ")
+        .int(member_pk)
+        .text(" RETURNING group_pk")
+        .query::<BigInt>()
+        .load(connection)
+}
+
+/// Reads members of a group behind a place, in the order in which they were created.
+pub(crate) fn page(
+    connection: &mut DbConnection,
+    names: &Names,
+    group_pk: i64,
+    after: i64,
+    limit: usize,
+) -> QueryResult<Members> {
+    let take = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let mut rows: Vec<(i64, String, i32)> = Sql::new(
+        "SELECT m.member_pk, m.member_id, m.member_kind FROM group_members m WHERE m.group_pk = ",
+    )
+    .int(group_pk)
+    .text(" AND m.member_pk > ")
+    .int(after)
+    .text(" ORDER BY m.member_pk LIMIT ")
+    .int(take)
+    .query::<(BigInt, Text, Integer)>()
+    .load(connection)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|(pk, _, _)| Key(pk.to_string()));
+    let members = rows
+        .into_iter()
+        .filter_map(|(_, id, kind)| member(names, id, kind))
+        .collect();
+    Ok(Members { members, next })
+}
+
+fn member(names: &Names, id: String, kind: i32) -> Option<Member> {
+    Some(Member {
+        id: ResourceId::new(id),
+        kind: names.kind_of(kind)?.clone(),
+    })
+}
+
+/// Reads the members of several groups, up to `limit` altogether; a group whose members do not all
+/// fit says where the others begin.
+pub(crate) fn of_groups(
+    connection: &mut DbConnection,
+    names: &Names,
+    group_pks: &[i64],
+    limit: usize,
+) -> QueryResult<HashMap<i64, Members>> {
+    if let [one] = group_pks {
+        return Ok(HashMap::from([(
+            *one,
+            page(connection, names, *one, 0, limit)?,
+        )]));
+    }
+    if group_pks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let take = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+    let rows: Vec<(i64, i64, String, i32)> =
+        Sql::new("SELECT m.group_pk, m.member_pk, m.member_id, m.member_kind FROM group_members m WHERE m.group_pk IN (")
+            .ints(group_pks)
+            .text(") ORDER BY m.group_pk, m.member_pk LIMIT ")
+            .int(take)
+            .query::<(BigInt, BigInt, Text, Integer)>()
+            .load(connection)?;
+    let cut = rows.len() > limit;
+    let mut groups: HashMap<i64, Members> = HashMap::new();
+    let mut last = None;
+    for (group, pk, id, kind) in rows.into_iter().take(limit) {
+        groups
+            .entry(group)
+            .or_default()
+            .members
+            .extend(member(names, id, kind));
+        last = Some((group, pk));
+    }
+    if cut && let Some((group, pk)) = last {
+        // The last group that was read may have more, and groups behind it were not read at all.
+        groups.entry(group).or_default().next = Some(Key(pk.to_string()));
+        for behind in group_pks.iter().filter(|behind| **behind > group) {
+            groups.insert(
+                *behind,
+                Members {
+                    members: Vec::new(),
+                    next: Some(Key("0".to_owned())),
+                },
+            );
+        }
+    }
+    Ok(groups)
+}
+
+/// Reads the groups of several resources by the resources' keys.
+pub(crate) fn groups_of(
+    connection: &mut DbConnection,
+    member_pks: &[i64],
+) -> QueryResult<HashMap<i64, Vec<MembershipEntry>>> {
+    if member_pks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, String, String, Option<String>)> =
+        Sql::new("SELECT m.member_pk, m.member_id, g.id, g.name FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE m.member_pk IN (")
+            .ints(member_pks)
+            .text(") ORDER BY m.member_pk, m.group_pk")
+            .query::<(BigInt, Text, Text, diesel::sql_types::Nullable<Text>)>()
+            .load(connection)?;
+    let mut groups: HashMap<i64, Vec<MembershipEntry>> = HashMap::new();
+    for (pk, member, group, display) in rows {
+        groups.entry(pk).or_default().push(MembershipEntry {
+            member: ResourceId::new(member),
+            group: ResourceId::new(group),
+            display: display.unwrap_or_default(),
+        });
+    }
+    Ok(groups)
+}

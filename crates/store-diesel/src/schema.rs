@@ -1,0 +1,131 @@
+//! The tables, once for both databases. `xtask schema --check` holds them against the migrations.
+
+diesel::table! {
+    tenants (id) { id -> BigInt, name -> Text, enabled -> Integer, quirks -> BigInt, created -> BigInt, }
+}
+
+diesel::table! {
+    names (id) { id -> Integer, name -> Text, }
+}
+
+diesel::table! {
+    store_meta (name) { name -> Text, value -> Text, }
+}
+
+diesel::table! {
+    server_keys (name) { name -> Text, secret -> Binary, created -> BigInt, }
+}
+
+diesel::table! {
+    resources (pk) {
+        pk -> BigInt,
+        tenant -> BigInt,
+        kind -> Integer,
+        id -> Text,
+        version -> BigInt,
+        created -> BigInt,
+        modified -> BigInt,
+        name -> Nullable<Text>,
+        name_key -> Nullable<Text>,
+        external_id -> Nullable<Text>,
+        active -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    documents (pk) { pk -> BigInt, tenant -> BigInt, text -> Text, }
+}
+
+diesel::table! {
+    resource_index (pk, path, element) {
+        pk -> BigInt,
+        path -> Integer,
+        element -> Integer,
+        tenant -> BigInt,
+        kind -> Integer,
+        value -> Text,
+        label -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    resource_keys (tenant, kind, path, folded) {
+        tenant -> BigInt,
+        kind -> Integer,
+        path -> Integer,
+        folded -> Text,
+        pk -> BigInt,
+    }
+}
+
+diesel::table! {
+    group_members (group_pk, member_pk) {
+        group_pk -> BigInt,
+        member_pk -> BigInt,
+        tenant -> BigInt,
+        member_id -> Text,
+        member_kind -> Integer,
+    }
+}
+
+diesel::table! {
+    resource_counts (tenant, kind, slot) {
+        tenant -> BigInt,
+        kind -> Integer,
+        slot -> Integer,
+        amount -> BigInt,
+    }
+}
+
+diesel::table! {
+    changes (seq) {
+        seq -> BigInt,
+        tenant -> BigInt,
+        at -> BigInt,
+        actor_kind -> Text,
+        actor -> Text,
+        request -> Text,
+        act -> Text,
+        kind -> Text,
+        resource -> Text,
+        version -> BigInt,
+        paths -> Text,
+        delta -> Text,
+        switched -> Nullable<Integer>,
+        personal -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    tokens (id) {
+        id -> Text,
+        tenant -> BigInt,
+        purpose -> Text,
+        name -> Text,
+        scopes -> Text,
+        cidrs -> Text,
+        phc -> Text,
+        tag -> Binary,
+        tag_key -> Text,
+        secret_version -> BigInt,
+        user_id -> Nullable<Text>,
+        created -> BigInt,
+        created_by -> Text,
+        expires -> Nullable<BigInt>,
+        revoked -> Nullable<BigInt>,
+        revoked_by -> Nullable<Text>,
+        replaces -> Nullable<Text>,
+        used_at -> Nullable<BigInt>,
+        used_address -> Nullable<Text>,
+        used_agent -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    resources,
+    documents,
+    group_members,
+    resource_index,
+    tokens,
+    tenants
+);

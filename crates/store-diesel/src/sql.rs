@@ -1,0 +1,167 @@
+//! SQL made of constant pieces and bound values.
+//!
+//! A piece of text is `&'static str`, so that nothing a client sent can ever become part of a
+//! statement (FLT-057).
+
+use std::marker::PhantomData;
+
+use diesel::backend::Backend;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::{QueryResult, RunQueryDsl};
+
+use crate::connection::DbConnection;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Piece {
+    Text(&'static str),
+    Integer(i64),
+    String(String),
+}
+
+/// A statement or a part of one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Sql {
+    pieces: Vec<Piece>,
+}
+
+impl Sql {
+    pub(crate) fn new(text: &'static str) -> Self {
+        Self {
+            pieces: vec![Piece::Text(text)],
+        }
+    }
+
+    /// Appends constant text.
+    pub(crate) fn text(mut self, text: &'static str) -> Self {
+        self.pieces.push(Piece::Text(text));
+        self
+    }
+
+    /// Appends a bound number.
+    pub(crate) fn int(mut self, value: impl Into<i64>) -> Self {
+        self.pieces.push(Piece::Integer(value.into()));
+        self
+    }
+
+    /// Appends a bound text.
+    pub(crate) fn string(mut self, value: impl Into<String>) -> Self {
+        self.pieces.push(Piece::String(value.into()));
+        self
+    }
+
+    /// Appends another part.
+    pub(crate) fn then(mut self, other: Self) -> Self {
+        self.pieces.extend(other.pieces);
+        self
+    }
+
+    /// Appends a list of bound numbers, joined by commas, never empty.
+    ///
+    /// The list is filled up with its last value to one of four lengths, so that lists of all lengths
+    /// make only four statements.
+    pub(crate) fn ints(mut self, values: &[i64]) -> Self {
+        let lengths = [1, 10, 100, 1_000];
+        let length = lengths
+            .into_iter()
+            .find(|length| *length >= values.len())
+            .unwrap_or(values.len());
+        let last = values.last().copied().unwrap_or(-1);
+        for (index, value) in values
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(last))
+            .take(length)
+            .enumerate()
+        {
+            if index > 0 {
+                self.pieces.push(Piece::Text(", "));
+            }
+            self.pieces.push(Piece::Integer(value));
+        }
+        self
+    }
+
+    /// Makes a query whose rows have the types `T`. Its statement is kept prepared.
+    pub(crate) fn query<T>(self) -> TypedQuery<T> {
+        TypedQuery {
+            sql: self,
+            cached: true,
+            types: PhantomData,
+        }
+    }
+
+    /// Makes a query whose statement has a shape that a client chose and is not kept.
+    pub(crate) fn uncached<T>(self) -> TypedQuery<T> {
+        TypedQuery {
+            sql: self,
+            cached: false,
+            types: PhantomData,
+        }
+    }
+
+    /// The statement with a mark for each bound value, for tests.
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> String {
+        let show = |piece: &Piece| match piece {
+            Piece::Text(text) => *text,
+            Piece::Integer(_) | Piece::String(_) => "?",
+        };
+        self.pieces.iter().map(show).collect()
+    }
+}
+
+/// A whole statement.
+#[derive(Debug, Clone)]
+pub(crate) struct TypedQuery<T> {
+    sql: Sql,
+    cached: bool,
+    types: PhantomData<T>,
+}
+
+impl<T, DB> QueryFragment<DB> for TypedQuery<T>
+where
+    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
+    str: ToSql<Text, DB>,
+    i64: ToSql<BigInt, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        if !self.cached {
+            pass.unsafe_to_cache_prepared();
+        }
+        for piece in &self.sql.pieces {
+            match piece {
+                Piece::Text(text) => pass.push_sql(text),
+                Piece::Integer(value) => pass.push_bind_param::<BigInt, i64>(value)?,
+                Piece::String(value) => pass.push_bind_param::<Text, str>(value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> QueryId for TypedQuery<T> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T> Query for TypedQuery<T> {
+    type SqlType = T;
+}
+
+impl<T> RunQueryDsl<DbConnection> for TypedQuery<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_all_lengths_make_few_statements() {
+        let shape = |n: usize| Sql::new("").ints(&vec![7; n]).shape();
+        assert_eq!(shape(1), "?");
+        assert_eq!(shape(2), shape(10));
+        assert_ne!(shape(10), shape(11));
+        assert_eq!(shape(101), shape(1_000));
+    }
+}

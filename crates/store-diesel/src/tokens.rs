@@ -1,0 +1,233 @@
+//! Tokens as rows.
+
+use diesel::prelude::*;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::quirks::Quirks;
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::{
+    LastUsed, Scopes, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore,
+};
+
+use crate::connection::DbConnection;
+use crate::error::{WriteError, token_error};
+use crate::schema::{tenants, tokens};
+use crate::store::Store;
+use crate::tenants::unavailable;
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tokens)]
+struct Row {
+    id: String,
+    tenant: i64,
+    purpose: String,
+    name: String,
+    scopes: String,
+    cidrs: String,
+    created: i64,
+    created_by: String,
+    expires: Option<i64>,
+    revoked: Option<i64>,
+    replaces: Option<String>,
+    user_id: Option<String>,
+    used_at: Option<i64>,
+    used_address: Option<String>,
+    used_agent: Option<String>,
+}
+
+impl Row {
+    fn token(self) -> Token {
+        let used = |at| LastUsed {
+            at: Timestamp::from_micros(at),
+            address: self
+                .used_address
+                .as_deref()
+                .and_then(|text| text.parse().ok()),
+            agent: self.used_agent.clone(),
+        };
+        let last_used = self.used_at.map(used);
+        Token {
+            id: TokenId::new(self.id),
+            purpose: if self.purpose == ADMINISTRATION {
+                Purpose::Administration
+            } else {
+                Purpose::Provisioning
+            },
+            tenant: TenantId::new(self.tenant),
+            name: self.name,
+            // A scope that this release does not know allows nothing; a network that cannot be read
+            // must not open the others, so that such a list admits nobody.
+            scopes: self
+                .scopes
+                .split(' ')
+                .filter_map(|word| Scopes::parse(word).ok())
+                .fold(Scopes::default(), Scopes::with),
+            cidrs: self
+                .cidrs
+                .split_whitespace()
+                .map(|net| net.parse().unwrap_or_else(|_| nobody()))
+                .collect(),
+            created: Timestamp::from_micros(self.created),
+            created_by: self.created_by,
+            expires: self.expires.map(Timestamp::from_micros),
+            revoked: self.revoked.map(Timestamp::from_micros),
+            replaces: self.replaces.map(TokenId::new),
+            last_used,
+            user: self.user_id.map(ResourceId::new),
+        }
+    }
+}
+
+const PROVISIONING: &str = "provisioning";
+const ADMINISTRATION: &str = "administration";
+
+/// A network without clients: 0.0.0.0 is no source address.
+fn nobody() -> ipnet::IpNet {
+    ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(
+        std::net::Ipv4Addr::UNSPECIFIED,
+        32,
+    ))
+}
+
+fn insert(connection: &mut DbConnection, row: &TokenRow) -> QueryResult<usize> {
+    let token = &row.token;
+    let purpose = match token.purpose {
+        Purpose::Provisioning => PROVISIONING,
+        Purpose::Administration => ADMINISTRATION,
+    };
+    let cidrs: Vec<String> = token.cidrs.iter().map(ToString::to_string).collect();
+    let values = (
+        (
+            tokens::id.eq(token.id.as_str()),
+            tokens::tenant.eq(token.tenant.key()),
+            tokens::purpose.eq(purpose),
+            tokens::name.eq(&token.name),
+            tokens::scopes.eq(token.scopes.to_string()),
+            tokens::cidrs.eq(cidrs.join(" ")),
+            tokens::phc.eq(row.hash.to_store()),
+            tokens::tag.eq(&row.tag[..]),
+            tokens::tag_key.eq(""),
+            tokens::secret_version.eq(row.secret_version),
+        ),
+        (
+            tokens::user_id.eq(token.user.as_ref().map(ResourceId::as_str)),
+            tokens::created.eq(token.created.micros()),
+            tokens::created_by.eq(&token.created_by),
+            tokens::expires.eq(token.expires.map(Timestamp::micros)),
+            tokens::replaces.eq(token.replaces.as_ref().map(TokenId::as_str)),
+        ),
+    );
+    diesel::insert_into(tokens::table)
+        .values(values)
+        .execute(connection)
+}
+
+impl TokenStore for Store {
+    fn insert(&self, row: &TokenRow) -> Result<(), StoreError> {
+        let done = self
+            .writer
+            .write(&mut |connection| Ok(insert(connection, row).map(drop)?));
+        done.map_err(token_error)
+    }
+
+    fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
+        let row = self.read("a token is read", |connection| {
+            tokens::table
+                .inner_join(tenants::table.on(tenants::id.eq(tokens::tenant)))
+                .filter(tokens::id.eq(id.as_str()))
+                .select((
+                    Row::as_select(),
+                    (
+                        tokens::phc,
+                        tokens::tag,
+                        tokens::secret_version,
+                        tenants::enabled,
+                        tenants::quirks,
+                    ),
+                ))
+                .first::<(Row, (String, Vec<u8>, i64, i32, i64))>(connection)
+                .optional()
+        });
+        let row = row.map_err(unavailable)?;
+        Ok(row.map(
+            |(row, (phc, tag, secret_version, enabled, quirks))| TokenRow {
+                token: row.token(),
+                hash: TokenHash::from_store(phc),
+                // A tag of another length fits no token.
+                tag: tag.try_into().unwrap_or_default(),
+                secret_version,
+                tenant: TenantState {
+                    enabled: enabled != 0,
+                    quirks: Quirks::from_bits(quirks),
+                },
+            },
+        ))
+    }
+
+    fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
+        let rows = self.read("tokens are listed", |connection| {
+            let all = tokens::table
+                .select(Row::as_select())
+                .order((tokens::created.desc(), tokens::id));
+            match tenant {
+                Some(tenant) => all
+                    .filter(tokens::tenant.eq(tenant.key()))
+                    .load::<Row>(connection),
+                None => all.load::<Row>(connection),
+            }
+        });
+        rows.map(|rows| rows.into_iter().map(Row::token).collect())
+            .map_err(unavailable)
+    }
+
+    fn revoke(&self, id: &TokenId, at: Timestamp, by: &str) -> Result<bool, StoreError> {
+        let revoked = self.writer.write(&mut |connection| {
+            let row = tokens::table
+                .filter(tokens::id.eq(id.as_str()))
+                .filter(tokens::revoked.is_null());
+            let values = (tokens::revoked.eq(at.micros()), tokens::revoked_by.eq(by));
+            Ok(diesel::update(row).set(values).execute(connection)?)
+        });
+        revoked.map(|rows| rows > 0).map_err(token_error)
+    }
+
+    fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
+        let done = self
+            .writer
+            .write(&mut |connection| -> Result<(), WriteError> {
+                insert(connection, row)?;
+                if let Some(old) = &row.token.replaces {
+                    let later = tokens::table.filter(tokens::id.eq(old.as_str())).filter(
+                        tokens::expires
+                            .is_null()
+                            .or(tokens::expires.gt(until.micros())),
+                    );
+                    diesel::update(later)
+                        .set(tokens::expires.eq(until.micros()))
+                        .execute(connection)?;
+                }
+                Ok(())
+            });
+        done.map_err(token_error)
+    }
+
+    fn mark_used(&self, id: &TokenId, used: &LastUsed) -> Result<(), StoreError> {
+        let done = self.writer.write(&mut |connection| {
+            // Of several replicas that saw the token in the same minute, one writes.
+            let before = used.at.plus_seconds(-50).micros();
+            let stale = tokens::table
+                .filter(tokens::id.eq(id.as_str()))
+                .filter(tokens::used_at.is_null().or(tokens::used_at.lt(before)));
+            let values = (
+                tokens::used_at.eq(used.at.micros()),
+                tokens::used_address.eq(used.address.map(|address| address.to_string())),
+                tokens::used_agent.eq(&used.agent),
+            );
+            Ok(diesel::update(stale)
+                .set(values)
+                .execute(connection)
+                .map(drop)?)
+        });
+        done.map_err(token_error)
+    }
+}
