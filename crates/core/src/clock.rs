@@ -161,6 +161,11 @@ pub trait IdSource: Send + Sync + 'static {
     ///
     /// It must not contain the text `bulkId` (RFC 7643 §3.1).
     fn next_id(&self) -> ResourceId;
+
+    /// Tells whether a text could be an id that this source made.
+    fn could_be(&self, _text: &str) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::clock::IdSource;
 use crate::error::Error;
 use crate::filter::{ParsedFilter, Syntax};
+use crate::patch::{PatchRequest, PatchTarget, Verb};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, ValueType};
 
@@ -283,6 +285,34 @@ impl Repairs<'_> {
             other => other,
         };
         Value::Array(values.into_iter().map(object).collect())
+    }
+
+    /// Takes out of `add` operations the members whose ids have a form that this server never gives
+    /// out: no directory holds such an id of ours, only test suites send it. An id of the right form
+    /// that does not exist is an error all the same.
+    pub(crate) fn impossible_members(&mut self, ids: &dyn IdSource, request: &mut PatchRequest) {
+        for operation in &mut request.operations {
+            let adds =
+                operation.verb == Verb::Add && matches!(operation.target, PatchTarget::Members);
+            if !adds || !self.quirks.has(Quirks::IMPOSSIBLE_MEMBERS) {
+                continue;
+            }
+            let Some(value) = operation.value.take() else {
+                continue;
+            };
+            let mut value = self.members(value);
+            if let Value::Array(members) = &mut value {
+                let before = members.len();
+                members.retain(|member| {
+                    let id = crate::members::id_of(member).and_then(Value::as_str);
+                    id.is_none_or(|id| id.is_empty() || ids.could_be(id))
+                });
+                if members.len() < before {
+                    self.applied.note(Quirks::IMPOSSIBLE_MEMBERS);
+                }
+            }
+            operation.value = Some(value);
+        }
     }
 
     /// Repairs the envelope of a PATCH: the case of its names and of `op`, and missing `schemas`.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
@@ -214,17 +214,25 @@ fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
             "must be an object with the id of a user or group as its value",
         )
     })?;
-    let id = object
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("value"))
-        .map(|(_, id)| id);
-    match id {
+    match object_id(object) {
         Some(Value::String(id)) if !id.is_empty() => Ok(MemberRef(ResourceId::new(id.as_str()))),
         _ => Err(Error::value(
             format!("members[{index}].value"),
             "must be the id of a user or group",
         )),
     }
+}
+
+/// Returns what a member says its id is.
+pub(crate) fn id_of(member: &Value) -> Option<&Value> {
+    member.as_object().and_then(object_id)
+}
+
+fn object_id(object: &Map<String, Value>) -> Option<&Value> {
+    object
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("value"))
+        .map(|(_, id)| id)
 }
 
 #[cfg(test)]

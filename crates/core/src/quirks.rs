@@ -121,6 +121,10 @@ quirks! {
     PATHS_INTO_ALL = 20, "paths-into-all",
         "a PATCH path named a sub-attribute of all values: it was applied to each",
         "erratum 8097 leaves it open; PingOne";
+    /// Members added by PATCH whose ids this server never gives out are ignored.
+    IMPOSSIBLE_MEMBERS = 22, "impossible-members",
+        "a member was added by an id of a form that this server never gives out: it was ignored",
+        "Microsoft's Postman collection (\"string id 1\"), scim-sanity (\"fake-member-id\")";
     /// An empty text or object for a complex attribute clears it.
     EMPTY_CLEARS = 21, "empty-clears",
         "an attribute was set to an empty text: it was removed",

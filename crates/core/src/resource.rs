@@ -14,7 +14,9 @@ use crate::path::AttrRef;
 use crate::provider::{ProviderError, Source};
 use crate::schema::ResourceType;
 
-pub(crate) use normalize::{At, Normalized, Rules, body, canonical, is_primary, same_value};
+pub(crate) use normalize::{
+    At, Normalized, Rules, body, canonical, defaults, is_primary, same_value,
+};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
 pub use reply::{Computed, Projection, Reply};
 

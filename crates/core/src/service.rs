@@ -131,6 +131,7 @@ impl Service {
         .resource_body(kind, body);
         let normalized = resource::body(kind, caller.quirks, body)?;
         let written = written(kind, &normalized.attributes);
+        let attributes = resource::defaults(kind, caller.quirks, normalized.attributes)?;
         let id = self.ids.next_id();
         let members = match normalized.members {
             Some(members) => {
@@ -142,7 +143,7 @@ impl Service {
             caller,
             kind,
             draft::Subject::New(&id),
-            normalized.attributes,
+            attributes,
             members,
             Act::Created,
         )?;
@@ -295,7 +296,8 @@ impl Service {
             quirks: caller.quirks,
             applied: &mut applied,
         };
-        let request = PatchRequest::parse(kind, &mut repairs, id, body).map_err(refuse)?;
+        let mut request = PatchRequest::parse(kind, &mut repairs, id, body).map_err(refuse)?;
+        repairs.impossible_members(&*self.ids, &mut request);
         let limit = match projection.is_explicit() {
             true => self.limits.members_at_once,
             false => self.limits.group_reply_members,

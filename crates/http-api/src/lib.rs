@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The SCIM protocol of Headcount over HTTP: routes, authentication, errors.
+//!
+//! It must never know SQL or how a token is hashed. A handler is a few lines: its extractors have
+//! taken what the request says, [`blocking`] checks the token and runs the use case of
+//! `headcount-core` on a thread that may wait, [`reply`] and [`error`] turn what comes of it into a
+//! response.
+//!
+//! Start with [`routes`], the crate's one entrance, then `routes/resources.rs`.
+
+mod api;
+mod auth;
+mod blocking;
+mod body;
+mod client;
+mod error;
+mod observe;
+mod reply;
+mod routes;
+mod stream;
+mod target;
+
+pub use api::{Api, HttpSettings, PERMITS};
+pub use blocking::ready;
+pub use observe::observe;
+pub use routes::{BASE_PATH, routes};

@@ -221,7 +221,7 @@ impl Bench {
     pub fn search(&self, kind: &str, request: &SearchRequest) -> (Vec<String>, u64) {
         let listing = self
             .service
-            .search(&self.caller(0), &self.kind(kind), request);
+            .search(&self.caller(0), &[self.kind(kind)], request);
         let listing = listing.unwrap_or_else(|error| panic!("{request:?}: {error}"));
         let name = |found: &Found| {
             let attributes = found

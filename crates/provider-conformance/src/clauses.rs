@@ -174,7 +174,7 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
         };
         let listing = bench
             .service
-            .search(&bench.caller(1), &bench.kind(USER), &request);
+            .search(&bench.caller(1), &[bench.kind(USER)], &request);
         listing.unwrap_or_else(|error| panic!("{error}")).head.total
     };
     assert_eq!(search(None), 1);
@@ -679,7 +679,7 @@ impl Bench {
         };
         let listing = self
             .service
-            .search(&self.caller(0), &self.kind(USER), &request);
+            .search(&self.caller(0), &[self.kind(USER)], &request);
         let listing = listing.unwrap_or_else(|error| panic!("{error}"));
         listing
             .resources
@@ -869,7 +869,7 @@ pub fn groups_are_computed(subject: Subject) {
     );
     let listed = bench.service.search(
         &bench.caller(0),
-        &bench.kind(USER),
+        &[bench.kind(USER)],
         &SearchRequest::default(),
     );
     let listed = listed.unwrap_or_else(|error| panic!("{error}"));

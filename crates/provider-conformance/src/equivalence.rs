@@ -126,7 +126,7 @@ impl Twins {
         let ask = |bench: &Bench| {
             let listing = bench
                 .service
-                .search(&bench.caller(0), &bench.kind(kind), request);
+                .search(&bench.caller(0), &[bench.kind(kind)], request);
             listing.map(|listing| {
                 let resources = listing
                     .resources

@@ -1,2 +1,25 @@
-//! Placeholder.
-fn main() {}
+//! The Headcount binary: reads the command line and the configuration, puts the parts together, runs.
+//!
+//! Nothing depends on this crate. Start with [`cli`], what can be asked, then [`wiring`], how the
+//! parts are put together.
+
+mod cli;
+mod commands;
+mod config;
+mod machine;
+mod output;
+mod telemetry;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

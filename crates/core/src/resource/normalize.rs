@@ -104,7 +104,7 @@ fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Er
     }
 }
 
-/// Brings a whole resource into canonical form: names, types, order, required attributes, defaults.
+/// Brings a whole resource into canonical form: names, types, order, required attributes.
 ///
 /// Applied to canonical attributes, it changes nothing.
 pub(crate) fn canonical(
@@ -191,9 +191,6 @@ pub(crate) fn canonical(
         out.insert("externalId".to_owned(), external_id);
     }
     fill(&kind.schema, core, &mut out);
-    if kind.schema.id.as_str() == crate::schema::USER && kind.schema.attribute("active").is_some() {
-        default_active(&kind.schema, &mut out);
-    }
     require(&kind.schema.attributes, &out, &root)?;
     for (extension, map) in kind.extensions.iter().zip(extensions) {
         let map = map.unwrap_or_default();
@@ -237,29 +234,23 @@ fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value
     }
 }
 
-/// A user without `active` is active (USR-008): clients expect a boolean in every reply.
-fn default_active(schema: &Schema, out: &mut Map<String, Value>) {
-    if out.contains_key("active") {
-        return;
+/// Gives a new user who has no `active` the value that clients expect in every reply (USR-008).
+///
+/// Only at creation: a PATCH that removes `active` leaves it unassigned, as RFC 7644 §3.5.2.2 says,
+/// since a default here would switch a user on without anybody saying so.
+pub(crate) fn defaults(
+    kind: &ResourceType,
+    quirks: Quirks,
+    attributes: Attributes,
+) -> Result<Attributes, Error> {
+    let has_active =
+        kind.schema.id.as_str() == crate::schema::USER && kind.schema.attribute("active").is_some();
+    if !has_active || attributes.top("active").is_some() {
+        return Ok(attributes);
     }
-    let rest = std::mem::take(out);
-    let after = schema
-        .attributes
-        .iter()
-        .skip_while(|a| &*a.name != "active")
-        .skip(1);
-    let after: Vec<&str> = after.map(|a| &*a.name).collect();
-    let mut placed = false;
-    for (name, value) in rest {
-        if !placed && after.contains(&name.as_str()) {
-            out.insert("active".to_owned(), Value::Bool(true));
-            placed = true;
-        }
-        out.insert(name, value);
-    }
-    if !placed {
-        out.insert("active".to_owned(), Value::Bool(true));
-    }
+    let mut map = attributes.into_map();
+    map.insert("active".to_owned(), Value::Bool(true));
+    Ok(canonical(kind, quirks, map)?.attributes)
 }
 
 fn require(

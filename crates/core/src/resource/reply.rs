@@ -552,10 +552,7 @@ impl ObjectWriter<'_> {
     fn address(&mut self, name: &str, parts: &[&str]) {
         self.name(name);
         let plain = |byte: &u8| *byte >= b' ' && !matches!(byte, b'"' | b'\\');
-        if !parts
-            .iter()
-            .all(|part| part.as_bytes().iter().all(|byte| plain(byte)))
-        {
+        if !parts.iter().all(|part| part.as_bytes().iter().all(plain)) {
             return write_json(self.out, &parts.concat());
         }
         self.out.push(b'"');

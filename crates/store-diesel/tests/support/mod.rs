@@ -1,5 +1,10 @@
 //! Fresh databases for tests: a private file, or a database made from a migrated template.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test binary uses a part of it"
+)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,108 @@
+//! What every handler works with.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use headcount_core::clock::IdSource;
+use headcount_core::service::Service;
+use headcount_token_admin::Tokens;
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+
+use crate::client::AddressBlock;
+
+/// What an operator can set about HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// The address under which clients reach the server, without a slash at its end; taken from each
+    /// request when absent.
+    pub public_url: Option<String>,
+    /// Whether a proxy in front of the server tells the client's address, host and scheme.
+    pub behind_proxy: bool,
+    /// Proxies whose word counts, beside the one that connects.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether the server itself speaks TLS.
+    pub tls: bool,
+    /// The largest body of a request on one resource, in bytes.
+    pub body_bytes: usize,
+    /// The largest body of a bulk request, in bytes.
+    pub bulk_bytes: usize,
+    /// Operations of one bulk request.
+    pub bulk_operations: usize,
+    /// How long a body may take.
+    pub body_time: Duration,
+    /// Failed authentications per second and address, and how many at once.
+    pub failures_per_second: u32,
+    /// How many failed authentications an address may have in a burst.
+    pub failures_burst: u32,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            tls: false,
+            body_bytes: 1024 * 1024,
+            bulk_bytes: 4 * 1024 * 1024,
+            bulk_operations: 1_000,
+            body_time: Duration::from_secs(30),
+            failures_per_second: 10,
+            failures_burst: 100,
+        }
+    }
+}
+
+/// Requests that may be at work at once; more wait a second and are then turned away.
+pub const PERMITS: usize = 96;
+/// Addresses whose failures are remembered.
+const ADDRESSES: usize = 10_000;
+
+/// The use cases, the tokens and the limits of one server.
+pub struct Api {
+    /// The use cases of SCIM.
+    pub service: Service,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
+    /// Ids of requests.
+    pub request_ids: Arc<dyn IdSource>,
+    /// What the operator has set.
+    pub settings: HttpSettings,
+    pub(crate) permits: Arc<Semaphore>,
+    failures: DefaultKeyedRateLimiter<AddressBlock>,
+}
+
+impl Api {
+    /// Puts the parts together.
+    pub fn new(
+        service: Service,
+        tokens: Arc<Tokens>,
+        request_ids: Arc<dyn IdSource>,
+        settings: HttpSettings,
+    ) -> Self {
+        let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(at_least_one(settings.failures_per_second))
+            .allow_burst(at_least_one(settings.failures_burst));
+        Self {
+            service,
+            tokens,
+            request_ids,
+            settings,
+            permits: Arc::new(Semaphore::new(PERMITS)),
+            failures: RateLimiter::keyed(quota),
+        }
+    }
+
+    /// Counts a failed authentication of an address; false when there have been too many lately.
+    ///
+    /// Only failures ask: a good token is served whatever its neighbours do (LIM-12).
+    pub(crate) fn may_fail(&self, address: &AddressBlock) -> bool {
+        if self.failures.len() > ADDRESSES {
+            self.failures.retain_recent();
+        }
+        self.failures.check_key(address).is_ok()
+    }
+}

@@ -1,0 +1,201 @@
+//! Authentication: from the `Authorization` header to a caller. The permission that a handler needs
+//! is part of its signature, so that no handler can reach a caller without one.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use headcount_core::ids::{RequestId, TenantId, TokenId};
+use headcount_core::journal::Actor;
+use headcount_core::schema::{Membership, ResourceType};
+use headcount_core::service::Caller;
+use headcount_token_admin::{Presented, Scopes};
+
+use crate::api::Api;
+use crate::client::{self, AddressBlock};
+use crate::error::{ApiError, Cause};
+
+/// The longest `Authorization` header that is looked at.
+const LONGEST_HEADER: usize = 4 * 1024;
+
+/// What a handler needs of the caller's token.
+pub(crate) trait Permission: Send + 'static {
+    /// Returns the scopes, given the kind of resource that the request is about.
+    fn needed(kind: Option<&ResourceType>) -> Scopes;
+}
+
+/// Reading, `.search` included.
+pub(crate) struct Read;
+
+impl Permission for Read {
+    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+        Scopes::SCIM_READ
+    }
+}
+
+/// Creating, changing and deleting.
+pub(crate) struct Provision;
+
+impl Permission for Provision {
+    fn needed(kind: Option<&ResourceType>) -> Scopes {
+        match kind {
+            Some(kind) if kind.membership == Membership::Members => Scopes::GROUPS_WRITE,
+            Some(_) => Scopes::USERS_WRITE,
+            None => Scopes::default(),
+        }
+    }
+}
+
+/// Any token that is accepted: for answers that hold nothing of the tenant.
+pub(crate) struct Accepted;
+
+impl Permission for Accepted {
+    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+        Scopes::default()
+    }
+}
+
+/// A caller whose token was proven, for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    /// The token.
+    pub token: TokenId,
+    /// Its name.
+    pub name: String,
+    /// Its tenant.
+    pub tenant: TenantId,
+}
+
+/// A bearer token of the right shape, and a handler that needs `P`.
+///
+/// Only the form is checked here, before the body is read; whether the token is accepted is found out
+/// in [`crate::blocking`], together with the work.
+pub(crate) struct Authenticated<P> {
+    pub(crate) presented: Presented,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) agent: Option<String>,
+    pub(crate) request: RequestId,
+    permission: PhantomData<P>,
+}
+
+impl<P> FromRequest for Authenticated<P> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(Self::from_head(request).map_err(|cause| {
+            let request_id = request.extensions().get::<RequestId>().cloned();
+            ApiError {
+                request: request_id,
+                ..refusal(request, cause)
+            }
+        }))
+    }
+}
+
+/// A wrong token counts against its address.
+fn refusal(request: &HttpRequest, cause: Cause) -> ApiError {
+    let api = request.app_data::<actix_web::web::Data<Api>>();
+    let block = api.map(|api| AddressBlock::of(client::address(request, &api.settings)));
+    match (api, block) {
+        (Some(api), Some(block))
+            if matches!(cause, Cause::BadToken(_)) && !api.may_fail(&block) =>
+        {
+            Cause::TooManyFailures.into()
+        }
+        _ => cause.into(),
+    }
+}
+
+impl<P> Authenticated<P> {
+    fn from_head(request: &HttpRequest) -> Result<Self, Cause> {
+        let mut headers = request.headers().get_all(header::AUTHORIZATION);
+        let value = headers.next().ok_or(Cause::NoToken)?;
+        if headers.next().is_some() {
+            return Err(Cause::AmbiguousToken);
+        }
+        let text = value
+            .to_str()
+            .ok()
+            .filter(|text| text.len() <= LONGEST_HEADER)
+            .ok_or(Cause::BadToken(None))?;
+        // RFC 9110 §11.1: the scheme is case-insensitive, one or more spaces follow it.
+        let (scheme, token) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Cause::NoToken);
+        }
+        let presented = Presented::parse(token.trim()).ok_or(Cause::BadToken(None))?;
+        let api = request
+            .app_data::<actix_web::web::Data<Api>>()
+            .ok_or(Cause::Lost)?;
+        let agent = request
+            .headers()
+            .get(header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
+        Ok(Self {
+            presented,
+            address: client::address(request, &api.settings),
+            agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
+            request: request
+                .extensions()
+                .get::<RequestId>()
+                .cloned()
+                .ok_or(Cause::Lost)?,
+            permission: PhantomData,
+        })
+    }
+}
+
+impl<P: Permission> Authenticated<P> {
+    /// Proves the token, then applies what it may be used for. Runs where waiting is allowed.
+    pub(crate) fn caller(
+        &self,
+        api: &Api,
+        kind: Option<&ResourceType>,
+    ) -> Result<(Caller, Who), ApiError> {
+        let accepted = match api.tokens.verify(&self.presented) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let error = ApiError::from(error);
+                let wrong = matches!(error.cause, Cause::BadToken(_));
+                if wrong && !api.may_fail(&AddressBlock::of(self.address)) {
+                    return Err(Cause::TooManyFailures.into());
+                }
+                return Err(error);
+            }
+        };
+        let token = accepted.token;
+        let who = Who {
+            token: token.id.clone(),
+            name: token.name.clone(),
+            tenant: token.tenant,
+        };
+        let refused = |cause: Cause| {
+            Err(ApiError {
+                who: Some(who.clone()),
+                ..cause.into()
+            })
+        };
+        // The address first: whoever may not use the token here learns nothing about its scopes.
+        let address = self.address.map(|address| address.to_canonical());
+        let inside = |address: &IpAddr| token.cidrs.iter().any(|net| net.contains(address));
+        if !token.cidrs.is_empty() && !address.as_ref().is_some_and(inside) {
+            return refused(Cause::Network);
+        }
+        let needed = P::needed(kind);
+        if !token.scopes.allow(needed) {
+            return refused(Cause::Scope(needed));
+        }
+        api.tokens.used(&token, self.address, self.agent.as_deref());
+        let caller = Caller {
+            tenant: token.tenant,
+            actor: Actor::Token(token.id),
+            quirks: accepted.quirks,
+            request: self.request.clone(),
+        };
+        Ok((caller, who))
+    }
+}

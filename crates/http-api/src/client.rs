@@ -1,0 +1,209 @@
+//! Who is calling, and under which address they know us.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap};
+
+use crate::api::HttpSettings;
+
+/// An address as far as one party holds it: a whole IPv4 address, a /64 of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AddressBlock(IpAddr);
+
+impl AddressBlock {
+    pub(crate) fn of(address: Option<IpAddr>) -> Self {
+        let block = match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V6(address)) => {
+                IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64))
+            }
+            Some(address) => address,
+            None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self(block)
+    }
+}
+
+/// Returns the client's address.
+///
+/// Behind a proxy it is the last address in `X-Forwarded-For` that no trusted proxy has: whatever
+/// stands before it could have been written by the client (TLS-06).
+pub(crate) fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<IpAddr> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    if !settings.behind_proxy {
+        return peer;
+    }
+    let trusted = |address: &IpAddr| {
+        settings
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(address))
+    };
+    let forwarded = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let mut client = peer;
+    for hop in hops.iter().rev() {
+        // What is no address was not written by a proxy that we know.
+        let Some(address) = parse_hop(hop) else { break };
+        client = Some(address);
+        if !trusted(&address) {
+            break;
+        }
+    }
+    client
+}
+
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or(hop, |(inside, _)| inside);
+    bare.parse().ok().or_else(|| {
+        bare.rsplit_once(':')
+            .and_then(|(address, _port)| address.parse().ok())
+    })
+}
+
+/// Returns the scheme and host under which the client reaches us, without a slash at the end.
+pub(crate) fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
+    if let Some(url) = &settings.public_url {
+        return url.clone();
+    }
+    let headers = request.headers();
+    let forwarded = |name: &str| {
+        if settings.behind_proxy {
+            first(headers, name)
+        } else {
+            None
+        }
+    };
+    let scheme = match forwarded("x-forwarded-proto") {
+        Some("https") => "https",
+        Some("http") => "http",
+        _ if settings.tls => "https",
+        _ => "http",
+    };
+    let host = forwarded("x-forwarded-host")
+        .or_else(|| first(headers, header::HOST.as_str()))
+        .filter(|host| is_authority(host));
+    match host {
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("{scheme}://{}", request.app_config().local_addr()),
+    }
+}
+
+fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value
+        .split(',')
+        .next()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+}
+
+/// A host name or address with an optional port: nothing that could end a URL or a JSON text.
+fn is_authority(text: &str) -> bool {
+    text.len() <= 255
+        && text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn request(headers: &[(&'static str, &str)]) -> HttpRequest {
+        let request = TestRequest::default().peer_addr("10.0.0.9:5000".parse().unwrap());
+        headers
+            .iter()
+            .fold(request, |request, header| {
+                request.append_header((header.0, header.1.to_owned()))
+            })
+            .to_http_request()
+    }
+
+    #[test]
+    fn tls_06_only_trusted_hops_are_believed() {
+        let forwarded = request(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.5")]);
+        let direct = HttpSettings::default();
+        assert_eq!(
+            address(&forwarded, &direct),
+            Some("10.0.0.9".parse().unwrap())
+        );
+        let proxied = HttpSettings {
+            behind_proxy: true,
+            ..HttpSettings::default()
+        };
+        assert_eq!(
+            address(&forwarded, &proxied),
+            Some("10.0.0.5".parse().unwrap())
+        );
+        let chained = HttpSettings {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..proxied
+        };
+        assert_eq!(
+            address(&forwarded, &chained),
+            Some("1.2.3.4".parse().unwrap())
+        );
+        let forged = request(&[("x-forwarded-for", "nonsense")]);
+        assert_eq!(
+            address(&forged, &chained),
+            Some("10.0.0.9".parse().unwrap())
+        );
+        let with_port = request(&[("x-forwarded-for", "[2001:db8::1]:443")]);
+        assert_eq!(
+            address(&with_port, &chained),
+            Some("2001:db8::1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn inj_07_the_origin_is_configured_or_sane() {
+        let settings = HttpSettings::default();
+        assert_eq!(
+            origin(&request(&[("host", "scim.example:8080")]), &settings),
+            "http://scim.example:8080"
+        );
+        for hostile in ["evil\"><script>", "a b", "x/../y", "h@x"] {
+            assert!(!origin(&request(&[("host", hostile)]), &settings).contains(hostile));
+        }
+        let forwarded = [
+            ("host", "inner"),
+            ("x-forwarded-host", "outer.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert_eq!(origin(&request(&forwarded), &settings), "http://inner");
+        let proxied = HttpSettings {
+            behind_proxy: true,
+            ..settings.clone()
+        };
+        assert_eq!(
+            origin(&request(&forwarded), &proxied),
+            "https://outer.example"
+        );
+        let public = HttpSettings {
+            public_url: Some("https://id.example".to_owned()),
+            ..proxied
+        };
+        assert_eq!(origin(&request(&forwarded), &public), "https://id.example");
+    }
+
+    #[test]
+    fn lim_12_ipv6_neighbours_count_as_one() {
+        let block = |text: &str| AddressBlock::of(Some(text.parse().unwrap()));
+        assert_eq!(block("2001:db8::1"), block("2001:db8::ffff"));
+        assert_ne!(block("2001:db8::1"), block("2001:db8:0:1::1"));
+        assert_ne!(block("10.0.0.1"), block("10.0.0.2"));
+        assert_eq!(block("::ffff:10.0.0.1"), block("10.0.0.1"));
+    }
+}

@@ -1,0 +1,108 @@
+//! Responses: one resource, a list, or nothing.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use bytes::Bytes;
+use headcount_core::quirks::Applied;
+
+use crate::auth::Who;
+use crate::stream::MemberStream;
+
+/// The media type of every body.
+pub(crate) const SCIM_JSON: &str = "application/scim+json";
+
+/// A response with what the log wants to know of it.
+pub(crate) struct Reply {
+    status: StatusCode,
+    body: Body,
+    etag: Option<String>,
+    location: Option<String>,
+    notes: Notes,
+}
+
+enum Body {
+    None,
+    Whole(Vec<u8>),
+    Stream(Box<MemberStream>),
+}
+
+/// What the log wants to know of a request that was answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Notes {
+    pub(crate) who: Option<Who>,
+    pub(crate) kind: Option<String>,
+    pub(crate) applied: Applied,
+}
+
+impl Reply {
+    /// A response without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            body: Body::None,
+            etag: None,
+            location: None,
+            notes: Notes::default(),
+        }
+    }
+
+    /// A response whose body is at hand.
+    pub(crate) fn whole(status: StatusCode, body: Vec<u8>) -> Self {
+        Self {
+            body: Body::Whole(body),
+            ..Self::empty(status)
+        }
+    }
+
+    /// A response whose body goes on for as long as a group has members.
+    pub(crate) fn stream(status: StatusCode, stream: MemberStream) -> Self {
+        Self {
+            body: Body::Stream(Box::new(stream)),
+            ..Self::empty(status)
+        }
+    }
+
+    /// Adds version and address of the resource that it is about.
+    pub(crate) fn about(mut self, etag: String, location: String) -> Self {
+        self.etag = Some(etag);
+        self.location = Some(location);
+        self
+    }
+
+    /// Adds what the log wants to know.
+    pub(crate) fn noted(mut self, notes: Notes) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// Adds who asked.
+    pub(crate) fn by(mut self, who: Who) -> Self {
+        self.notes.who = Some(who);
+        self
+    }
+}
+
+impl Responder for Reply {
+    type Body = BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(etag) = self.etag {
+            response.insert_header((header::ETAG, etag));
+        }
+        if let Some(location) = self.location {
+            response.insert_header((header::LOCATION, location));
+        }
+        let mut response = match self.body {
+            Body::None => response.finish(),
+            Body::Whole(body) => response.content_type(SCIM_JSON).body(Bytes::from(body)),
+            Body::Stream(stream) => response
+                .content_type(SCIM_JSON)
+                .streaming(stream.into_chunks()),
+        };
+        response.extensions_mut().insert(self.notes);
+        response
+    }
+}

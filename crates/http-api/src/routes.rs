@@ -1,0 +1,139 @@
+//! The routes of SCIM (RFC 7644 §3.2 Table 2).
+
+mod discovery;
+mod resources;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Route};
+use headcount_core::error::Error;
+
+use crate::api::Api;
+use crate::auth::{Accepted, Authenticated};
+use crate::blocking;
+use crate::error::{ApiError, Cause};
+use crate::reply::Reply;
+
+/// The path under which everything of SCIM stands.
+pub const BASE_PATH: &str = "/scim/v2";
+
+/// Adds everything of SCIM to an application.
+///
+/// The application has to be wrapped in [`crate::observe`] and in actix-web's path normalization.
+pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        config.app_data(api);
+        // RFC 7644 §3.13: without a version, the newest.
+        for base in [BASE_PATH, "/scim"] {
+            config.service(
+                web::scope(base)
+                    .service(only(web::resource(""), "GET, HEAD", &|| {
+                        read(web::to(discovery::config))
+                    }))
+                    .service(only(
+                        web::resource("/ServiceProviderConfig"),
+                        "GET, HEAD",
+                        &|| read(web::to(discovery::config)),
+                    ))
+                    .service(only(web::resource("/ResourceTypes"), "GET, HEAD", &|| {
+                        read(web::to(discovery::resource_types))
+                    }))
+                    .service(only(
+                        web::resource("/ResourceTypes/{id}"),
+                        "GET, HEAD",
+                        &|| read(web::to(discovery::resource_type)),
+                    ))
+                    .service(only(web::resource("/Schemas"), "GET, HEAD", &|| {
+                        read(web::to(discovery::schemas))
+                    }))
+                    .service(only(web::resource("/Schemas/{id}"), "GET, HEAD", &|| {
+                        read(web::to(discovery::schema))
+                    }))
+                    .service(web::resource("/Me").to(me))
+                    .service(only(web::resource("/.search"), "POST", &|| {
+                        vec![web::post().to(resources::search_all)]
+                    }))
+                    .service(only(web::resource("/{endpoint}/.search"), "POST", &|| {
+                        vec![web::post().to(resources::search)]
+                    }))
+                    .service(only(
+                        web::resource("/{endpoint}"),
+                        "GET, HEAD, POST",
+                        &|| {
+                            let mut routes = read(web::to(resources::list));
+                            routes.push(web::post().to(resources::create));
+                            routes
+                        },
+                    ))
+                    .service(only(
+                        web::resource("/{endpoint}/{id}"),
+                        "GET, HEAD, PUT, PATCH, DELETE",
+                        &|| {
+                            let mut routes = read(web::to(resources::get));
+                            routes.push(web::put().to(resources::replace));
+                            routes.push(web::patch().to(resources::patch));
+                            routes.push(web::delete().to(resources::delete));
+                            routes
+                        },
+                    ))
+                    .default_service(web::to(unknown)),
+            );
+        }
+    }
+}
+
+/// A handler for GET and for HEAD, which is GET without its body.
+fn read(handler: Route) -> Vec<Route> {
+    vec![handler.guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()))]
+}
+
+/// A resource that has these routes, and answers every other method as HTTP wants it.
+fn only(
+    resource: actix_web::Resource,
+    allowed: &'static str,
+    routes: &dyn Fn() -> Vec<Route>,
+) -> actix_web::Resource {
+    let refuse = move |request: HttpRequest| async move { not_allowed(&request, allowed) };
+    routes()
+        .into_iter()
+        .fold(resource, |resource, route| resource.route(route))
+        .default_service(web::to(refuse))
+}
+
+fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpResponse, ApiError> {
+    if request.method() == actix_web::http::Method::OPTIONS {
+        // No CORS: browsers of other origins have no business here.
+        return Ok(HttpResponse::build(StatusCode::NO_CONTENT)
+            .insert_header((header::ALLOW, allowed))
+            .insert_header(("accept-patch", crate::reply::SCIM_JSON))
+            .finish());
+    }
+    Err(Cause::Method(allowed).into())
+}
+
+/// RFC 7644 §3.11: a provisioning token stands for no user.
+async fn me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
+    let done = blocking::run(&api, auth, None, |_, _| {
+        Err::<(), _>(
+            Error::NotImplemented("/Me is not supported: this token stands for no user".to_owned())
+                .into(),
+        )
+    });
+    done.await
+        .map(|((), who)| Reply::empty(StatusCode::NOT_IMPLEMENTED).by(who))
+}
+
+/// Whoever has no token learns nothing about which paths exist (AUT-015).
+async fn unknown(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
+    let done = blocking::run(&api, auth, None, |_, _| {
+        Err::<(), _>(
+            Error::NotFound {
+                what: "such endpoint".to_owned(),
+            }
+            .into(),
+        )
+    });
+    done.await
+        .map(|((), who)| Reply::empty(StatusCode::NOT_FOUND).by(who))
+}

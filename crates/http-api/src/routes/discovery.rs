@@ -1,0 +1,219 @@
+//! What this server is and serves (RFC 7644 §4).
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use headcount_core::error::Error;
+use headcount_core::message::ListHead;
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::auth::{Authenticated, Read};
+use crate::blocking;
+use crate::client;
+use crate::error::ApiError;
+use crate::reply::Reply;
+use crate::routes::BASE_PATH;
+
+/// GET `ServiceProviderConfig`, readable without a token (RFC 7643 §5).
+pub(super) async fn config(request: HttpRequest, api: Data<Api>) -> Result<Reply, ApiError> {
+    refuse_filter(&request)?;
+    let base = base(&request, &api);
+    Ok(one(&service_provider_config(&api, &base)))
+}
+
+/// What the server supports. Everything said here is so; a test probes each.
+fn service_provider_config(api: &Api, base: &str) -> Value {
+    let settings = &api.settings;
+    json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
+        "patch": {"supported": true},
+        "bulk": {
+            "supported": false,
+            "maxOperations": settings.bulk_operations,
+            "maxPayloadSize": settings.bulk_bytes,
+        },
+        "filter": {"supported": true, "maxResults": api.service.limits.max_page},
+        "changePassword": {"supported": false},
+        "sort": {"supported": true},
+        "etag": {"supported": true},
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "Provisioning token",
+            "description": "A token made with `headcount token create`, sent as Authorization: Bearer.",
+            "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+            "primary": true,
+        }],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": format!("{base}/ServiceProviderConfig"),
+        },
+    })
+}
+
+/// GET `ResourceTypes`.
+pub(super) async fn resource_types(
+    auth: Authenticated<Read>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let done = blocking::run(&api, auth, None, move |api, _| {
+        filtered?;
+        Ok(list(
+            api.service
+                .registry
+                .kinds()
+                .iter()
+                .map(|kind| resource_type_document(&kind.document, &base)),
+        ))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// GET one of the `ResourceTypes`.
+pub(super) async fn resource_type(
+    auth: Authenticated<Read>,
+    request: HttpRequest,
+    name: Path<String>,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let done = blocking::run(&api, auth, None, move |api, _| {
+        filtered?;
+        let kind = api
+            .service
+            .registry
+            .kind(&name)
+            .ok_or_else(|| missing("resource type", &name))?;
+        Ok(one(&resource_type_document(&kind.document, &base)))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// GET `Schemas`.
+pub(super) async fn schemas(
+    auth: Authenticated<Read>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let done = blocking::run(&api, auth, None, move |api, _| {
+        filtered?;
+        Ok(list(
+            api.service
+                .registry
+                .schemas()
+                .iter()
+                .map(|schema| schema_document(&schema.document, &base)),
+        ))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// GET one of the `Schemas`, by its URN in any case.
+pub(super) async fn schema(
+    auth: Authenticated<Read>,
+    request: HttpRequest,
+    urn: Path<String>,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let done = blocking::run(&api, auth, None, move |api, _| {
+        filtered?;
+        let schema = api
+            .service
+            .registry
+            .schema(&urn)
+            .ok_or_else(|| missing("schema", &urn))?;
+        Ok(one(&schema_document(&schema.document, &base)))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+fn missing(what: &str, name: &str) -> Error {
+    let name: String = name.chars().take(100).collect();
+    Error::NotFound {
+        what: format!("{what} \"{name}\""),
+    }
+}
+
+fn base(request: &HttpRequest, api: &Api) -> String {
+    format!("{}{BASE_PATH}", client::origin(request, &api.settings))
+}
+
+/// RFC 7644 §4: a filter on these endpoints is answered with 403.
+fn refuse_filter(request: &HttpRequest) -> Result<(), Error> {
+    let names = request
+        .query_string()
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    if names
+        .into_iter()
+        .any(|name| name.eq_ignore_ascii_case("filter"))
+    {
+        return Err(Error::Forbidden(
+            "discovery cannot be filtered (RFC 7644 §4); leave the filter out".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn resource_type_document(document: &Value, base: &str) -> Value {
+    with_meta(
+        document,
+        "ResourceType",
+        &format!(
+            "{base}/ResourceTypes/{}",
+            document["id"].as_str().unwrap_or_default()
+        ),
+    )
+}
+
+fn schema_document(document: &Value, base: &str) -> Value {
+    with_meta(
+        document,
+        "Schema",
+        &format!(
+            "{base}/Schemas/{}",
+            document["id"].as_str().unwrap_or_default()
+        ),
+    )
+}
+
+fn with_meta(document: &Value, kind: &str, location: &str) -> Value {
+    let mut document = document.clone();
+    if let Some(object) = document.as_object_mut() {
+        object.insert(
+            "meta".to_owned(),
+            json!({"resourceType": kind, "location": location}),
+        );
+    }
+    document
+}
+
+fn one(document: &Value) -> Reply {
+    Reply::whole(StatusCode::OK, document.to_string().into_bytes())
+}
+
+/// These lists are short and always whole: paging parameters do not apply (RFC 7644 §4).
+fn list(documents: impl ExactSizeIterator<Item = Value>) -> Reply {
+    let items = documents.len();
+    let total = u64::try_from(items).unwrap_or(u64::MAX);
+    let head = ListHead {
+        total,
+        items,
+        start_index: Some(1),
+        next_cursor: None,
+    };
+    let mut body = Vec::with_capacity(16 * 1024);
+    head.open(&mut body);
+    for (index, document) in documents.enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(document.to_string().as_bytes());
+    }
+    ListHead::close(&mut body);
+    Reply::whole(StatusCode::OK, body)
+}

@@ -1,0 +1,365 @@
+//! Users, groups and every other kind: one set of handlers.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use headcount_core::ids::ResourceId;
+use headcount_core::message::SearchRequest;
+use headcount_core::provider::Found;
+use headcount_core::quirks::Applied;
+use headcount_core::resource::{self, Projection};
+use headcount_core::schema::ResourceType;
+use headcount_core::service::{Caller, Precondition, Written};
+
+use crate::api::Api;
+use crate::auth::{Authenticated, Provision, Read};
+use crate::blocking;
+use crate::body::ScimJson;
+use crate::error::ApiError;
+use crate::reply::{Notes, Reply};
+use crate::stream::{MemberStream, Writer};
+use crate::target::{IfMatch, Query, Target};
+
+/// POST on an endpoint (RFC 7644 §3.3).
+pub(super) async fn create(
+    auth: Authenticated<Provision>,
+    target: Target,
+    query: Query,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+        let kind = target.kind()?;
+        let written = api
+            .service
+            .create(caller, &kind, body.parse()?, &query.shape()?)?;
+        stored(
+            &job_api,
+            caller,
+            kind,
+            target.base,
+            StatusCode::CREATED,
+            written,
+        )
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// GET on a resource (RFC 7644 §3.4.1).
+pub(super) async fn get(
+    auth: Authenticated<Read>,
+    target: Target,
+    query: Query,
+    condition: IfMatch,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+        let kind = target.kind()?;
+        let shape = query.shape()?;
+        let (found, projection) = api.service.get(caller, &kind, &target.id(), &shape)?;
+        if condition.check()?.unmodified(&found.resource) {
+            let etag = found.resource.version.to_string();
+            let location = location(&job_api, &kind, &projection, &target.base, &found);
+            return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
+        }
+        shown(
+            &job_api,
+            caller,
+            kind,
+            target.base,
+            StatusCode::OK,
+            found,
+            projection,
+            Applied::default(),
+        )
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// GET on an endpoint (RFC 7644 §3.4.2).
+pub(super) async fn list(
+    auth: Authenticated<Read>,
+    target: Target,
+    query: Query,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
+        let kind = target.kind()?;
+        listed(&job_api, caller, &[kind], target.base, &query.search()?)
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// POST on `.search` (RFC 7644 §3.4.3).
+pub(super) async fn search(
+    auth: Authenticated<Read>,
+    target: Target,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
+        let kind = target.kind()?;
+        listed(
+            &job_api,
+            caller,
+            &[kind],
+            target.base,
+            &SearchRequest::from_body(body.parse()?)?,
+        )
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// POST on `.search` at the root: all kinds at once (RFC 7644 §3.4.3).
+pub(super) async fn search_all(
+    auth: Authenticated<Read>,
+    target: Target,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, None, move |api, caller| {
+        let request = SearchRequest::from_body(body.parse()?)?;
+        listed(
+            &job_api,
+            caller,
+            api.service.registry.kinds(),
+            target.base,
+            &request,
+        )
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// PUT on a resource (RFC 7644 §3.5.1).
+pub(super) async fn replace(
+    auth: Authenticated<Provision>,
+    target: Target,
+    query: Query,
+    condition: IfMatch,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+        let (kind, id) = (target.kind()?, target.id());
+        let refuse = |error| refused(api, caller, &kind, &id, error);
+        let (body, shape) = (
+            body.parse().map_err(refuse)?,
+            query.shape().map_err(refuse)?,
+        );
+        let condition = condition.check().map_err(refuse)?;
+        let written = api
+            .service
+            .replace(caller, &kind, &id, body, &condition, &shape)?;
+        stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// PATCH on a resource (RFC 7644 §3.5.2).
+pub(super) async fn patch(
+    auth: Authenticated<Provision>,
+    target: Target,
+    query: Query,
+    condition: IfMatch,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+        let (kind, id) = (target.kind()?, target.id());
+        let refuse = |error| refused(api, caller, &kind, &id, error);
+        let (body, shape) = (
+            body.parse().map_err(refuse)?,
+            query.shape().map_err(refuse)?,
+        );
+        let condition = condition.check().map_err(refuse)?;
+        let written = api
+            .service
+            .patch(caller, &kind, &id, body, &condition, &shape)?;
+        stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// DELETE on a resource (RFC 7644 §3.6).
+pub(super) async fn delete(
+    auth: Authenticated<Provision>,
+    target: Target,
+    condition: IfMatch,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+        let (kind, id) = (target.kind()?, target.id());
+        let condition = condition
+            .check()
+            .map_err(|error| refused(api, caller, &kind, &id, error))?;
+        api.service.delete(caller, &kind, &id, &condition)?;
+        let notes = Notes {
+            kind: Some(kind.kind.to_string()),
+            ..Notes::default()
+        };
+        Ok(Reply::empty(StatusCode::NO_CONTENT).noted(notes))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// Chooses the error of a request on one resource whose parts could not be read: a resource that is
+/// not there comes first (ETG-017).
+fn refused(
+    api: &Api,
+    caller: &Caller,
+    kind: &ResourceType,
+    id: &ResourceId,
+    error: ApiError,
+) -> ApiError {
+    let missing = headcount_core::Error::not_found(&kind.kind, id);
+    match api
+        .service
+        .refuse(caller, kind, id, &Precondition::default(), missing)
+    {
+        gone @ headcount_core::Error::NotFound { .. } if !exists(api, caller, kind, id) => {
+            gone.into()
+        }
+        headcount_core::Error::NotFound { .. } => error,
+        unavailable => unavailable.into(),
+    }
+}
+
+fn exists(api: &Api, caller: &Caller, kind: &ResourceType, id: &ResourceId) -> bool {
+    let found = api.service.provider.get(
+        caller.tenant,
+        &kind.kind,
+        id,
+        headcount_core::provider::With::Nothing,
+    );
+    found.is_ok_and(|found| found.is_some())
+}
+
+fn location(
+    api: &Api,
+    kind: &ResourceType,
+    projection: &Projection,
+    base: &str,
+    found: &Found,
+) -> String {
+    resource::Reply {
+        registry: &api.service.registry,
+        kind,
+        projection,
+        base,
+    }
+    .location(&found.resource)
+}
+
+/// The reply to a write.
+fn stored(
+    api: &Data<Api>,
+    caller: &Caller,
+    kind: Arc<ResourceType>,
+    base: String,
+    status: StatusCode,
+    written: Written,
+) -> Result<Reply, ApiError> {
+    let Written {
+        found,
+        shown: body,
+        projection,
+        applied,
+        ..
+    } = written;
+    if body {
+        return shown(api, caller, kind, base, status, found, projection, applied);
+    }
+    let location = location(api, &kind, &projection, &base, &found);
+    let notes = notes(&kind, applied);
+    Ok(Reply::empty(StatusCode::NO_CONTENT)
+        .about(found.resource.version.to_string(), location)
+        .noted(notes))
+}
+
+fn notes(kind: &ResourceType, applied: Applied) -> Notes {
+    Notes {
+        who: None,
+        kind: Some(kind.kind.to_string()),
+        applied,
+    }
+}
+
+/// A reply that shows one resource.
+#[expect(clippy::too_many_arguments, reason = "it is what a reply consists of")]
+fn shown(
+    api: &Data<Api>,
+    caller: &Caller,
+    kind: Arc<ResourceType>,
+    base: String,
+    status: StatusCode,
+    found: Found,
+    projection: Projection,
+    applied: Applied,
+) -> Result<Reply, ApiError> {
+    let (etag, notes) = (found.resource.version.to_string(), notes(&kind, applied));
+    let location = location(api, &kind, &projection, &base, &found);
+    let writer = Writer::new(
+        caller.tenant,
+        vec![(kind, projection)],
+        base,
+        None,
+        vec![found],
+    );
+    Ok(written(api, status, writer)?
+        .about(etag, location)
+        .noted(notes))
+}
+
+/// Writes a body whole, or as a stream when groups in it have more members than were read.
+fn written(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Reply, ApiError> {
+    if writer
+        .resources
+        .as_slice()
+        .iter()
+        .any(|found| found.computed.more_members.is_some())
+    {
+        return Ok(Reply::stream(
+            status,
+            MemberStream::new(Data::clone(api), writer),
+        ));
+    }
+    let mut body = Vec::with_capacity(2 * 1024);
+    writer.advance(api, &mut body)?;
+    Ok(Reply::whole(status, body))
+}
+
+/// A reply that lists resources of some kinds.
+fn listed(
+    api: &Data<Api>,
+    caller: &Caller,
+    kinds: &[Arc<ResourceType>],
+    base: String,
+    request: &SearchRequest,
+) -> Result<Reply, ApiError> {
+    let listing = api.service.search(caller, kinds, request)?;
+    let kind = kinds
+        .first()
+        .filter(|_| kinds.len() == 1)
+        .map(|kind| kind.kind.to_string());
+    let notes = Notes {
+        who: None,
+        kind,
+        applied: listing.applied,
+    };
+    let writer = Writer::new(
+        caller.tenant,
+        listing.projections,
+        base,
+        Some(listing.head),
+        listing.resources,
+    );
+    Ok(written(api, StatusCode::OK, writer)?.noted(notes))
+}

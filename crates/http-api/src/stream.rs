@@ -1,0 +1,150 @@
+//! Bodies that hold a large group: members are read in parts, while earlier ones are on their way.
+//!
+//! No database connection is held while a slow client reads, and memory does not grow with the
+//! group. What goes wrong half-way closes the connection, since the status is long sent.
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use headcount_core::error::Error;
+use headcount_core::ids::{Kind, TenantId};
+use headcount_core::message::ListHead;
+use headcount_core::provider::{Found, Key};
+use headcount_core::resource::{Projection, Reply};
+use headcount_core::schema::ResourceType;
+
+use crate::api::Api;
+use crate::blocking;
+use crate::error::ApiError;
+
+/// Members that are read at a time.
+const PART: usize = 2_000;
+
+/// One resource or a list of them, written part by part.
+pub(crate) struct MemberStream {
+    api: Data<Api>,
+    writer: Writer,
+}
+
+/// What is written, and how far it is.
+pub(crate) struct Writer {
+    pub(crate) tenant: TenantId,
+    /// The kinds that the resources are of, and what to show of each.
+    pub(crate) shapes: Vec<(Arc<ResourceType>, Projection)>,
+    pub(crate) base: String,
+    /// The head of a list; absent for a single resource.
+    pub(crate) head: Option<ListHead>,
+    pub(crate) resources: std::vec::IntoIter<Found>,
+    started: bool,
+    first: bool,
+    /// The group that is being written, and where its next members begin.
+    open: Option<(Found, Key)>,
+    done: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        tenant: TenantId,
+        shapes: Vec<(Arc<ResourceType>, Projection)>,
+        base: String,
+        head: Option<ListHead>,
+        resources: Vec<Found>,
+    ) -> Self {
+        let resources = resources.into_iter();
+        Self {
+            tenant,
+            shapes,
+            base,
+            head,
+            resources,
+            started: false,
+            first: true,
+            open: None,
+            done: false,
+        }
+    }
+
+    /// What writes a resource of a kind.
+    fn reply<'a>(&'a self, api: &'a Api, kind: &Kind) -> Result<Reply<'a>, Error> {
+        let shape = self.shapes.iter().find(|(known, _)| known.kind == *kind);
+        let (kind, projection) =
+            shape.ok_or_else(|| Error::internal("a page holds the kinds that were asked for"))?;
+        Ok(Reply {
+            registry: &api.service.registry,
+            kind,
+            projection,
+            base: &self.base,
+        })
+    }
+
+    /// Appends what can be written without reading more members; true when that was all.
+    pub(crate) fn advance(&mut self, api: &Api, out: &mut Vec<u8>) -> Result<bool, Error> {
+        if !std::mem::replace(&mut self.started, true)
+            && let Some(head) = &self.head
+        {
+            head.open(out);
+        }
+        if let Some((mut found, key)) = self.open.take() {
+            let members =
+                api.service
+                    .provider
+                    .members(self.tenant, &found.resource.id, Some(&key), PART)?;
+            let reply = self.reply(api, &found.resource.kind)?;
+            reply.write_members(out, &members.members, found.computed.members.is_empty());
+            // From here on it only matters whether some were written.
+            found.computed.members = members.members;
+            if let Some(next) = members.next {
+                self.open = Some((found, next));
+                return Ok(false);
+            }
+            reply.close(out, &found.resource);
+        }
+        while let Some(mut found) = self.resources.next() {
+            if !std::mem::replace(&mut self.first, false) {
+                out.push(b',');
+            }
+            let reply = self.reply(api, &found.resource.kind)?;
+            reply.open(out, &found.resource, &found.computed)?;
+            if let Some(next) = found.computed.more_members.take() {
+                self.open = Some((found, next));
+                return Ok(false);
+            }
+            reply.close(out, &found.resource);
+        }
+        if self.head.is_some() {
+            ListHead::close(out);
+        }
+        self.done = true;
+        Ok(true)
+    }
+}
+
+impl MemberStream {
+    pub(crate) fn new(api: Data<Api>, writer: Writer) -> Self {
+        Self { api, writer }
+    }
+
+    /// Returns the body that follows what [`Writer::advance`] has written so far, led by that.
+    pub(crate) fn into_chunks(self) -> impl Stream<Item = Result<Bytes, ApiError>> + 'static {
+        let Self { api, writer } = self;
+        stream::unfold(Some(writer), move |writer| {
+            let api = Data::clone(&api);
+            async move {
+                let mut writer = writer.filter(|writer| !writer.done)?;
+                let inner = Data::clone(&api);
+                let step = blocking::hop(&api, move || {
+                    let mut out = Vec::with_capacity(64 * 1024);
+                    let advanced = writer.advance(&inner, &mut out);
+                    (writer, advanced.map(|_| out))
+                });
+                match step.await {
+                    Ok((writer, Ok(out))) => Some((Ok(Bytes::from(out)), Some(writer))),
+                    Ok((_, Err(error))) => Some((Err(error.into()), None)),
+                    Err(error) => Some((Err(error), None)),
+                }
+            }
+        })
+    }
+}

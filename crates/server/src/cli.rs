@@ -1,0 +1,160 @@
+//! What can be asked of the binary.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A self-hosted SCIM 2.0 service provider: identity providers push users and groups to it.
+#[derive(Debug, Parser)]
+#[command(name = "headcount", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The configuration file. Without it, ./config.toml is read if it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The database: `sqlite:FILE` or `postgres://USER@HOST/NAME`.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve SCIM until told to stop.
+    Serve(Serve),
+    /// Make, list, revoke and rotate tokens.
+    #[command(subcommand)]
+    Token(Token),
+    /// Make, list, change and delete tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Check the configuration and print it, with where each value comes from.
+    CheckConfig,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on. Port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// The address under which identity providers reach the server, such as `https://scim.example.com`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// A proxy in front of the server speaks TLS and tells the client's address.
+    #[arg(long)]
+    pub(crate) behind_proxy: bool,
+    /// The certificate chain in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+/// Commands about tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token and print its secret, once.
+    Create(TokenCreate),
+    /// List tokens; secrets are never shown again.
+    List {
+        /// Only those of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Revoke a token, from the next request on.
+    Revoke {
+        /// The id, as `token list` shows it.
+        id: String,
+    },
+    /// Make a token that takes over from another.
+    Rotate {
+        /// The id, as `token list` shows it.
+        id: String,
+        /// How long the old token goes on working.
+        #[arg(long, default_value = "24h", value_name = "TIME")]
+        overlap: String,
+    },
+}
+
+/// Flags of `token create`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreate {
+    /// A name by which you know it, such as entra.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The tenant that it opens.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// What it allows: provisioning, or some of scim:read users:write groups:write events:read.
+    #[arg(long, default_value = "provisioning")]
+    pub(crate) scope: Vec<String>,
+    /// When it stops working: 180d, 12h, or never.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// A network from which it may be used, such as 203.0.113.0/24. May stand several times.
+    #[arg(long, value_name = "NET")]
+    pub(crate) cidr: Vec<String>,
+}
+
+/// Commands about tenants.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Make a tenant.
+    Create {
+        /// Lower-case letters, digits and hyphens.
+        name: String,
+        /// The switches: all, none, or a list such as all,-bare-words.
+        #[arg(long, default_value = "all")]
+        quirks: String,
+    },
+    /// List tenants.
+    List,
+    /// Change a tenant's switches, or switch its tokens off and on.
+    Set {
+        /// The tenant.
+        name: String,
+        /// The switches: all, none, or a list such as all,-bare-words.
+        #[arg(long)]
+        quirks: Option<String>,
+        /// Whether its tokens work.
+        #[arg(long)]
+        enabled: Option<bool>,
+    },
+    /// Delete a tenant with everything in it.
+    Delete {
+        /// The tenant.
+        name: String,
+        /// Do it without asking back.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Reads the command line; wrong ones end the process with an explanation.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}

@@ -1,0 +1,65 @@
+//! The commands.
+
+mod check_config;
+mod migrate;
+mod serve;
+mod tenant;
+mod token;
+
+use anyhow::bail;
+
+use crate::cli::{Cli, Command};
+use crate::config;
+
+/// Runs what was asked.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
+    let serve = match &cli.command {
+        Command::Serve(serve) => Some(serve),
+        _ => None,
+    };
+    let loaded = config::load(&cli.common, serve)?;
+    let output = cli.common.output;
+    match cli.command {
+        Command::Serve(_) => serve::run(&loaded.config, &cli.common),
+        Command::Token(command) => token::run(&loaded.config, command, output),
+        Command::Tenant(command) => tenant::run(&loaded.config, command, output),
+        Command::Migrate => migrate::run(&loaded.config, output),
+        Command::CheckConfig => check_config::run(&loaded, output),
+    }
+}
+
+/// Reads a span of time such as `180d`, `12h`, `30m` or `45s`, in seconds.
+fn seconds(text: &str) -> anyhow::Result<i64> {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let read = units.iter().find_map(|(unit, factor)| {
+        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    match read {
+        Some(seconds) if seconds >= 0 => Ok(seconds),
+        _ => bail!("\"{text}\" is no span of time; write it as 180d, 12h, 30m or 45s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        assert_eq!(seconds("180d").unwrap(), 180 * 86_400);
+        assert_eq!(seconds("24h").unwrap(), 86_400);
+        assert_eq!(seconds("0s").unwrap(), 0);
+        for wrong in [
+            "",
+            "10",
+            "d",
+            "-1d",
+            "1w",
+            "99999999999999999999d",
+            "9999999999999999d",
+        ] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

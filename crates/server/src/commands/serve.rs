@@ -1,0 +1,224 @@
+//! `headcount serve`
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use anyhow::{Context, bail};
+use headcount_http_api::{Api, PERMITS};
+use headcount_store_diesel::{DatabaseUrl, Store};
+use metrics_exporter_prometheus::PrometheusHandle;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::cli::Common;
+use crate::config::Config;
+use crate::wiring::{self, Parts};
+use crate::{output, telemetry};
+
+/// Idle connections are kept longer than identity providers keep theirs (HTP-023).
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A request's head has to arrive within this time.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
+    telemetry::logs(&config.log)?;
+    let metrics = telemetry::metrics()?;
+    check(config)?;
+    let tls = tls(config)?;
+    let parts = wiring::serve(config)?;
+    let api = Data::new(wiring::api(config, &parts)?);
+    let listener = listen(&config.http.listen)?;
+    let address = listener.local_addr()?;
+    announce(config, common, &parts, address)?;
+    actix_web::rt::System::new().block_on(serve(config, api, &parts.store, metrics, listener, tls))
+}
+
+/// Refuses what would put tokens on the wire in the clear, and what cannot be read.
+pub(super) fn check(config: &Config) -> anyhow::Result<()> {
+    let listen = &config.http.listen;
+    let addresses: Vec<SocketAddr> = resolve(listen)?;
+    let protected = config.http.tls_cert.is_some() || config.http.behind_proxy;
+    if !protected && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        bail!(
+            "{listen} can be reached from other machines, and tokens would travel unencrypted; \
+             give --tls-cert and --tls-key, or say --behind-proxy when a proxy speaks TLS"
+        );
+    }
+    if config.http.tls_cert.is_some() != config.http.tls_key.is_some() {
+        bail!("http.tls_cert and http.tls_key belong together; set both");
+    }
+    Ok(())
+}
+
+fn resolve(listen: &str) -> anyhow::Result<Vec<SocketAddr>> {
+    let resolved = listen.to_socket_addrs().with_context(|| {
+        format!("http.listen \"{listen}\" is no address such as 127.0.0.1:8080")
+    })?;
+    Ok(resolved.collect())
+}
+
+fn listen(text: &str) -> anyhow::Result<TcpListener> {
+    let addresses = resolve(text)?;
+    let listener = TcpListener::bind(addresses.as_slice());
+    let listener = listener.with_context(|| {
+        format!("{text} cannot be listened on; stop what uses the port, or choose another --listen")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Says where the server is and, while nobody can use it, how to change that.
+fn announce(
+    config: &Config,
+    common: &Common,
+    parts: &Parts,
+    address: SocketAddr,
+) -> anyhow::Result<()> {
+    let scheme = if config.http.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let url = config
+        .http
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("{scheme}://{address}"));
+    output::note(&format!("headcount listens on {scheme}://{address}"));
+    output::note(&format!(
+        "base URL for identity providers: {}/scim/v2",
+        url.trim_end_matches('/')
+    ));
+    if parts
+        .tokens
+        .list(None)?
+        .iter()
+        .all(|token| token.revoked.is_some())
+    {
+        output::note("there is no token yet; make one with:");
+        output::note(&format!(
+            "    {} token create --name my-idp",
+            same_program(common)
+        ));
+    }
+    Ok(())
+}
+
+/// The same program with the same data, as it has to be typed.
+fn same_program(common: &Common) -> String {
+    let called = std::env::args()
+        .next()
+        .unwrap_or_else(|| "headcount".to_owned());
+    // What cargo says when it runs a program is not what one types.
+    let mut command = match called.as_str() {
+        "target/release/headcount" => "cargo run --release --".to_owned(),
+        "target/debug/headcount" => "cargo run --".to_owned(),
+        _ => called,
+    };
+    if let Some(file) = &common.config {
+        command = format!("{command} --config {}", file.display());
+    }
+    if let Some(database) = common
+        .database
+        .as_deref()
+        .and_then(|url| DatabaseUrl::parse(url).ok())
+    {
+        command = format!("{command} --database {database}");
+    }
+    command
+}
+
+fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
+    let (Some(cert), Some(key)) = (&config.http.tls_cert, &config.http.tls_key) else {
+        return Ok(None);
+    };
+    let unreadable = |path: &Path| {
+        format!(
+            "{} cannot be read as PEM; check path, permissions and content",
+            path.display()
+        )
+    };
+    let chain =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.with_context(|| unreadable(cert))?;
+    if chain.is_empty() {
+        bail!("{} holds no certificate", cert.display());
+    }
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
+    let config = builder.with_no_client_auth().with_single_cert(chain, key);
+    Ok(Some(config.context(
+        "the certificate and the key do not belong together",
+    )?))
+}
+
+async fn serve(
+    config: &Config,
+    api: Data<Api>,
+    store: &Arc<Store>,
+    metrics: PrometheusHandle,
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+) -> anyhow::Result<()> {
+    let workers = config
+        .http
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let store = Data::from(Arc::clone(store));
+    let metrics = Data::new(metrics);
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(NormalizePath::new(TrailingSlash::Trim))
+            .wrap(from_fn(headcount_http_api::observe))
+            .app_data(Data::clone(&store))
+            .app_data(Data::clone(&metrics))
+            .route("/healthz", web::get().to(health))
+            .route("/readyz", web::get().to(ready))
+            .route("/metrics", web::get().to(render_metrics))
+            .configure(headcount_http_api::routes(Data::clone(&api)))
+    })
+    .workers(workers)
+    .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIME)
+    .shutdown_timeout(config.http.shutdown_seconds);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    server.run().await?;
+    tracing::info!("stopped; every request that was let in has been answered");
+    Ok(())
+}
+
+/// The process is alive.
+async fn health() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+}
+
+/// The database answers.
+async fn ready(store: Data<Store>) -> HttpResponse {
+    let probe = headcount_http_api::ready(move || store.ping().is_ok());
+    match probe.await {
+        true => HttpResponse::Ok()
+            .content_type("text/plain")
+            .body("ready\n"),
+        false => HttpResponse::ServiceUnavailable()
+            .content_type("text/plain")
+            .body("the database does not answer\n"),
+    }
+}
+
+/// The metrics of this process, in the format of Prometheus.
+async fn render_metrics(metrics: Data<PrometheusHandle>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(metrics.render())
+}

@@ -1,0 +1,368 @@
+//! The configuration: defaults, then a file, then the environment, then flags.
+//!
+//! Unknown keys are errors, with a suggestion: a misspelled limit must not be silently none. Each
+//! secret can come from a file named by the same key with `_file` behind it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use config::{Config as Layers, File, FileFormat, Source, Value};
+use serde::Deserialize;
+
+use crate::cli::{Common, Serve};
+
+/// The prefix of environment variables: `HEADCOUNT__HTTP__LISTEN` is `http.listen`.
+const PREFIX: &str = "HEADCOUNT__";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) database: Database,
+    pub(crate) http: Http,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
+    #[serde(default)]
+    pub(crate) schemas: Schemas,
+    pub(crate) log: Log,
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) pool_size: Option<u32>,
+    pub(crate) prepared_statements: bool,
+}
+
+/// How the server listens.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Http {
+    pub(crate) listen: String,
+    pub(crate) public_url: Option<String>,
+    pub(crate) behind_proxy: bool,
+    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) shutdown_seconds: u64,
+}
+
+/// What tokens may be.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) default_days: i64,
+    pub(crate) longest_days: i64,
+    pub(crate) allow_never_expires: bool,
+}
+
+/// Sizes and rates.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Limits {
+    pub(crate) body_bytes: usize,
+    pub(crate) body_seconds: u64,
+    pub(crate) page: usize,
+    pub(crate) largest_page: usize,
+    pub(crate) group_reply_members: usize,
+    pub(crate) documents_visited: u64,
+    pub(crate) failures_per_second: u32,
+    pub(crate) failures_burst: u32,
+}
+
+/// Schemas of the deployment's own.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Schemas {
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Every key with its default, `None` where there is none.
+const KEYS: &[(&str, Option<&str>)] = &[
+    ("database.url", Some("sqlite:headcount.db")),
+    ("database.pool_size", None),
+    ("database.prepared_statements", Some("true")),
+    ("http.listen", Some("127.0.0.1:8080")),
+    ("http.public_url", None),
+    ("http.behind_proxy", Some("false")),
+    ("http.trusted_proxies", Some("")),
+    ("http.tls_cert", None),
+    ("http.tls_key", None),
+    ("http.workers", None),
+    ("http.shutdown_seconds", Some("25")),
+    ("tokens.default_days", Some("180")),
+    ("tokens.longest_days", Some("730")),
+    ("tokens.allow_never_expires", Some("false")),
+    ("limits.body_bytes", Some("1048576")),
+    ("limits.body_seconds", Some("30")),
+    ("limits.page", Some("100")),
+    ("limits.largest_page", Some("1000")),
+    ("limits.group_reply_members", Some("200")),
+    ("limits.documents_visited", Some("200000")),
+    ("limits.failures_per_second", Some("10")),
+    ("limits.failures_burst", Some("100")),
+    ("schemas.directory", None),
+    ("log.format", Some("pretty")),
+    ("log.filter", Some("info,actix_server=warn")),
+];
+
+/// Keys whose value is a secret or can hold one.
+const SECRETS: &[&str] = &["database.url"];
+/// Keys whose value is a list, written with commas in the environment.
+const LISTS: &[&str] = &["http.trusted_proxies"];
+
+/// The configuration, and where each value comes from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Key, value with secrets masked, origin.
+    pub(crate) origins: Vec<(String, String, String)>,
+}
+
+/// Reads all layers.
+pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loaded> {
+    let mut values: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for (key, default) in KEYS {
+        if let Some(default) = default {
+            values.insert(
+                (*key).to_owned(),
+                ((*default).to_owned(), "default".to_owned()),
+            );
+        }
+    }
+    let mut environment: Vec<Setting> = std::env::vars()
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .map(|(name, value)| {
+            let key = name
+                .trim_start_matches(PREFIX)
+                .to_ascii_lowercase()
+                .replace("__", ".");
+            Setting {
+                key,
+                value,
+                origin: name,
+            }
+        })
+        .collect();
+    environment.sort_by(|a, b| a.key.cmp(&b.key));
+    let from_flags = |(key, value): (&str, String)| Setting {
+        key: key.to_owned(),
+        value,
+        origin: "command line".to_owned(),
+    };
+    let flags = flags(common, serve).into_iter().map(from_flags).collect();
+    for layer in [file_layer(common.config.as_deref())?, environment, flags] {
+        apply(&mut values, layer)?;
+    }
+    let origins = values
+        .iter()
+        .map(|(key, (value, origin))| (key.clone(), shown(key, value), origin.clone()))
+        .collect();
+    let mut layers = Layers::builder();
+    for (key, (value, origin)) in &values {
+        layers = if LISTS.contains(&key.as_str()) {
+            let items: Vec<String> = value
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(str::to_owned)
+                .collect();
+            layers.set_override(key, items)
+        } else {
+            layers.set_override(key, value.as_str())
+        }
+        .with_context(|| format!("{key} (from {origin})"))?;
+    }
+    let config = layers
+        .build()?
+        .try_deserialize::<Config>()
+        .map_err(|error| {
+            let text = error.to_string();
+            let origin = values
+                .iter()
+                .find(|(key, _)| text.contains(key.as_str()))
+                .map(|(key, (_, origin))| format!("{key} from {origin}"));
+            anyhow::anyhow!(
+                "the configuration is not valid: {text}{}",
+                origin.map_or_else(String::new, |o| format!(" ({o})"))
+            )
+        })?;
+    Ok(Loaded { config, origins })
+}
+
+/// One value of one layer.
+struct Setting {
+    key: String,
+    value: String,
+    origin: String,
+}
+
+/// Puts a layer over those before it. A secret may stand in a file named by its key and `_file`.
+fn apply(
+    values: &mut BTreeMap<String, (String, String)>,
+    layer: Vec<Setting>,
+) -> anyhow::Result<()> {
+    let named: Vec<String> = layer.iter().map(|setting| setting.key.clone()).collect();
+    for Setting { key, value, origin } in layer {
+        if let Some(plain) = key
+            .strip_suffix("_file")
+            .filter(|plain| SECRETS.contains(plain))
+        {
+            if named.iter().any(|named| named == plain) {
+                bail!("{plain} and {key} are both set (by {origin}); set one of them");
+            }
+            let text = std::fs::read_to_string(&value).with_context(|| {
+                format!("{key} (from {origin}): {value} cannot be read; check path and permissions")
+            })?;
+            let text = text.trim_end_matches(['\r', '\n']).to_owned();
+            values.insert(plain.to_owned(), (text, format!("{origin} ({value})")));
+            continue;
+        }
+        if !KEYS.iter().any(|(known, _)| *known == key) {
+            bail!("{origin}: there is no setting {key}{}", suggestion(&key));
+        }
+        values.insert(key, (value, origin));
+    }
+    Ok(())
+}
+
+/// Names the setting that was probably meant.
+fn suggestion(key: &str) -> String {
+    let nearest = KEYS
+        .iter()
+        .map(|(known, _)| (distance(key, known), *known))
+        .min();
+    match nearest {
+        Some((distance, known)) if distance <= known.len() / 2 => {
+            format!("; did you mean {known}?")
+        }
+        _ => "; `headcount check-config` lists all settings".to_owned(),
+    }
+}
+
+/// The number of letters to change, add or drop to get from one text to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let left = row.get(j).copied().unwrap_or(0);
+            if let Some(cell) = row.get_mut(j + 1) {
+                let substituted = diagonal + usize::from(ca != *cb);
+                diagonal = *cell;
+                *cell = substituted.min(*cell + 1).min(left + 1);
+            }
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// Reads the file and flattens it into keys.
+fn file_layer(named: Option<&Path>) -> anyhow::Result<Vec<Setting>> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None if Path::new("config.toml").exists() => PathBuf::from("config.toml"),
+        None => return Ok(Vec::new()),
+    };
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "{}: the configuration file cannot be read; check path and permissions",
+            path.display()
+        )
+    })?;
+    let source = File::from_str(&text, FileFormat::Toml);
+    let table = source
+        .collect()
+        .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let mut flat = Vec::new();
+    for (key, value) in table {
+        flatten(&key, value, &path.display().to_string(), &mut flat)?;
+    }
+    Ok(flat)
+}
+
+fn flatten(key: &str, value: Value, origin: &str, flat: &mut Vec<Setting>) -> anyhow::Result<()> {
+    if let Ok(table) = value.clone().into_table() {
+        for (name, value) in table {
+            flatten(&format!("{key}.{name}"), value, origin, flat)?;
+        }
+        return Ok(());
+    }
+    let text = match value.clone().into_array() {
+        Ok(items) => items
+            .into_iter()
+            .map(Value::into_string)
+            .collect::<Result<Vec<_>, _>>()
+            .map(|items| items.join(",")),
+        Err(_) => value.into_string(),
+    };
+    let text = text.with_context(|| {
+        format!("{origin}: {key} must be a text, a number, true, false or a list of texts")
+    })?;
+    flat.push(Setting {
+        key: key.to_owned(),
+        value: text,
+        origin: origin.to_owned(),
+    });
+    Ok(())
+}
+
+fn flags(common: &Common, serve: Option<&Serve>) -> Vec<(&'static str, String)> {
+    let mut flags = Vec::new();
+    let path = |path: &PathBuf| path.display().to_string();
+    flags.extend(common.database.clone().map(|url| ("database.url", url)));
+    if let Some(serve) = serve {
+        flags.extend(serve.listen.clone().map(|listen| ("http.listen", listen)));
+        flags.extend(serve.public_url.clone().map(|url| ("http.public_url", url)));
+        flags.extend(
+            serve
+                .behind_proxy
+                .then(|| ("http.behind_proxy", "true".to_owned())),
+        );
+        flags.extend(
+            serve
+                .tls_cert
+                .as_ref()
+                .map(|file| ("http.tls_cert", path(file))),
+        );
+        flags.extend(
+            serve
+                .tls_key
+                .as_ref()
+                .map(|file| ("http.tls_key", path(file))),
+        );
+    }
+    flags
+}
+
+fn shown(key: &str, value: &str) -> String {
+    if key == "database.url" {
+        return headcount_store_diesel::DatabaseUrl::parse(value)
+            .map_or_else(|_| "(not a database URL)".to_owned(), |url| url.to_string());
+    }
+    value.to_owned()
+}
+
+/// Every key, for documentation and tests.
+#[cfg(test)]
+pub(crate) fn keys() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    KEYS.iter().copied()
+}
+
+#[cfg(test)]
+mod tests;

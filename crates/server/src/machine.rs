@@ -1,0 +1,35 @@
+//! The real clock and the real ids: the only place that asks the machine for them.
+
+use headcount_core::clock::{Clock, IdSource, Timestamp};
+use headcount_core::ids::ResourceId;
+
+/// The clock of the machine.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else takes"
+    )]
+    fn now(&self) -> Timestamp {
+        let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000;
+        Timestamp::from_micros(i64::try_from(now).unwrap_or(i64::MAX))
+    }
+}
+
+/// Random ids that begin with the time, so that they are created in the order of the index.
+pub(crate) struct UuidSource;
+
+impl IdSource for UuidSource {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the source that everything else takes"
+    )]
+    fn next_id(&self) -> ResourceId {
+        ResourceId::new(uuid::Uuid::now_v7().to_string())
+    }
+
+    fn could_be(&self, text: &str) -> bool {
+        text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
+    }
+}
