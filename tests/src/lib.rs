@@ -1,1 +1,41 @@
-//! Placeholder.
+//! What black-box tests need: a server in a private directory, a client that sends exactly what it is
+//! told, and the replay of recorded conversations.
+//!
+//! It must never know what is inside the server: everything goes over HTTP or the command line.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on says so by panicking; settings come from the test command"
+)]
+
+pub mod http;
+pub mod replay;
+pub mod server;
+
+pub use http::{Client, Response};
+pub use server::{Database, Server};
+
+/// Runs a test once per database: `on_both!(name, |server| …)` makes `name::sqlite` and
+/// `name::postgres`.
+#[macro_export]
+macro_rules! on_both {
+    ($name:ident, $test:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn sqlite() {
+                let test: fn(&$crate::Server) = $test;
+                test(&$crate::Server::start($crate::Database::sqlite()));
+            }
+
+            #[test]
+            fn postgres() {
+                let test: fn(&$crate::Server) = $test;
+                test(&$crate::Server::start($crate::Database::postgres()));
+            }
+        }
+    };
+}

@@ -94,11 +94,7 @@ pub enum Error {
 }
 
 fn located(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}: ")
-    }
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 /// A filter that the server does not understand (RFC 7644 §3.4.2.2).
@@ -129,11 +125,7 @@ pub struct PathError {
 
 impl PathError {
     pub(crate) fn new(path: &str, reason: impl Into<String>) -> Self {
-        Self {
-            path: excerpt(path),
-            reason: reason.into(),
-            foreign: false,
-        }
+        Self { path: excerpt(path), reason: reason.into(), foreign: false }
     }
 }
 
@@ -149,10 +141,7 @@ pub(crate) fn excerpt(text: &str) -> String {
 impl Error {
     /// Makes an `invalidValue` error for the attribute at `path`.
     pub fn value(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Value {
-            path: path.into(),
-            reason: reason.into(),
-        }
+        Self::Value { path: path.into(), reason: reason.into() }
     }
 
     /// Makes an `invalidSyntax` error.
@@ -162,24 +151,17 @@ impl Error {
 
     /// Makes an `invalidFilter` error without a position.
     pub fn filter(reason: impl Into<String>) -> Self {
-        Self::Filter(FilterError {
-            reason: reason.into(),
-            at: None,
-        })
+        Self::Filter(FilterError { reason: reason.into(), at: None })
     }
 
     /// Makes a `404` for a resource.
     pub fn not_found(kind: &crate::ids::Kind, id: &ResourceId) -> Self {
-        Self::NotFound {
-            what: format!("{kind} with the id \"{}\"", excerpt(id.as_str())),
-        }
+        Self::NotFound { what: format!("{kind} with the id \"{}\"", excerpt(id.as_str())) }
     }
 
     /// Makes an internal error that names the invariant which does not hold.
     pub fn internal(invariant: &'static str) -> Self {
-        Self::Provider(ProviderError::Internal(crate::provider::Source::invariant(
-            invariant,
-        )))
+        Self::Provider(ProviderError::Internal(crate::provider::Source::invariant(invariant)))
     }
 
     /// Returns the HTTP status and the `scimType` (RFC 7644 §3.12 Table 9; RFC 9865 §2.1).
@@ -253,18 +235,15 @@ impl Error {
     pub fn within(self, place: &str) -> Self {
         let prefixed = |reason: String| format!("{place}: {reason}");
         match self {
-            Self::Filter(error) => Self::Filter(FilterError {
-                reason: prefixed(error.reason),
-                at: error.at,
-            }),
-            Self::Path(error) => Self::Path(PathError {
-                reason: format!("{} ({place})", error.reason),
-                ..error
-            }),
-            Self::Value { path, reason } => Self::Value {
-                path,
-                reason: format!("{reason} ({place})"),
-            },
+            Self::Filter(error) => {
+                Self::Filter(FilterError { reason: prefixed(error.reason), at: error.at })
+            }
+            Self::Path(error) => {
+                Self::Path(PathError { reason: format!("{} ({place})", error.reason), ..error })
+            }
+            Self::Value { path, reason } => {
+                Self::Value { path, reason: format!("{reason} ({place})") }
+            }
             Self::Syntax(reason) => Self::Syntax(prefixed(reason)),
             Self::NoTarget(reason) => Self::NoTarget(prefixed(reason)),
             other @ (Self::Mutability { .. }

@@ -55,10 +55,7 @@ pub struct Difference<T> {
 
 impl<T> Default for Difference<T> {
     fn default() -> Self {
-        Self {
-            remove: Vec::new(),
-            insert: Vec::new(),
-        }
+        Self { remove: Vec::new(), insert: Vec::new() }
     }
 }
 
@@ -132,11 +129,7 @@ impl<I: Iterator<Item = char>> Iterator for Width<I> {
 
 /// Returns the comparable form of a text under an attribute's case rule.
 pub fn text_form(attribute: &Attribute, text: &str) -> String {
-    if attribute.case_exact {
-        text.to_owned()
-    } else {
-        fold(text)
-    }
+    if attribute.case_exact { text.to_owned() } else { fold(text) }
 }
 
 /// Returns the comparable form of a canonical value: equal values have equal bytes, and for ordered
@@ -158,11 +151,7 @@ pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
 
 /// `0` or `1`.
 pub(crate) fn boolean_form(value: bool) -> String {
-    if value {
-        "1".to_owned()
-    } else {
-        "0".to_owned()
-    }
+    if value { "1".to_owned() } else { "0".to_owned() }
 }
 
 /// Sixteen hexadecimal digits with the sign bit flipped.
@@ -174,11 +163,7 @@ pub(crate) fn integer_form(value: i64) -> String {
 pub(crate) fn decimal_form(value: f64) -> String {
     // Both zeros are one number.
     let bits = (value + 0.0).to_bits();
-    let ordered = if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | (1 << 63)
-    };
+    let ordered = if bits >> 63 == 1 { !bits } else { bits | (1 << 63) };
     format!("{ordered:016x}")
 }
 
@@ -196,11 +181,8 @@ pub fn index_entries(kind: &ResourceType, attributes: &Attributes) -> Vec<IndexE
     let mut entries = Vec::new();
     for indexed in &kind.indexed {
         let leaf = indexed.reference.leaf();
-        let label_of = indexed
-            .reference
-            .attribute
-            .sub("type")
-            .filter(|_| indexed.reference.is_plural());
+        let label_of =
+            indexed.reference.attribute.sub("type").filter(|_| indexed.reference.is_plural());
         for (element, whole) in (0..).zip(attributes.elements(&indexed.reference)) {
             let value = match &indexed.reference.sub_attribute {
                 Some(sub) => whole.get(&*sub.name),
@@ -208,12 +190,7 @@ pub fn index_entries(kind: &ResourceType, attributes: &Attributes) -> Vec<IndexE
             };
             if let Some(value) = value.and_then(|value| comparable(leaf, value)) {
                 let label = label_of.and_then(|kind| comparable(kind, whole.get(&*kind.name)?));
-                entries.push(IndexEntry {
-                    path: Arc::clone(&indexed.path),
-                    element,
-                    value,
-                    label,
-                });
+                entries.push(IndexEntry { path: Arc::clone(&indexed.path), element, value, label });
             }
         }
     }
@@ -225,10 +202,7 @@ pub fn unique_keys(kind: &ResourceType, quirks: Quirks, attributes: &Attributes)
     let key = |reference: &AttrRef| {
         let value = attributes.value(reference)?;
         let folded = comparable(reference.leaf(), value)?;
-        Some(UniqueKey {
-            path: reference.to_string().into(),
-            folded,
-        })
+        Some(UniqueKey { path: reference.to_string().into(), folded })
     };
     let mut keys: Vec<_> = kind.unique.iter().filter_map(key).collect();
     if quirks.has(Quirks::UNIQUE_GROUP_NAMES)
@@ -265,10 +239,8 @@ pub(crate) fn check_lengths(
             return Err(too_long(path));
         }
     }
-    let columns = attributes
-        .external_id()
-        .filter(|id| id.len() > MAX_KEY_BYTES)
-        .map(|_| "externalId");
+    let columns =
+        attributes.external_id().filter(|id| id.len() > MAX_KEY_BYTES).map(|_| "externalId");
     let name = kind
         .name
         .as_ref()
@@ -298,11 +270,8 @@ pub struct Columns {
 impl Columns {
     /// Derives the columns from the attributes.
     pub fn of(kind: &ResourceType, attributes: &Attributes) -> Self {
-        let name = kind
-            .name
-            .as_ref()
-            .and_then(|name| attributes.value(name))
-            .and_then(Value::as_str);
+        let name =
+            kind.name.as_ref().and_then(|name| attributes.value(name)).and_then(Value::as_str);
         let active = kind
             .schema
             .attribute("active")
@@ -375,17 +344,7 @@ mod tests {
     fn flt_018_comparable_numbers_order_like_numbers() {
         let integers = [i64::MIN, -10, -9, -1, 0, 1, 9, 10, i64::MAX];
         assert!(integers.map(integer_form).is_sorted());
-        let decimals = [
-            f64::MIN,
-            -2.5,
-            -1.0,
-            -f64::MIN_POSITIVE,
-            0.0,
-            0.1,
-            1.0,
-            10.0,
-            f64::MAX,
-        ];
+        let decimals = [f64::MIN, -2.5, -1.0, -f64::MIN_POSITIVE, 0.0, 0.1, 1.0, 10.0, f64::MAX];
         assert!(decimals.map(decimal_form).is_sorted());
         assert_eq!(decimal_form(-0.0), decimal_form(0.0));
     }
@@ -393,10 +352,7 @@ mod tests {
     #[test]
     fn flt_017_comparable_times_order_like_instants() {
         let form = |text| date_time_form(text).unwrap();
-        assert_eq!(
-            form("2026-01-01T02:00:00+02:00"),
-            form("2026-01-01T00:00:00Z")
-        );
+        assert_eq!(form("2026-01-01T02:00:00+02:00"), form("2026-01-01T00:00:00Z"));
         assert!(form("2026-01-01T00:00:00.123456788Z") < form("2026-01-01T00:00:00.123456789Z"));
         assert!(form("1969-12-31T23:59:59Z") < form("1970-01-01T00:00:00Z"));
     }
@@ -404,13 +360,7 @@ mod tests {
     #[test]
     fn differences_are_the_rows_that_change() {
         let difference = Difference::between(vec![3, 1, 2], vec![4, 2, 1]);
-        assert_eq!(
-            difference,
-            Difference {
-                remove: vec![3],
-                insert: vec![4]
-            }
-        );
+        assert_eq!(difference, Difference { remove: vec![3], insert: vec![4] });
     }
 
     proptest! {

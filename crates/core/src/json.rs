@@ -24,9 +24,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
     // A byte order mark is no JSON, but some tools write it in front.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth: 0 }
-        .deserialize(&mut deserializer)
-        .map_err(|error| refusal(&error))?;
+    let value =
+        Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
     deserializer.end().map_err(|error| refusal(&error))?;
     Ok(value)
 }
@@ -53,13 +52,9 @@ struct Strict {
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!(
-                "it is nested deeper than {MAX_DEPTH} levels"
-            )));
+            return Err(E::custom(format_args!("it is nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-        })
+        Ok(Self { depth: self.depth + 1 })
     }
 }
 
@@ -81,9 +76,7 @@ fn checked<E: serde::de::Error>(text: &str) -> Result<(), E> {
 }
 
 fn too_long<E: serde::de::Error>() -> E {
-    E::custom(format_args!(
-        "{VALUE_MARK}a number does not fit a 64 bit integer"
-    ))
+    E::custom(format_args!("{VALUE_MARK}a number does not fit a 64 bit integer"))
 }
 
 impl<'de> Visitor<'de> for Strict {
@@ -102,9 +95,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        i64::try_from(value)
-            .map(|value| Value::Number(value.into()))
-            .map_err(|_large| too_long())
+        i64::try_from(value).map(|value| Value::Number(value.into())).map_err(|_large| too_long())
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {

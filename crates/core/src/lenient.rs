@@ -57,11 +57,8 @@ impl Repairs<'_> {
     ) {
         if let Some(attribute) = kind.schema.attribute(&name) {
             let members = kind.membership == Membership::Members && &*attribute.name == "members";
-            let value = if members {
-                self.members(value)
-            } else {
-                self.attribute(attribute, value)
-            };
+            let value =
+                if members { self.members(value) } else { self.attribute(attribute, value) };
             out.insert(name, value);
         } else if let Some(extension) = kind.extension(&name) {
             let value = match value {
@@ -74,18 +71,12 @@ impl Repairs<'_> {
                 (_, value) => drop(out.insert(name, value)),
             }
         } else if let Some(common) = kind.common_attribute(&name) {
-            let value = if &*common.name == "externalId" {
-                self.attribute(common, value)
-            } else {
-                value
-            };
+            let value =
+                if &*common.name == "externalId" { self.attribute(common, value) } else { value };
             out.insert(name, value);
         } else {
             let long = manager_without_its_urn(kind, self.quirks, self.applied, &name);
-            match long
-                .strip_suffix(":manager")
-                .and_then(|urn| kind.extension(urn))
-            {
+            match long.strip_suffix(":manager").and_then(|urn| kind.extension(urn)) {
                 Some(extension) => {
                     let mut inner = Map::new();
                     inner.insert("manager".to_owned(), value);
@@ -100,32 +91,21 @@ impl Repairs<'_> {
 
     /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped.
     fn schemas_repaired(&mut self, kind: &ResourceType, out: &mut Map<String, Value>) {
-        let key = out
-            .keys()
-            .find(|name| name.eq_ignore_ascii_case("schemas"))
-            .cloned();
-        let listed = key
-            .as_ref()
-            .and_then(|key| out.get(key))
-            .and_then(Value::as_array);
+        let key = out.keys().find(|name| name.eq_ignore_ascii_case("schemas")).cloned();
+        let listed = key.as_ref().and_then(|key| out.get(key)).and_then(Value::as_array);
         let is_text = |value: &Value| value.is_string();
         let known = |value: &Value| {
             let urn = value.as_str().unwrap_or_default();
             urn.eq_ignore_ascii_case(kind.schema.id.as_str()) || kind.extension(urn).is_some()
         };
         let base = |value: &Value| {
-            value
-                .as_str()
-                .is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
+            value.as_str().is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
         };
         let fine = match listed {
             Some(urns) => {
                 urns.iter().all(|urn| !is_text(urn) || known(urn)) && urns.iter().any(base)
             }
-            None => key
-                .as_ref()
-                .and_then(|key| out.get(key))
-                .is_some_and(|value| !value.is_null()),
+            None => key.as_ref().and_then(|key| out.get(key)).is_some_and(|value| !value.is_null()),
         };
         if fine || !self.uses(Quirks::SCHEMAS_REPAIRED) {
             return;
@@ -139,10 +119,7 @@ impl Repairs<'_> {
         if !urns.iter().any(base) {
             urns.insert(0, kind.schema.id.as_str().into());
         }
-        out.insert(
-            key.unwrap_or_else(|| "schemas".to_owned()),
-            Value::Array(urns),
-        );
+        out.insert(key.unwrap_or_else(|| "schemas".to_owned()), Value::Array(urns));
     }
 
     /// Repairs the value of an attribute, whether it is a whole value or comes from PATCH.
@@ -150,10 +127,7 @@ impl Repairs<'_> {
         let value = self.array_or_value(attribute, value);
         match value {
             Value::Array(values) if attribute.multi_valued => Value::Array(
-                values
-                    .into_iter()
-                    .map(|value| self.single(attribute, value))
-                    .collect(),
+                values.into_iter().map(|value| self.single(attribute, value)).collect(),
             ),
             value => self.single(attribute, value),
         }
@@ -194,11 +168,7 @@ impl Repairs<'_> {
         match (attribute.value_type, value) {
             (ValueType::Complex, Value::Object(map)) => {
                 let map = self.object(&attribute.sub_attributes, map);
-                if self.is_emptied(attribute, &map) {
-                    Value::Null
-                } else {
-                    Value::Object(map)
-                }
+                if self.is_emptied(attribute, &map) { Value::Null } else { Value::Object(map) }
             }
             (ValueType::Complex, Value::String(text)) => self.complex_from_text(attribute, text),
             (ValueType::Boolean, Value::String(text)) => {
@@ -242,9 +212,7 @@ impl Repairs<'_> {
         let empty = |value: &Value| value.is_null() || value.as_str() == Some("");
         let emptied = !attribute.multi_valued
             && attribute.sub("value").is_some()
-            && map
-                .iter()
-                .any(|(name, value)| name.eq_ignore_ascii_case("value") && empty(value));
+            && map.iter().any(|(name, value)| name.eq_ignore_ascii_case("value") && empty(value));
         emptied && self.uses(Quirks::EMPTY_CLEARS)
     }
 
@@ -349,9 +317,7 @@ impl Repairs<'_> {
     fn spelled(&mut self, map: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
         let mut out = Map::new();
         for (name, value) in map {
-            let canonical = names
-                .iter()
-                .find(|canonical| canonical.eq_ignore_ascii_case(&name));
+            let canonical = names.iter().find(|canonical| canonical.eq_ignore_ascii_case(&name));
             match canonical {
                 Some(canonical) if *canonical != name && self.uses(Quirks::PATCH_ENVELOPE) => {
                     out.insert((*canonical).to_owned(), value);
@@ -390,10 +356,7 @@ impl Repairs<'_> {
 
 /// Identifiers that look like numbers and arrive as such (Okta's entitlements guide).
 fn is_numbered(attribute: &Attribute) -> bool {
-    matches!(
-        &*attribute.name,
-        "externalId" | "postalCode" | "employeeNumber" | "costCenter"
-    )
+    matches!(&*attribute.name, "externalId" | "postalCode" | "employeeNumber" | "costCenter")
 }
 
 /// `"True"` and `"False"` in any case.
@@ -417,9 +380,7 @@ pub(crate) fn manager_without_its_urn<'p>(
     applied: &mut Applied,
     path: &'p str,
 ) -> Cow<'p, str> {
-    let is_manager = path
-        .get(..7)
-        .is_some_and(|head| head.eq_ignore_ascii_case("manager"))
+    let is_manager = path.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("manager"))
         && matches!(path.as_bytes().get(7), None | Some(b'.'));
     if !is_manager
         || kind.schema.attribute("manager").is_some()
@@ -427,10 +388,8 @@ pub(crate) fn manager_without_its_urn<'p>(
     {
         return Cow::Borrowed(path);
     }
-    let extension = kind
-        .extensions
-        .iter()
-        .find(|extension| extension.schema.attribute("manager").is_some());
+    let extension =
+        kind.extensions.iter().find(|extension| extension.schema.attribute("manager").is_some());
     match extension {
         Some(extension) => {
             applied.note(Quirks::MANAGER_SHORT_FORMS);

@@ -79,10 +79,8 @@ impl MemberChange {
         for MemberRef(id) in members {
             match self {
                 Self::Unchanged => {
-                    *self = Self::Delta {
-                        add: BTreeSet::from([id.clone()]),
-                        remove: BTreeSet::new(),
-                    }
+                    *self =
+                        Self::Delta { add: BTreeSet::from([id.clone()]), remove: BTreeSet::new() }
                 }
                 Self::Delta { add, remove } => {
                     remove.remove(id);
@@ -98,10 +96,8 @@ impl MemberChange {
         for MemberRef(id) in members {
             match self {
                 Self::Unchanged => {
-                    *self = Self::Delta {
-                        add: BTreeSet::new(),
-                        remove: BTreeSet::from([id.clone()]),
-                    }
+                    *self =
+                        Self::Delta { add: BTreeSet::new(), remove: BTreeSet::from([id.clone()]) }
                 }
                 Self::Delta { add, remove } => {
                     add.remove(id);
@@ -114,9 +110,7 @@ impl MemberChange {
 
     /// Returns the members afterwards, given those before; kinds of new ones are not known here.
     pub(crate) fn preview(&self, before: &[Member]) -> BTreeMap<ResourceId, Option<Kind>> {
-        let known = before
-            .iter()
-            .map(|member| (member.id.clone(), Some(member.kind.clone())));
+        let known = before.iter().map(|member| (member.id.clone(), Some(member.kind.clone())));
         match self {
             Self::Unchanged => known.collect(),
             Self::Delta { add, remove } => {
@@ -129,9 +123,7 @@ impl MemberChange {
             }
             Self::Replace(all) => {
                 let before: BTreeMap<_, _> = known.collect();
-                all.iter()
-                    .map(|id| (id.clone(), before.get(id).cloned().flatten()))
-                    .collect()
+                all.iter().map(|id| (id.clone(), before.get(id).cloned().flatten())).collect()
             }
         }
     }
@@ -154,21 +146,14 @@ impl MemberChange {
     /// `invalidValue`, or `413` above [`MAX_MEMBERS`].
     pub(crate) fn check(&self, group: &ResourceId) -> Result<(), Error> {
         if self.named().any(|id| id == group) {
-            return Err(Error::value(
-                "members",
-                "a group cannot be a member of itself",
-            ));
+            return Err(Error::value("members", "a group cannot be a member of itself"));
         }
         let named = match self {
             Self::Unchanged => 0,
             Self::Delta { add, remove } => add.len() + remove.len(),
             Self::Replace(all) => all.len(),
         };
-        if named > MAX_MEMBERS {
-            Err(too_many())
-        } else {
-            Ok(())
-        }
+        if named > MAX_MEMBERS { Err(too_many()) } else { Ok(()) }
     }
 }
 
@@ -191,20 +176,13 @@ pub(crate) fn refs(value: Value) -> Result<Vec<MemberRef>, Error> {
         Value::Array(values) => values,
         one @ Value::Object(_) => vec![one],
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            return Err(Error::value(
-                "members",
-                "must be an array of objects with a value",
-            ));
+            return Err(Error::value("members", "must be an array of objects with a value"));
         }
     };
     if values.len() > MAX_MEMBERS {
         return Err(too_many());
     }
-    values
-        .into_iter()
-        .enumerate()
-        .map(|(index, value)| member(index, &value))
-        .collect()
+    values.into_iter().enumerate().map(|(index, value)| member(index, &value)).collect()
 }
 
 fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
@@ -229,10 +207,7 @@ pub(crate) fn id_of(member: &Value) -> Option<&Value> {
 }
 
 fn object_id(object: &Map<String, Value>) -> Option<&Value> {
-    object
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("value"))
-        .map(|(_, id)| id)
+    object.iter().find(|(name, _)| name.eq_ignore_ascii_case("value")).map(|(_, id)| id)
 }
 
 #[cfg(test)]
@@ -240,25 +215,14 @@ mod tests {
     use super::*;
 
     fn ids(text: &str) -> Vec<MemberRef> {
-        text.chars()
-            .map(|c| MemberRef(ResourceId::new(c.to_string())))
-            .collect()
+        text.chars().map(|c| MemberRef(ResourceId::new(c.to_string()))).collect()
     }
 
     fn after(change: &MemberChange, before: &str) -> String {
         let kind = Kind::new("User");
-        let before: Vec<_> = ids(before)
-            .into_iter()
-            .map(|r| Member {
-                id: r.0,
-                kind: kind.clone(),
-            })
-            .collect();
-        change
-            .preview(&before)
-            .keys()
-            .map(ResourceId::as_str)
-            .collect()
+        let before: Vec<_> =
+            ids(before).into_iter().map(|r| Member { id: r.0, kind: kind.clone() }).collect();
+        change.preview(&before).keys().map(ResourceId::as_str).collect()
     }
 
     #[test]

@@ -76,11 +76,8 @@ impl Provider for MemoryProvider {
         id: &ResourceId,
         with: With,
     ) -> Result<Option<Found>, ProviderError> {
-        Ok(self.read(tenant, |tenant| {
-            tenant
-                .position(kind, id)
-                .and_then(|at| tenant.found(at, with))
-        }))
+        Ok(self
+            .read(tenant, |tenant| tenant.position(kind, id).and_then(|at| tenant.found(at, with))))
     }
 
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
@@ -121,13 +118,8 @@ impl Provider for MemoryProvider {
         limit: usize,
     ) -> Result<Members, ProviderError> {
         self.read(tenant, |tenant| {
-            let group = tenant
-                .resources
-                .values()
-                .find(|stored| stored.resource.id == *group);
-            Ok(group
-                .map(|stored| stored.some_members(after, limit))
-                .unwrap_or_default())
+            let group = tenant.resources.values().find(|stored| stored.resource.id == *group);
+            Ok(group.map(|stored| stored.some_members(after, limit)).unwrap_or_default())
         })
     }
 
@@ -137,10 +129,7 @@ impl Provider for MemoryProvider {
         members: &[ResourceId],
     ) -> Result<Vec<MembershipEntry>, ProviderError> {
         Ok(self.read(tenant, |tenant| {
-            members
-                .iter()
-                .flat_map(|member| tenant.groups_of(member))
-                .collect()
+            members.iter().flat_map(|member| tenant.groups_of(member)).collect()
         }))
     }
 
@@ -154,9 +143,9 @@ impl Provider for MemoryProvider {
                 let updated = self.update(tenant, kind, id, With::Nothing, &mut **change)?;
                 Ok(StepDone::Stored(updated.found.resource))
             }
-            Step::Delete(kind, id, check) => self
-                .delete(tenant, kind, id, &mut **check)
-                .map(|()| StepDone::Deleted),
+            Step::Delete(kind, id, check) => {
+                self.delete(tenant, kind, id, &mut **check).map(|()| StepDone::Deleted)
+            }
         };
         steps.iter_mut().map(run).collect()
     }
@@ -194,10 +183,7 @@ fn provider_error(error: Error) -> ProviderError {
 impl Tenant {
     fn position(&self, kind: &Kind, id: &ResourceId) -> Option<u64> {
         let is = |stored: &Stored| stored.resource.kind == *kind && stored.resource.id == *id;
-        self.resources
-            .iter()
-            .find(|(_, stored)| is(stored))
-            .map(|(at, _)| *at)
+        self.resources.iter().find(|(_, stored)| is(stored)).map(|(at, _)| *at)
     }
 
     fn found(&self, at: u64, with: With) -> Option<Found> {
@@ -211,17 +197,11 @@ impl Tenant {
                 (computed.members, computed.more_members) = (some.members, some.next);
             }
         }
-        Some(Found {
-            resource: stored.resource.clone(),
-            computed,
-        })
+        Some(Found { resource: stored.resource.clone(), computed })
     }
 
     fn groups_of(&self, member: &ResourceId) -> Vec<MembershipEntry> {
-        let groups = self
-            .resources
-            .values()
-            .filter(|stored| stored.members.contains_key(member));
+        let groups = self.resources.values().filter(|stored| stored.members.contains_key(member));
         let entry = |stored: &Stored| MembershipEntry {
             member: member.clone(),
             group: stored.resource.id.clone(),
@@ -239,14 +219,11 @@ impl Tenant {
             if stored.resource.kind != query.kind.kind {
                 continue;
             }
-            let rows = Rows {
-                tenant: self,
-                stored,
-            };
+            let rows = Rows { tenant: self, stored };
             let matches = match &query.filter {
-                Some(filter) => filter
-                    .matches(query.kind, &stored.resource, &rows)
-                    .map_err(internal)?,
+                Some(filter) => {
+                    filter.matches(query.kind, &stored.resource, &rows).map_err(internal)?
+                }
                 None => true,
             };
             if matches {
@@ -272,10 +249,7 @@ impl Tenant {
             Start::After(Key(key)) => {
                 let place: (Option<String>, u64) =
                     serde_json::from_str(key).map_err(|_bad| ProviderError::InvalidKey)?;
-                matching
-                    .iter()
-                    .take_while(|entry| order(entry, &place).is_le())
-                    .count()
+                matching.iter().take_while(|entry| order(entry, &place).is_le()).count()
             }
         };
         let page: Vec<_> = matching.iter().skip(skip).take(query.limit).collect();
@@ -284,10 +258,7 @@ impl Tenant {
         Ok(Page {
             total,
             next: page.last().filter(|_| more).and_then(|last| key(last)),
-            resources: page
-                .iter()
-                .filter_map(|(_, at)| self.found(*at, query.with))
-                .collect(),
+            resources: page.iter().filter_map(|(_, at)| self.found(*at, query.with)).collect(),
         })
     }
 
@@ -302,16 +273,11 @@ impl Tenant {
             modified: draft.at,
             document: draft.document.clone(),
         };
-        let stored = Stored {
-            resource,
-            name: String::new(),
-            members: BTreeMap::new(),
-        };
+        let stored = Stored { resource, name: String::new(), members: BTreeMap::new() };
         self.resources.insert(at, stored);
         let delta = self.store(at, draft)?;
         self.record(at, draft.change.clone(), delta, Vec::new());
-        self.found(at, with)
-            .ok_or_else(|| Error::internal("an inserted resource is there"))
+        self.found(at, with).ok_or_else(|| Error::internal("an inserted resource is there"))
     }
 
     fn update(
@@ -324,16 +290,10 @@ impl Tenant {
         let at = self.position(kind, id).ok_or(ProviderError::NotFound)?;
         let gone = || Error::internal("a resource under the lock is there");
         let before = self.resources.get(&at).cloned().ok_or_else(gone)?;
-        let mut update = change(&Current {
-            resource: &before.resource,
-            members: None,
-        })?;
+        let mut update = change(&Current { resource: &before.resource, members: None })?;
         if matches!(update, Update::NeedMembers) {
             let members: Vec<_> = before.member_list().collect();
-            update = change(&Current {
-                resource: &before.resource,
-                members: Some(&members),
-            })?;
+            update = change(&Current { resource: &before.resource, members: Some(&members) })?;
         }
         let mut changed = false;
         if let Update::Store(draft) = update {
@@ -348,10 +308,7 @@ impl Tenant {
                 self.record(at, draft.change, delta, Vec::new());
             }
         }
-        Ok(Updated {
-            found: self.found(at, with).ok_or_else(gone)?,
-            changed,
-        })
+        Ok(Updated { found: self.found(at, with).ok_or_else(gone)?, changed })
     }
 
     fn delete(
@@ -391,20 +348,13 @@ impl Tenant {
                 return Err(ProviderError::Uniqueness(key.path.clone()).into());
             }
         }
-        let before: Vec<_> = self
-            .resources
-            .get(&at)
-            .into_iter()
-            .flat_map(Stored::member_list)
-            .collect();
+        let before: Vec<_> =
+            self.resources.get(&at).into_iter().flat_map(Stored::member_list).collect();
         let mut after = BTreeMap::new();
         for (id, kind) in draft.members.preview(&before) {
             let kind = kind.or_else(|| {
                 let allowed = draft.member_kinds.iter();
-                allowed
-                    .into_iter()
-                    .find(|kind| self.position(kind, &id).is_some())
-                    .cloned()
+                allowed.into_iter().find(|kind| self.position(kind, &id).is_some()).cloned()
             });
             after.insert(id.clone(), kind.ok_or(ProviderError::UnknownMember(id))?);
         }
@@ -425,21 +375,11 @@ impl Tenant {
     }
 
     fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<ResourceId>) {
-        let seq = i64::try_from(self.changes.len())
-            .unwrap_or(i64::MAX)
-            .saturating_add(1);
+        let seq = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
         if let Some(Stored { resource, .. }) = self.resources.get(&at) {
             let (kind, id, version) =
                 (resource.kind.clone(), resource.id.clone(), resource.version);
-            self.changes.push(Recorded {
-                seq,
-                kind,
-                id,
-                version,
-                change,
-                members,
-                left,
-            });
+            self.changes.push(Recorded { seq, kind, id, version, change, members, left });
         }
     }
 }
@@ -451,18 +391,12 @@ impl Stored {
         let mut members: Vec<_> = self.member_list().filter(behind).collect();
         let more = members.len() > limit;
         members.truncate(limit);
-        let next = members
-            .last()
-            .filter(|_| more)
-            .map(|last| Key(last.id.as_str().to_owned()));
+        let next = members.last().filter(|_| more).map(|last| Key(last.id.as_str().to_owned()));
         Members { members, next }
     }
 
     fn member_list(&self) -> impl Iterator<Item = Member> {
-        self.members.iter().map(|(id, kind)| Member {
-            id: id.clone(),
-            kind: kind.clone(),
-        })
+        self.members.iter().map(|(id, kind)| Member { id: id.clone(), kind: kind.clone() })
     }
 }
 
@@ -486,11 +420,7 @@ impl Relations for Rows<'_> {
         let rows: Vec<_> = groups
             .iter()
             .map(|entry| {
-                row(
-                    entry.group.as_str(),
-                    ("type", "direct"),
-                    Some(("display", &entry.display)),
-                )
+                row(entry.group.as_str(), ("type", "direct"), Some(("display", &entry.display)))
             })
             .collect();
         rows_match(predicate, &rows)

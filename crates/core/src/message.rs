@@ -147,9 +147,7 @@ fn text(name: &str, value: Value) -> Result<String, Error> {
 }
 
 fn number(name: &str, value: &Value) -> Result<i64, Error> {
-    value
-        .as_i64()
-        .ok_or_else(|| Error::value(name, "must be a whole number"))
+    value.as_i64().ok_or_else(|| Error::value(name, "must be a whole number"))
 }
 
 fn texts(name: &str, value: Value) -> Result<Vec<String>, Error> {

@@ -85,10 +85,7 @@ impl AttrRef {
 
     /// Returns the same attribute with a sub-attribute below it.
     pub(crate) fn with_sub(&self, kind: &ResourceType, sub: &Arc<Attribute>) -> Self {
-        let mut reference = Self {
-            sub_attribute: Some(Arc::clone(sub)),
-            ..self.clone()
-        };
+        let mut reference = Self { sub_attribute: Some(Arc::clone(sub)), ..self.clone() };
         reference.place = kind.place(&reference);
         reference
     }
@@ -132,10 +129,9 @@ impl ResourceType {
     pub fn resolve(&self, path: &str) -> Result<AttrRef, PathError> {
         match self.resolve_target(path)? {
             Target::Attribute(reference) => Ok(reference),
-            Target::Container(_) => Err(PathError::new(
-                path,
-                "this is a whole extension; name one of its attributes",
-            )),
+            Target::Container(_) => {
+                Err(PathError::new(path, "this is a whole extension; name one of its attributes"))
+            }
         }
     }
 
@@ -149,10 +145,9 @@ impl ResourceType {
         let Some(names) = names else {
             return match container {
                 Container::Extension(extension) => Ok(Target::Container(extension.clone())),
-                Container::Core => Err(PathError::new(
-                    path,
-                    "this is a whole schema; name one of its attributes",
-                )),
+                Container::Core => {
+                    Err(PathError::new(path, "this is a whole schema; name one of its attributes"))
+                }
             };
         };
         let mut parts = names.split('.');
@@ -164,9 +159,7 @@ impl ResourceType {
             ));
         }
         let attribute = match container {
-            Container::Core => self
-                .common_attribute(name)
-                .or_else(|| self.schema.attribute(name)),
+            Container::Core => self.common_attribute(name).or_else(|| self.schema.attribute(name)),
             Container::Extension(extension) => extension.schema.attribute(name),
         };
         let Some(attribute) = attribute else {
@@ -214,10 +207,7 @@ impl ResourceType {
                 "an attribute path has letters, digits, \"-\", \"_\", \"$\", \".\" and \":\" only",
             ));
         }
-        if !path
-            .get(..4)
-            .is_some_and(|head| head.eq_ignore_ascii_case("urn:"))
-        {
+        if !path.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:")) {
             return match path.contains(':') {
                 true => Err(PathError::new(
                     path,

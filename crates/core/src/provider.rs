@@ -329,10 +329,7 @@ impl Source {
         what: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            what,
-            cause: Some(cause.into()),
-        }
+        Self { what, cause: Some(cause.into()) }
     }
 
     /// Names an invariant that does not hold.

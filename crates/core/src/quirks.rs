@@ -156,11 +156,7 @@ impl Quirks {
 
     /// Returns the stored form. All switches are -1, so that those of later releases are on, too.
     pub const fn bits(self) -> i64 {
-        if self.0 == Self::ALL.0 {
-            -1
-        } else {
-            self.0.cast_signed()
-        }
+        if self.0 == Self::ALL.0 { -1 } else { self.0.cast_signed() }
     }
 
     /// Reads the stored form; bits that this release does not know are dropped.
@@ -179,13 +175,10 @@ impl Quirks {
     ///
     /// The word that is no switch.
     pub fn parse(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty())
-            .try_fold(Self::NONE, |set, word| {
-                let (name, add) = word
-                    .strip_prefix('-')
-                    .map_or((word, true), |name| (name, false));
+        text.split(',').map(str::trim).filter(|word| !word.is_empty()).try_fold(
+            Self::NONE,
+            |set, word| {
+                let (name, add) = word.strip_prefix('-').map_or((word, true), |name| (name, false));
                 let flag = match name {
                     "all" => Self::ALL,
                     "none" => Self::NONE,
@@ -197,12 +190,9 @@ impl Quirks {
                             .flag
                     }
                 };
-                Ok(if add {
-                    set.with(flag)
-                } else {
-                    set.without(flag)
-                })
-            })
+                Ok(if add { set.with(flag) } else { set.without(flag) })
+            },
+        )
     }
 }
 
@@ -214,9 +204,7 @@ impl Default for Quirks {
 
 impl fmt::Debug for Quirks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set()
-            .entries(self.iter().map(|quirk| quirk.name))
-            .finish()
+        f.debug_set().entries(self.iter().map(|quirk| quirk.name)).finish()
     }
 }
 

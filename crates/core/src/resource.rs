@@ -50,8 +50,7 @@ impl Attributes {
 
     /// Returns the value of an attribute as a whole, whatever sub-attribute the path names.
     pub(crate) fn whole(&self, at: &AttrRef) -> Option<&Value> {
-        self.container(at.container.as_ref())?
-            .get(&*at.attribute.name)
+        self.container(at.container.as_ref())?.get(&*at.attribute.name)
     }
 
     /// Returns the value at a path through singular attributes.
@@ -120,18 +119,12 @@ impl Document {
         text.push(b'}');
         // JSON written from texts is UTF-8.
         let text = String::from_utf8(text).unwrap_or_default();
-        Self {
-            text: text.into(),
-            parsed: OnceLock::from(attributes),
-        }
+        Self { text: text.into(), parsed: OnceLock::from(attributes) }
     }
 
     /// Takes a text that [`Document::text`] once returned. It is trusted, not checked.
     pub fn from_store(text: impl Into<Arc<str>>) -> Self {
-        Self {
-            text: text.into(),
-            parsed: OnceLock::new(),
-        }
+        Self { text: text.into(), parsed: OnceLock::new() }
     }
 
     /// Returns the stored text.
@@ -168,12 +161,8 @@ pub(crate) fn schemas_of<'k>(
     attributes: &'k Attributes,
 ) -> impl Iterator<Item = &'k Urn> {
     let present = |urn: &&Urn| attributes.0.contains_key(urn.as_str());
-    std::iter::once(&kind.schema.id).chain(
-        kind.extensions
-            .iter()
-            .map(|extension| &extension.schema.id)
-            .filter(present),
-    )
+    std::iter::once(&kind.schema.id)
+        .chain(kind.extensions.iter().map(|extension| &extension.schema.id).filter(present))
 }
 
 /// Appends a value as JSON text.

@@ -124,11 +124,8 @@ impl Service {
     ) -> Result<Written, Error> {
         let projection = shape.projection(kind)?;
         let mut applied = Applied::default();
-        let body = Repairs {
-            quirks: caller.quirks,
-            applied: &mut applied,
-        }
-        .resource_body(kind, body);
+        let body =
+            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
         let normalized = resource::body(kind, caller.quirks, body)?;
         let written = written(kind, &normalized.attributes);
         let attributes = resource::defaults(kind, caller.quirks, normalized.attributes)?;
@@ -139,14 +136,8 @@ impl Service {
             }
             None => MemberChange::Unchanged,
         };
-        let draft = self.draft(
-            caller,
-            kind,
-            draft::Subject::New(&id),
-            attributes,
-            members,
-            Act::Created,
-        )?;
+        let draft =
+            self.draft(caller, kind, draft::Subject::New(&id), attributes, members, Act::Created)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let found = self.provider.insert(caller.tenant, &draft, with)?;
         Ok(Written {
@@ -170,12 +161,11 @@ impl Service {
         id: &ResourceId,
         shape: &Shape,
     ) -> Result<(Found, Projection), Error> {
+        self.possible(kind, id)?;
         let projection = shape.projection(kind)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let found = self.provider.get(caller.tenant, &kind.kind, id, with)?;
-        found
-            .map(|found| (found, projection))
-            .ok_or_else(|| Error::not_found(&kind.kind, id))
+        found.map(|found| (found, projection)).ok_or_else(|| Error::not_found(&kind.kind, id))
     }
 
     /// Replaces a resource (RFC 7644 §3.5.1). What is left out is cleared, except `externalId` and
@@ -193,27 +183,19 @@ impl Service {
         precondition: &Precondition,
         shape: &Shape,
     ) -> Result<Written, Error> {
+        self.possible(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
-        let body = Repairs {
-            quirks: caller.quirks,
-            applied: &mut applied,
-        }
-        .resource_body(kind, body);
+        let body =
+            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
         let named = Named::of(&body);
-        let Normalized {
-            attributes,
-            members,
-        } = resource::body(kind, caller.quirks, body).map_err(refuse)?;
+        let Normalized { attributes, members } =
+            resource::body(kind, caller.quirks, body).map_err(refuse)?;
         let written = written(kind, &attributes);
         let members = match kind.membership {
             crate::schema::Membership::Members => MemberChange::Replace(
-                members
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|member| member.0)
-                    .collect(),
+                members.unwrap_or_default().into_iter().map(|member| member.0).collect(),
             ),
             _ => MemberChange::Unchanged,
         };
@@ -257,21 +239,12 @@ impl Service {
         body: Value,
     ) -> Result<Update, Error> {
         let mut applied = Applied::default();
-        let body = Repairs {
-            quirks: caller.quirks,
-            applied: &mut applied,
-        }
-        .resource_body(kind, body);
+        let body =
+            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
         let attributes = resource::body(kind, caller.quirks, body)?.attributes;
         let subject = draft::Subject::Existing(current);
-        let draft = self.draft(
-            caller,
-            kind,
-            subject,
-            attributes,
-            MemberChange::Unchanged,
-            Act::Replaced,
-        )?;
+        let draft =
+            self.draft(caller, kind, subject, attributes, MemberChange::Unchanged, Act::Replaced)?;
         Ok(Update::Store(Box::new(draft)))
     }
 
@@ -289,13 +262,11 @@ impl Service {
         precondition: &Precondition,
         shape: &Shape,
     ) -> Result<Written, Error> {
+        self.possible(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
-        let mut repairs = Repairs {
-            quirks: caller.quirks,
-            applied: &mut applied,
-        };
+        let mut repairs = Repairs { quirks: caller.quirks, applied: &mut applied };
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body).map_err(refuse)?;
         repairs.impossible_members(&*self.ids, &mut request);
         let limit = match projection.is_explicit() {
@@ -303,53 +274,34 @@ impl Service {
             false => self.limits.group_reply_members,
         };
         let with = self.with(kind, &projection, limit);
-        let updated = self
-            .provider
-            .update(caller.tenant, &kind.kind, id, with, &mut |current| {
-                precondition.check(current.resource)?;
-                let before = current.resource.document.attributes()?;
-                let mut repairs = Repairs {
-                    quirks: caller.quirks,
-                    applied: &mut applied,
-                };
-                match patch::apply(
-                    kind,
-                    &mut repairs,
-                    before,
-                    current.members,
-                    &request.operations,
-                )? {
-                    Outcome::NeedMembers => Ok(Update::NeedMembers),
-                    Outcome::Patched(patched) => {
-                        if patched.members == MemberChange::Unchanged
-                            && patched.attributes == *before
-                        {
-                            return Ok(Update::Keep);
-                        }
-                        let subject = draft::Subject::Existing(current.resource);
-                        let draft = self.draft(
-                            caller,
-                            kind,
-                            subject,
-                            patched.attributes,
-                            patched.members,
-                            Act::Patched,
-                        )?;
-                        Ok(Update::Store(Box::new(draft)))
+        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut |current| {
+            precondition.check(current.resource)?;
+            let before = current.resource.document.attributes()?;
+            let mut repairs = Repairs { quirks: caller.quirks, applied: &mut applied };
+            match patch::apply(kind, &mut repairs, before, current.members, &request.operations)? {
+                Outcome::NeedMembers => Ok(Update::NeedMembers),
+                Outcome::Patched(patched) => {
+                    if patched.members == MemberChange::Unchanged && patched.attributes == *before {
+                        return Ok(Update::Keep);
                     }
+                    let subject = draft::Subject::Existing(current.resource);
+                    let draft = self.draft(
+                        caller,
+                        kind,
+                        subject,
+                        patched.attributes,
+                        patched.members,
+                        Act::Patched,
+                    )?;
+                    Ok(Update::Store(Box::new(draft)))
                 }
-            });
+            }
+        });
         let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
         // The cost of adding one member must not depend on the size of the group.
         let shown = projection.is_explicit() || found.computed.more_members.is_none();
         let projection = projection.with_written(request.written().cloned());
-        Ok(Written {
-            found,
-            shown,
-            changed,
-            projection,
-            applied,
-        })
+        Ok(Written { found, shown, changed, projection, applied })
     }
 
     /// Deletes a resource (RFC 7644 §3.6).
@@ -364,18 +316,17 @@ impl Service {
         id: &ResourceId,
         precondition: &Precondition,
     ) -> Result<(), Error> {
-        let deleted = self
-            .provider
-            .delete(caller.tenant, &kind.kind, id, &mut |resource| {
-                precondition.check(resource)?;
-                self.deletion(caller, kind, resource)
-            });
+        self.possible(kind, id)?;
+        let deleted = self.provider.delete(caller.tenant, &kind.kind, id, &mut |resource| {
+            precondition.check(resource)?;
+            self.deletion(caller, kind, resource)
+        });
         deleted.map_err(|error| self.name(kind, id, error))
     }
 
     /// Chooses the error of a request on one resource whose body was refused: a resource that is not
     /// there, then a precondition that fails, come before what is wrong in the body (ETG-017).
-    pub fn refuse(
+    fn refuse(
         &self,
         caller: &Caller,
         kind: &ResourceType,
@@ -383,17 +334,29 @@ impl Service {
         precondition: &Precondition,
         error: Error,
     ) -> Error {
-        match self
-            .provider
-            .get(caller.tenant, &kind.kind, id, With::Nothing)
-        {
-            Ok(None) => Error::not_found(&kind.kind, id),
-            Ok(Some(found)) if !matches!(error, Error::Syntax(_) | Error::TooLarge(_)) => {
-                precondition.check(&found.resource).err().unwrap_or(error)
+        match self.find(caller, kind, id) {
+            Ok(resource) if !matches!(error, Error::Syntax(_) | Error::TooLarge(_)) => {
+                precondition.check(&resource).err().unwrap_or(error)
             }
-            Ok(Some(_)) => error,
-            Err(unavailable) => unavailable.into(),
+            Ok(_) => error,
+            Err(missing) => missing,
         }
+    }
+
+    /// Returns a resource without anything beside it.
+    ///
+    /// # Errors
+    ///
+    /// `404` when there is none in the tenant.
+    pub fn find(
+        &self,
+        caller: &Caller,
+        kind: &ResourceType,
+        id: &ResourceId,
+    ) -> Result<Resource, Error> {
+        self.possible(kind, id)?;
+        let found = self.provider.get(caller.tenant, &kind.kind, id, With::Nothing)?;
+        found.map(|found| found.resource).ok_or_else(|| Error::not_found(&kind.kind, id))
     }
 
     fn update(
@@ -405,13 +368,19 @@ impl Service {
         precondition: &Precondition,
         change: &mut dyn FnMut(&Resource) -> Result<Update, Error>,
     ) -> Result<Updated, Error> {
-        let updated = self
-            .provider
-            .update(caller.tenant, &kind.kind, id, with, &mut |current| {
-                precondition.check(current.resource)?;
-                change(current.resource)
-            });
+        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut |current| {
+            precondition.check(current.resource)?;
+            change(current.resource)
+        });
         updated.map_err(|error| self.name(kind, id, error))
+    }
+
+    /// Refuses an id that this server never gave out, before it reaches a store.
+    fn possible(&self, kind: &ResourceType, id: &ResourceId) -> Result<(), Error> {
+        if self.ids.could_be(id.as_str()) && !id.as_str().contains('\0') {
+            return Ok(());
+        }
+        Err(Error::not_found(&kind.kind, id))
     }
 
     /// Names the resource that a provider did not find.
@@ -444,16 +413,10 @@ fn written(kind: &ResourceType, attributes: &Attributes) -> Vec<AttrRef> {
     if kind.spliceable {
         return Vec::new();
     }
-    let top = attributes
-        .map()
-        .keys()
-        .filter_map(|name| kind.resolve(name).ok());
+    let top = attributes.map().keys().filter_map(|name| kind.resolve(name).ok());
     let inner = kind.extensions.iter().flat_map(|extension| {
         let urn = &extension.schema.id;
-        let names = attributes
-            .container(Some(urn))
-            .into_iter()
-            .flat_map(|map| map.keys());
+        let names = attributes.container(Some(urn)).into_iter().flat_map(|map| map.keys());
         names.filter_map(move |name| kind.resolve(&format!("{urn}:{name}")).ok())
     });
     top.chain(inner).collect()
@@ -471,10 +434,7 @@ impl Named {
             body.as_object()
                 .is_some_and(|map| map.keys().any(|name| name.eq_ignore_ascii_case(wanted)))
         };
-        Self {
-            external_id: has("externalId"),
-            active: has("active"),
-        }
+        Self { external_id: has("externalId"), active: has("active") }
     }
 
     /// Takes over what was left out and must stay: `externalId`, `active`, immutable values (CHR-005).
@@ -500,11 +460,9 @@ impl Named {
         }
         for attribute in kind.schema.attributes.iter() {
             let immutable = attribute.mutability == crate::schema::Mutability::Immutable;
-            if let (true, false, Some(value)) = (
-                immutable,
-                map.contains_key(&*attribute.name),
-                before.top(&attribute.name),
-            ) {
+            if let (true, false, Some(value)) =
+                (immutable, map.contains_key(&*attribute.name), before.top(&attribute.name))
+            {
                 keep(&mut map, &attribute.name, value);
             }
         }
@@ -512,9 +470,8 @@ impl Named {
             let urn = &extension.schema.id;
             for attribute in extension.schema.attributes.iter() {
                 let immutable = attribute.mutability == crate::schema::Mutability::Immutable;
-                let Some(value) = before
-                    .container(Some(urn))
-                    .and_then(|old| old.get(&*attribute.name))
+                let Some(value) =
+                    before.container(Some(urn)).and_then(|old| old.get(&*attribute.name))
                 else {
                     continue;
                 };

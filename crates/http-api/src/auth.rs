@@ -88,10 +88,7 @@ impl<P> FromRequest for Authenticated<P> {
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         ready(Self::from_head(request).map_err(|cause| {
             let request_id = request.extensions().get::<RequestId>().cloned();
-            ApiError {
-                request: request_id,
-                ..refusal(request, cause)
-            }
+            ApiError { request: request_id, ..refusal(request, cause) }
         }))
     }
 }
@@ -128,22 +125,13 @@ impl<P> Authenticated<P> {
             return Err(Cause::NoToken);
         }
         let presented = Presented::parse(token.trim()).ok_or(Cause::BadToken(None))?;
-        let api = request
-            .app_data::<actix_web::web::Data<Api>>()
-            .ok_or(Cause::Lost)?;
-        let agent = request
-            .headers()
-            .get(header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok());
+        let api = request.app_data::<actix_web::web::Data<Api>>().ok_or(Cause::Lost)?;
+        let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self {
             presented,
             address: client::address(request, &api.settings),
             agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
-            request: request
-                .extensions()
-                .get::<RequestId>()
-                .cloned()
-                .ok_or(Cause::Lost)?,
+            request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Lost)?,
             permission: PhantomData,
         })
     }
@@ -168,17 +156,8 @@ impl<P: Permission> Authenticated<P> {
             }
         };
         let token = accepted.token;
-        let who = Who {
-            token: token.id.clone(),
-            name: token.name.clone(),
-            tenant: token.tenant,
-        };
-        let refused = |cause: Cause| {
-            Err(ApiError {
-                who: Some(who.clone()),
-                ..cause.into()
-            })
-        };
+        let who = Who { token: token.id.clone(), name: token.name.clone(), tenant: token.tenant };
+        let refused = |cause: Cause| Err(ApiError { who: Some(who.clone()), ..cause.into() });
         // The address first: whoever may not use the token here learns nothing about its scopes.
         let address = self.address.map(|address| address.to_canonical());
         let inside = |address: &IpAddr| token.cidrs.iter().any(|net| net.contains(address));

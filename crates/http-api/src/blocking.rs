@@ -37,18 +37,12 @@ pub(crate) async fn run<P: Permission, T: Send + 'static>(
         let (caller, who) = auth.caller(&inner, kind.as_deref())?;
         match job(&inner, &caller) {
             Ok(value) => Ok((value, who)),
-            Err(error) => Err(ApiError {
-                who: Some(who),
-                ..error
-            }),
+            Err(error) => Err(ApiError { who: Some(who), ..error }),
         }
     });
     done.await
         .and_then(|result| result)
-        .map_err(|error| ApiError {
-            request: Some(request),
-            ..error
-        })
+        .map_err(|error| ApiError { request: Some(request), ..error })
 }
 
 /// Runs work that belongs to a request which has been let in before.

@@ -59,12 +59,7 @@ pub(crate) fn too_large(limit: usize) -> ApiError {
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn read(
@@ -96,9 +91,8 @@ async fn read(
 /// Accepts `application/scim+json`, `application/json` and a missing type (RFC 7644 §3.8; Okta's
 /// test suite sends none); nothing compressed, and no other charset than UTF-8.
 fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
-    let encoding = headers
-        .get(header::CONTENT_ENCODING)
-        .map(|value| value.to_str().unwrap_or("?").trim());
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim());
     if encoding
         .is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
     {

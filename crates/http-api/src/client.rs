@@ -33,20 +33,11 @@ pub(crate) fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<
     if !settings.behind_proxy {
         return peer;
     }
-    let trusted = |address: &IpAddr| {
-        settings
-            .trusted_proxies
-            .iter()
-            .any(|net| net.contains(address))
-    };
-    let forwarded = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = forwarded
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
+    let trusted =
+        |address: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(address));
+    let forwarded =
+        request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut client = peer;
     for hop in hops.iter().rev() {
         // What is no address was not written by a proxy that we know.
@@ -64,10 +55,9 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
         .map_or(hop, |(inside, _)| inside);
-    bare.parse().ok().or_else(|| {
-        bare.rsplit_once(':')
-            .and_then(|(address, _port)| address.parse().ok())
-    })
+    bare.parse()
+        .ok()
+        .or_else(|| bare.rsplit_once(':').and_then(|(address, _port)| address.parse().ok()))
 }
 
 /// Returns the scheme and host under which the client reaches us, without a slash at the end.
@@ -77,11 +67,7 @@ pub(crate) fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
     }
     let headers = request.headers();
     let forwarded = |name: &str| {
-        if settings.behind_proxy {
-            first(headers, name)
-        } else {
-            None
-        }
+        if settings.behind_proxy { first(headers, name) } else { None }
     };
     let scheme = match forwarded("x-forwarded-proto") {
         Some("https") => "https",
@@ -100,11 +86,7 @@ pub(crate) fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
 
 fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get(name)?.to_str().ok()?;
-    value
-        .split(',')
-        .next()
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
+    value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// A host name or address with an optional port: nothing that could end a URL or a JSON text.
@@ -125,9 +107,7 @@ mod tests {
         let request = TestRequest::default().peer_addr("10.0.0.9:5000".parse().unwrap());
         headers
             .iter()
-            .fold(request, |request, header| {
-                request.append_header((header.0, header.1.to_owned()))
-            })
+            .fold(request, |request, header| request.append_header((header.0, header.1.to_owned())))
             .to_http_request()
     }
 
@@ -135,36 +115,16 @@ mod tests {
     fn tls_06_only_trusted_hops_are_believed() {
         let forwarded = request(&[("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.5")]);
         let direct = HttpSettings::default();
-        assert_eq!(
-            address(&forwarded, &direct),
-            Some("10.0.0.9".parse().unwrap())
-        );
-        let proxied = HttpSettings {
-            behind_proxy: true,
-            ..HttpSettings::default()
-        };
-        assert_eq!(
-            address(&forwarded, &proxied),
-            Some("10.0.0.5".parse().unwrap())
-        );
-        let chained = HttpSettings {
-            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
-            ..proxied
-        };
-        assert_eq!(
-            address(&forwarded, &chained),
-            Some("1.2.3.4".parse().unwrap())
-        );
+        assert_eq!(address(&forwarded, &direct), Some("10.0.0.9".parse().unwrap()));
+        let proxied = HttpSettings { behind_proxy: true, ..HttpSettings::default() };
+        assert_eq!(address(&forwarded, &proxied), Some("10.0.0.5".parse().unwrap()));
+        let chained =
+            HttpSettings { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..proxied };
+        assert_eq!(address(&forwarded, &chained), Some("1.2.3.4".parse().unwrap()));
         let forged = request(&[("x-forwarded-for", "nonsense")]);
-        assert_eq!(
-            address(&forged, &chained),
-            Some("10.0.0.9".parse().unwrap())
-        );
+        assert_eq!(address(&forged, &chained), Some("10.0.0.9".parse().unwrap()));
         let with_port = request(&[("x-forwarded-for", "[2001:db8::1]:443")]);
-        assert_eq!(
-            address(&with_port, &chained),
-            Some("2001:db8::1".parse().unwrap())
-        );
+        assert_eq!(address(&with_port, &chained), Some("2001:db8::1".parse().unwrap()));
     }
 
     #[test]
@@ -183,18 +143,9 @@ mod tests {
             ("x-forwarded-proto", "https"),
         ];
         assert_eq!(origin(&request(&forwarded), &settings), "http://inner");
-        let proxied = HttpSettings {
-            behind_proxy: true,
-            ..settings.clone()
-        };
-        assert_eq!(
-            origin(&request(&forwarded), &proxied),
-            "https://outer.example"
-        );
-        let public = HttpSettings {
-            public_url: Some("https://id.example".to_owned()),
-            ..proxied
-        };
+        let proxied = HttpSettings { behind_proxy: true, ..settings.clone() };
+        assert_eq!(origin(&request(&forwarded), &proxied), "https://outer.example");
+        let public = HttpSettings { public_url: Some("https://id.example".to_owned()), ..proxied };
         assert_eq!(origin(&request(&forwarded), &public), "https://id.example");
     }
 

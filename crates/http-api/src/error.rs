@@ -64,11 +64,7 @@ pub(crate) enum Cause {
 
 impl From<Cause> for ApiError {
     fn from(cause: Cause) -> Self {
-        Self {
-            cause,
-            who: None,
-            request: None,
-        }
+        Self { cause, who: None, request: None }
     }
 }
 
@@ -223,9 +219,7 @@ impl ResponseError for ApiError {
         let (status, scim_type) = self.status_and_type();
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
-        if let Some(challenge) = self
-            .challenge()
-            .and_then(|text| HeaderValue::from_str(&text).ok())
+        if let Some(challenge) = self.challenge().and_then(|text| HeaderValue::from_str(&text).ok())
         {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }

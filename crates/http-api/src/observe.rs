@@ -26,14 +26,8 @@ const ALWAYS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// The middleware. Whatever happens inside, even a panic, ends as a response.
@@ -49,10 +43,8 @@ pub async fn observe(
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
-    let too_long = request
-        .uri()
-        .path_and_query()
-        .is_some_and(|target| target.as_str().len() > LONGEST_URI);
+    let too_long =
+        request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_URI);
     let mut response = if too_long {
         let error = ApiError::from(Cause::UriTooLong);
         request.into_response(error.error_response())
@@ -60,10 +52,7 @@ pub async fn observe(
         match AssertUnwindSafe(next.call(request)).catch_unwind().await {
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
-                let error = ApiError {
-                    request: Some(id),
-                    ..Cause::Lost.into()
-                };
+                let error = ApiError { request: Some(id), ..Cause::Lost.into() };
                 Line {
                     id: error.request.as_ref(),
                     method,
@@ -88,19 +77,8 @@ pub async fn observe(
         status: response.status().as_u16(),
         started,
     };
-    let notes = response
-        .response()
-        .extensions()
-        .get::<Notes>()
-        .cloned()
-        .unwrap_or_default();
-    line.write(
-        &notes,
-        response
-            .response()
-            .error()
-            .and_then(|error| error.as_error::<ApiError>()),
-    );
+    let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
+    line.write(&notes, response.response().error().and_then(|error| error.as_error::<ApiError>()));
     Ok(response)
 }
 
@@ -117,21 +95,14 @@ pub(crate) fn harden(headers: &mut HeaderMap) {
 fn request_id(request: &ServiceRequest) -> RequestId {
     let plain = |text: &&str| {
         (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(plain);
+    let given =
+        request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     match given {
         Some(given) => RequestId::new(given),
         None => {
-            let made = request
-                .app_data::<Data<Api>>()
-                .map(|api| api.request_ids.next_id());
+            let made = request.app_data::<Data<Api>>().map(|api| api.request_ids.next_id());
             RequestId::new(made.map_or_else(String::new, |id| id.to_string()))
         }
     }
@@ -150,18 +121,10 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn write(&self, notes: &Notes, error: Option<&ApiError>) {
-        let Self {
-            method,
-            route,
-            status,
-            ..
-        } = *self;
+        let Self { method, route, status, .. } = *self;
         let id = self.id.map_or("", RequestId::as_str);
         let elapsed = self.started.elapsed();
-        let who = notes
-            .who
-            .as_ref()
-            .or_else(|| error.and_then(|error| error.who.as_ref()));
+        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
         tracing::info!(
             request.id = id,
             method,
@@ -194,9 +157,5 @@ impl Line<'_> {
 /// The method, out of a closed set.
 fn known_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    KNOWN
-        .iter()
-        .find(|known| method.as_str() == **known)
-        .copied()
-        .unwrap_or("OTHER")
+    KNOWN.iter().find(|known| method.as_str() == **known).copied().unwrap_or("OTHER")
 }

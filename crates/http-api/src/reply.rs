@@ -39,29 +39,17 @@ pub(crate) struct Notes {
 impl Reply {
     /// A response without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self {
-            status,
-            body: Body::None,
-            etag: None,
-            location: None,
-            notes: Notes::default(),
-        }
+        Self { status, body: Body::None, etag: None, location: None, notes: Notes::default() }
     }
 
     /// A response whose body is at hand.
     pub(crate) fn whole(status: StatusCode, body: Vec<u8>) -> Self {
-        Self {
-            body: Body::Whole(body),
-            ..Self::empty(status)
-        }
+        Self { body: Body::Whole(body), ..Self::empty(status) }
     }
 
     /// A response whose body goes on for as long as a group has members.
     pub(crate) fn stream(status: StatusCode, stream: MemberStream) -> Self {
-        Self {
-            body: Body::Stream(Box::new(stream)),
-            ..Self::empty(status)
-        }
+        Self { body: Body::Stream(Box::new(stream)), ..Self::empty(status) }
     }
 
     /// Adds version and address of the resource that it is about.
@@ -98,9 +86,9 @@ impl Responder for Reply {
         let mut response = match self.body {
             Body::None => response.finish(),
             Body::Whole(body) => response.content_type(SCIM_JSON).body(Bytes::from(body)),
-            Body::Stream(stream) => response
-                .content_type(SCIM_JSON)
-                .streaming(stream.into_chunks()),
+            Body::Stream(stream) => {
+                response.content_type(SCIM_JSON).streaming(stream.into_chunks())
+            }
         };
         response.extensions_mut().insert(self.notes);
         response

@@ -31,19 +31,15 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(only(web::resource(""), "GET, HEAD", &|| {
                         read(web::to(discovery::config))
                     }))
-                    .service(only(
-                        web::resource("/ServiceProviderConfig"),
-                        "GET, HEAD",
-                        &|| read(web::to(discovery::config)),
-                    ))
+                    .service(only(web::resource("/ServiceProviderConfig"), "GET, HEAD", &|| {
+                        read(web::to(discovery::config))
+                    }))
                     .service(only(web::resource("/ResourceTypes"), "GET, HEAD", &|| {
                         read(web::to(discovery::resource_types))
                     }))
-                    .service(only(
-                        web::resource("/ResourceTypes/{id}"),
-                        "GET, HEAD",
-                        &|| read(web::to(discovery::resource_type)),
-                    ))
+                    .service(only(web::resource("/ResourceTypes/{id}"), "GET, HEAD", &|| {
+                        read(web::to(discovery::resource_type))
+                    }))
                     .service(only(web::resource("/Schemas"), "GET, HEAD", &|| {
                         read(web::to(discovery::schemas))
                     }))
@@ -57,15 +53,11 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(only(web::resource("/{endpoint}/.search"), "POST", &|| {
                         vec![web::post().to(resources::search)]
                     }))
-                    .service(only(
-                        web::resource("/{endpoint}"),
-                        "GET, HEAD, POST",
-                        &|| {
-                            let mut routes = read(web::to(resources::list));
-                            routes.push(web::post().to(resources::create));
-                            routes
-                        },
-                    ))
+                    .service(only(web::resource("/{endpoint}"), "GET, HEAD, POST", &|| {
+                        let mut routes = read(web::to(resources::list));
+                        routes.push(web::post().to(resources::create));
+                        routes
+                    }))
                     .service(only(
                         web::resource("/{endpoint}/{id}"),
                         "GET, HEAD, PUT, PATCH, DELETE",
@@ -120,20 +112,13 @@ async fn me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiE
                 .into(),
         )
     });
-    done.await
-        .map(|((), who)| Reply::empty(StatusCode::NOT_IMPLEMENTED).by(who))
+    done.await.map(|((), who)| Reply::empty(StatusCode::NOT_IMPLEMENTED).by(who))
 }
 
 /// Whoever has no token learns nothing about which paths exist (AUT-015).
 async fn unknown(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, None, |_, _| {
-        Err::<(), _>(
-            Error::NotFound {
-                what: "such endpoint".to_owned(),
-            }
-            .into(),
-        )
+        Err::<(), _>(Error::NotFound { what: "such endpoint".to_owned() }.into())
     });
-    done.await
-        .map(|((), who)| Reply::empty(StatusCode::NOT_FOUND).by(who))
+    done.await.map(|((), who)| Reply::empty(StatusCode::NOT_FOUND).by(who))
 }

@@ -71,12 +71,7 @@ impl Writer {
         let shape = self.shapes.iter().find(|(known, _)| known.kind == *kind);
         let (kind, projection) =
             shape.ok_or_else(|| Error::internal("a page holds the kinds that were asked for"))?;
-        Ok(Reply {
-            registry: &api.service.registry,
-            kind,
-            projection,
-            base: &self.base,
-        })
+        Ok(Reply { registry: &api.service.registry, kind, projection, base: &self.base })
     }
 
     /// Appends what can be written without reading more members; true when that was all.
@@ -88,9 +83,7 @@ impl Writer {
         }
         if let Some((mut found, key)) = self.open.take() {
             let members =
-                api.service
-                    .provider
-                    .members(self.tenant, &found.resource.id, Some(&key), PART)?;
+                api.service.provider.members(self.tenant, &found.resource.id, Some(&key), PART)?;
             let reply = self.reply(api, &found.resource.kind)?;
             reply.write_members(out, &members.members, found.computed.members.is_empty());
             // From here on it only matters whether some were written.

@@ -37,9 +37,7 @@ impl Target {
 
     /// Returns the kind, or says that there is no such endpoint.
     pub(crate) fn kind(&self) -> Result<Arc<ResourceType>, ApiError> {
-        let missing = || Error::NotFound {
-            what: format!("endpoint /{}", self.endpoint),
-        };
+        let missing = || Error::NotFound { what: format!("endpoint /{}", self.endpoint) };
         self.kind.clone().ok_or_else(|| missing().into())
     }
 
@@ -57,13 +55,7 @@ impl FromRequest for Target {
         let Some(api) = request.app_data::<Data<Api>>() else {
             return ready(Err(Cause::Lost.into()));
         };
-        let part = |name: &str| {
-            request
-                .match_info()
-                .get(name)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let part = |name: &str| request.match_info().get(name).unwrap_or_default().to_owned();
         let endpoint = part("endpoint");
         ready(Ok(Self {
             kind: api.service.registry.by_endpoint(&endpoint).cloned(),
@@ -89,10 +81,7 @@ impl Query {
         if request.filter.is_some() {
             return Err(Error::filter("one resource cannot be filtered; ask its endpoint").into());
         }
-        Ok(Shape {
-            attributes: request.attributes,
-            excluded: request.excluded_attributes,
-        })
+        Ok(Shape { attributes: request.attributes, excluded: request.excluded_attributes })
     }
 }
 
@@ -126,10 +115,7 @@ fn parse_query(text: &str) -> Result<SearchRequest, Error> {
             continue;
         };
         if seen.iter().any(|seen| seen == known) {
-            return Err(Error::value(
-                *known,
-                "stands twice in the query; send it once",
-            ));
+            return Err(Error::value(*known, "stands twice in the query; send it once"));
         }
         seen.push((*known).to_owned());
         let value = decoded(raw_value)?;
@@ -158,9 +144,7 @@ fn number(name: &str, text: &str) -> Result<Option<i64>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_bad| Error::value(name, "must be a whole number"))
+    text.parse().map(Some).map_err(|_bad| Error::value(name, "must be a whole number"))
 }
 
 /// Decodes a form-encoded value: once, and `+` is a space (FLT-054).
@@ -210,17 +194,10 @@ impl FromRequest for IfMatch {
                 .get_all(name)
                 .map(|value| value.to_str().unwrap_or("\""))
                 .collect();
-            if values.is_empty() {
-                Ok(None)
-            } else {
-                Tags::parse(&values.join(", ")).map(Some)
-            }
+            if values.is_empty() { Ok(None) } else { Tags::parse(&values.join(", ")).map(Some) }
         };
         let precondition = tags(header::IF_MATCH).and_then(|if_match| {
-            Ok(Precondition {
-                if_match,
-                if_none_match: tags(header::IF_NONE_MATCH)?,
-            })
+            Ok(Precondition { if_match, if_none_match: tags(header::IF_NONE_MATCH)? })
         });
         ready(Ok(Self(precondition)))
     }
@@ -240,19 +217,10 @@ mod tests {
         assert_eq!(filter("filter=a%2520b").as_deref(), Some("a%20b"));
         assert_eq!(filter("FILTER=x&").as_deref(), Some("x"));
         assert_eq!(
-            parse_query("filter=a+b%2Bc")
-                .unwrap()
-                .filter_with_plus
-                .as_deref(),
+            parse_query("filter=a+b%2Bc").unwrap().filter_with_plus.as_deref(),
             Some("a+b+c")
         );
-        for bad in [
-            "filter=%",
-            "filter=%4",
-            "filter=%zz",
-            "filter=%ff",
-            "filter=%00",
-        ] {
+        for bad in ["filter=%", "filter=%4", "filter=%zz", "filter=%ff", "filter=%00"] {
             assert!(parse_query(bad).is_err(), "{bad}");
         }
     }
@@ -260,12 +228,7 @@ mod tests {
     #[test]
     fn qry_014_pag_009_parameters_stand_once_and_numbers_are_numbers() {
         assert!(parse_query("filter=a&filter=b").is_err());
-        for bad in [
-            "count=abc",
-            "count=1e30",
-            "count=99999999999999999999",
-            "startIndex=1.5",
-        ] {
+        for bad in ["count=abc", "count=1e30", "count=99999999999999999999", "startIndex=1.5"] {
             assert_eq!(
                 parse_query(bad).unwrap_err().status_and_type(),
                 (400, Some("invalidValue")),
@@ -273,9 +236,7 @@ mod tests {
             );
         }
         assert_eq!(
-            parse_query("count=-1&startIndex=0&foo=1&foo=2&=&aadOptscim062020")
-                .unwrap()
-                .count,
+            parse_query("count=-1&startIndex=0&foo=1&foo=2&=&aadOptscim062020").unwrap().count,
             Some(-1)
         );
         assert_eq!(parse_query("count=").unwrap().count, None);

@@ -78,11 +78,7 @@ impl Bench {
 
     /// Returns one of the two tenants.
     pub fn tenant(&self, index: usize) -> TenantId {
-        self.subject
-            .tenants
-            .get(index)
-            .copied()
-            .unwrap_or_else(|| panic!("there are two tenants"))
+        self.subject.tenants.get(index).copied().unwrap_or_else(|| panic!("there are two tenants"))
     }
 
     /// Returns a kind by its name.
@@ -97,12 +93,7 @@ impl Bench {
     ///
     /// Whatever the service says.
     pub fn try_create(&self, tenant: usize, kind: &str, body: Value) -> Result<Written, Error> {
-        self.service.create(
-            &self.caller(tenant),
-            &self.kind(kind),
-            body,
-            &Shape::default(),
-        )
+        self.service.create(&self.caller(tenant), &self.kind(kind), body, &Shape::default())
     }
 
     /// Creates a resource in the first tenant and returns its id.
@@ -112,11 +103,7 @@ impl Bench {
     /// When the service refuses.
     pub fn create(&self, kind: &str, body: Value) -> ResourceId {
         let written = self.try_create(0, kind, body.clone());
-        written
-            .unwrap_or_else(|error| panic!("{body}: {error}"))
-            .found
-            .resource
-            .id
+        written.unwrap_or_else(|error| panic!("{body}: {error}")).found.resource.id
     }
 
     /// Creates a user with a name.
@@ -126,10 +113,7 @@ impl Bench {
 
     /// Creates a group with members.
     pub fn group(&self, name: &str, members: &[&ResourceId]) -> ResourceId {
-        self.create(
-            GROUP,
-            json!({"displayName": name, "members": member_list(members)}),
-        )
+        self.create(GROUP, json!({"displayName": name, "members": member_list(members)}))
     }
 
     /// Tries to apply one PATCH operation.
@@ -146,14 +130,7 @@ impl Bench {
     ) -> Result<Written, Error> {
         let body = json!({"Operations": [operation]});
         let (caller, kind) = (self.caller(tenant), self.kind(kind));
-        self.service.patch(
-            &caller,
-            &kind,
-            id,
-            body,
-            &Precondition::default(),
-            &Shape::default(),
-        )
+        self.service.patch(&caller, &kind, id, body, &Precondition::default(), &Shape::default())
     }
 
     /// Applies one PATCH operation in the first tenant.
@@ -172,12 +149,7 @@ impl Bench {
     ///
     /// Whatever the service says.
     pub fn try_delete(&self, tenant: usize, kind: &str, id: &ResourceId) -> Result<(), Error> {
-        self.service.delete(
-            &self.caller(tenant),
-            &self.kind(kind),
-            id,
-            &Precondition::default(),
-        )
+        self.service.delete(&self.caller(tenant), &self.kind(kind), id, &Precondition::default())
     }
 
     /// Reads a resource with its members.
@@ -186,29 +158,16 @@ impl Bench {
     ///
     /// When the provider fails.
     pub fn get(&self, tenant: usize, kind: &str, id: &ResourceId) -> Option<Found> {
-        let with = if kind == GROUP {
-            With::Members(100_000)
-        } else {
-            With::Groups
-        };
-        let found = self
-            .subject
-            .provider
-            .get(self.tenant(tenant), &self.kind(kind).kind, id, with);
+        let with = if kind == GROUP { With::Members(100_000) } else { With::Groups };
+        let found = self.subject.provider.get(self.tenant(tenant), &self.kind(kind).kind, id, with);
         found.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Returns the ids of a group's members in a fixed order.
     pub fn members(&self, group: &ResourceId) -> Vec<String> {
-        let found = self
-            .get(0, GROUP, group)
-            .unwrap_or_else(|| panic!("{group} exists"));
-        let mut ids: Vec<_> = found
-            .computed
-            .members
-            .iter()
-            .map(|member| member.id.to_string())
-            .collect();
+        let found = self.get(0, GROUP, group).unwrap_or_else(|| panic!("{group} exists"));
+        let mut ids: Vec<_> =
+            found.computed.members.iter().map(|member| member.id.to_string()).collect();
         ids.sort();
         ids
     }
@@ -219,25 +178,15 @@ impl Bench {
     ///
     /// When the service refuses.
     pub fn search(&self, kind: &str, request: &SearchRequest) -> (Vec<String>, u64) {
-        let listing = self
-            .service
-            .search(&self.caller(0), &[self.kind(kind)], request);
+        let listing = self.service.search(&self.caller(0), &[self.kind(kind)], request);
         let listing = listing.unwrap_or_else(|error| panic!("{request:?}: {error}"));
         let name = |found: &Found| {
-            let attributes = found
-                .resource
-                .document
-                .attributes()
-                .unwrap_or_else(|error| panic!("{error}"));
-            let name = attributes
-                .top("userName")
-                .or_else(|| attributes.top("displayName"));
+            let attributes =
+                found.resource.document.attributes().unwrap_or_else(|error| panic!("{error}"));
+            let name = attributes.top("userName").or_else(|| attributes.top("displayName"));
             name.and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        (
-            listing.resources.iter().map(name).collect(),
-            listing.head.total,
-        )
+        (listing.resources.iter().map(name).collect(), listing.head.total)
     }
 
     /// Searches by a filter.
@@ -248,11 +197,7 @@ impl Bench {
             ..SearchRequest::default()
         };
         let (names, total) = self.search(kind, &request);
-        assert_eq!(
-            u64::try_from(names.len()).unwrap_or(0),
-            total,
-            "{filter}: the total is exact"
-        );
+        assert_eq!(u64::try_from(names.len()).unwrap_or(0), total, "{filter}: the total is exact");
         names
     }
 
@@ -269,8 +214,5 @@ impl Bench {
 
 /// Makes the `members` of a body.
 pub fn member_list(members: &[&ResourceId]) -> Value {
-    members
-        .iter()
-        .map(|id| json!({"value": id.as_str()}))
-        .collect()
+    members.iter().map(|id| json!({"value": id.as_str()})).collect()
 }

@@ -15,11 +15,8 @@ use crate::bench::{Bench, GROUP, USER, member_list};
 pub fn insert_get_delete_round_trip(subject: Subject) {
     let bench = Bench::new(subject);
     let body = json!({"userName": "Zoë \"Z\" 😀", "externalId": "E-1", "active": false, "name": {"familyName": "Ñ\\"}});
-    let created = bench
-        .try_create(0, USER, body)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .found
-        .resource;
+    let created =
+        bench.try_create(0, USER, body).unwrap_or_else(|error| panic!("{error}")).found.resource;
     assert_eq!(created.version, Version::FIRST);
     assert_eq!(created.created, created.modified);
     let read = bench.get(0, USER, &created.id).map(|found| found.resource);
@@ -44,11 +41,9 @@ fn status<T>(result: Result<T, Error>) -> u16 {
 pub fn unknown_ids_are_absent(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.user("a");
-    for (kind, id) in [
-        (USER, ResourceId::new("nobody")),
-        (USER, ResourceId::new("")),
-        (GROUP, user.clone()),
-    ] {
+    for (kind, id) in
+        [(USER, ResourceId::new("nobody")), (USER, ResourceId::new("")), (GROUP, user.clone())]
+    {
         assert!(bench.get(0, kind, &id).is_none());
         assert_eq!(status(bench.try_delete(0, kind, &id)), 404);
         assert_eq!(
@@ -72,11 +67,7 @@ pub fn unknown_ids_are_absent(subject: Subject) {
 pub fn uniqueness_holds_across_case_rename_and_delete(subject: Subject) {
     let bench = Bench::new(subject);
     let taken = |result: Result<_, Error>| match result {
-        Err(error) => assert_eq!(
-            error.status_and_type(),
-            (409, Some("uniqueness")),
-            "{error}"
-        ),
+        Err(error) => assert_eq!(error.status_and_type(), (409, Some("uniqueness")), "{error}"),
         Ok::<headcount_core::service::Written, _>(_) => panic!("the name is taken"),
     };
     let create = |name: &str| bench.try_create(0, USER, json!({"userName": name}));
@@ -85,34 +76,17 @@ pub fn uniqueness_holds_across_case_rename_and_delete(subject: Subject) {
     taken(create("ÅSA"));
     let second = bench.user("other");
     let rename = |id: &ResourceId, name: &str| {
-        bench.try_patch(
-            0,
-            USER,
-            id,
-            json!({"op": "replace", "path": "userName", "value": name}),
-        )
+        bench.try_patch(0, USER, id, json!({"op": "replace", "path": "userName", "value": name}))
     };
     taken(rename(&second, "åSA"));
-    let unchanged = bench
-        .get(0, USER, &second)
-        .map(|found| found.resource.version);
-    assert_eq!(
-        unchanged,
-        Some(Version::FIRST),
-        "a refused rename leaves no trace"
-    );
-    assert!(
-        rename(&first, "åSA").is_ok(),
-        "its own name in another case is no conflict"
-    );
+    let unchanged = bench.get(0, USER, &second).map(|found| found.resource.version);
+    assert_eq!(unchanged, Some(Version::FIRST), "a refused rename leaves no trace");
+    assert!(rename(&first, "åSA").is_ok(), "its own name in another case is no conflict");
     assert!(rename(&first, "moved").is_ok());
     taken(create("MOVED"));
     assert!(create("Åsa").is_ok(), "the old name is free");
     assert!(bench.try_delete(0, USER, &first).is_ok());
-    assert!(
-        create("moved").is_ok(),
-        "a deleted resource takes no part in uniqueness"
-    );
+    assert!(create("moved").is_ok(), "a deleted resource takes no part in uniqueness");
 }
 
 /// The same name may be a user's and a group's.
@@ -120,10 +94,7 @@ pub fn unique_keys_belong_to_a_kind(subject: Subject) {
     let bench = Bench::new(subject);
     bench.user("sales");
     bench.group("sales", &[]);
-    assert_eq!(
-        status(bench.try_create(0, GROUP, json!({"displayName": "SALES"}))),
-        409
-    );
+    assert_eq!(status(bench.try_create(0, GROUP, json!({"displayName": "SALES"}))), 409);
 }
 
 /// No method shows, counts, changes or deletes what belongs to another tenant.
@@ -137,11 +108,7 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
     );
     let there = bench.try_create(1, USER, json!({"userName": "same", "externalId": "x"}));
     assert!(there.is_ok(), "names of other tenants are free");
-    let before = (
-        bench.get(0, USER, &user),
-        bench.get(0, GROUP, &group),
-        bench.changes(),
-    );
+    let before = (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes());
     assert!(bench.get(1, USER, &user).is_none());
     assert_eq!(status(bench.try_delete(1, USER, &user)), 404);
     assert_eq!(
@@ -158,9 +125,7 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
     let provider = &bench.subject.provider;
     let tenant = bench.tenant(1);
     assert!(
-        provider
-            .members(tenant, &group, None, 10)
-            .is_ok_and(|members| members.members.is_empty())
+        provider.members(tenant, &group, None, 10).is_ok_and(|members| members.members.is_empty())
     );
     assert!(
         provider
@@ -168,13 +133,8 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
             .is_ok_and(|entries| entries.is_empty())
     );
     let search = |filter: Option<String>| {
-        let request = SearchRequest {
-            filter,
-            ..SearchRequest::default()
-        };
-        let listing = bench
-            .service
-            .search(&bench.caller(1), &[bench.kind(USER)], &request);
+        let request = SearchRequest { filter, ..SearchRequest::default() };
+        let listing = bench.service.search(&bench.caller(1), &[bench.kind(USER)], &request);
         listing.unwrap_or_else(|error| panic!("{error}")).head.total
     };
     assert_eq!(search(None), 1);
@@ -183,11 +143,7 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
     assert_eq!(search(Some("externalId pr".to_owned())), 1);
     assert_eq!(search(Some(format!("groups.value eq \"{group}\""))), 0);
     let mut steps = [
-        Step::Update(
-            &bench.kind(USER).kind,
-            user.clone(),
-            Box::new(|_| Ok(Update::Keep)),
-        ),
+        Step::Update(&bench.kind(USER).kind, user.clone(), Box::new(|_| Ok(Update::Keep))),
         Step::Delete(
             &bench.kind(GROUP).kind,
             group.clone(),
@@ -198,29 +154,16 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
         assert_eq!(status(result), 404);
     }
     drop(steps);
-    assert_eq!(
-        before,
-        (
-            bench.get(0, USER, &user),
-            bench.get(0, GROUP, &group),
-            bench.changes()
-        )
-    );
+    assert_eq!(before, (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes()));
 }
 
 /// An update that keeps or fails writes nothing; one that stores is seen by the next read.
 pub fn update_keeps_stores_and_fails_without_trace(subject: Subject) {
     let bench = Bench::new(subject);
-    let user = bench.create(
-        USER,
-        json!({"userName": "a", "title": "t", "emails": [{"value": "a@x"}]}),
-    );
+    let user =
+        bench.create(USER, json!({"userName": "a", "title": "t", "emails": [{"value": "a@x"}]}));
     let before = bench.get(0, USER, &user);
-    let kept = bench.patch(
-        USER,
-        &user,
-        json!({"op": "replace", "path": "title", "value": "t"}),
-    );
+    let kept = bench.patch(USER, &user, json!({"op": "replace", "path": "title", "value": "t"}));
     assert!(!kept.changed);
     assert_eq!(bench.get(0, USER, &user), before);
     let failed = bench.service.provider.update(
@@ -229,34 +172,22 @@ pub fn update_keeps_stores_and_fails_without_trace(subject: Subject) {
         &user,
         With::Nothing,
         &mut |current| {
-            assert_eq!(
-                Some(current.resource),
-                before.as_ref().map(|found| &found.resource)
-            );
+            assert_eq!(Some(current.resource), before.as_ref().map(|found| &found.resource));
             Err(Error::NoTarget("refused".to_owned()))
         },
     );
     assert!(matches!(failed, Err(Error::NoTarget(reason)) if reason == "refused"));
     assert_eq!(bench.get(0, USER, &user), before);
-    let stored = bench.patch(
-        USER,
-        &user,
-        json!({"op": "replace", "path": "title", "value": "u"}),
-    );
+    let stored = bench.patch(USER, &user, json!({"op": "replace", "path": "title", "value": "u"}));
     assert!(stored.changed);
-    assert_eq!(
-        bench.get(0, USER, &user).map(|found| found.resource),
-        Some(stored.found.resource)
-    );
+    assert_eq!(bench.get(0, USER, &user).map(|found| found.resource), Some(stored.found.resource));
 }
 
 /// Each stored change is one version; `lastModified` grows with it.
 pub fn versions_grow_by_exactly_one(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, group) = (bench.user("a"), bench.group("g", &[]));
-    let mut last = bench
-        .get(0, USER, &user)
-        .map(|found| found.resource.modified);
+    let mut last = bench.get(0, USER, &user).map(|found| found.resource.modified);
     for round in 1..=5 {
         let title = json!({"op": "replace", "path": "title", "value": format!("t{round}")});
         let resource = bench.patch(USER, &user, title).found.resource;
@@ -265,14 +196,7 @@ pub fn versions_grow_by_exactly_one(subject: Subject) {
         last = Some(resource.modified);
     }
     let add = json!({"op": "add", "path": "members", "value": member_list(&[&user])});
-    assert_eq!(
-        bench
-            .patch(GROUP, &group, add.clone())
-            .found
-            .resource
-            .version,
-        Version::new(2)
-    );
+    assert_eq!(bench.patch(GROUP, &group, add.clone()).found.resource.version, Version::new(2));
     assert_eq!(
         bench.patch(GROUP, &group, add).found.resource.version,
         Version::new(2),
@@ -290,29 +214,13 @@ pub fn a_refused_delete_leaves_everything(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.user("a");
     let group = bench.group("g", &[&user]);
-    let before = (
-        bench.get(0, USER, &user),
-        bench.get(0, GROUP, &group),
-        bench.changes(),
-    );
+    let before = (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes());
     let tags =
         headcount_core::service::Tags::parse("W/\"99\"").unwrap_or_else(|error| panic!("{error}"));
-    let precondition = Precondition {
-        if_match: Some(tags),
-        if_none_match: None,
-    };
-    let refused = bench
-        .service
-        .delete(&bench.caller(0), &bench.kind(USER), &user, &precondition);
+    let precondition = Precondition { if_match: Some(tags), if_none_match: None };
+    let refused = bench.service.delete(&bench.caller(0), &bench.kind(USER), &user, &precondition);
     assert_eq!(status(refused), 412);
-    assert_eq!(
-        before,
-        (
-            bench.get(0, USER, &user),
-            bench.get(0, GROUP, &group),
-            bench.changes()
-        )
-    );
+    assert_eq!(before, (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes()));
 }
 
 /// There is a record for each change and none for anything else, with what really happened in it.
@@ -320,16 +228,8 @@ pub fn changes_are_recorded_if_and_only_if_they_happen(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.create(USER, json!({"userName": "a", "externalId": "e"}));
     let group = bench.group("g", &[&user]);
-    bench.patch(
-        USER,
-        &user,
-        json!({"op": "replace", "path": "active", "value": false}),
-    );
-    bench.patch(
-        USER,
-        &user,
-        json!({"op": "replace", "path": "active", "value": false}),
-    );
+    bench.patch(USER, &user, json!({"op": "replace", "path": "active", "value": false}));
+    bench.patch(USER, &user, json!({"op": "replace", "path": "active", "value": false}));
     assert!(bench.try_create(0, USER, json!({"userName": "A"})).is_err());
     let missing = ResourceId::new("nobody");
     assert!(
@@ -349,10 +249,8 @@ pub fn changes_are_recorded_if_and_only_if_they_happen(subject: Subject) {
     );
     assert!(bench.try_delete(0, USER, &user).is_ok());
     let changes = bench.changes();
-    let acts: Vec<_> = changes
-        .iter()
-        .map(|c| (c.change.act, c.id.clone(), c.version.counter()))
-        .collect();
+    let acts: Vec<_> =
+        changes.iter().map(|c| (c.change.act, c.id.clone(), c.version.counter())).collect();
     assert_eq!(
         acts,
         [
@@ -440,10 +338,7 @@ pub fn keys_walk_over_deletions(subject: Subject) {
             None => break,
         }
     }
-    let stayed: Vec<_> = ids
-        .iter()
-        .filter(|id| bench.get(0, USER, id).is_some())
-        .collect();
+    let stayed: Vec<_> = ids.iter().filter(|id| bench.get(0, USER, id).is_some()).collect();
     for id in stayed {
         assert_eq!(seen.iter().filter(|seen| *seen == id).count(), 1, "{id}");
     }
@@ -536,30 +431,15 @@ pub fn operators_and_types_select_alike(subject: Subject) {
             ("meta.resourceType eq \"User\"", "ann bob cid dan"),
             ("meta.resourceType eq \"Group\"", ""),
             ("meta.created gt \"2026-01-01T00:00:00Z\"", "bob cid dan"),
-            (
-                "meta.created ge \"2026-01-01T01:00:00.0000000+01:00\"",
-                "ann bob cid dan",
-            ),
+            ("meta.created ge \"2026-01-01T01:00:00.0000000+01:00\"", "ann bob cid dan"),
             ("meta.created lt \"2026-01-01T00:00:00.0000005Z\"", "ann"),
             ("meta.created eq \"2026-01-01T00:00:00.000000Z\"", "ann"),
-            (
-                "meta.lastModified ne \"2026-01-01T00:00:00.0000001Z\"",
-                "ann bob cid dan",
-            ),
+            ("meta.lastModified ne \"2026-01-01T00:00:00.0000001Z\"", "ann bob cid dan"),
             ("meta.version eq \"W/\\\"1\\\"\"", "ann bob cid dan"),
             ("meta.version eq \"1\"", ""),
-            (
-                "schemas eq \"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User\"",
-                "dan",
-            ),
-            (
-                "userName eq \"ann\" or userName eq \"cid\" and active eq false",
-                "ann",
-            ),
-            (
-                "title eq \"ceo\" and (active eq false or nickName pr)",
-                "bob",
-            ),
+            ("schemas eq \"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User\"", "dan"),
+            ("userName eq \"ann\" or userName eq \"cid\" and active eq false", "ann"),
+            ("title eq \"ceo\" and (active eq false or nickName pr)", "bob"),
             ("id pr and meta pr and schemas pr", "ann bob cid dan"),
         ],
     );
@@ -573,10 +453,7 @@ pub fn element_filters_match_one_value(subject: Subject) {
         &bench,
         &[
             ("emails[type eq \"work\" and value co \"@home\"]", ""),
-            (
-                "emails.type eq \"work\" and emails.value co \"@home\"",
-                "ann",
-            ),
+            ("emails.type eq \"work\" and emails.value co \"@home\"", "ann"),
             ("emails[type eq \"WORK\" and value co \"@work\"]", "ann bob"),
             ("emails[value co \"@work\"]", "ann bob"),
             ("emails[type eq \"home\" or value sw \"cid\"]", "ann cid"),
@@ -586,10 +463,7 @@ pub fn element_filters_match_one_value(subject: Subject) {
             ("emails[primary eq true]", "ann"),
             ("emails[primary eq false]", "ann bob cid"),
             ("emails[type pr and value ew \"e\"]", "ann bob"),
-            (
-                "emails[type eq \"work\" and value co \"@work\"] and active eq true",
-                "ann",
-            ),
+            ("emails[type eq \"work\" and value co \"@work\"] and active eq true", "ann"),
             ("name[familyName eq \"ö\"]", "cid"),
         ],
     );
@@ -658,15 +532,10 @@ pub fn sorting_puts_missing_values_where_the_rfc_says(subject: Subject) {
     }
     let id_order = {
         let all = bench.filter(USER, "userName pr");
-        let mut ids: Vec<_> = all
-            .iter()
-            .map(|name| (bench.subject_id(name), name.clone()))
-            .collect();
+        let mut ids: Vec<_> =
+            all.iter().map(|name| (bench.subject_id(name), name.clone())).collect();
         ids.sort();
-        ids.into_iter()
-            .map(|(_, name)| name)
-            .collect::<Vec<_>>()
-            .join(" ")
+        ids.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(sorted("id", "ascending"), id_order);
 }
@@ -677,15 +546,9 @@ impl Bench {
             filter: Some(format!("userName eq \"{name}\"")),
             ..SearchRequest::default()
         };
-        let listing = self
-            .service
-            .search(&self.caller(0), &[self.kind(USER)], &request);
+        let listing = self.service.search(&self.caller(0), &[self.kind(USER)], &request);
         let listing = listing.unwrap_or_else(|error| panic!("{error}"));
-        listing
-            .resources
-            .first()
-            .map(|found| found.resource.id.to_string())
-            .unwrap_or_default()
+        listing.resources.first().map(|found| found.resource.id.to_string()).unwrap_or_default()
     }
 }
 
@@ -693,11 +556,8 @@ impl Bench {
 pub fn members_change_by_rows(subject: Subject) {
     let bench = Bench::new(subject);
     let ids: Vec<_> = (0..5).map(|n| bench.user(&format!("u{n}"))).collect();
-    let [a, b, c, d, e] = ids
-        .iter()
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap_or_else(|_| panic!("five users"));
+    let [a, b, c, d, e] =
+        ids.iter().collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("five users"));
     let sorted = |list: &[&ResourceId]| {
         let mut ids: Vec<_> = list.iter().map(ToString::to_string).collect();
         ids.sort();
@@ -731,10 +591,7 @@ pub fn members_change_by_rows(subject: Subject) {
     assert_eq!(bench.members(&group), sorted(&[c, d, e]));
     let last = bench.changes().pop().unwrap_or_else(|| panic!("a change"));
     assert_eq!(
-        (
-            last.members.removed,
-            sorted(&last.members.added.iter().collect::<Vec<_>>())
-        ),
+        (last.members.removed, sorted(&last.members.added.iter().collect::<Vec<_>>())),
         (vec![b.clone()], sorted(&[d, e]))
     );
     assert!(
@@ -782,14 +639,9 @@ pub fn unknown_members_are_refused(subject: Subject) {
         )),
         400
     );
+    assert_eq!(bench.filter(GROUP, "displayName eq \"h\""), Vec::<String>::new());
     assert_eq!(
-        bench.filter(GROUP, "displayName eq \"h\""),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        bench
-            .get(0, GROUP, &group)
-            .map(|found| found.resource.version),
+        bench.get(0, GROUP, &group).map(|found| found.resource.version),
         Some(Version::FIRST)
     );
 }
@@ -798,44 +650,22 @@ pub fn unknown_members_are_refused(subject: Subject) {
 pub fn members_leave_with_their_user(subject: Subject) {
     let bench = Bench::new(subject);
     let (a, b) = (bench.user("a"), bench.user("b"));
-    let groups = [
-        bench.group("g", &[&a, &b]),
-        bench.group("h", &[&a]),
-        bench.group("i", &[&b]),
-    ];
+    let groups = [bench.group("g", &[&a, &b]), bench.group("h", &[&a]), bench.group("i", &[&b])];
     let before: Vec<_> = groups
         .iter()
-        .map(|id| {
-            bench
-                .get(0, GROUP, id)
-                .map(|f| f.resource.version.counter())
-        })
+        .map(|id| bench.get(0, GROUP, id).map(|f| f.resource.version.counter()))
         .collect();
     assert!(bench.try_delete(0, USER, &a).is_ok());
     let after: Vec<_> = groups
         .iter()
-        .map(|id| {
-            bench
-                .get(0, GROUP, id)
-                .map(|f| f.resource.version.counter())
-        })
+        .map(|id| bench.get(0, GROUP, id).map(|f| f.resource.version.counter()))
         .collect();
-    assert_eq!(
-        (before, after),
-        (vec![Some(1); 3], vec![Some(2), Some(2), Some(1)])
-    );
+    assert_eq!((before, after), (vec![Some(1); 3], vec![Some(2), Some(2), Some(1)]));
     let [g, h, _] = &groups;
     assert_eq!(bench.members(g), [b.to_string()]);
     assert_eq!(bench.members(h), Vec::<String>::new());
-    assert!(
-        bench.try_delete(0, GROUP, g).is_ok(),
-        "deleting a group keeps its members"
-    );
-    assert!(
-        bench
-            .get(0, USER, &b)
-            .is_some_and(|found| found.computed.groups.len() == 1)
-    );
+    assert!(bench.try_delete(0, GROUP, g).is_ok(), "deleting a group keeps its members");
+    assert!(bench.get(0, USER, &b).is_some_and(|found| found.computed.groups.len() == 1));
 }
 
 /// The groups of a user are computed, with their names as they are now.
@@ -843,43 +673,17 @@ pub fn groups_are_computed(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.user("a");
     let group = bench.group("First Name", &[&user]);
-    let shown = || {
-        bench
-            .get(0, USER, &user)
-            .map(|found| found.computed.groups)
-            .unwrap_or_default()
-    };
+    let shown = || bench.get(0, USER, &user).map(|found| found.computed.groups).unwrap_or_default();
     assert_eq!(
-        shown()
-            .first()
-            .map(|entry| (entry.group.clone(), entry.display.clone())),
+        shown().first().map(|entry| (entry.group.clone(), entry.display.clone())),
         Some((group.clone(), "First Name".to_owned()))
     );
-    bench.patch(
-        GROUP,
-        &group,
-        json!({"op": "replace", "path": "displayName", "value": "Second"}),
-    );
-    assert_eq!(
-        shown()
-            .first()
-            .map(|entry| entry.display.clone())
-            .as_deref(),
-        Some("Second")
-    );
-    let listed = bench.service.search(
-        &bench.caller(0),
-        &[bench.kind(USER)],
-        &SearchRequest::default(),
-    );
+    bench.patch(GROUP, &group, json!({"op": "replace", "path": "displayName", "value": "Second"}));
+    assert_eq!(shown().first().map(|entry| entry.display.clone()).as_deref(), Some("Second"));
+    let listed =
+        bench.service.search(&bench.caller(0), &[bench.kind(USER)], &SearchRequest::default());
     let listed = listed.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(
-        listed
-            .resources
-            .first()
-            .map(|found| found.computed.groups.len()),
-        Some(1)
-    );
+    assert_eq!(listed.resources.first().map(|found| found.computed.groups.len()), Some(1));
     bench.patch(GROUP, &group, json!({"op": "remove", "path": "members"}));
     assert!(shown().is_empty());
 }
@@ -895,39 +699,24 @@ pub fn member_filters_use_rows(subject: Subject) {
         (format!("members.value eq \"{a}\""), "inner"),
         (format!("members eq \"{b}\""), "outer"),
         (format!("members[value eq \"{inner}\"]"), "outer"),
-        (
-            format!("members[value eq \"{inner}\" and type eq \"group\"]"),
-            "outer",
-        ),
-        (
-            format!("members[value eq \"{a}\" and type eq \"Group\"]"),
-            "",
-        ),
+        (format!("members[value eq \"{inner}\" and type eq \"group\"]"), "outer"),
+        (format!("members[value eq \"{a}\" and type eq \"Group\"]"), ""),
         ("members.type eq \"Group\"".to_owned(), "outer"),
         ("members.type ne \"User\"".to_owned(), "outer empty"),
         ("members pr".to_owned(), "inner outer"),
         ("not (members pr)".to_owned(), "empty"),
         (format!("members.value ne \"{a}\""), "outer empty"),
         (format!("id eq \"{inner}\" and members eq \"{a}\""), "inner"),
-        (
-            format!("members eq \"{a}\" or displayName co \"mpt\""),
-            "inner empty",
-        ),
+        (format!("members eq \"{a}\" or displayName co \"mpt\""), "inner empty"),
     ] {
         assert_eq!(bench.filter(GROUP, &filter).join(" "), expected, "{filter}");
     }
     for (filter, expected) in [
         (format!("groups.value eq \"{inner}\""), "a"),
         ("groups.display eq \"OUTER\"".to_owned(), "b"),
-        (
-            "groups[display sw \"in\" and type eq \"direct\"]".to_owned(),
-            "a",
-        ),
+        ("groups[display sw \"in\" and type eq \"direct\"]".to_owned(), "a"),
         ("groups pr".to_owned(), "a b"),
-        (
-            "groups pr and nickName pr or groups.display eq \"inner\"".to_owned(),
-            "a",
-        ),
+        ("groups pr and nickName pr or groups.display eq \"inner\"".to_owned(), "a"),
     ] {
         assert_eq!(bench.filter(USER, &filter).join(" "), expected, "{filter}");
     }
@@ -941,10 +730,7 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
     let small = bench.group("s", &users.iter().take(3).collect::<Vec<_>>());
     let provider = &bench.subject.provider;
     let kind = bench.kind(GROUP);
-    let found = provider
-        .get(bench.tenant(0), &kind.kind, &group, With::Members(50))
-        .ok()
-        .flatten();
+    let found = provider.get(bench.tenant(0), &kind.kind, &group, With::Members(50)).ok().flatten();
     let mut computed = found.map(|found| found.computed).unwrap_or_default();
     assert_eq!(computed.members.len(), 50);
     while let Some(key) = computed.more_members.take() {
@@ -954,19 +740,12 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         computed.members.extend(more.members);
         computed.more_members = more.next;
     }
-    let mut ids: Vec<_> = computed
-        .members
-        .iter()
-        .map(|member| member.id.clone())
-        .collect();
+    let mut ids: Vec<_> = computed.members.iter().map(|member| member.id.clone()).collect();
     assert_eq!(ids.len(), 120);
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 120);
-    let exact = provider
-        .get(bench.tenant(0), &kind.kind, &small, With::Members(3))
-        .ok()
-        .flatten();
+    let exact = provider.get(bench.tenant(0), &kind.kind, &small, With::Members(3)).ok().flatten();
     assert!(exact.is_some_and(|found| found.computed.more_members.is_none()));
     let query = Query {
         kind: &kind,
@@ -976,9 +755,7 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         limit: 10,
         with: With::Members(60),
     };
-    let page = provider
-        .find(bench.tenant(0), &query)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let page = provider.find(bench.tenant(0), &query).unwrap_or_else(|error| panic!("{error}"));
     let mut counts = Vec::new();
     for found in page.resources {
         let (mut members, mut next) = (found.computed.members.len(), found.computed.more_members);
@@ -991,11 +768,7 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         }
         counts.push(members);
     }
-    assert_eq!(
-        counts,
-        [120, 3],
-        "groups of a page say where their other members begin"
-    );
+    assert_eq!(counts, [120, 3], "groups of a page say where their other members begin");
 }
 
 /// A PATCH may select members by more than their ids.
@@ -1004,11 +777,7 @@ pub fn members_are_selected_by_what_they_are(subject: Subject) {
     let (a, b) = (bench.user("a"), bench.user("b"));
     let inner = bench.group("inner", &[]);
     let group = bench.group("g", &[&a, &b, &inner]);
-    bench.patch(
-        GROUP,
-        &group,
-        json!({"op": "remove", "path": "members[type eq \"Group\"]"}),
-    );
+    bench.patch(GROUP, &group, json!({"op": "remove", "path": "members[type eq \"Group\"]"}));
     assert_eq!(bench.members(&group).len(), 2);
     bench.patch(
         GROUP,
@@ -1031,19 +800,11 @@ pub fn batches_are_single_steps(subject: Subject) {
             second.clone(),
             Box::new(|_| Err(Error::NoTarget("no".to_owned()))),
         ),
-        Step::Delete(
-            &kind.kind,
-            gone,
-            Box::new(|_| Err(Error::internal("never asked"))),
-        ),
+        Step::Delete(&kind.kind, gone, Box::new(|_| Err(Error::internal("never asked")))),
         Step::Delete(
             &kind.kind,
             second.clone(),
-            Box::new(|_| {
-                Err(Error::PreconditionFailed {
-                    current: String::new(),
-                })
-            }),
+            Box::new(|_| Err(Error::PreconditionFailed { current: String::new() })),
         ),
     ];
     let results: Vec<_> = bench
@@ -1066,17 +827,10 @@ pub fn batches_are_single_steps(subject: Subject) {
 pub fn index_rows_follow_the_document(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.create(USER, json!({"userName": "a", "emails": [{"value": "one@x", "type": "work"}, {"value": "two@x"}]}));
-    let found = |value: &str| {
-        !bench
-            .filter(USER, &format!("emails.value eq \"{value}\""))
-            .is_empty()
-    };
+    let found =
+        |value: &str| !bench.filter(USER, &format!("emails.value eq \"{value}\"")).is_empty();
     assert!(found("one@x") && found("two@x"));
-    bench.patch(
-        USER,
-        &user,
-        json!({"op": "remove", "path": "emails[value eq \"one@x\"]"}),
-    );
+    bench.patch(USER, &user, json!({"op": "remove", "path": "emails[value eq \"one@x\"]"}));
     assert!(!found("one@x") && found("two@x"));
     bench.patch(
         USER,
@@ -1084,10 +838,7 @@ pub fn index_rows_follow_the_document(subject: Subject) {
         json!({"op": "replace", "path": "emails", "value": [{"value": "THREE@x", "type": "home"}]}),
     );
     assert!(!found("two@x") && found("three@x"));
-    assert_eq!(
-        bench.filter(USER, "emails[type eq \"home\" and value eq \"three@x\"]"),
-        ["a"]
-    );
+    assert_eq!(bench.filter(USER, "emails[type eq \"home\" and value eq \"three@x\"]"), ["a"]);
     bench.patch(
         USER,
         &user,
@@ -1114,10 +865,7 @@ pub fn extensions_are_searched(subject: Subject) {
             (&format!("{urn}:manager.value eq \"M1\""), ""),
             (&format!("{urn}:manager eq \"m1\""), "dan"),
             (&format!("not ({urn}:department pr)"), "ann bob cid"),
-            (
-                &format!("{urn}:manager.value pr and userName sw \"d\""),
-                "dan",
-            ),
+            (&format!("{urn}:manager.value pr and userName sw \"d\""), "dan"),
         ],
     );
 }
@@ -1125,10 +873,8 @@ pub fn extensions_are_searched(subject: Subject) {
 /// Deleting leaves nothing behind by which the resource could be found again.
 pub fn nothing_is_left_of_a_deleted_resource(subject: Subject) {
     let bench = Bench::new(subject);
-    let user = bench.create(
-        USER,
-        json!({"userName": "a", "externalId": "e", "emails": [{"value": "a@x"}]}),
-    );
+    let user = bench
+        .create(USER, json!({"userName": "a", "externalId": "e", "emails": [{"value": "a@x"}]}));
     let group = bench.group("g", &[&user]);
     assert!(bench.try_delete(0, USER, &user).is_ok());
     for filter in [
@@ -1140,18 +886,13 @@ pub fn nothing_is_left_of_a_deleted_resource(subject: Subject) {
     ] {
         assert_eq!(bench.filter(USER, filter), Vec::<String>::new(), "{filter}");
     }
-    assert_eq!(
-        bench.filter(GROUP, &format!("members.value eq \"{user}\"")),
-        Vec::<String>::new()
-    );
+    assert_eq!(bench.filter(GROUP, &format!("members.value eq \"{user}\"")), Vec::<String>::new());
     assert_eq!(bench.members(&group), Vec::<String>::new());
     assert_eq!(bench.search(USER, &SearchRequest::default()).1, 0);
     let again = bench.user("a");
     assert_ne!(again, user);
     assert!(
-        bench
-            .get(0, USER, &again)
-            .is_some_and(|found| found.computed.groups.is_empty()),
+        bench.get(0, USER, &again).is_some_and(|found| found.computed.groups.is_empty()),
         "no inherited membership"
     );
 }

@@ -37,8 +37,7 @@ impl Random {
     /// Returns one of several.
     pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         let index = self.below(of.len());
-        of.get(index)
-            .unwrap_or_else(|| panic!("a choice of nothing"))
+        of.get(index).unwrap_or_else(|| panic!("a choice of nothing"))
     }
 }
 
@@ -78,19 +77,15 @@ impl Twins {
             tenants: [TenantId::new(1), TenantId::new(2)],
             guard: Box::new(()),
         };
-        let mut twins = Self {
-            subject: Bench::new(subject),
-            memory: Bench::new(memory),
-            ids: Vec::new(),
-        };
+        let mut twins =
+            Self { subject: Bench::new(subject), memory: Bench::new(memory), ids: Vec::new() };
         for number in 0..users {
             let body = user(random, number);
             twins.create(USER, &body);
         }
         for number in 0..users / 4 {
-            let members: Vec<_> = (0..random.below(4))
-                .map(|_| random.one(&twins.ids).clone())
-                .collect();
+            let members: Vec<_> =
+                (0..random.below(4)).map(|_| random.one(&twins.ids).clone()).collect();
             let members = member_list(&members.iter().collect::<Vec<_>>());
             let body = json!({"displayName": format!("{} {number}", random.one(&TEXTS)), "members": members});
             twins.create(GROUP, &body);
@@ -99,14 +94,10 @@ impl Twins {
     }
 
     fn create(&mut self, kind: &str, body: &Value) {
-        let one = self
-            .subject
-            .try_create(0, kind, body.clone())
-            .map(|written| written.found.resource);
-        let other = self
-            .memory
-            .try_create(0, kind, body.clone())
-            .map(|written| written.found.resource);
+        let one =
+            self.subject.try_create(0, kind, body.clone()).map(|written| written.found.resource);
+        let other =
+            self.memory.try_create(0, kind, body.clone()).map(|written| written.found.resource);
         match (one, other) {
             (Ok(one), Ok(other)) => {
                 assert_eq!(one, other, "both store the same of {body}");
@@ -124,14 +115,10 @@ impl Twins {
     /// When the answers differ.
     pub fn ask(&self, kind: &str, request: &SearchRequest) -> bool {
         let ask = |bench: &Bench| {
-            let listing = bench
-                .service
-                .search(&bench.caller(0), &[bench.kind(kind)], request);
+            let listing = bench.service.search(&bench.caller(0), &[bench.kind(kind)], request);
             listing.map(|listing| {
-                let resources = listing
-                    .resources
-                    .into_iter()
-                    .map(|found| found.resource.id.to_string());
+                let resources =
+                    listing.resources.into_iter().map(|found| found.resource.id.to_string());
                 (listing.head.total, resources.collect::<Vec<_>>())
             })
         };
@@ -230,15 +217,10 @@ impl Twins {
                 value_term(random),
                 random.one(&["pr", "co \"a\""])
             ),
-            6 => format!(
-                "groups.value {} \"{}\"",
-                random.one(&["eq", "ne"]),
-                random.one(&self.ids)
-            ),
-            7 => format!(
-                "groups[display {} and type eq \"direct\"]",
-                compare_text(random)
-            ),
+            6 => {
+                format!("groups.value {} \"{}\"", random.one(&["eq", "ne"]), random.one(&self.ids))
+            }
+            7 => format!("groups[display {} and type eq \"direct\"]", compare_text(random)),
             8 => format!(
                 "{ENTERPRISE}:{} {}",
                 random.one(&["department", "manager.value", "manager"]),
@@ -274,11 +256,7 @@ const ENTERPRISE_DEPARTMENT: &str =
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department";
 
 fn value_term(random: &mut Random) -> String {
-    format!(
-        "{} {}",
-        random.one(&["type", "value", "value", "display"]),
-        compare_text(random)
-    )
+    format!("{} {}", random.one(&["type", "value", "value", "display"]), compare_text(random))
 }
 
 fn compare_text(random: &mut Random) -> String {
@@ -298,14 +276,7 @@ fn user(random: &mut Random, number: usize) -> Value {
         format!("{}{number}", random.one(&TEXTS))
     };
     body.insert("userName".to_owned(), name.into());
-    for attribute in [
-        "displayName",
-        "title",
-        "nickName",
-        "externalId",
-        "userType",
-        "profileUrl",
-    ] {
+    for attribute in ["displayName", "title", "nickName", "externalId", "userType", "profileUrl"] {
         if random.once_in(2) {
             body.insert(attribute.to_owned(), (*random.one(&TEXTS)).into());
         }
@@ -353,11 +324,8 @@ pub fn random_filters_select_what_the_evaluator_selects(subject: Subject) {
     for round in 0..300 {
         let kind = if random.once_in(4) { GROUP } else { USER };
         let filter = twins.filter(&mut random, kind);
-        let start_index = if round % 3 == 0 {
-            Some(i64::try_from(random.below(9)).unwrap_or(0))
-        } else {
-            None
-        };
+        let start_index =
+            if round % 3 == 0 { Some(i64::try_from(random.below(9)).unwrap_or(0)) } else { None };
         let request = SearchRequest {
             filter: Some(filter),
             start_index,

@@ -5,10 +5,7 @@
 //!
 //! Start with [`Subject`], then [`clauses`].
 
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "clauses write bodies as json!(…) in place"
-)]
+#![expect(clippy::needless_pass_by_value, reason = "clauses write bodies as json!(…) in place")]
 
 pub mod bench;
 pub mod clauses;

@@ -46,9 +46,7 @@ pub fn fifty_increments_are_fifty(subject: Subject) {
                         .unwrap_or_default();
                     let next = title.parse::<u32>().unwrap_or(0) + 1;
                     let body = json!({"userName": "counter", "title": next.to_string()});
-                    bench
-                        .service
-                        .replacement(&caller, &kind, current.resource, body)
+                    bench.service.replacement(&caller, &kind, current.resource, body)
                 },
             );
             assert!(updated.is_ok_and(|updated| updated.changed));
@@ -60,12 +58,7 @@ pub fn fifty_increments_are_fifty(subject: Subject) {
         .and_then(|resource| resource.document.attributes().ok())
         .and_then(|a| a.top("title"));
     assert_eq!(title.and_then(|title| title.as_str()), Some("50"));
-    assert_eq!(
-        bench
-            .get(0, USER, &user)
-            .map(|found| found.resource.version.counter()),
-        Some(51)
-    );
+    assert_eq!(bench.get(0, USER, &user).map(|found| found.resource.version.counter()), Some(51));
     assert_eq!(bench.changes().len(), 51);
 }
 
@@ -75,19 +68,12 @@ pub fn one_of_many_creators_wins(subject: Subject) {
     for round in 0..5 {
         let (created, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
         together(16, |thread| {
-            let name = if thread % 2 == 0 {
-                format!("Round{round}")
-            } else {
-                format!("rOUND{round}")
-            };
+            let name =
+                if thread % 2 == 0 { format!("Round{round}") } else { format!("rOUND{round}") };
             match bench.try_create(0, USER, json!({"userName": name})) {
                 Ok(_) => created.fetch_add(1, Ordering::SeqCst),
                 Err(error) => {
-                    assert_eq!(
-                        error.status_and_type(),
-                        (409, Some("uniqueness")),
-                        "{error:?}"
-                    );
+                    assert_eq!(error.status_and_type(), (409, Some("uniqueness")), "{error:?}");
                     taken.fetch_add(1, Ordering::SeqCst)
                 }
             };
@@ -119,9 +105,7 @@ pub fn no_member_is_lost(subject: Subject) {
     });
     assert_eq!(bench.members(&group).len(), 40);
     assert_eq!(
-        bench
-            .get(0, GROUP, &group)
-            .map(|found| found.resource.version.counter()),
+        bench.get(0, GROUP, &group).map(|found| found.resource.version.counter()),
         Some(121)
     );
 }
@@ -139,11 +123,7 @@ pub fn a_failing_neighbour_harms_nobody(subject: Subject) {
                         .try_create(0, USER, json!({"userName": format!("t{thread}-{round}")}))
                         .is_ok()
                 ),
-                1 => assert!(
-                    bench
-                        .try_create(0, USER, json!({"userName": "TAKEN"}))
-                        .is_err()
-                ),
+                1 => assert!(bench.try_create(0, USER, json!({"userName": "TAKEN"})).is_err()),
                 _ => {
                     // The panic may be contained or passed on; either way it leaves no trace.
                     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -161,12 +141,7 @@ pub fn a_failing_neighbour_harms_nobody(subject: Subject) {
         }
     });
     assert_eq!(bench.filter(USER, "userName sw \"t\"").len(), 21);
-    assert_eq!(
-        bench
-            .get(0, USER, &taken)
-            .map(|found| found.resource.version.counter()),
-        Some(1)
-    );
+    assert_eq!(bench.get(0, USER, &taken).map(|found| found.resource.version.counter()), Some(1));
 }
 
 /// Deleting a user while others make it a member ends without a member that does not exist.

@@ -50,15 +50,7 @@ mod tests {
         assert_eq!(seconds("180d").unwrap(), 180 * 86_400);
         assert_eq!(seconds("24h").unwrap(), 86_400);
         assert_eq!(seconds("0s").unwrap(), 0);
-        for wrong in [
-            "",
-            "10",
-            "d",
-            "-1d",
-            "1w",
-            "99999999999999999999d",
-            "9999999999999999d",
-        ] {
+        for wrong in ["", "10", "d", "-1d", "1w", "99999999999999999999d", "9999999999999999d"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
     }

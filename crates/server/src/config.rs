@@ -138,24 +138,14 @@ pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loa
     let mut values: BTreeMap<String, (String, String)> = BTreeMap::new();
     for (key, default) in KEYS {
         if let Some(default) = default {
-            values.insert(
-                (*key).to_owned(),
-                ((*default).to_owned(), "default".to_owned()),
-            );
+            values.insert((*key).to_owned(), ((*default).to_owned(), "default".to_owned()));
         }
     }
     let mut environment: Vec<Setting> = std::env::vars()
         .filter(|(name, _)| name.starts_with(PREFIX))
         .map(|(name, value)| {
-            let key = name
-                .trim_start_matches(PREFIX)
-                .to_ascii_lowercase()
-                .replace("__", ".");
-            Setting {
-                key,
-                value,
-                origin: name,
-            }
+            let key = name.trim_start_matches(PREFIX).to_ascii_lowercase().replace("__", ".");
+            Setting { key, value, origin: name }
         })
         .collect();
     environment.sort_by(|a, b| a.key.cmp(&b.key));
@@ -187,20 +177,17 @@ pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loa
         }
         .with_context(|| format!("{key} (from {origin})"))?;
     }
-    let config = layers
-        .build()?
-        .try_deserialize::<Config>()
-        .map_err(|error| {
-            let text = error.to_string();
-            let origin = values
-                .iter()
-                .find(|(key, _)| text.contains(key.as_str()))
-                .map(|(key, (_, origin))| format!("{key} from {origin}"));
-            anyhow::anyhow!(
-                "the configuration is not valid: {text}{}",
-                origin.map_or_else(String::new, |o| format!(" ({o})"))
-            )
-        })?;
+    let config = layers.build()?.try_deserialize::<Config>().map_err(|error| {
+        let text = error.to_string();
+        let origin = values
+            .iter()
+            .find(|(key, _)| text.contains(key.as_str()))
+            .map(|(key, (_, origin))| format!("{key} from {origin}"));
+        anyhow::anyhow!(
+            "the configuration is not valid: {text}{}",
+            origin.map_or_else(String::new, |o| format!(" ({o})"))
+        )
+    })?;
     Ok(Loaded { config, origins })
 }
 
@@ -218,10 +205,7 @@ fn apply(
 ) -> anyhow::Result<()> {
     let named: Vec<String> = layer.iter().map(|setting| setting.key.clone()).collect();
     for Setting { key, value, origin } in layer {
-        if let Some(plain) = key
-            .strip_suffix("_file")
-            .filter(|plain| SECRETS.contains(plain))
-        {
+        if let Some(plain) = key.strip_suffix("_file").filter(|plain| SECRETS.contains(plain)) {
             if named.iter().any(|named| named == plain) {
                 bail!("{plain} and {key} are both set (by {origin}); set one of them");
             }
@@ -242,10 +226,7 @@ fn apply(
 
 /// Names the setting that was probably meant.
 fn suggestion(key: &str) -> String {
-    let nearest = KEYS
-        .iter()
-        .map(|(known, _)| (distance(key, known), *known))
-        .min();
+    let nearest = KEYS.iter().map(|(known, _)| (distance(key, known), *known)).min();
     match nearest {
         Some((distance, known)) if distance <= known.len() / 2 => {
             format!("; did you mean {known}?")
@@ -286,9 +267,7 @@ fn file_layer(named: Option<&Path>) -> anyhow::Result<Vec<Setting>> {
         )
     })?;
     let source = File::from_str(&text, FileFormat::Toml);
-    let table = source
-        .collect()
-        .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let table = source.collect().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     let mut flat = Vec::new();
     for (key, value) in table {
         flatten(&key, value, &path.display().to_string(), &mut flat)?;
@@ -314,11 +293,7 @@ fn flatten(key: &str, value: Value, origin: &str, flat: &mut Vec<Setting>) -> an
     let text = text.with_context(|| {
         format!("{origin}: {key} must be a text, a number, true, false or a list of texts")
     })?;
-    flat.push(Setting {
-        key: key.to_owned(),
-        value: text,
-        origin: origin.to_owned(),
-    });
+    flat.push(Setting { key: key.to_owned(), value: text, origin: origin.to_owned() });
     Ok(())
 }
 
@@ -329,23 +304,9 @@ fn flags(common: &Common, serve: Option<&Serve>) -> Vec<(&'static str, String)> 
     if let Some(serve) = serve {
         flags.extend(serve.listen.clone().map(|listen| ("http.listen", listen)));
         flags.extend(serve.public_url.clone().map(|url| ("http.public_url", url)));
-        flags.extend(
-            serve
-                .behind_proxy
-                .then(|| ("http.behind_proxy", "true".to_owned())),
-        );
-        flags.extend(
-            serve
-                .tls_cert
-                .as_ref()
-                .map(|file| ("http.tls_cert", path(file))),
-        );
-        flags.extend(
-            serve
-                .tls_key
-                .as_ref()
-                .map(|file| ("http.tls_key", path(file))),
-        );
+        flags.extend(serve.behind_proxy.then(|| ("http.behind_proxy", "true".to_owned())));
+        flags.extend(serve.tls_cert.as_ref().map(|file| ("http.tls_cert", path(file))));
+        flags.extend(serve.tls_key.as_ref().map(|file| ("http.tls_key", path(file))));
     }
     flags
 }

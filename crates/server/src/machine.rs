@@ -7,10 +7,7 @@ use headcount_core::ids::ResourceId;
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else takes"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else takes")]
     fn now(&self) -> Timestamp {
         let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000;
         Timestamp::from_micros(i64::try_from(now).unwrap_or(i64::MAX))
@@ -21,10 +18,7 @@ impl Clock for SystemClock {
 pub(crate) struct UuidSource;
 
 impl IdSource for UuidSource {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the source that everything else takes"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the source that everything else takes")]
     fn next_id(&self) -> ResourceId {
         ResourceId::new(uuid::Uuid::now_v7().to_string())
     }

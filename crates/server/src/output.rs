@@ -29,20 +29,12 @@ pub(crate) fn error(error: &anyhow::Error) {
 /// Prints rows under headings, in columns.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
-        cells
-            .chain(headings.get(column).map(|heading| heading.len()))
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(headings.get(column).map(|heading| heading.len())).max().unwrap_or(0)
     };
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<_> = cells
-            .enumerate()
-            .map(|(column, cell)| format!("{cell:<0$}", width(column)))
-            .collect();
+        let padded: Vec<_> =
+            cells.enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column))).collect();
         padded.join("  ").trim_end().to_owned()
     };
     result(&line(&mut headings.iter().copied()));

@@ -33,9 +33,7 @@ pub(crate) fn logs(log: &Log) -> anyhow::Result<()> {
 ///
 /// When a recorder is installed already.
 pub(crate) fn metrics() -> anyhow::Result<PrometheusHandle> {
-    let seconds = [
-        0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ];
+    let seconds = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
     let sizes = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?

@@ -44,16 +44,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     settings.prepared_statements = config.database.prepared_statements;
     let registry = Arc::new(registry(config)?);
     let store = Store::open(&settings, &plan(&registry), migrate)?;
-    let tokens = Arc::new(Tokens::new(
-        store.clone(),
-        Arc::new(SystemClock),
-        policy(config),
-    ));
-    Ok(Parts {
-        registry,
-        store,
-        tokens,
-    })
+    let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
+    Ok(Parts { registry, store, tokens })
 }
 
 fn policy(config: &Config) -> Policy {
@@ -79,10 +71,9 @@ fn registry(config: &Config) -> anyhow::Result<Registry> {
         std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
     };
     let mut documents = Vec::new();
-    for path in names.iter().filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "json")
-    }) {
+    for path in
+        names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+    {
         let file = path.display().to_string();
         let content =
             headcount_core::json::parse(read(path)?.as_bytes()).with_context(|| file.clone())?;
@@ -104,10 +95,7 @@ fn marks(directory: &Path) -> anyhow::Result<IndexMarks> {
         .with_context(|| path.display().to_string())?;
     let table: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<String>>> =
         layers.try_deserialize().with_context(|| {
-            format!(
-                "{}: under each [Kind], indexed = [\"path\"]",
-                path.display()
-            )
+            format!("{}: under each [Kind], indexed = [\"path\"]", path.display())
         })?;
     table
         .into_iter()
@@ -121,20 +109,13 @@ fn marks(directory: &Path) -> anyhow::Result<IndexMarks> {
 fn plan(registry: &Registry) -> Vec<KindPlan> {
     let paths = |kind: &ResourceType| {
         let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
-        let keys = kind
-            .unique
-            .iter()
-            .chain(&kind.name)
-            .map(ToString::to_string);
+        let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
         indexed.chain(keys).collect()
     };
     registry
         .kinds()
         .iter()
-        .map(|kind| KindPlan {
-            kind: kind.kind.clone(),
-            paths: paths(kind),
-        })
+        .map(|kind| KindPlan { kind: kind.kind.clone(), paths: paths(kind) })
         .collect()
 }
 
@@ -160,12 +141,7 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         })
     });
     let settings = HttpSettings {
-        public_url: config
-            .http
-            .public_url
-            .as_deref()
-            .map(public_url)
-            .transpose()?,
+        public_url: config.http.public_url.as_deref().map(public_url).transpose()?,
         behind_proxy: config.http.behind_proxy,
         trusted_proxies: proxies.collect::<anyhow::Result<_>>()?,
         tls: config.http.tls_cert.is_some(),
@@ -175,19 +151,12 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_burst: config.limits.failures_burst,
         ..HttpSettings::default()
     };
-    Ok(Api::new(
-        service,
-        Arc::clone(&parts.tokens),
-        Arc::new(UuidSource),
-        settings,
-    ))
+    Ok(Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings))
 }
 
 fn public_url(text: &str) -> anyhow::Result<String> {
     let url = text.trim_end_matches('/');
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let plain = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '[' | ']' | '~')
     };

@@ -48,10 +48,7 @@ pub(crate) fn append(
         changes::switched.eq(switched),
         changes::personal.eq(personal_text(&change.names)),
     );
-    diesel::insert_into(changes::table)
-        .values(values)
-        .execute(connection)
-        .map(drop)
+    diesel::insert_into(changes::table).values(values).execute(connection).map(drop)
 }
 
 fn delta_text(effect: &Effect<'_>) -> String {
@@ -101,25 +98,13 @@ impl Row {
         let delta = parse(&self.delta);
         let ids = |name: &str| -> Vec<ResourceId> {
             let list = delta.get(name).and_then(Value::as_array);
-            list.into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(ResourceId::new)
-                .collect()
+            list.into_iter().flatten().filter_map(Value::as_str).map(ResourceId::new).collect()
         };
         let personal = self.personal.as_deref().map(parse).unwrap_or_default();
-        let name = |name: &str| {
-            personal
-                .get(name)
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
+        let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Recorded {
             seq: self.seq,
-            members: MemberDelta {
-                added: ids("added"),
-                removed: ids("removed"),
-            },
+            members: MemberDelta { added: ids("added"), removed: ids("removed") },
             left: ids("left"),
             kind: Kind::new(self.kind),
             id: ResourceId::new(self.resource),
@@ -140,10 +125,7 @@ impl Row {
                 switched: self
                     .switched
                     .map(|on| if on != 0 { Switched::On } else { Switched::Off }),
-                names: Names {
-                    name: name("name"),
-                    external_id: name("externalId"),
-                },
+                names: Names { name: name("name"), external_id: name("externalId") },
             },
         })
     }
@@ -166,10 +148,7 @@ impl ChangeFeed for Store {
                 .select(Row::as_select())
                 .load(connection)
         })?;
-        let whole = rows
-            .into_iter()
-            .map(Row::recorded)
-            .collect::<Option<Vec<_>>>();
+        let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
         whole.ok_or_else(|| {
             ProviderError::Internal(Source::invariant("every change row has a known act"))
         })

@@ -79,16 +79,12 @@ fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let (authority, tail) = rest
-        .find(['/', '?'])
-        .map_or((rest, ""), |at| rest.split_at(at));
+    let (authority, tail) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
     let shown = match authority.rsplit_once('@') {
         Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
         None => authority.to_owned(),
     };
-    let tail = tail
-        .find("password=")
-        .map_or(tail, |at| tail.get(..at).unwrap_or_default());
+    let tail = tail.find("password=").map_or(tail, |at| tail.get(..at).unwrap_or_default());
     format!("{scheme}://{shown}{tail}")
 }
 
@@ -154,10 +150,7 @@ const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
 /// Escapes what a file URI would read as something else.
 #[cfg(feature = "sqlite")]
 fn escaped(path: &Path) -> String {
-    path.to_string_lossy()
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23")
+    path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
 impl ManageConnection for Manager {
@@ -223,18 +216,10 @@ pub(crate) fn snapshot<T>(
 /// Creates the file with access for its owner only; SQLite gives its side files the same mode.
 pub(crate) fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::metadata(parent)?;
     }
-    match std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         done => done.map(drop),
     }
@@ -246,25 +231,13 @@ mod tests {
 
     #[test]
     fn a_url_says_which_database_or_nothing() {
-        assert_eq!(
-            DatabaseUrl::parse("sqlite:a b.db"),
-            Ok(DatabaseUrl::Sqlite("a b.db".into()))
-        );
+        assert_eq!(DatabaseUrl::parse("sqlite:a b.db"), Ok(DatabaseUrl::Sqlite("a b.db".into())));
         assert_eq!(
             DatabaseUrl::parse("sqlite:///var/x.db"),
             Ok(DatabaseUrl::Sqlite("/var/x.db".into()))
         );
-        assert!(matches!(
-            DatabaseUrl::parse("postgres://u@h/d"),
-            Ok(DatabaseUrl::Postgres(_))
-        ));
-        for wrong in [
-            "headcount.db",
-            "sqlite:",
-            "sqlite::memory:",
-            "mysql://x",
-            "",
-        ] {
+        assert!(matches!(DatabaseUrl::parse("postgres://u@h/d"), Ok(DatabaseUrl::Postgres(_))));
+        for wrong in ["headcount.db", "sqlite:", "sqlite::memory:", "mysql://x", ""] {
             assert!(DatabaseUrl::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -279,10 +252,7 @@ mod tests {
             assert!(!shown.contains("secret"), "{shown}");
         }
         assert!(
-            !DatabaseUrl::parse("mysql://u:secret@h/d")
-                .unwrap_err()
-                .to_string()
-                .contains("secret")
+            !DatabaseUrl::parse("mysql://u:secret@h/d").unwrap_err().to_string().contains("secret")
         );
     }
 }

@@ -32,27 +32,15 @@ impl Scope<'_> {
     /// Compiles a filter as far as columns and index rows answer it.
     pub(crate) fn compile(&self, filter: &ResolvedFilter) -> Compiled {
         if let Some(sql) = self.exact(filter) {
-            return Compiled {
-                sql: Some(sql),
-                residual: None,
-                common: is_common(filter),
-            };
+            return Compiled { sql: Some(sql), residual: None, common: is_common(filter) };
         }
         let Filter::And(terms) = filter else {
-            return Compiled {
-                sql: None,
-                residual: Some(filter.clone()),
-                common: false,
-            };
+            return Compiled { sql: None, residual: Some(filter.clone()), common: false };
         };
         let mut sql: Option<Sql> = None;
         let mut rest = Vec::new();
         for term in terms {
-            let Compiled {
-                sql: part,
-                residual,
-                ..
-            } = self.compile(term);
+            let Compiled { sql: part, residual, .. } = self.compile(term);
             if let Some(part) = part {
                 sql = Some(match sql {
                     Some(sql) => sql.text(" AND ").then(part),
@@ -61,11 +49,7 @@ impl Scope<'_> {
             }
             rest.extend(residual);
         }
-        Compiled {
-            sql,
-            residual: Some(Filter::And(rest)),
-            common: false,
-        }
+        Compiled { sql, residual: Some(Filter::And(rest)), common: false }
     }
 
     /// Compiles a filter whole, or not at all.
@@ -133,34 +117,22 @@ impl Scope<'_> {
                     // Some value differs, or there is none (FLT-010).
                     let differs = rows.clone().text(" AND x.value <> ").string(text).text(")");
                     return Some(
-                        Sql::new("(")
-                            .then(differs)
-                            .text(" OR NOT (")
-                            .then(rows)
-                            .text(")))"),
+                        Sql::new("(").then(differs).text(" OR NOT (").then(rows).text(")))"),
                     );
                 }
                 Some(
-                    rows.text(" AND ")
-                        .then(compared("x.value", false, comparison, text))
-                        .text(")"),
+                    rows.text(" AND ").then(compared("x.value", false, comparison, text)).text(")"),
                 )
             }
             Place::Members | Place::Groups => {
                 let sub = at.sub_attribute.as_ref()?;
                 let rows = self.rows(at)?;
-                let matching = rows
-                    .clone()
-                    .then(self.row_compare(at, &sub.name, comparison, text)?)
-                    .text(")");
+                let matching =
+                    rows.clone().then(self.row_compare(at, &sub.name, comparison, text)?).text(")");
                 if comparison == Comparison::NotEqual {
                     let any = rows.then(self.row_present(at, &sub.name)?).text(")");
                     return Some(
-                        Sql::new("(")
-                            .then(matching)
-                            .text(" OR NOT (")
-                            .then(any)
-                            .text("))"),
+                        Sql::new("(").then(matching).text(" OR NOT (").then(any).text("))"),
                     );
                 }
                 Some(matching)
@@ -171,12 +143,7 @@ impl Scope<'_> {
 
     fn element(&self, at: &AttrRef, inner: &ResolvedFilter) -> Option<Sql> {
         if matches!(at.place, Place::Members | Place::Groups) {
-            return Some(
-                self.rows(at)?
-                    .text("(")
-                    .then(self.row_filter(at, inner)?)
-                    .text("))"),
-            );
+            return Some(self.rows(at)?.text("(").then(self.row_filter(at, inner)?).text("))"));
         }
         // One row carries one value and the `type` beside it: a filter over these two is answered by
         // rows, if nothing without the value can satisfy it.
@@ -185,12 +152,7 @@ impl Scope<'_> {
             return None;
         }
         let predicate = value_and_label(inner)?;
-        Some(
-            self.index_rows(&path)?
-                .text(" AND (")
-                .then(predicate)
-                .text("))"),
-        )
+        Some(self.index_rows(&path)?.text(" AND (").then(predicate).text("))"))
     }
 
     /// `r.pk IN (SELECT … one path`, open at its end.
@@ -198,12 +160,7 @@ impl Scope<'_> {
         let path = self.names.path(path)?;
         let sql = Sql::new("r.pk IN (SELECT x.pk FROM resource_index x WHERE x.tenant = ")
             .int(self.tenant);
-        Some(
-            sql.text(" AND x.kind = ")
-                .int(self.kind)
-                .text(" AND x.path = ")
-                .int(path),
-        )
+        Some(sql.text(" AND x.kind = ").int(self.kind).text(" AND x.path = ").int(path))
     }
 
     /// `r.pk IN (SELECT … membership rows WHERE … AND `, open at its end.
@@ -235,11 +192,9 @@ impl Scope<'_> {
         match filter {
             Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
             Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
-            Filter::Not(inner) => Some(
-                Sql::new("NOT (")
-                    .then(self.row_filter(at, inner)?)
-                    .text(")"),
-            ),
+            Filter::Not(inner) => {
+                Some(Sql::new("NOT (").then(self.row_filter(at, inner)?).text(")"))
+            }
             Filter::Present(leaf) => self.row_present(at, &leaf.sub_attribute.as_ref()?.name),
             Filter::Compare(leaf, comparison, Operand(text)) => {
                 self.row_compare(at, &leaf.sub_attribute.as_ref()?.name, *comparison, text)
@@ -292,11 +247,9 @@ impl Scope<'_> {
             }
             (Place::Groups, "value") => Some(compared("g.id", false, comparison, text)),
             (Place::Groups, "display") => Some(compared("g.name_key", true, comparison, text)),
-            (Place::Groups, "type") => Some(Sql::new(if comparison.holds("direct", text) {
-                "1 = 1"
-            } else {
-                "1 = 0"
-            })),
+            (Place::Groups, "type") => {
+                Some(Sql::new(if comparison.holds("direct", text) { "1 = 1" } else { "1 = 0" }))
+            }
             _ => None,
         }
     }
@@ -307,11 +260,7 @@ fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: 
     let plain = |operator: &'static str| Sql::new(column).text(operator).string(text);
     let sql = match comparison {
         Comparison::NotEqual if nullable => {
-            return Sql::new("(")
-                .text(column)
-                .text(" IS NULL OR ")
-                .then(plain(" <> "))
-                .text(")");
+            return Sql::new("(").text(column).text(" IS NULL OR ").then(plain(" <> ")).text(")");
         }
         Comparison::NotEqual => return plain(" <> "),
         Comparison::Equal => plain(" = "),
@@ -321,19 +270,13 @@ fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: 
         Comparison::LessOrEqual => plain(" <= "),
         // A prefix is a range of bytes, which an index serves.
         Comparison::StartsWith => match prefix_end(text) {
-            Some(end) => plain(" >= ")
-                .text(" AND ")
-                .text(column)
-                .text(" < ")
-                .string(end),
+            Some(end) => plain(" >= ").text(" AND ").text(column).text(" < ").string(end),
             None => plain(" >= "),
         },
         Comparison::Contains if text.is_empty() => Sql::new("1 = 1"),
-        Comparison::Contains => Sql::new("instr(")
-            .text(column)
-            .text(", ")
-            .string(text)
-            .text(") > 0"),
+        Comparison::Contains => {
+            Sql::new("instr(").text(column).text(", ").string(text).text(") > 0")
+        }
         // Where the suffix would begin, counted in characters like everything else.
         Comparison::EndsWith => Sql::new("length(")
             .text(column)
@@ -349,11 +292,7 @@ fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: 
             .string(text),
     };
     if nullable {
-        Sql::new("(")
-            .text(column)
-            .text(" IS NOT NULL AND ")
-            .then(sql)
-            .text(")")
+        Sql::new("(").text(column).text(" IS NOT NULL AND ").then(sql).text(")")
     } else {
         Sql::new("(").then(sql).text(")")
     }
@@ -362,12 +301,8 @@ fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: 
 fn flag(comparison: Comparison, text: &str) -> Sql {
     let value = i64::from(text == "1");
     match comparison {
-        Comparison::NotEqual => Sql::new("(r.active IS NULL OR r.active <> ")
-            .int(value)
-            .text(")"),
-        _ => Sql::new("(r.active IS NOT NULL AND r.active = ")
-            .int(value)
-            .text(")"),
+        Comparison::NotEqual => Sql::new("(r.active IS NULL OR r.active <> ").int(value).text(")"),
+        _ => Sql::new("(r.active IS NOT NULL AND r.active = ").int(value).text(")"),
     }
 }
 
@@ -389,9 +324,7 @@ fn moment(column: &'static str, comparison: Comparison, operand: &Operand) -> Op
 }
 
 fn version(comparison: Comparison, text: &str) -> Option<Sql> {
-    let counter = text
-        .strip_prefix("W/\"")
-        .and_then(|rest| rest.strip_suffix('"'));
+    let counter = text.strip_prefix("W/\"").and_then(|rest| rest.strip_suffix('"'));
     // Only the canonical spelling is the version: no sign, no leading zero.
     let counter = counter
         .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0'));
@@ -455,11 +388,7 @@ fn value_and_label(filter: &ResolvedFilter) -> Option<Sql> {
         Filter::Not(inner) => Some(Sql::new("NOT (").then(value_and_label(inner)?).text(")")),
         Filter::Present(at) => {
             let (column, nullable) = column(at)?;
-            Some(if nullable {
-                Sql::new(column).text(" IS NOT NULL")
-            } else {
-                Sql::new("1 = 1")
-            })
+            Some(if nullable { Sql::new(column).text(" IS NOT NULL") } else { Sql::new("1 = 1") })
         }
         Filter::Compare(at, comparison, Operand(text)) => {
             let (column, nullable) = column(at)?;

@@ -51,35 +51,16 @@ impl From<diesel::result::Error> for Stop {
 impl Store {
     pub(crate) fn page(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
         let Some(kind) = self.names.kind(&query.kind.kind) else {
-            return Ok(Page {
-                total: 0,
-                resources: Vec::new(),
-                next: None,
-            });
+            return Ok(Page { total: 0, resources: Vec::new(), next: None });
         };
-        let scope = Scope {
-            tenant: tenant.key(),
-            kind,
-            names: &self.names,
-        };
+        let scope = Scope { tenant: tenant.key(), kind, names: &self.names };
         let compiled = match &query.filter {
             Some(filter) => scope.compile(filter),
-            None => Compiled {
-                sql: None,
-                residual: None,
-                common: true,
-            },
+            None => Compiled { sql: None, residual: None, common: true },
         };
         let order = Order::of(query);
         let scans = compiled.residual.is_some() || matches!(order, Order::Evaluated);
-        let search = Search {
-            store: self,
-            scope,
-            query,
-            compiled,
-            order,
-            kind,
-        };
+        let search = Search { store: self, scope, query, compiled, order, kind };
         // One statement is one state of the data; several need a transaction.
         let single = !scans && search.never_counts();
         let mut stopped = None;
@@ -96,11 +77,7 @@ impl Store {
                     Ok(None)
                 }
             };
-            if single {
-                run(connection)
-            } else {
-                snapshot(connection, run)
-            }
+            if single { run(connection) } else { snapshot(connection, run) }
         });
         match (done?, stopped) {
             (Some(page), _) => Ok(page),
@@ -134,11 +111,7 @@ impl Order {
             Place::Modified => Self::Column("r.modified", false, descending),
             Place::Id => Self::Column("r.id", false, descending),
             Place::Name => {
-                let required = query
-                    .kind
-                    .name
-                    .as_ref()
-                    .is_some_and(|name| name.attribute.required);
+                let required = query.kind.name.as_ref().is_some_and(|name| name.attribute.required);
                 Self::Column("r.name_key", !required, descending)
             }
             Place::ExternalId => Self::Column("r.external_id", true, descending),
@@ -176,10 +149,8 @@ impl Search<'_> {
     }
 
     fn condition(&self) -> Sql {
-        let sql = Sql::new("r.tenant = ")
-            .int(self.scope.tenant)
-            .text(" AND r.kind = ")
-            .int(self.kind);
+        let sql =
+            Sql::new("r.tenant = ").int(self.scope.tenant).text(" AND r.kind = ").int(self.kind);
         match &self.compiled.sql {
             Some(filter) => sql.text(" AND (").then(filter.clone()).text(")"),
             None => sql,
@@ -187,11 +158,7 @@ impl Search<'_> {
     }
 
     fn typed<T>(&self, sql: Sql) -> crate::sql::TypedQuery<T> {
-        if self.compiled.common {
-            sql.query()
-        } else {
-            sql.uncached()
-        }
+        if self.compiled.common { sql.query() } else { sql.uncached() }
     }
 
     fn by_index(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
@@ -201,10 +168,8 @@ impl Search<'_> {
             Start::After(_) => 0,
         };
         let (join, order) = self.ordering();
-        let mut from = Sql::new(" FROM resources r")
-            .then(join)
-            .text(" WHERE ")
-            .then(self.condition());
+        let mut from =
+            Sql::new(" FROM resources r").then(join).text(" WHERE ").then(self.condition());
         if let Start::After(key) = &self.query.start {
             from = from.text(" AND r.pk > ").int(position(key)?);
         }
@@ -223,11 +188,8 @@ impl Search<'_> {
         .then(self.ordering().0)
         .text(" ORDER BY ")
         .then(order);
-        let mut rows: Vec<Row> = if limit == 0 {
-            Vec::new()
-        } else {
-            self.typed::<RowTypes>(sql).load(connection)?
-        };
+        let mut rows: Vec<Row> =
+            if limit == 0 { Vec::new() } else { self.typed::<RowTypes>(sql).load(connection)? };
         let more = rows.len() > self.query.limit;
         rows.truncate(self.query.limit);
         let next = rows
@@ -240,11 +202,7 @@ impl Search<'_> {
         } else {
             self.count(connection)?
         };
-        Ok(Page {
-            total,
-            resources: self.complete(connection, rows)?,
-            next,
-        })
+        Ok(Page { total, resources: self.complete(connection, rows)?, next })
     }
 
     fn count(&self, connection: &mut DbConnection) -> Result<u64, Stop> {
@@ -265,16 +223,14 @@ impl Search<'_> {
             // No value comes last ascending and first descending, on both databases (SRT-005).
             let empty = match (nullable, descending) {
                 (false, _) => Sql::default(),
-                (true, false) => Sql::new("CASE WHEN ")
-                    .text(column)
-                    .text(" IS NULL THEN 1 ELSE 0 END, "),
-                (true, true) => Sql::new("CASE WHEN ")
-                    .text(column)
-                    .text(" IS NULL THEN 0 ELSE 1 END, "),
+                (true, false) => {
+                    Sql::new("CASE WHEN ").text(column).text(" IS NULL THEN 1 ELSE 0 END, ")
+                }
+                (true, true) => {
+                    Sql::new("CASE WHEN ").text(column).text(" IS NULL THEN 0 ELSE 1 END, ")
+                }
             };
-            empty
-                .text(column)
-                .text(if descending { " DESC, r.pk" } else { ", r.pk" })
+            empty.text(column).text(if descending { " DESC, r.pk" } else { ", r.pk" })
         };
         match &self.order {
             Order::Created | Order::Evaluated => (Sql::default(), Sql::new("r.pk")),
@@ -295,10 +251,7 @@ impl Search<'_> {
     /// Reads documents in slices and evaluates what no index answers.
     fn scan(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
         let internal = |error| {
-            Stop::Provider(ProviderError::Internal(Source::new(
-                "a filter is evaluated",
-                error,
-            )))
+            Stop::Provider(ProviderError::Internal(Source::new("a filter is evaluated", error)))
         };
         let sorted = self.query.sort.as_ref();
         let from = match &self.query.start {
@@ -309,12 +262,7 @@ impl Search<'_> {
             Start::Offset(offset) => *offset,
             Start::After(_) => 0,
         };
-        let leaves = self
-            .compiled
-            .residual
-            .as_ref()
-            .map(relation_leaves)
-            .unwrap_or_default();
+        let leaves = self.compiled.residual.as_ref().map(relation_leaves).unwrap_or_default();
         let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
         let mut page: Vec<Row> = Vec::new();
         let mut keys: Vec<(Option<String>, i64)> = Vec::new();
@@ -335,23 +283,15 @@ impl Search<'_> {
             let full = i64::try_from(rows.len()).unwrap_or(0) == SLICE;
             visited += u64::try_from(rows.len()).unwrap_or(0);
             if visited > self.store.documents_visited {
-                return Err(Stop::Provider(ProviderError::TooMany(
-                    self.store.documents_visited,
-                )));
+                return Err(Stop::Provider(ProviderError::TooMany(self.store.documents_visited)));
             }
             let answers = self.relations(connection, &leaves, first, end)?;
             for row in rows {
                 let pk = row.0;
                 let resource = resource(&self.query.kind.kind, row.clone());
                 if let Some(filter) = &self.compiled.residual {
-                    let answers = RowAnswers {
-                        answers: &answers,
-                        pk,
-                    };
-                    if !filter
-                        .matches(self.query.kind, &resource, &answers)
-                        .map_err(internal)?
-                    {
+                    let answers = RowAnswers { answers: &answers, pk };
+                    if !filter.matches(self.query.kind, &resource, &answers).map_err(internal)? {
                         continue;
                     }
                 }
@@ -371,15 +311,8 @@ impl Search<'_> {
         if let Some(sort) = sorted {
             return self.sorted_page(connection, keys, sort.descending, skip);
         }
-        let next = page
-            .last()
-            .filter(|_| more)
-            .map(|row| Key(row.0.to_string()));
-        Ok(Page {
-            total,
-            resources: self.complete(connection, page)?,
-            next,
-        })
+        let next = page.last().filter(|_| more).map(|row| Key(row.0.to_string()));
+        Ok(Page { total, resources: self.complete(connection, page)?, next })
     }
 
     fn sorted_page(
@@ -395,12 +328,8 @@ impl Search<'_> {
         });
         let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let pks: Vec<i64> = keys
-            .into_iter()
-            .skip(skip)
-            .take(self.query.limit)
-            .map(|(_, pk)| pk)
-            .collect();
+        let pks: Vec<i64> =
+            keys.into_iter().skip(skip).take(self.query.limit).map(|(_, pk)| pk).collect();
         let mut rows: Vec<Row> = Vec::with_capacity(pks.len());
         if !pks.is_empty() {
             let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE r.pk IN (")
@@ -409,11 +338,7 @@ impl Search<'_> {
             rows = sql.query::<RowTypes>().load(connection)?;
             rows.sort_by_key(|row| pks.iter().position(|pk| *pk == row.0));
         }
-        Ok(Page {
-            total,
-            resources: self.complete(connection, rows)?,
-            next: None,
-        })
+        Ok(Page { total, resources: self.complete(connection, rows)?, next: None })
     }
 
     /// Asks the database for the parts of a residual filter that are about membership, for one slice.
@@ -448,13 +373,7 @@ impl Search<'_> {
 
     /// Reads what replies show beside the documents.
     fn complete(&self, connection: &mut DbConnection, rows: Vec<Row>) -> Result<Vec<Found>, Stop> {
-        Ok(complete(
-            connection,
-            self.store,
-            &self.query.kind.kind,
-            rows,
-            self.query.with,
-        )?)
+        Ok(complete(connection, self.store, &self.query.kind.kind, rows, self.query.with)?)
     }
 }
 
@@ -485,10 +404,7 @@ pub(crate) fn complete(
                 more_members: members.next,
                 groups: groups.remove(&pk).unwrap_or_default(),
             };
-            Found {
-                resource: resource(kind, row),
-                computed,
-            }
+            Found { resource: resource(kind, row), computed }
         })
         .collect())
 }
@@ -500,9 +416,7 @@ fn sorted(pks: &[i64]) -> Vec<i64> {
 }
 
 fn position(key: &Key) -> Result<i64, Stop> {
-    key.0
-        .parse()
-        .map_err(|_bad| Stop::Provider(ProviderError::InvalidKey))
+    key.0.parse().map_err(|_bad| Stop::Provider(ProviderError::InvalidKey))
 }
 
 /// Returns the predicates over membership inside a filter.
@@ -527,10 +441,7 @@ struct RowAnswers<'a> {
 
 impl Relations for RowAnswers<'_> {
     fn holds(&self, predicate: &ResolvedFilter) -> bool {
-        let answer = self
-            .answers
-            .iter()
-            .find(|(leaf, _)| std::ptr::eq(*leaf, predicate));
+        let answer = self.answers.iter().find(|(leaf, _)| std::ptr::eq(*leaf, predicate));
         answer.is_some_and(|(_, pks)| pks.contains(&self.pk))
     }
 }

@@ -53,19 +53,11 @@ pub(crate) fn apply(
 /// Appends ids as a list of bound texts; `fill` repeats the last, so that few lengths occur.
 fn id_list(mut sql: Sql, ids: &[&ResourceId]) -> Sql {
     let lengths = [1, 10, 100, CHUNK];
-    let length = lengths
-        .into_iter()
-        .find(|length| *length >= ids.len())
-        .unwrap_or(ids.len());
+    let length = lengths.into_iter().find(|length| *length >= ids.len()).unwrap_or(ids.len());
     let Some(last) = ids.last() else {
         return sql.text("NULL");
     };
-    for (index, id) in ids
-        .iter()
-        .chain(std::iter::repeat(last))
-        .take(length)
-        .enumerate()
-    {
+    for (index, id) in ids.iter().chain(std::iter::repeat(last)).take(length).enumerate() {
         if index > 0 {
             sql = sql.text(", ");
         }
@@ -75,12 +67,7 @@ fn id_list(mut sql: Sql, ids: &[&ResourceId]) -> Sql {
 }
 
 fn kind_numbers(names: &Names, draft: &Draft) -> Vec<i64> {
-    draft
-        .member_kinds
-        .iter()
-        .filter_map(|kind| names.kind(kind))
-        .map(i64::from)
-        .collect()
+    draft.member_kinds.iter().filter_map(|kind| names.kind(kind)).map(i64::from).collect()
 }
 
 fn insert(
@@ -136,14 +123,8 @@ fn refuse_unknown(
         .text(" AND u.kind IN (")
         .ints(kinds)
         .text(") AND u.id IN (");
-    let known: Vec<String> = id_list(sql, ids)
-        .text(")")
-        .query::<Text>()
-        .load(connection)?;
-    match ids
-        .iter()
-        .find(|id| !known.iter().any(|known| known == id.as_str()))
-    {
+    let known: Vec<String> = id_list(sql, ids).text(")").query::<Text>().load(connection)?;
+    match ids.iter().find(|id| !known.iter().any(|known| known == id.as_str())) {
         Some(id) => Err(unknown(Some(id))),
         None => Ok(()),
     }
@@ -200,22 +181,13 @@ pub(crate) fn page(
     .load(connection)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|(pk, _, _)| Key(pk.to_string()));
-    let members = rows
-        .into_iter()
-        .filter_map(|(_, id, kind)| member(names, id, kind))
-        .collect();
+    let next = rows.last().filter(|_| more).map(|(pk, _, _)| Key(pk.to_string()));
+    let members = rows.into_iter().filter_map(|(_, id, kind)| member(names, id, kind)).collect();
     Ok(Members { members, next })
 }
 
 fn member(names: &Names, id: String, kind: i32) -> Option<Member> {
-    Some(Member {
-        id: ResourceId::new(id),
-        kind: names.kind_of(kind)?.clone(),
-    })
+    Some(Member { id: ResourceId::new(id), kind: names.kind_of(kind)?.clone() })
 }
 
 /// Reads the members of several groups, up to `limit` altogether; a group whose members do not all
@@ -227,10 +199,7 @@ pub(crate) fn of_groups(
     limit: usize,
 ) -> QueryResult<HashMap<i64, Members>> {
     if let [one] = group_pks {
-        return Ok(HashMap::from([(
-            *one,
-            page(connection, names, *one, 0, limit)?,
-        )]));
+        return Ok(HashMap::from([(*one, page(connection, names, *one, 0, limit)?)]));
     }
     if group_pks.is_empty() {
         return Ok(HashMap::new());
@@ -247,24 +216,15 @@ pub(crate) fn of_groups(
     let mut groups: HashMap<i64, Members> = HashMap::new();
     let mut last = None;
     for (group, pk, id, kind) in rows.into_iter().take(limit) {
-        groups
-            .entry(group)
-            .or_default()
-            .members
-            .extend(member(names, id, kind));
+        groups.entry(group).or_default().members.extend(member(names, id, kind));
         last = Some((group, pk));
     }
     if cut && let Some((group, pk)) = last {
         // The last group that was read may have more, and groups behind it were not read at all.
         groups.entry(group).or_default().next = Some(Key(pk.to_string()));
         for behind in group_pks.iter().filter(|behind| **behind > group) {
-            groups.insert(
-                *behind,
-                Members {
-                    members: Vec::new(),
-                    next: Some(Key("0".to_owned())),
-                },
-            );
+            groups
+                .insert(*behind, Members { members: Vec::new(), next: Some(Key("0".to_owned())) });
         }
     }
     Ok(groups)

@@ -45,11 +45,8 @@ where
     C: MigrationHarness<B>,
     EmbeddedMigrations: MigrationSource<B>,
 {
-    let applied: BTreeSet<String> = connection
-        .applied_migrations()?
-        .iter()
-        .map(MigrationVersion::to_string)
-        .collect();
+    let applied: BTreeSet<String> =
+        connection.applied_migrations()?.iter().map(MigrationVersion::to_string).collect();
     let known: BTreeSet<String> = MigrationSource::<B>::migrations(source)?
         .iter()
         .map(|migration| migration.name().version().to_string())

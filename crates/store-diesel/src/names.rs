@@ -19,9 +19,8 @@ pub(crate) struct Names {
 impl Names {
     /// Reads all numbers.
     pub(crate) fn load(connection: &mut DbConnection, kinds: &[Kind]) -> QueryResult<Self> {
-        let rows: Vec<(i32, String)> = names::table
-            .select((names::id, names::name))
-            .load(connection)?;
+        let rows: Vec<(i32, String)> =
+            names::table.select((names::id, names::name)).load(connection)?;
         let numbers: HashMap<_, _> = rows.into_iter().map(|(id, name)| (name, id)).collect();
         let number = |kind: &Kind| numbers.get(&kind_name(kind)).map(|id| (*id, kind.clone()));
         let kinds = kinds.iter().filter_map(number).collect();
@@ -35,13 +34,9 @@ impl Names {
         paths: &[String],
     ) -> Result<Self, WriteError> {
         let known = Self::load(connection, kinds)?;
-        let wanted = kinds
-            .iter()
-            .map(kind_name)
-            .chain(paths.iter().map(|path| path_name(path)));
-        let missing: BTreeSet<String> = wanted
-            .filter(|name| !known.numbers.contains_key(name))
-            .collect();
+        let wanted = kinds.iter().map(kind_name).chain(paths.iter().map(|path| path_name(path)));
+        let missing: BTreeSet<String> =
+            wanted.filter(|name| !known.numbers.contains_key(name)).collect();
         let mut next = known.numbers.values().max().copied().unwrap_or(0) + 1;
         for name in missing {
             let done = diesel::insert_into(names::table)
@@ -63,18 +58,12 @@ impl Names {
 
     /// The number of a kind; resources of a kind without one do not exist.
     pub(crate) fn kind(&self, kind: &Kind) -> Option<i32> {
-        self.kinds
-            .iter()
-            .find(|(_, known)| known == kind)
-            .map(|(id, _)| *id)
+        self.kinds.iter().find(|(_, known)| known == kind).map(|(id, _)| *id)
     }
 
     /// The kind with a number.
     pub(crate) fn kind_of(&self, number: i32) -> Option<&Kind> {
-        self.kinds
-            .iter()
-            .find(|(id, _)| *id == number)
-            .map(|(_, kind)| kind)
+        self.kinds.iter().find(|(id, _)| *id == number).map(|(_, kind)| kind)
     }
 
     /// All kinds with their numbers.

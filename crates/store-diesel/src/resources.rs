@@ -66,9 +66,8 @@ impl Provider for Store {
     }
 
     fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
-        let done = self
-            .writer
-            .write(&mut |connection| self.insert_in(connection, tenant, draft, with));
+        let done =
+            self.writer.write(&mut |connection| self.insert_in(connection, tenant, draft, with));
         done.map_err(|error| match write_error("a resource is inserted", error) {
             Error::Provider(error) => error,
             other => ProviderError::Internal(Source::new("an insert runs no foreign code", other)),
@@ -91,9 +90,7 @@ impl Provider for Store {
             }
             // Nothing changed: the transaction is rolled back, and this is its answer.
             kept = Some(updated);
-            Err(WriteError::Refused(Error::internal(
-                "an unchanged resource is kept",
-            )))
+            Err(WriteError::Refused(Error::internal("an unchanged resource is kept")))
         });
         match (done, kept) {
             (Ok(updated), _) | (Err(WriteError::Refused(_)), Some(updated)) => Ok(updated),
@@ -154,21 +151,15 @@ impl Provider for Store {
                     .filter(resources::id.eq(id.as_str()))
                     .select(resources::pk)
                     .load(connection)?;
-                entries.extend(
-                    members::groups_of(connection, &pks)?
-                        .into_values()
-                        .flatten(),
-                );
+                entries.extend(members::groups_of(connection, &pks)?.into_values().flatten());
             }
             Ok(entries)
         })
     }
 
     fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>> {
-        let mut jobs: Vec<Box<Job<'_, StepDone>>> = steps
-            .iter_mut()
-            .map(|step| self.step(tenant, step))
-            .collect();
+        let mut jobs: Vec<Box<Job<'_, StepDone>>> =
+            steps.iter_mut().map(|step| self.step(tenant, step)).collect();
         let mut borrowed: Vec<&mut Job<'_, StepDone>> =
             jobs.iter_mut().map(|job| &mut **job).collect();
         let mut results = Vec::with_capacity(borrowed.len());
@@ -205,9 +196,7 @@ impl Store {
     }
 
     fn kind_number(&self, kind: &Kind) -> Result<i32, WriteError> {
-        self.names
-            .kind(kind)
-            .ok_or_else(|| ProviderError::NotFound.into())
+        self.names.kind(kind).ok_or_else(|| ProviderError::NotFound.into())
     }
 
     fn insert_in(
@@ -244,35 +233,17 @@ impl Store {
             documents::tenant.eq(tenant.key()),
             documents::text.eq(draft.document.text()),
         );
-        diesel::insert_into(documents::table)
-            .values(document)
-            .execute(connection)?;
+        diesel::insert_into(documents::table).values(document).execute(connection)?;
         self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
         self.count(connection, tenant, kind, 1)?;
-        let effect = Effect {
-            kind: &draft.kind,
-            id: &draft.id,
-            version: 1,
-            members: &delta,
-            left: &[],
-        };
+        let effect =
+            Effect { kind: &draft.kind, id: &draft.id, version: 1, members: &delta, left: &[] };
         changes::append(connection, tenant, &draft.change, &effect)?;
         let at = draft.at.micros();
-        let row = (
-            pk,
-            draft.id.as_str().to_owned(),
-            1,
-            at,
-            at,
-            draft.document.text().to_owned(),
-        );
+        let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
         // Nobody can be a member of a group before it exists.
-        let with = if with == With::Groups {
-            With::Nothing
-        } else {
-            with
-        };
+        let with = if with == With::Groups { With::Nothing } else { with };
         let found = complete(connection, self, &draft.kind, vec![row], with)?.pop();
         found.ok_or_else(|| Error::internal("one row is one resource").into())
     }
@@ -288,16 +259,10 @@ impl Store {
     ) -> Result<Updated, WriteError> {
         let number = self.kind_number(kind)?;
         let (pk, before) = self.lock(connection, tenant, kind, number, id)?;
-        let mut update = change(&Current {
-            resource: &before,
-            members: None,
-        })?;
+        let mut update = change(&Current { resource: &before, members: None })?;
         if matches!(update, Update::NeedMembers) {
             let all = members::page(connection, &self.names, pk, 0, usize::MAX - 1)?;
-            update = change(&Current {
-                resource: &before,
-                members: Some(&all.members),
-            })?;
+            update = change(&Current { resource: &before, members: Some(&all.members) })?;
         }
         let mut changed = false;
         let mut after = before;
@@ -309,13 +274,7 @@ impl Store {
                 after.modified = draft.at;
                 after.document = draft.document.clone();
                 let version = after.version.counter();
-                let effect = Effect {
-                    kind,
-                    id,
-                    version,
-                    members: &delta,
-                    left: &[],
-                };
+                let effect = Effect { kind, id, version, members: &delta, left: &[] };
                 changes::append(connection, tenant, &draft.change, &effect)?;
             }
         }
@@ -349,33 +308,12 @@ impl Store {
                 .filter(resources::id.eq(id.as_str())),
         )
         .set(resources::version.eq(resources::version + 1))
-        .returning((
-            resources::pk,
-            resources::version,
-            resources::created,
-            resources::modified,
-        ))
+        .returning((resources::pk, resources::version, resources::created, resources::modified))
         .get_result(connection)
         .optional()?;
         let (pk, version, created, modified) = locked.ok_or(ProviderError::NotFound)?;
-        let text: String = documents::table
-            .find(pk)
-            .select(documents::text)
-            .first(connection)?;
-        Ok((
-            pk,
-            resource(
-                kind,
-                (
-                    pk,
-                    id.as_str().to_owned(),
-                    version - 1,
-                    created,
-                    modified,
-                    text,
-                ),
-            ),
-        ))
+        let text: String = documents::table.find(pk).select(documents::text).first(connection)?;
+        Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
     }
 
     /// Writes what differs between a locked resource and its draft.
@@ -402,9 +340,7 @@ impl Store {
             resources::external_id.eq(columns.external_id.as_deref()),
             resources::active.eq(columns.active.map(i32::from)),
         );
-        diesel::update(resources::table.find(pk))
-            .set(values)
-            .execute(connection)?;
+        diesel::update(resources::table.find(pk)).set(values).execute(connection)?;
         if draft.document != before.document {
             let document = documents::table.find(pk);
             diesel::update(document)
@@ -442,10 +378,7 @@ impl Store {
                 resource_keys::folded.eq(key.folded.as_str()),
                 resource_keys::pk.eq(pk),
             );
-            match diesel::insert_into(resource_keys::table)
-                .values(values)
-                .execute(connection)
-            {
+            match diesel::insert_into(resource_keys::table).values(values).execute(connection) {
                 Err(error) if meaning(&error) == Meaning::Constraint => {
                     return Err(ProviderError::Uniqueness(key.path.clone()).into());
                 }
@@ -470,12 +403,7 @@ impl Store {
             for (index, entry) in chunk.iter().enumerate() {
                 let path = self.path_number(&entry.path)?;
                 sql = sql.text(if index > 0 { ", (" } else { "(" });
-                sql = sql
-                    .int(pk)
-                    .text(", ")
-                    .int(path)
-                    .text(", ")
-                    .int(entry.element);
+                sql = sql.int(pk).text(", ").int(path).text(", ").int(entry.element);
                 sql = sql
                     .text(", ")
                     .int(tenant.key())
@@ -572,13 +500,7 @@ impl Store {
         };
         self.count(connection, tenant, number, -1)?;
         let version = before.version.counter();
-        let effect = Effect {
-            kind,
-            id,
-            version,
-            members: &MemberDelta::default(),
-            left: &left,
-        };
+        let effect = Effect { kind, id, version, members: &MemberDelta::default(), left: &left };
         changes::append(connection, tenant, &change, &effect)?;
         Ok(())
     }

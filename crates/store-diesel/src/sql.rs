@@ -28,9 +28,7 @@ pub(crate) struct Sql {
 
 impl Sql {
     pub(crate) fn new(text: &'static str) -> Self {
-        Self {
-            pieces: vec![Piece::Text(text)],
-        }
+        Self { pieces: vec![Piece::Text(text)] }
     }
 
     /// Appends constant text.
@@ -63,17 +61,11 @@ impl Sql {
     /// make only four statements.
     pub(crate) fn ints(mut self, values: &[i64]) -> Self {
         let lengths = [1, 10, 100, 1_000];
-        let length = lengths
-            .into_iter()
-            .find(|length| *length >= values.len())
-            .unwrap_or(values.len());
+        let length =
+            lengths.into_iter().find(|length| *length >= values.len()).unwrap_or(values.len());
         let last = values.last().copied().unwrap_or(-1);
-        for (index, value) in values
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(last))
-            .take(length)
-            .enumerate()
+        for (index, value) in
+            values.iter().copied().chain(std::iter::repeat(last)).take(length).enumerate()
         {
             if index > 0 {
                 self.pieces.push(Piece::Text(", "));
@@ -85,20 +77,12 @@ impl Sql {
 
     /// Makes a query whose rows have the types `T`. Its statement is kept prepared.
     pub(crate) fn query<T>(self) -> TypedQuery<T> {
-        TypedQuery {
-            sql: self,
-            cached: true,
-            types: PhantomData,
-        }
+        TypedQuery { sql: self, cached: true, types: PhantomData }
     }
 
     /// Makes a query whose statement has a shape that a client chose and is not kept.
     pub(crate) fn uncached<T>(self) -> TypedQuery<T> {
-        TypedQuery {
-            sql: self,
-            cached: false,
-            types: PhantomData,
-        }
+        TypedQuery { sql: self, cached: false, types: PhantomData }
     }
 
     /// The statement with a mark for each bound value, for tests.

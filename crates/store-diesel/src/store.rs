@@ -55,12 +55,7 @@ impl Settings {
 
     /// Returns the settings of a command beside a running server.
     pub fn command(url: DatabaseUrl) -> Self {
-        Self {
-            pool_size: 1,
-            exclusive: false,
-            busy: Duration::from_secs(5),
-            ..Self::serve(url)
-        }
+        Self { pool_size: 1, exclusive: false, busy: Duration::from_secs(5), ..Self::serve(url) }
     }
 }
 
@@ -145,9 +140,8 @@ impl Store {
             prepared_statements: settings.prepared_statements,
             busy: settings.busy,
         };
-        let mut connection = manager
-            .open()
-            .map_err(|error| connect_error(&settings.url, &error))?;
+        let mut connection =
+            manager.open().map_err(|error| connect_error(&settings.url, &error))?;
         if manager.backend() == Backend::Sqlite {
             check_library(&mut connection)?;
         }
@@ -156,14 +150,8 @@ impl Store {
         let wait = Duration::from_secs(1);
         let (readers, writer) = match manager.backend() {
             Backend::Sqlite => {
-                let readers = pool(
-                    Manager {
-                        read_only: true,
-                        ..manager.clone()
-                    },
-                    settings.pool_size,
-                    wait,
-                );
+                let readers =
+                    pool(Manager { read_only: true, ..manager.clone() }, settings.pool_size, wait);
                 (readers, Writer::Lane(Lane::new(manager)))
             }
             Backend::Postgres => {
@@ -203,9 +191,8 @@ impl Store {
             prepared_statements: settings.prepared_statements,
             busy: settings.busy,
         };
-        let mut connection = manager
-            .open()
-            .map_err(|error| connect_error(&settings.url, &error))?;
+        let mut connection =
+            manager.open().map_err(|error| connect_error(&settings.url, &error))?;
         migrations::state(&mut connection).map_err(|error| OpenError::Prepare(error.to_string()))
     }
 
@@ -221,12 +208,9 @@ impl Store {
     /// [`ProviderError::Unavailable`].
     pub fn ping(&self) -> Result<(), ProviderError> {
         let probe = |connection: &mut DbConnection| {
-            Sql::new("SELECT 1")
-                .query::<diesel::sql_types::Integer>()
-                .get_result(connection)
+            Sql::new("SELECT 1").query::<diesel::sql_types::Integer>().get_result(connection)
         };
-        self.read("the database is asked whether it is there", probe)
-            .map(|_: i32| ())
+        self.read("the database is asked whether it is there", probe).map(|_: i32| ())
     }
 
     /// Runs a read on a connection of the pool.
@@ -236,20 +220,19 @@ impl Store {
         mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
     ) -> Result<T, ProviderError> {
         let mut value = None;
-        let done = checkout(&self.readers, |connection| {
-            job(connection).map(|done| value = Some(done))
-        });
+        let done =
+            checkout(&self.readers, |connection| job(connection).map(|done| value = Some(done)));
         match (done, value) {
             (Ok(_), Some(value)) => Ok(value),
-            (Ok(_), None) => Err(ProviderError::Internal(
-                headcount_core::provider::Source::invariant(what),
-            )),
+            (Ok(_), None) => {
+                Err(ProviderError::Internal(headcount_core::provider::Source::invariant(what)))
+            }
             (Err(WriteError::Db(error)), _) => Err(provider_error(what, error)),
             (Err(error), _) => match crate::error::write_error(what, error) {
                 headcount_core::Error::Provider(error) => Err(error),
-                other => Err(ProviderError::Internal(
-                    headcount_core::provider::Source::new(what, other),
-                )),
+                other => {
+                    Err(ProviderError::Internal(headcount_core::provider::Source::new(what, other)))
+                }
             },
         }
     }
@@ -263,11 +246,7 @@ fn prepare_file(settings: &Settings) -> Result<Option<File>, OpenError> {
         path: path.display().to_string(),
         cause: cause.to_string(),
     };
-    let lock = if settings.exclusive {
-        Some(lock(path)?)
-    } else {
-        None
-    };
+    let lock = if settings.exclusive { Some(lock(path)?) } else { None };
     create_private(path).map_err(file_error)?;
     Ok(lock)
 }
@@ -280,10 +259,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         cause: cause.to_string(),
     };
     create_private(&lock_path).map_err(file_error)?;
-    let file = File::options()
-        .write(true)
-        .open(&lock_path)
-        .map_err(file_error)?;
+    let file = File::options().write(true).open(&lock_path).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -295,22 +271,10 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 fn connect_error(url: &DatabaseUrl, error: &diesel::ConnectionError) -> OpenError {
     // The message may span lines; the first says what matters.
-    let cause = error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let cause = error.to_string().lines().next().unwrap_or_default().trim().to_owned();
     match url {
-        DatabaseUrl::Sqlite(path) => OpenError::File {
-            path: path.display().to_string(),
-            cause,
-        },
-        DatabaseUrl::Postgres(_) => OpenError::Connect {
-            url: url.to_string(),
-            cause,
-        },
+        DatabaseUrl::Sqlite(path) => OpenError::File { path: path.display().to_string(), cause },
+        DatabaseUrl::Postgres(_) => OpenError::Connect { url: url.to_string(), cause },
     }
 }
 
@@ -327,11 +291,7 @@ fn check_library(connection: &mut DbConnection) -> Result<(), OpenError> {
     let found = (next(), next(), next());
     // Two older lines carry the correction.
     let corrected = matches!(found, (3, 44, 6..) | (3, 50, 7..));
-    if found < OLDEST_SQLITE && !corrected {
-        Err(OpenError::OldSqlite(version))
-    } else {
-        Ok(())
-    }
+    if found < OLDEST_SQLITE && !corrected { Err(OpenError::OldSqlite(version)) } else { Ok(()) }
 }
 
 fn prepare_schema(connection: &mut DbConnection, migrate: bool) -> Result<(), OpenError> {

@@ -12,19 +12,8 @@ use crate::store::Store;
 
 type Row = (i64, String, i32, i64, i64);
 
-const COLUMNS: (
-    tenants::id,
-    tenants::name,
-    tenants::enabled,
-    tenants::quirks,
-    tenants::created,
-) = (
-    tenants::id,
-    tenants::name,
-    tenants::enabled,
-    tenants::quirks,
-    tenants::created,
-);
+const COLUMNS: (tenants::id, tenants::name, tenants::enabled, tenants::quirks, tenants::created) =
+    (tenants::id, tenants::name, tenants::enabled, tenants::quirks, tenants::created);
 
 fn tenant((id, name, enabled, quirks, created): Row) -> Tenant {
     Tenant {
@@ -60,13 +49,9 @@ impl TenantStore for Store {
 
     fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
         let rows = self.read("tenants are listed", |connection| {
-            tenants::table
-                .select(COLUMNS)
-                .order(tenants::name)
-                .load::<Row>(connection)
+            tenants::table.select(COLUMNS).order(tenants::name).load::<Row>(connection)
         });
-        rows.map(|rows| rows.into_iter().map(tenant).collect())
-            .map_err(unavailable)
+        rows.map(|rows| rows.into_iter().map(tenant).collect()).map_err(unavailable)
     }
 
     fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
@@ -81,16 +66,11 @@ impl TenantStore for Store {
     }
 
     fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError> {
-        let values = (
-            tenants::enabled.eq(i32::from(enabled)),
-            tenants::quirks.eq(quirks.bits()),
-        );
+        let values = (tenants::enabled.eq(i32::from(enabled)), tenants::quirks.eq(quirks.bits()));
         let changed = self.writer.write(&mut |connection| {
-            Ok(
-                diesel::update(tenants::table.filter(tenants::name.eq(name)))
-                    .set(values)
-                    .execute(connection)?,
-            )
+            Ok(diesel::update(tenants::table.filter(tenants::name.eq(name)))
+                .set(values)
+                .execute(connection)?)
         });
         changed.map(|rows| rows > 0).map_err(token_error)
     }
@@ -98,10 +78,7 @@ impl TenantStore for Store {
     fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
         // Everything that belongs to a tenant refers to it and goes with it.
         let deleted = self.writer.write(&mut |connection| {
-            Ok(
-                diesel::delete(tenants::table.filter(tenants::name.eq(name)))
-                    .execute(connection)?,
-            )
+            Ok(diesel::delete(tenants::table.filter(tenants::name.eq(name))).execute(connection)?)
         });
         deleted.map(|rows| rows > 0).map_err(token_error)
     }

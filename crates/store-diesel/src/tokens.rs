@@ -39,10 +39,7 @@ impl Row {
     fn token(self) -> Token {
         let used = |at| LastUsed {
             at: Timestamp::from_micros(at),
-            address: self
-                .used_address
-                .as_deref()
-                .and_then(|text| text.parse().ok()),
+            address: self.used_address.as_deref().and_then(|text| text.parse().ok()),
             agent: self.used_agent.clone(),
         };
         let last_used = self.used_at.map(used);
@@ -83,10 +80,7 @@ const ADMINISTRATION: &str = "administration";
 
 /// A network without clients: 0.0.0.0 is no source address.
 fn nobody() -> ipnet::IpNet {
-    ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(
-        std::net::Ipv4Addr::UNSPECIFIED,
-        32,
-    ))
+    ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 32))
 }
 
 fn insert(connection: &mut DbConnection, row: &TokenRow) -> QueryResult<usize> {
@@ -117,16 +111,12 @@ fn insert(connection: &mut DbConnection, row: &TokenRow) -> QueryResult<usize> {
             tokens::replaces.eq(token.replaces.as_ref().map(TokenId::as_str)),
         ),
     );
-    diesel::insert_into(tokens::table)
-        .values(values)
-        .execute(connection)
+    diesel::insert_into(tokens::table).values(values).execute(connection)
 }
 
 impl TokenStore for Store {
     fn insert(&self, row: &TokenRow) -> Result<(), StoreError> {
-        let done = self
-            .writer
-            .write(&mut |connection| Ok(insert(connection, row).map(drop)?));
+        let done = self.writer.write(&mut |connection| Ok(insert(connection, row).map(drop)?));
         done.map_err(token_error)
     }
 
@@ -149,42 +139,32 @@ impl TokenStore for Store {
                 .optional()
         });
         let row = row.map_err(unavailable)?;
-        Ok(row.map(
-            |(row, (phc, tag, secret_version, enabled, quirks))| TokenRow {
-                token: row.token(),
-                hash: TokenHash::from_store(phc),
-                // A tag of another length fits no token.
-                tag: tag.try_into().unwrap_or_default(),
-                secret_version,
-                tenant: TenantState {
-                    enabled: enabled != 0,
-                    quirks: Quirks::from_bits(quirks),
-                },
-            },
-        ))
+        Ok(row.map(|(row, (phc, tag, secret_version, enabled, quirks))| TokenRow {
+            token: row.token(),
+            hash: TokenHash::from_store(phc),
+            // A tag of another length fits no token.
+            tag: tag.try_into().unwrap_or_default(),
+            secret_version,
+            tenant: TenantState { enabled: enabled != 0, quirks: Quirks::from_bits(quirks) },
+        }))
     }
 
     fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
         let rows = self.read("tokens are listed", |connection| {
-            let all = tokens::table
-                .select(Row::as_select())
-                .order((tokens::created.desc(), tokens::id));
+            let all =
+                tokens::table.select(Row::as_select()).order((tokens::created.desc(), tokens::id));
             match tenant {
-                Some(tenant) => all
-                    .filter(tokens::tenant.eq(tenant.key()))
-                    .load::<Row>(connection),
+                Some(tenant) => all.filter(tokens::tenant.eq(tenant.key())).load::<Row>(connection),
                 None => all.load::<Row>(connection),
             }
         });
-        rows.map(|rows| rows.into_iter().map(Row::token).collect())
-            .map_err(unavailable)
+        rows.map(|rows| rows.into_iter().map(Row::token).collect()).map_err(unavailable)
     }
 
     fn revoke(&self, id: &TokenId, at: Timestamp, by: &str) -> Result<bool, StoreError> {
         let revoked = self.writer.write(&mut |connection| {
-            let row = tokens::table
-                .filter(tokens::id.eq(id.as_str()))
-                .filter(tokens::revoked.is_null());
+            let row =
+                tokens::table.filter(tokens::id.eq(id.as_str())).filter(tokens::revoked.is_null());
             let values = (tokens::revoked.eq(at.micros()), tokens::revoked_by.eq(by));
             Ok(diesel::update(row).set(values).execute(connection)?)
         });
@@ -192,22 +172,18 @@ impl TokenStore for Store {
     }
 
     fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
-        let done = self
-            .writer
-            .write(&mut |connection| -> Result<(), WriteError> {
-                insert(connection, row)?;
-                if let Some(old) = &row.token.replaces {
-                    let later = tokens::table.filter(tokens::id.eq(old.as_str())).filter(
-                        tokens::expires
-                            .is_null()
-                            .or(tokens::expires.gt(until.micros())),
-                    );
-                    diesel::update(later)
-                        .set(tokens::expires.eq(until.micros()))
-                        .execute(connection)?;
-                }
-                Ok(())
-            });
+        let done = self.writer.write(&mut |connection| -> Result<(), WriteError> {
+            insert(connection, row)?;
+            if let Some(old) = &row.token.replaces {
+                let later = tokens::table
+                    .filter(tokens::id.eq(old.as_str()))
+                    .filter(tokens::expires.is_null().or(tokens::expires.gt(until.micros())));
+                diesel::update(later)
+                    .set(tokens::expires.eq(until.micros()))
+                    .execute(connection)?;
+            }
+            Ok(())
+        });
         done.map_err(token_error)
     }
 
@@ -223,10 +199,7 @@ impl TokenStore for Store {
                 tokens::used_address.eq(used.address.map(|address| address.to_string())),
                 tokens::used_agent.eq(&used.agent),
             );
-            Ok(diesel::update(stale)
-                .set(values)
-                .execute(connection)
-                .map(drop)?)
+            Ok(diesel::update(stale).set(values).execute(connection).map(drop)?)
         });
         done.map_err(token_error)
     }

@@ -73,9 +73,7 @@ impl Writer {
                 let reason = format!("{error:?}");
                 let failed = || {
                     let source = Source::new("operations are committed together", reason.clone());
-                    Err(WriteError::Refused(
-                        ProviderError::Unavailable(source).into(),
-                    ))
+                    Err(WriteError::Refused(ProviderError::Unavailable(source).into()))
                 };
                 jobs.iter().map(|_| failed()).collect()
             }
@@ -215,40 +213,22 @@ struct Batch {
 
 impl Batch {
     fn finish(&self, committed: bool) {
-        *self
-            .committed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(committed);
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(committed);
         self.signal.notify_all();
     }
 
     fn wait(&self) -> bool {
-        let committed = self
-            .committed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let finished = self
-            .signal
-            .wait_while(committed, |committed| committed.is_none());
-        finished
-            .unwrap_or_else(PoisonError::into_inner)
-            .unwrap_or(false)
+        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let finished = self.signal.wait_while(committed, |committed| committed.is_none());
+        finished.unwrap_or_else(PoisonError::into_inner).unwrap_or(false)
     }
 }
 
 impl Lane {
     pub(crate) fn new(manager: Manager) -> Self {
         debug_assert_eq!(manager.backend(), Backend::Sqlite);
-        let state = LaneState {
-            connection: None,
-            open: None,
-            broken: false,
-        };
-        Self {
-            manager,
-            waiting: AtomicUsize::new(0),
-            state: Mutex::new(state),
-        }
+        let state = LaneState { connection: None, open: None, broken: false };
+        Self { manager, waiting: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, LaneState> {
@@ -291,9 +271,7 @@ impl Lane {
             return result;
         }
         let source = Source::invariant("a commit for several writes failed");
-        Err(WriteError::Refused(
-            ProviderError::Unavailable(source).into(),
-        ))
+        Err(WriteError::Refused(ProviderError::Unavailable(source).into()))
     }
 
     /// Joins the open transaction or opens one.
@@ -315,9 +293,7 @@ impl Lane {
                 })?);
         }
         if let Some(connection) = &mut state.connection {
-            connection
-                .batch_execute("BEGIN IMMEDIATE")
-                .map_err(WriteError::Db)?;
+            connection.batch_execute("BEGIN IMMEDIATE").map_err(WriteError::Db)?;
         }
         let batch = Arc::new(Batch::default());
         state.open = Some((Arc::clone(&batch), 0));

@@ -55,19 +55,12 @@ impl Presented {
         let (id, rest) = text.strip_prefix(purpose.prefix())?.split_once('_')?;
         let shaped = id.len() == ID_CHARS
             && rest.len() == SECRET_CHARS + CHECKSUM_CHARS
-            && id
-                .bytes()
-                .chain(rest.bytes())
-                .all(|byte| byte.is_ascii_alphanumeric());
+            && id.bytes().chain(rest.bytes()).all(|byte| byte.is_ascii_alphanumeric());
         if !shaped {
             return None;
         }
         let (body, sum) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
-        (checksum(body) == sum).then(|| Self {
-            purpose,
-            id: TokenId::new(id),
-            text: text.into(),
-        })
+        (checksum(body) == sum).then(|| Self { purpose, id: TokenId::new(id), text: text.into() })
     }
 
     /// Returns what the token claims to be for.
@@ -96,12 +89,8 @@ pub(crate) fn generate(purpose: Purpose) -> (TokenId, SecretString) {
 fn random_text(length: usize) -> String {
     // The generator is a CSPRNG and draws from the range without bias.
     let mut random = rand::rng();
-    let digit = |_| {
-        ALPHABET
-            .get(random.random_range(0..ALPHABET.len()))
-            .copied()
-            .map_or('0', char::from)
-    };
+    let digit =
+        |_| ALPHABET.get(random.random_range(0..ALPHABET.len())).copied().map_or('0', char::from);
     (0..length).map(digit).collect()
 }
 

@@ -30,11 +30,7 @@ impl Default for MemoryTokens {
             created: Timestamp::from_micros(0),
         };
         Self {
-            state: Mutex::new(State {
-                rows: Vec::new(),
-                tenants: vec![default],
-                next_tenant: 2,
-            }),
+            state: Mutex::new(State { rows: Vec::new(), tenants: vec![default], next_tenant: 2 }),
         }
     }
 }
@@ -60,11 +56,7 @@ impl State {
         if self.rows.iter().any(|known| known.token.id == row.token.id) {
             return Err(StoreError::Taken);
         }
-        if self
-            .tenants
-            .iter()
-            .all(|tenant| tenant.id != row.token.tenant)
-        {
+        if self.tenants.iter().all(|tenant| tenant.id != row.token.tenant) {
             return Err(StoreError::Missing);
         }
         self.rows.push(copy(row, row.tenant.clone()));
@@ -72,10 +64,7 @@ impl State {
     }
 
     fn token(&mut self, id: &TokenId) -> Option<&mut Token> {
-        self.rows
-            .iter_mut()
-            .map(|row| &mut row.token)
-            .find(|token| token.id == *id)
+        self.rows.iter_mut().map(|row| &mut row.token).find(|token| token.id == *id)
     }
 }
 
@@ -86,20 +75,12 @@ impl TokenStore for MemoryTokens {
 
     fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
         let state = self.lock();
-        Ok(state
-            .rows
-            .iter()
-            .find(|row| row.token.id == *id)
-            .map(|row| {
-                let tenant = state
-                    .tenants
-                    .iter()
-                    .find(|tenant| tenant.id == row.token.tenant);
-                let (enabled, quirks) = tenant.map_or((false, Quirks::NONE), |tenant| {
-                    (tenant.enabled, tenant.quirks)
-                });
-                copy(row, TenantState { enabled, quirks })
-            }))
+        Ok(state.rows.iter().find(|row| row.token.id == *id).map(|row| {
+            let tenant = state.tenants.iter().find(|tenant| tenant.id == row.token.tenant);
+            let (enabled, quirks) =
+                tenant.map_or((false, Quirks::NONE), |tenant| (tenant.enabled, tenant.quirks));
+            copy(row, TenantState { enabled, quirks })
+        }))
     }
 
     fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
@@ -112,10 +93,7 @@ impl TokenStore for MemoryTokens {
     }
 
     fn revoke(&self, id: &TokenId, at: Timestamp, _by: &str) -> Result<bool, StoreError> {
-        Ok(self
-            .lock()
-            .token(id)
-            .is_some_and(|token| token.revoked.replace(at).is_none()))
+        Ok(self.lock().token(id).is_some_and(|token| token.revoked.replace(at).is_none()))
     }
 
     fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
@@ -148,13 +126,7 @@ impl TenantStore for MemoryTokens {
         }
         let id = TenantId::new(state.next_tenant);
         state.next_tenant += 1;
-        let tenant = Tenant {
-            id,
-            name: name.to_owned(),
-            enabled: true,
-            quirks,
-            created: at,
-        };
+        let tenant = Tenant { id, name: name.to_owned(), enabled: true, quirks, created: at };
         state.tenants.push(tenant.clone());
         Ok(tenant)
     }
@@ -164,29 +136,19 @@ impl TenantStore for MemoryTokens {
     }
 
     fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
-        Ok(self
-            .lock()
-            .tenants
-            .iter()
-            .find(|tenant| tenant.name == name)
-            .cloned())
+        Ok(self.lock().tenants.iter().find(|tenant| tenant.name == name).cloned())
     }
 
     fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let tenant = state.tenants.iter_mut().find(|tenant| tenant.name == name);
-        Ok(tenant
-            .map(|tenant| (tenant.enabled, tenant.quirks) = (enabled, quirks))
-            .is_some())
+        Ok(tenant.map(|tenant| (tenant.enabled, tenant.quirks) = (enabled, quirks)).is_some())
     }
 
     fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let Some(id) = state
-            .tenants
-            .iter()
-            .find(|tenant| tenant.name == name)
-            .map(|tenant| tenant.id)
+        let Some(id) =
+            state.tenants.iter().find(|tenant| tenant.name == name).map(|tenant| tenant.id)
         else {
             return Ok(false);
         };

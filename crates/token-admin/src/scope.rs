@@ -39,10 +39,8 @@ impl Scopes {
         ("admin:read", Self::ADMIN_READ),
         ("admin:write", Self::ADMIN_WRITE),
     ];
-    const BUNDLES: [(&'static str, Self); 2] = [
-        ("provisioning", Self::PROVISIONING),
-        ("administration", Self::ADMINISTRATION),
-    ];
+    const BUNDLES: [(&'static str, Self); 2] =
+        [("provisioning", Self::PROVISIONING), ("administration", Self::ADMINISTRATION)];
 
     /// Tells whether everything in `needed` is allowed.
     pub const fn allow(self, needed: Self) -> bool {
@@ -68,13 +66,8 @@ impl Scopes {
     pub fn parse(text: &str) -> Result<Self, String> {
         let words = text.split([' ', ',']).filter(|word| !word.is_empty());
         words.into_iter().try_fold(Self::default(), |set, word| {
-            let known = Self::NAMES
-                .iter()
-                .chain(&Self::BUNDLES)
-                .find(|(name, _)| *name == word);
-            known
-                .map(|(_, scope)| set.with(*scope))
-                .ok_or_else(|| word.to_owned())
+            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
+            known.map(|(_, scope)| set.with(*scope)).ok_or_else(|| word.to_owned())
         })
     }
 }
@@ -82,10 +75,8 @@ impl Scopes {
 impl fmt::Display for Scopes {
     /// Writes the names, separated by spaces, as RFC 6750 §3 writes scopes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Self::NAMES
-            .iter()
-            .filter(|(_, scope)| self.allow(*scope))
-            .map(|(name, _)| *name);
+        let names =
+            Self::NAMES.iter().filter(|(_, scope)| self.allow(*scope)).map(|(name, _)| *name);
         f.write_str(&names.collect::<Vec<_>>().join(" "))
     }
 }

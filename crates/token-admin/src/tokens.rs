@@ -37,11 +37,7 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            default_life: 180 * DAY,
-            longest_life: 2 * 365 * DAY,
-            allow_never_expires: false,
-        }
+        Self { default_life: 180 * DAY, longest_life: 2 * 365 * DAY, allow_never_expires: false }
     }
 }
 
@@ -124,11 +120,7 @@ impl Tokens {
                 }
             }
         };
-        drop(
-            std::thread::Builder::new()
-                .name("token-uses".to_owned())
-                .spawn(write),
-        );
+        drop(std::thread::Builder::new().name("token-uses".to_owned()).spawn(write));
         Self {
             store,
             clock,
@@ -147,10 +139,7 @@ impl Tokens {
     pub fn issue(&self, tenant: TenantId, new: NewToken) -> Result<IssuedToken, TokenError> {
         let (row, secret) = self.make(tenant, new, None)?;
         self.store.insert(&row)?;
-        Ok(IssuedToken {
-            token: row.token,
-            secret,
-        })
+        Ok(IssuedToken { token: row.token, secret })
     }
 
     /// Checks a presented token. What it may be used for, and from where, is the caller's to check,
@@ -171,20 +160,13 @@ impl Tokens {
         if row.token.revoked.is_some() {
             return refused(Refusal::Revoked);
         }
-        if row
-            .token
-            .expires
-            .is_some_and(|expires| expires <= self.clock.now())
-        {
+        if row.token.expires.is_some_and(|expires| expires <= self.clock.now()) {
             return refused(Refusal::Expired);
         }
         if !row.tenant.enabled {
             return refused(Refusal::TenantDisabled);
         }
-        Ok(Accepted {
-            token: row.token,
-            quirks: row.tenant.quirks,
-        })
+        Ok(Accepted { token: row.token, quirks: row.tenant.quirks })
     }
 
     /// Notes that a token was used: at most once a minute per token, and never in the way of the
@@ -204,22 +186,10 @@ impl Tokens {
         }
         noted.insert(token.id.clone(), now);
         drop(noted);
-        let agent = agent.map(|agent| {
-            agent
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect()
-        });
+        let agent =
+            agent.map(|agent| agent.chars().filter(|c| !c.is_control()).take(200).collect());
         // When the queue is full, the next use will be written instead.
-        drop(self.uses.try_send((
-            token.id.clone(),
-            LastUsed {
-                at: now,
-                address,
-                agent,
-            },
-        )));
+        drop(self.uses.try_send((token.id.clone(), LastUsed { at: now, address, agent })));
     }
 
     /// Returns the tokens of a tenant, or of all, newest first.
@@ -252,20 +222,12 @@ impl Tokens {
             ));
         }
         let now = self.clock.now();
-        let old = self
-            .store
-            .find(id)?
-            .map(|row| row.token)
-            .filter(|token| token.revoked.is_none());
+        let old = self.store.find(id)?.map(|row| row.token).filter(|token| token.revoked.is_none());
         let Some(old) = old.filter(|token| token.expires.is_none_or(|expires| expires > now))
         else {
-            return Err(TokenError::Invalid(format!(
-                "there is no working token with the id {id}"
-            )));
+            return Err(TokenError::Invalid(format!("there is no working token with the id {id}")));
         };
-        let life = old
-            .expires
-            .map(|expires| (expires.micros() - old.created.micros()) / 1_000_000);
+        let life = old.expires.map(|expires| (expires.micros() - old.created.micros()) / 1_000_000);
         let new = NewToken {
             purpose: old.purpose,
             name: old.name.clone(),
@@ -279,13 +241,7 @@ impl Tokens {
         let until = now.plus_seconds(overlap);
         let old_until = old.expires.map_or(until, |expires| expires.min(until));
         self.store.replace(&row, old_until)?;
-        Ok(Rotated {
-            issued: IssuedToken {
-                token: row.token,
-                secret,
-            },
-            old_until,
-        })
+        Ok(Rotated { issued: IssuedToken { token: row.token, secret }, old_until })
     }
 
     fn make(
@@ -351,10 +307,7 @@ impl Tokens {
             hash: verify::hash(&secret)?,
             tag: verify::tag(text),
             secret_version: 1,
-            tenant: TenantState {
-                enabled: true,
-                quirks: Quirks::default(),
-            },
+            tenant: TenantState { enabled: true, quirks: Quirks::default() },
         };
         Ok((row, secret))
     }

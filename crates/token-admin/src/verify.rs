@@ -124,11 +124,7 @@ impl Verifier {
                 .name("token-verify".to_owned())
                 .spawn(move || work(&jobs, &shared)),
         );
-        Self {
-            key: rand::random(),
-            known,
-            queue,
-        }
+        Self { key: rand::random(), known, queue }
     }
 
     /// Checks that the presented token is the one that the row was made for.
@@ -160,21 +156,14 @@ impl Verifier {
         presented: &Presented,
         row: &TokenRow,
     ) -> Result<Option<Arc<Flight>>, TokenError> {
-        let mut flights = self
-            .known
-            .flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.known.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key) {
             return Ok(Some(Arc::clone(flight)));
         }
         if self.known.remembers(&key, &proof) {
             return Ok(None);
         }
-        let flight = Arc::new(Flight {
-            landed: Mutex::new(None),
-            signal: Condvar::new(),
-        });
+        let flight = Arc::new(Flight { landed: Mutex::new(None), signal: Condvar::new() });
         let job = Job {
             key,
             proof,
@@ -203,10 +192,7 @@ impl Known {
         if accepted {
             self.remembered.insert(job.key, job.proof.clone());
         }
-        self.flights
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&job.key);
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.key);
         job.flight.land(accepted);
     }
 }
@@ -220,11 +206,8 @@ impl Flight {
                 return *landed;
             }
             let left = deadline.checked_duration_since(Instant::now())?;
-            landed = self
-                .signal
-                .wait_timeout(landed, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            landed =
+                self.signal.wait_timeout(landed, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

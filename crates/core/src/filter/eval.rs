@@ -92,9 +92,7 @@ fn has_value(at: &AttrRef, resource: &Resource) -> Result<bool, Error> {
     let elements = attributes.elements(at);
     Ok(match &at.sub_attribute {
         None => !elements.is_empty(),
-        Some(sub) => elements
-            .iter()
-            .any(|element| element.get(&*sub.name).is_some()),
+        Some(sub) => elements.iter().any(|element| element.get(&*sub.name).is_some()),
     })
 }
 
@@ -132,15 +130,12 @@ pub fn element_matches(filter: &ResolvedFilter, element: &Value) -> bool {
         Filter::And(terms) => terms.iter().all(|term| element_matches(term, element)),
         Filter::Or(terms) => terms.iter().any(|term| element_matches(term, element)),
         Filter::Not(inner) => !element_matches(inner, element),
-        Filter::Present(at) => at
-            .sub_attribute
-            .as_ref()
-            .is_some_and(|sub| element.get(&*sub.name).is_some()),
+        Filter::Present(at) => {
+            at.sub_attribute.as_ref().is_some_and(|sub| element.get(&*sub.name).is_some())
+        }
         Filter::Compare(at, comparison, Operand(operand)) => {
-            let value = at
-                .sub_attribute
-                .as_ref()
-                .and_then(|sub| sub_value(at.is_plural(), sub, element));
+            let value =
+                at.sub_attribute.as_ref().and_then(|sub| sub_value(at.is_plural(), sub, element));
             match value {
                 Some(value) => comparison.holds(&value, operand),
                 None => *comparison == Comparison::NotEqual,
@@ -186,9 +181,7 @@ pub fn sort_key(at: &AttrRef, resource: &Resource) -> Result<Option<String>, Err
         return Ok(Some(value));
     }
     let elements = resource.document.attributes()?.elements(at);
-    let primary = elements
-        .iter()
-        .find(|element| crate::resource::is_primary(element));
+    let primary = elements.iter().find(|element| crate::resource::is_primary(element));
     let Some(element) = primary.or_else(|| elements.first()) else {
         return Ok(None);
     };

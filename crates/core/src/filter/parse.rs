@@ -55,26 +55,17 @@ impl ParsedFilter {
                 at: None,
             });
         }
-        let mut parser = Parser {
-            text,
-            at: 0,
-            depth: 0,
-            terms: 0,
-            syntax,
-            notes: Notes::default(),
-        };
+        let mut parser =
+            Parser { text, at: 0, depth: 0, terms: 0, syntax, notes: Notes::default() };
         if matches!(parser.peek()?.token, Token::End) {
             return Err(parser.error(0, "the filter is empty; leave it out to get everything"));
         }
         let filter = parser.any()?;
         match parser.next()? {
-            Lexed {
-                token: Token::End, ..
-            } => Ok((filter, parser.notes)),
-            Lexed {
-                token: Token::Close,
-                start,
-            } => Err(parser.error(start, "a \")\" without its \"(\"")),
+            Lexed { token: Token::End, .. } => Ok((filter, parser.notes)),
+            Lexed { token: Token::Close, start } => {
+                Err(parser.error(start, "a \")\" without its \"(\""))
+            }
             Lexed { start, .. } => {
                 Err(parser.error(start, "expected \"and\", \"or\" or the end of the filter"))
             }
@@ -111,10 +102,7 @@ struct Parser<'t> {
 
 impl<'t> Parser<'t> {
     fn error(&self, at: usize, reason: impl Into<String>) -> FilterError {
-        let characters = self
-            .text
-            .get(..at)
-            .map_or(at, |before| before.chars().count());
+        let characters = self.text.get(..at).map_or(at, |before| before.chars().count());
         FilterError {
             reason: format!("the filter is not valid: {}", reason.into()),
             at: Some(characters),
@@ -128,10 +116,7 @@ impl<'t> Parser<'t> {
         let start = self.at + (rest.len() - trimmed.len());
         let Some(first) = trimmed.chars().next() else {
             self.at = self.text.len();
-            return Ok(Lexed {
-                token: Token::End,
-                start,
-            });
+            return Ok(Lexed { token: Token::End, start });
         };
         let (token, length) = match first {
             '(' => (Token::Open, 1),
@@ -143,10 +128,7 @@ impl<'t> Parser<'t> {
                     .ok_or_else(|| self.error(start, "a text without its closing quote"))?;
                 let quoted = trimmed.get(..length).unwrap_or_default();
                 let text: String = serde_json::from_str(quoted).map_err(|_bad| {
-                    self.error(
-                        start,
-                        "a text is written like a JSON string, with \\\" for a quote",
-                    )
+                    self.error(start, "a text is written like a JSON string, with \\\" for a quote")
                 })?;
                 if text.contains('\0') {
                     return Err(self.error(start, "a text contains the character U+0000"));
@@ -154,9 +136,8 @@ impl<'t> Parser<'t> {
                 (Token::Text(text), length)
             }
             _ => {
-                let end = trimmed
-                    .find([' ', '\t', '(', ')', '[', ']', '"'])
-                    .unwrap_or(trimmed.len());
+                let end =
+                    trimmed.find([' ', '\t', '(', ')', '[', ']', '"']).unwrap_or(trimmed.len());
                 (Token::Word(trimmed.get(..end).unwrap_or_default()), end)
             }
         };
@@ -184,10 +165,7 @@ impl<'t> Parser<'t> {
     /// Enters one level, or refuses before the stack grows.
     fn enter(&mut self, at: usize) -> Result<(), FilterError> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.error(
-                at,
-                format!("parentheses nest deeper than {MAX_DEPTH} levels"),
-            ));
+            return Err(self.error(at, format!("parentheses nest deeper than {MAX_DEPTH} levels")));
         }
         self.depth += 1;
         self.notes.deepest = self.notes.deepest.max(self.depth);
@@ -217,10 +195,9 @@ impl<'t> Parser<'t> {
             Token::Word(word) if word.eq_ignore_ascii_case("not") => {
                 // Erratum 7319: a space may stand between "not" and its parenthesis.
                 match self.next()? {
-                    Lexed {
-                        token: Token::Open,
-                        start,
-                    } => Ok(Filter::Not(Box::new(self.group(start)?))),
+                    Lexed { token: Token::Open, start } => {
+                        Ok(Filter::Not(Box::new(self.group(start)?)))
+                    }
                     Lexed { start, .. } => {
                         Err(self.error(start, "\"not\" needs parentheses, as in not (title pr)"))
                     }
@@ -239,10 +216,7 @@ impl<'t> Parser<'t> {
         let inner = self.any()?;
         self.depth -= 1;
         match self.next()? {
-            Lexed {
-                token: Token::Close,
-                ..
-            } => Ok(inner),
+            Lexed { token: Token::Close, .. } => Ok(inner),
             Lexed { start, .. } => Err(self.error(start, "expected \"and\", \"or\" or \")\"")),
         }
     }
@@ -282,9 +256,7 @@ impl<'t> Parser<'t> {
     }
 
     fn comparison(&self, operator: &str, start: usize) -> Result<Comparison, FilterError> {
-        let known = Comparison::ALL
-            .iter()
-            .find(|(name, _)| operator.eq_ignore_ascii_case(name));
+        let known = Comparison::ALL.iter().find(|(name, _)| operator.eq_ignore_ascii_case(name));
         known.map(|(_, comparison)| *comparison).ok_or_else(|| {
             let reason = format!(
                 "\"{}\" is no operator; there are eq, ne, co, sw, ew, gt, ge, lt, le and pr",
@@ -299,18 +271,12 @@ impl<'t> Parser<'t> {
         let inner = self.any()?;
         self.depth -= 1;
         match self.next()? {
-            Lexed {
-                token: Token::CloseBracket,
-                ..
-            } => {}
+            Lexed { token: Token::CloseBracket, .. } => {}
             Lexed { start, .. } => {
                 return Err(self.error(start, "expected \"and\", \"or\" or \"]\""));
             }
         }
-        let behind = self
-            .text
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with('.'));
+        let behind = self.text.get(self.at..).is_some_and(|rest| rest.starts_with('.'));
         if !behind {
             return Ok(Filter::Element(path, Box::new(inner)));
         }
@@ -323,10 +289,7 @@ impl<'t> Parser<'t> {
         }
         self.notes.loose_form = true;
         let outer = self.attribute(word.get(1..).unwrap_or_default(), start + 1)?;
-        Ok(Filter::Element(
-            path,
-            Box::new(Filter::And(vec![inner, outer])),
-        ))
+        Ok(Filter::Element(path, Box::new(Filter::And(vec![inner, outer]))))
     }
 
     fn literal(&mut self) -> Result<Literal, FilterError> {
@@ -366,10 +329,7 @@ impl<'t> Parser<'t> {
         }
         Err(self.error(
             start,
-            format!(
-                "\"{}\" is no value; texts stand in double quotes",
-                excerpt(word)
-            ),
+            format!("\"{}\" is no value; texts stand in double quotes", excerpt(word)),
         ))
     }
 }

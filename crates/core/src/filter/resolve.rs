@@ -28,12 +28,8 @@ impl ParsedFilter {
     /// `invalidFilter` for names that the kind does not have and literals that do not fit.
     pub fn resolve(&self, kind: &ResourceType) -> Result<ResolvedFilter, Error> {
         let mut applied = Applied::default();
-        let mut context = Context {
-            kind,
-            quirks: Quirks::NONE,
-            applied: &mut applied,
-            unknown_is_absent: false,
-        };
+        let mut context =
+            Context { kind, quirks: Quirks::NONE, applied: &mut applied, unknown_is_absent: false };
         context.resolve(self)
     }
 }
@@ -41,18 +37,12 @@ impl ParsedFilter {
 impl Context<'_> {
     pub(crate) fn resolve(&mut self, filter: &ParsedFilter) -> Result<ResolvedFilter, Error> {
         Ok(match filter {
-            Filter::And(terms) => Filter::And(
-                terms
-                    .iter()
-                    .map(|term| self.resolve(term))
-                    .collect::<Result<_, _>>()?,
-            ),
-            Filter::Or(terms) => Filter::Or(
-                terms
-                    .iter()
-                    .map(|term| self.resolve(term))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Filter::And(terms) => {
+                Filter::And(terms.iter().map(|term| self.resolve(term)).collect::<Result<_, _>>()?)
+            }
+            Filter::Or(terms) => {
+                Filter::Or(terms.iter().map(|term| self.resolve(term)).collect::<Result<_, _>>()?)
+            }
             Filter::Not(inner) => Filter::Not(Box::new(self.resolve(inner)?)),
             Filter::Present(path) => match self.find(path.as_str())? {
                 Some(reference) => present(reference)?,
@@ -87,27 +77,19 @@ impl Context<'_> {
     ) -> Result<ResolvedFilter, Error> {
         let sub = |name: &str| -> Result<AttrRef, Error> {
             let found = parent.attribute.sub(name);
-            found
-                .map(|sub| parent.with_sub(self.kind, sub))
-                .ok_or_else(|| {
-                    Error::filter(format!(
-                        "{parent} has no sub-attribute \"{}\"",
-                        crate::error::excerpt(name)
-                    ))
-                })
+            found.map(|sub| parent.with_sub(self.kind, sub)).ok_or_else(|| {
+                Error::filter(format!(
+                    "{parent} has no sub-attribute \"{}\"",
+                    crate::error::excerpt(name)
+                ))
+            })
         };
         Ok(match filter {
             Filter::And(terms) => Filter::And(
-                terms
-                    .iter()
-                    .map(|term| self.inside(parent, term))
-                    .collect::<Result<_, _>>()?,
+                terms.iter().map(|term| self.inside(parent, term)).collect::<Result<_, _>>()?,
             ),
             Filter::Or(terms) => Filter::Or(
-                terms
-                    .iter()
-                    .map(|term| self.inside(parent, term))
-                    .collect::<Result<_, _>>()?,
+                terms.iter().map(|term| self.inside(parent, term)).collect::<Result<_, _>>()?,
             ),
             Filter::Not(inner) => Filter::Not(Box::new(self.inside(parent, inner)?)),
             Filter::Present(path) => present(sub(path.as_str())?)?,
@@ -170,11 +152,7 @@ impl Context<'_> {
         if reference.place == Place::ResourceType {
             let kind = index::text_form(&leaf, self.kind.kind.as_str());
             let holds = comparison.holds(&kind, &operand);
-            return Ok(if holds {
-                Filter::everything()
-            } else {
-                Filter::nothing()
-            });
+            return Ok(if holds { Filter::everything() } else { Filter::nothing() });
         }
         Ok(Filter::Compare(reference, comparison, Operand(operand)))
     }
@@ -224,9 +202,7 @@ impl Context<'_> {
                     {
                         Ok(index::instant_form(instant))
                     }
-                    _ => Err(refuse(
-                        "a date and time with zone, such as \"2011-05-13T04:42:34Z\"",
-                    )),
+                    _ => Err(refuse("a date and time with zone, such as \"2011-05-13T04:42:34Z\"")),
                 }
             }
             ValueType::Binary | ValueType::Complex => {
@@ -251,10 +227,9 @@ fn searchable(reference: &AttrRef) -> Result<(), Error> {
         )));
     }
     let computed = match &reference.place {
-        Place::Members | Place::Groups => reference
-            .sub_attribute
-            .as_ref()
-            .is_some_and(|sub| &*sub.name == "$ref"),
+        Place::Members | Place::Groups => {
+            reference.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "$ref")
+        }
         Place::Document => &*reference.attribute.name == "meta" && reference.container.is_none(),
         _ => false,
     };

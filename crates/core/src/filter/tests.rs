@@ -50,11 +50,7 @@ fn holds(text: &str, resource: &Resource) -> bool {
 fn refusal(text: &str) -> String {
     let registry = Registry::builtin().unwrap();
     let error = resolve(registry.kind("User").unwrap(), text).expect_err(text);
-    assert_eq!(
-        error.status_and_type(),
-        (400, Some("invalidFilter")),
-        "{text}"
-    );
+    assert_eq!(error.status_and_type(), (400, Some("invalidFilter")), "{text}");
     error.to_string()
 }
 
@@ -132,14 +128,8 @@ fn flt_028_not_binds_before_and_binds_before_or() {
         ("title pr or nickName pr and userType pr", t || (n && u)),
         ("nickName pr and userType pr or title pr", (n && u) || t),
         ("nickName pr and (userType pr or title pr)", n && (u || t)),
-        (
-            "not (title pr) and nickName pr or userType pr",
-            (!t && n) || u,
-        ),
-        (
-            "not(title pr and nickName pr) and userType pr",
-            !(t && n) && u,
-        ),
+        ("not (title pr) and nickName pr or userType pr", (!t && n) || u),
+        ("not(title pr and nickName pr) and userType pr", !(t && n) && u),
     ] {
         assert_eq!(holds(text, &resource), expected, "{text}");
     }
@@ -217,10 +207,7 @@ fn flt_026_loose_spellings_are_read_when_allowed() {
         ("meta.created gt 2015-01-01T00:00:00Z", Quirks::BARE_WORDS),
         ("active eq True", Quirks::FILTER_FORMS),
         ("active eq \"False\"", Quirks::BOOLEANS_AS_TEXT),
-        (
-            "emails[type eq \"work\"].value eq \"x\"",
-            Quirks::FILTER_FORMS,
-        ),
+        ("emails[type eq \"work\"].value eq \"x\"", Quirks::FILTER_FORMS),
         ("manager eq \"m\"", Quirks::MANAGER_SHORT_FORMS),
     ] {
         let mut applied = Applied::default();
@@ -246,24 +233,9 @@ fn flt_050_flt_051_limits_stop_the_parser_before_the_stack_grows() {
     let long = |n: usize| format!("title eq \"{}\"", "x".repeat(n - 11));
     assert!(ParsedFilter::parse(&long(MAX_BYTES)).is_ok());
     assert!(ParsedFilter::parse(&long(MAX_BYTES + 1)).is_err());
-    for flood in [
-        "(",
-        "not (",
-        "not(",
-        "emails[",
-        "title pr or ",
-        "\"",
-        "[",
-        "and ",
-    ] {
-        assert!(
-            ParsedFilter::parse(&flood.repeat(200_000)).is_err(),
-            "{flood}"
-        );
-        assert!(
-            ParsedFilter::parse(&flood.repeat(MAX_BYTES / flood.len())).is_err(),
-            "{flood}"
-        );
+    for flood in ["(", "not (", "not(", "emails[", "title pr or ", "\"", "[", "and "] {
+        assert!(ParsedFilter::parse(&flood.repeat(200_000)).is_err(), "{flood}");
+        assert!(ParsedFilter::parse(&flood.repeat(MAX_BYTES / flood.len())).is_err(), "{flood}");
     }
 }
 
@@ -272,22 +244,13 @@ fn flt_051_the_steps_of_a_parse_grow_with_its_length_only() {
     let syntax = Syntax::default();
     let worst = [
         format!("{}title pr{}", "(".repeat(MAX_DEPTH), ")".repeat(MAX_DEPTH)),
-        format!(
-            "{}title pr{}",
-            "not(".repeat(MAX_DEPTH),
-            ")".repeat(MAX_DEPTH)
-        ),
+        format!("{}title pr{}", "not(".repeat(MAX_DEPTH), ")".repeat(MAX_DEPTH)),
         vec!["title pr"; MAX_TERMS].join(" or "),
         vec!["title eq \"x\" and nickName pr"; MAX_TERMS / 2].join(" or "),
     ];
     for text in worst {
         let (_, notes) = ParsedFilter::parse_with(&text, syntax).unwrap();
-        assert!(
-            notes.steps <= text.len(),
-            "{} steps for {} bytes",
-            notes.steps,
-            text.len()
-        );
+        assert!(notes.steps <= text.len(), "{} steps for {} bytes", notes.steps, text.len());
         assert!(notes.deepest <= MAX_DEPTH);
     }
 }

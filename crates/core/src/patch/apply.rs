@@ -54,21 +54,12 @@ pub(crate) fn apply(
             return Ok(Outcome::NeedMembers);
         }
     }
-    let Engine {
-        map,
-        members,
-        removed,
-        repairs,
-        ..
-    } = engine;
+    let Engine { map, members, removed, repairs, .. } = engine;
     let quirks = repairs.quirks;
     let normalized =
         canonical(kind, quirks, map).map_err(|error| missing_required(error, &removed))?;
     check_immutable(kind, before, &normalized.attributes)?;
-    Ok(Outcome::Patched(Box::new(Patched {
-        attributes: normalized.attributes,
-        members,
-    })))
+    Ok(Outcome::Patched(Box::new(Patched { attributes: normalized.attributes, members })))
 }
 
 /// PAT-060: what a `remove` took away and the schema requires is a matter of mutability.
@@ -125,9 +116,7 @@ impl Engine<'_, '_> {
     }
 
     fn rules(&self) -> Rules {
-        Rules {
-            quirks: self.repairs.quirks,
-        }
+        Rules { quirks: self.repairs.quirks }
     }
 
     /// The object in which attributes of a container stand, made when it is not there.
@@ -135,10 +124,7 @@ impl Engine<'_, '_> {
         let Some(urn) = urn else {
             return Ok(&mut self.map);
         };
-        let slot = self
-            .map
-            .entry(urn.as_str())
-            .or_insert_with(|| Value::Object(Map::new()));
+        let slot = self.map.entry(urn.as_str()).or_insert_with(|| Value::Object(Map::new()));
         slot.as_object_mut()
             .ok_or_else(|| Error::internal("an extension in a document is an object"))
     }
@@ -199,15 +185,12 @@ impl Engine<'_, '_> {
         match &at.sub_attribute {
             None => {
                 let definition = &at.attribute;
-                let value = self
-                    .repairs
-                    .attribute(definition, one_as_array(definition, value));
+                let value = self.repairs.attribute(definition, one_as_array(definition, value));
                 if definition.value_type == ValueType::Complex && !definition.multi_valued {
                     return self.merge(at, value, &path);
                 }
                 let value =
-                    self.rules()
-                        .attribute(definition, value, &At::Under(&At::Root, &path))?;
+                    self.rules().attribute(definition, value, &At::Under(&At::Root, &path))?;
                 let map = self.container_map(at.container.as_ref())?;
                 match value {
                     None => drop(map.shift_remove(&*definition.name)),
@@ -219,13 +202,10 @@ impl Engine<'_, '_> {
             }
             Some(sub) => {
                 let value = self.repairs.attribute(sub, value);
-                let value = self
-                    .rules()
-                    .attribute(sub, value, &At::Under(&At::Root, &path))?;
+                let value = self.rules().attribute(sub, value, &At::Under(&At::Root, &path))?;
                 let map = self.container_map(at.container.as_ref())?;
-                let parent = map
-                    .entry(&*at.attribute.name)
-                    .or_insert_with(|| Value::Object(Map::new()));
+                let parent =
+                    map.entry(&*at.attribute.name).or_insert_with(|| Value::Object(Map::new()));
                 if let Value::Object(parent) = parent {
                     set(parent, &sub.name, value);
                 }
@@ -240,8 +220,7 @@ impl Engine<'_, '_> {
         let map = match value {
             Value::Object(map) => map,
             Value::Null => {
-                self.container_map(at.container.as_ref())?
-                    .shift_remove(&*at.attribute.name);
+                self.container_map(at.container.as_ref())?.shift_remove(&*at.attribute.name);
                 return Ok(());
             }
             _ => return Err(Error::value(path, "must be an object with sub-attributes")),
@@ -258,16 +237,12 @@ impl Engine<'_, '_> {
             // A client may send back what only the server sets.
             if !sub.is_read_only() {
                 let place = format!("{path}.{}", sub.name);
-                changes.push((
-                    sub,
-                    rules.attribute(sub, value, &At::Under(&At::Root, &place))?,
-                ));
+                changes.push((sub, rules.attribute(sub, value, &At::Under(&At::Root, &place))?));
             }
         }
         let container = self.container_map(at.container.as_ref())?;
-        let target = container
-            .entry(&*at.attribute.name)
-            .or_insert_with(|| Value::Object(Map::new()));
+        let target =
+            container.entry(&*at.attribute.name).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(target) = target {
             for (sub, value) in changes {
                 set(target, &sub.name, value);
@@ -279,11 +254,9 @@ impl Engine<'_, '_> {
 
     fn remove(&mut self, at: &AttrRef, value: Option<Value>) -> Result<(), Error> {
         let path = at.to_string();
-        if let (None, true, Some(list)) = (
-            &at.sub_attribute,
-            at.is_plural(),
-            value.filter(|value| !value.is_null()),
-        ) {
+        if let (None, true, Some(list)) =
+            (&at.sub_attribute, at.is_plural(), value.filter(|value| !value.is_null()))
+        {
             return self.remove_listed(at, list, &path);
         }
         self.removed.push(path);
@@ -307,12 +280,8 @@ impl Engine<'_, '_> {
                 "remove takes no value; select what to remove by a filter in the path",
             ));
         }
-        let list = self
-            .repairs
-            .attribute(&at.attribute, one_as_array(&at.attribute, list));
-        let listed = self
-            .rules()
-            .attribute(&at.attribute, list, &At::Under(&At::Root, path))?;
+        let list = self.repairs.attribute(&at.attribute, one_as_array(&at.attribute, list));
+        let listed = self.rules().attribute(&at.attribute, list, &At::Under(&At::Root, path))?;
         let listed = match listed {
             Some(Value::Array(listed)) => listed,
             _ => return Ok(()),
@@ -333,10 +302,7 @@ impl Engine<'_, '_> {
         value: Option<Value>,
     ) -> Result<(), Error> {
         let elements = Elements {
-            attribute: AttrRef {
-                sub_attribute: None,
-                ..at.clone()
-            },
+            attribute: AttrRef { sub_attribute: None, ..at.clone() },
             filter: Filter::everything(),
             sub_attribute: at.sub_attribute.clone(),
             template: Some(Map::new()),
@@ -366,9 +332,8 @@ impl Engine<'_, '_> {
                 Change::Set(sub.name.to_string(), rules.attribute(sub, value, &at)?)
             }
             (_, None, value) => {
-                let value = self
-                    .repairs
-                    .attribute(definition, one_element(value.unwrap_or(Value::Null)));
+                let value =
+                    self.repairs.attribute(definition, one_element(value.unwrap_or(Value::Null)));
                 let value = match value {
                     Value::Array(mut one) if definition.multi_valued && one.len() <= 1 => {
                         one.pop().unwrap_or(Value::Null)
@@ -391,21 +356,14 @@ impl Engine<'_, '_> {
             Some(one) => vec![one],
             None => Vec::new(),
         };
-        let selected: Vec<bool> = values
-            .iter()
-            .map(|value| element_matches(&target.filter, value))
-            .collect();
-        let mut touched: Vec<usize> = (0..)
-            .zip(&selected)
-            .filter(|(_, s)| **s)
-            .map(|(index, _)| index)
-            .collect();
+        let selected: Vec<bool> =
+            values.iter().map(|value| element_matches(&target.filter, value)).collect();
+        let mut touched: Vec<usize> =
+            (0..).zip(&selected).filter(|(_, s)| **s).map(|(index, _)| index).collect();
         let builds = !matches!(&change, Change::RemoveElement | Change::Set(_, None));
         if touched.is_empty() && builds {
-            let Some(element) = target
-                .template
-                .clone()
-                .filter(|_| self.repairs.allows(Quirks::CREATE_BY_FILTER))
+            let Some(element) =
+                target.template.clone().filter(|_| self.repairs.allows(Quirks::CREATE_BY_FILTER))
             else {
                 return Err(Error::NoTarget(format!(
                     "{path}: no value matches the filter of the path"
@@ -420,10 +378,7 @@ impl Engine<'_, '_> {
             Change::Set(..) | Change::RemoveElement => false,
         };
         if sets_primary && touched.len() > 1 {
-            return Err(Error::value(
-                path,
-                "only one value can be primary; select one",
-            ));
+            return Err(Error::value(path, "only one value can be primary; select one"));
         }
         let before: Vec<bool> = values.iter().map(is_primary).collect();
         change.apply(&mut values, &touched);
@@ -455,18 +410,14 @@ impl Engine<'_, '_> {
             reason: "the schema of the resource type cannot be removed",
         };
         let urns: Vec<String> = match value {
-            Some(Value::Array(urns)) => urns
-                .into_iter()
-                .filter_map(|urn| urn.as_str().map(str::to_owned))
-                .collect(),
+            Some(Value::Array(urns)) => {
+                urns.into_iter().filter_map(|urn| urn.as_str().map(str::to_owned)).collect()
+            }
             Some(Value::String(urn)) => vec![urn],
             None | Some(Value::Null) if verb == Verb::Remove => return Err(refuse()),
             _ => return Err(Error::value("schemas", "must be an array of URNs")),
         };
-        let names = |urn: &Urn| {
-            urns.iter()
-                .any(|named| named.eq_ignore_ascii_case(urn.as_str()))
-        };
+        let names = |urn: &Urn| urns.iter().any(|named| named.eq_ignore_ascii_case(urn.as_str()));
         let known = |urn: &String| {
             urn.eq_ignore_ascii_case(base.as_str()) || self.kind.extension(urn).is_some()
         };
@@ -488,13 +439,9 @@ impl Engine<'_, '_> {
                 .map(|e| &e.schema.id)
                 .filter(|urn| !names(urn))
                 .collect(),
-            Verb::Remove if !names(base) => self
-                .kind
-                .extensions
-                .iter()
-                .map(|e| &e.schema.id)
-                .filter(|urn| names(urn))
-                .collect(),
+            Verb::Remove if !names(base) => {
+                self.kind.extensions.iter().map(|e| &e.schema.id).filter(|urn| names(urn)).collect()
+            }
             Verb::Replace | Verb::Remove => return Err(refuse()),
         };
         for urn in gone {
@@ -552,10 +499,7 @@ impl Engine<'_, '_> {
 fn named_members(filter: &ResolvedFilter) -> Option<Vec<MemberRef>> {
     match filter {
         Filter::Compare(at, Comparison::Equal, Operand(id))
-            if at
-                .sub_attribute
-                .as_ref()
-                .is_some_and(|sub| &*sub.name == "value") =>
+            if at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "value") =>
         {
             Some(vec![MemberRef(ResourceId::new(id.as_str()))])
         }
@@ -701,9 +645,7 @@ fn describes(listed: &Value, stored: &Value) -> bool {
                     stored.get("value") == Some(value)
                         && kind.is_none_or(|kind| stored.get("type") == Some(kind))
                 }
-                (None, _) => listed
-                    .iter()
-                    .all(|(name, value)| stored.get(name) == Some(value)),
+                (None, _) => listed.iter().all(|(name, value)| stored.get(name) == Some(value)),
             }
         }
         (listed, stored) => listed == stored,
@@ -766,10 +708,7 @@ pub(crate) fn check_immutable(
 }
 
 fn immutable(path: String) -> Error {
-    Error::Mutability {
-        path,
-        reason: "the value was set before and can never change",
-    }
+    Error::Mutability { path, reason: "the value was set before and can never change" }
 }
 
 /// Answers filters over members that are at hand, for [`crate::memory`].

@@ -41,59 +41,44 @@ impl PatchRequest {
         raw: Value,
     ) -> Result<Self, Error> {
         let Value::Object(mut envelope) = repairs.patch_envelope(raw) else {
-            return Err(Error::syntax(
-                "the request body must be a JSON object with Operations",
-            ));
+            return Err(Error::syntax("the request body must be a JSON object with Operations"));
         };
         let urns = envelope.get("schemas").and_then(Value::as_array);
         if !urns.is_some_and(|urns| urns.iter().any(|urn| urn == URN)) {
             return Err(Error::syntax(format!("schemas must name {URN}")));
         }
         let Some(Value::Array(raw)) = envelope.remove("Operations") else {
-            return Err(Error::syntax(
-                "Operations is missing; it is an array of operations",
-            ));
+            return Err(Error::syntax("Operations is missing; it is an array of operations"));
         };
         if raw.is_empty() {
-            return Err(Error::syntax(
-                "Operations is empty; send at least one operation",
-            ));
+            return Err(Error::syntax("Operations is empty; send at least one operation"));
         }
         if raw.len() > MAX_OPERATIONS {
             return Err(Error::TooLarge(format!(
                 "more than {MAX_OPERATIONS} operations in one PATCH; send several"
             )));
         }
-        let mut reader = Reader {
-            kind,
-            repairs,
-            id,
-            operations: Vec::with_capacity(raw.len()),
-            values: 0,
-        };
+        let mut reader =
+            Reader { kind, repairs, id, operations: Vec::with_capacity(raw.len()), values: 0 };
         for (index, operation) in raw.into_iter().enumerate() {
             let number = index + 1;
             reader
                 .operation(number, operation)
                 .map_err(|error| error.within(&format!("operation {number}")))?;
         }
-        Ok(Self {
-            operations: reader.operations,
-        })
+        Ok(Self { operations: reader.operations })
     }
 
     /// Returns the attributes that the client writes, for replies (RFC 7643 §7 `returned: request`).
     pub fn written(&self) -> impl Iterator<Item = &AttrRef> {
-        self.operations
-            .iter()
-            .filter_map(|operation| match &operation.target {
-                PatchTarget::Attribute(reference) => Some(reference),
-                PatchTarget::Elements(elements) => Some(&elements.attribute),
-                PatchTarget::Container(_)
-                | PatchTarget::Schemas
-                | PatchTarget::Members
-                | PatchTarget::SelectedMembers(_) => None,
-            })
+        self.operations.iter().filter_map(|operation| match &operation.target {
+            PatchTarget::Attribute(reference) => Some(reference),
+            PatchTarget::Elements(elements) => Some(&elements.attribute),
+            PatchTarget::Container(_)
+            | PatchTarget::Schemas
+            | PatchTarget::Members
+            | PatchTarget::SelectedMembers(_) => None,
+        })
     }
 }
 
@@ -108,9 +93,7 @@ struct Reader<'a, 'r> {
 impl Reader<'_, '_> {
     fn operation(&mut self, number: usize, raw: Value) -> Result<(), Error> {
         let Value::Object(mut raw) = raw else {
-            return Err(Error::syntax(
-                "an operation must be an object with op, path and value",
-            ));
+            return Err(Error::syntax("an operation must be an object with op, path and value"));
         };
         let verb = match raw.get("op").and_then(Value::as_str) {
             Some("add") => Verb::Add,
@@ -123,9 +106,7 @@ impl Reader<'_, '_> {
                 )));
             }
             None => {
-                return Err(Error::syntax(
-                    "op is missing; it must be add, replace or remove",
-                ));
+                return Err(Error::syntax("op is missing; it must be add, replace or remove"));
             }
         };
         let value = raw.remove("value");
@@ -151,17 +132,12 @@ impl Reader<'_, '_> {
                     return Ok(());
                 };
                 self.writable(&target)?;
-                self.operations.push(Operation {
-                    verb,
-                    target,
-                    value,
-                    number,
-                });
+                self.operations.push(Operation { verb, target, value, number });
                 Ok(())
             }
-            None if verb == Verb::Remove => Err(Error::NoTarget(
-                "remove needs a path; name the attribute to remove".to_owned(),
-            )),
+            None if verb == Verb::Remove => {
+                Err(Error::NoTarget("remove needs a path; name the attribute to remove".to_owned()))
+            }
             None => match value {
                 Some(Value::Object(map)) => self.pathless(number, verb, map),
                 _ => Err(Error::value(
@@ -210,12 +186,7 @@ impl Reader<'_, '_> {
                 continue;
             }
             self.writable(&target)?;
-            self.operations.push(Operation {
-                verb,
-                target,
-                value: Some(value),
-                number,
-            });
+            self.operations.push(Operation { verb, target, value: Some(value), number });
         }
         Ok(())
     }
@@ -244,10 +215,7 @@ impl Reader<'_, '_> {
                 }
             }
             PatchTarget::Elements(elements) => {
-                let sub = elements
-                    .sub_attribute
-                    .as_ref()
-                    .is_some_and(|sub| sub.is_read_only());
+                let sub = elements.sub_attribute.as_ref().is_some_and(|sub| sub.is_read_only());
                 if elements.attribute.attribute.is_read_only() || sub {
                     return Err(read_only(elements.attribute.to_string()));
                 }
@@ -290,10 +258,7 @@ impl Reader<'_, '_> {
                 return Ok(None);
             }
             Err(error) => {
-                return Err(Error::Path(PathError {
-                    path: excerpt(path),
-                    ..error
-                }));
+                return Err(Error::Path(PathError { path: excerpt(path), ..error }));
             }
         };
         let Some(filter) = parts.filter else {
@@ -315,14 +280,12 @@ impl Reader<'_, '_> {
         let resolved = context.inside(&reference, &parsed)?;
         let sub_attribute = match parts.sub {
             None => None,
-            Some(name) => Some(Arc::clone(reference.attribute.sub(name).ok_or_else(
-                || {
-                    Error::Path(PathError::new(
-                        path,
-                        format!("{reference} has no sub-attribute of this name"),
-                    ))
-                },
-            )?)),
+            Some(name) => Some(Arc::clone(reference.attribute.sub(name).ok_or_else(|| {
+                Error::Path(PathError::new(
+                    path,
+                    format!("{reference} has no sub-attribute of this name"),
+                ))
+            })?)),
         };
         if reference.place == Place::Members {
             return match sub_attribute {
@@ -376,11 +339,7 @@ struct Parts<'p> {
 fn split(path: &str) -> Result<Parts<'_>, Error> {
     let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
     let Some((attribute, rest)) = path.split_once('[') else {
-        return Ok(Parts {
-            attribute: path,
-            filter: None,
-            sub: None,
-        });
+        return Ok(Parts { attribute: path, filter: None, sub: None });
     };
     let (mut quoted, mut escaped, mut end) = (false, false, None);
     for (at, byte) in rest.bytes().enumerate() {
@@ -411,17 +370,11 @@ fn split(path: &str) -> Result<Parts<'_>, Error> {
         behind => match behind.strip_prefix('.') {
             Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
             _ => {
-                return Err(malformed(
-                    "behind \"]\" only a dot and one sub-attribute can follow",
-                ));
+                return Err(malformed("behind \"]\" only a dot and one sub-attribute can follow"));
             }
         },
     };
-    Ok(Parts {
-        attribute,
-        filter: Some(filter),
-        sub,
-    })
+    Ok(Parts { attribute, filter: Some(filter), sub })
 }
 
 /// Returns what the filter's `eq` terms say of a value, if it has no others.

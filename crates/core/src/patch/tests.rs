@@ -21,16 +21,10 @@ fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|id| Member {
-            id: ResourceId::new(id.as_str().unwrap()),
-            kind: Kind::new("User"),
-        })
+        .map(|id| Member { id: ResourceId::new(id.as_str().unwrap()), kind: Kind::new("User") })
         .collect();
     let mut applied = Applied::default();
-    let mut repairs = Repairs {
-        quirks,
-        applied: &mut applied,
-    };
+    let mut repairs = Repairs { quirks, applied: &mut applied };
     let envelope = match case.get("request") {
         Some(request) => request.clone(),
         None => {
@@ -39,23 +33,14 @@ fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
     };
     let request = PatchRequest::parse(kind, &mut repairs, &ResourceId::new("me"), envelope)?;
     let outcome = match apply(kind, &mut repairs, &before, None, &request.operations)? {
-        Outcome::NeedMembers => apply(
-            kind,
-            &mut repairs,
-            &before,
-            Some(&members),
-            &request.operations,
-        )?,
+        Outcome::NeedMembers => {
+            apply(kind, &mut repairs, &before, Some(&members), &request.operations)?
+        }
         done @ Outcome::Patched(_) => done,
     };
-    let Outcome::Patched(patched) = outcome else {
-        panic!("members were given")
-    };
+    let Outcome::Patched(patched) = outcome else { panic!("members were given") };
     let again = crate::resource::canonical(kind, quirks, patched.attributes.map().clone()).unwrap();
-    assert_eq!(
-        again.attributes, patched.attributes,
-        "canonical attributes stay as they are"
-    );
+    assert_eq!(again.attributes, patched.attributes, "canonical attributes stay as they are");
     let mut after = Value::Object(patched.attributes.into_map());
     if case.get("members").is_some() {
         let ids = patched.members.preview(&members);
@@ -71,9 +56,7 @@ fn check(file: &str, cases: &str) {
     assert!(!cases.is_empty());
     for case in cases {
         let name = case["name"].as_str().unwrap();
-        let kind = registry
-            .kind(case["kind"].as_str().unwrap_or("User"))
-            .unwrap();
+        let kind = registry.kind(case["kind"].as_str().unwrap_or("User")).unwrap();
         match (run(kind, &case), case.get("error")) {
             (Ok(after), None) => assert_eq!(after, case["after"], "{file}: {name}"),
             (Ok(after), Some(error)) => panic!("{file}: {name}: wanted {error}, got {after}"),

@@ -69,10 +69,8 @@ pub(crate) fn body(kind: &ResourceType, quirks: Quirks, raw: Value) -> Result<No
 }
 
 fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Error> {
-    let schemas = map
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("schemas"))
-        .map(|(_, value)| value);
+    let schemas =
+        map.iter().find(|(name, _)| name.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
     let Some(Value::Array(urns)) = schemas else {
         return Err(Error::syntax(format!(
             "schemas must be an array that names {}",
@@ -94,14 +92,7 @@ fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Er
             )));
         }
     }
-    if base {
-        Ok(())
-    } else {
-        Err(Error::syntax(format!(
-            "schemas must name {}",
-            kind.schema.id
-        )))
-    }
+    if base { Ok(()) } else { Err(Error::syntax(format!("schemas must name {}", kind.schema.id))) }
 }
 
 /// Brings a whole resource into canonical form: names, types, order, required attributes.
@@ -121,9 +112,8 @@ pub(crate) fn canonical(
     for (name, value) in map {
         let at = At::Under(&root, &name);
         if let Some(position) = position(&kind.schema.attributes, &name) {
-            let Some((slot, attribute)) = core
-                .get_mut(position)
-                .zip(kind.schema.attributes.get(position))
+            let Some((slot, attribute)) =
+                core.get_mut(position).zip(kind.schema.attributes.get(position))
             else {
                 continue;
             };
@@ -143,9 +133,8 @@ pub(crate) fn canonical(
                     .attribute(attribute, value, &At::Under(&root, &attribute.name))?
                     .unwrap_or(Value::Null),
             );
-        } else if let Some(common) = COMMON_NAMES
-            .iter()
-            .position(|common| common.eq_ignore_ascii_case(&name))
+        } else if let Some(common) =
+            COMMON_NAMES.iter().position(|common| common.eq_ignore_ascii_case(&name))
         {
             if let Some(seen) = seen_common.get_mut(common) {
                 if *seen {
@@ -157,10 +146,8 @@ pub(crate) fn canonical(
             if name.eq_ignore_ascii_case("externalId") {
                 external_id = rules.text(value, &At::Under(&root, "externalId"))?;
             }
-        } else if let Some(index) = kind
-            .extensions
-            .iter()
-            .position(|e| e.schema.id.as_str().eq_ignore_ascii_case(&name))
+        } else if let Some(index) =
+            kind.extensions.iter().position(|e| e.schema.id.as_str().eq_ignore_ascii_case(&name))
         {
             let Some((slot, extension)) = extensions.get_mut(index).zip(kind.extensions.get(index))
             else {
@@ -205,25 +192,17 @@ pub(crate) fn canonical(
         }
     }
     check_user_name(kind, quirks, &out)?;
-    Ok(Normalized {
-        attributes: Attributes::from_canonical(out),
-        members,
-    })
+    Ok(Normalized { attributes: Attributes::from_canonical(out), members })
 }
 
 const COMMON_NAMES: [&str; 4] = ["schemas", "id", "meta", "externalId"];
 
 fn position(attributes: &[std::sync::Arc<Attribute>], name: &str) -> Option<usize> {
-    attributes
-        .iter()
-        .position(|attribute| attribute.name.eq_ignore_ascii_case(name))
+    attributes.iter().position(|attribute| attribute.name.eq_ignore_ascii_case(name))
 }
 
 fn twice(name: &str) -> Error {
-    Error::syntax(format!(
-        "the attribute \"{}\" stands twice, in different case",
-        excerpt(name)
-    ))
+    Error::syntax(format!("the attribute \"{}\" stands twice, in different case", excerpt(name)))
 }
 
 fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value>) {
@@ -352,11 +331,7 @@ impl Rules {
         if primaries > 1 {
             return Err(at.refuse("only one value can be primary"));
         }
-        Ok(if kept.is_empty() {
-            None
-        } else {
-            Some(Value::Array(kept))
-        })
+        Ok(if kept.is_empty() { None } else { Some(Value::Array(kept)) })
     }
 
     /// Normalizes one value, an element of an array or the value of a singular attribute.
@@ -461,9 +436,9 @@ impl Rules {
         match value {
             Value::Null => Ok(None),
             Value::String(text) if text.is_empty() => Ok(None),
-            Value::String(text) if text.len() > MAX_STRING_BYTES => Err(at.refuse(format!(
-                "longer than {MAX_STRING_BYTES} bytes, the limit for one value"
-            ))),
+            Value::String(text) if text.len() > MAX_STRING_BYTES => Err(
+                at.refuse(format!("longer than {MAX_STRING_BYTES} bytes, the limit for one value"))
+            ),
             Value::String(_) => Ok(Some(value)),
             _ => Err(at.refuse("must be a text")),
         }
@@ -499,10 +474,9 @@ impl Rules {
             |value: &&std::sync::Arc<str>| crate::index::text_form(attribute, value) == form;
         match attribute.canonical_values.iter().find(known) {
             Some(_) => Ok(()),
-            None => Err(at.refuse(format!(
-                "must be one of {}",
-                attribute.canonical_values.join(", ")
-            ))),
+            None => {
+                Err(at.refuse(format!("must be one of {}", attribute.canonical_values.join(", "))))
+            }
         }
     }
 }

@@ -43,11 +43,9 @@ struct Selected {
 impl Selected {
     fn of(target: Target) -> Self {
         match target {
-            Target::Container(extension) => Self {
-                container: Some(extension.schema.id.clone()),
-                attribute: None,
-                sub: None,
-            },
+            Target::Container(extension) => {
+                Self { container: Some(extension.schema.id.clone()), attribute: None, sub: None }
+            }
             Target::Attribute(reference) => Self {
                 container: reference.container,
                 attribute: Some(reference.attribute.name.to_string()),
@@ -58,10 +56,7 @@ impl Selected {
 
     fn covers(&self, container: Option<&Urn>, attribute: &str) -> bool {
         self.container.as_ref() == container
-            && self
-                .attribute
-                .as_deref()
-                .is_none_or(|name| name == attribute)
+            && self.attribute.as_deref().is_none_or(|name| name == attribute)
     }
 }
 
@@ -108,10 +103,7 @@ impl Projection {
             (false, _) => Shape::Only(resolve(attributes)),
             (true, false) => Shape::Without(resolve(excluded)),
         };
-        Ok(Self {
-            shape,
-            written: Vec::new(),
-        })
+        Ok(Self { shape, written: Vec::new() })
     }
 
     /// Shows what the client has just written even where it is `returned: request`.
@@ -150,9 +142,8 @@ impl Projection {
         let selected = |list: &[Selected]| -> Option<Vec<String>> {
             let mut subs = Vec::new();
             let mut any = false;
-            for selected in list
-                .iter()
-                .filter(|selected| selected.covers(container, &attribute.name))
+            for selected in
+                list.iter().filter(|selected| selected.covers(container, &attribute.name))
             {
                 any = true;
                 match &selected.sub {
@@ -308,10 +299,7 @@ impl Reply<'_> {
     fn splice(&self, out: &mut Vec<u8>, resource: &Resource) {
         let text = resource.document.text().as_bytes();
         // The text begins with its schemas, and no URN contains a bracket.
-        let cut = text
-            .iter()
-            .position(|byte| *byte == b']')
-            .map_or(0, |at| at + 1);
+        let cut = text.iter().position(|byte| *byte == b']').map_or(0, |at| at + 1);
         let (head, tail) = text.split_at(cut);
         out.extend_from_slice(head);
         out.extend_from_slice(b",\"id\":");
@@ -352,10 +340,8 @@ impl Reply<'_> {
                     put(name, &Value::Object(shown));
                 }
             } else {
-                let attribute = self
-                    .kind
-                    .common_attribute(name)
-                    .or_else(|| self.kind.schema.attribute(name));
+                let attribute =
+                    self.kind.common_attribute(name).or_else(|| self.kind.schema.attribute(name));
                 if let Some(part) =
                     attribute.and_then(|attribute| self.part(None, attribute, value))
                 {
@@ -430,11 +416,8 @@ impl Reply<'_> {
     }
 
     fn endpoint_of_groups(&self) -> &str {
-        let groups = self
-            .registry
-            .kinds()
-            .iter()
-            .find(|kind| kind.membership == Membership::Members);
+        let groups =
+            self.registry.kinds().iter().find(|kind| kind.membership == Membership::Members);
         groups.map_or("/Groups", |kind| kind.endpoint.as_str())
     }
 
@@ -507,10 +490,8 @@ impl Reply<'_> {
             object.plain("lastModified", &resource.modified.to_string());
         }
         if shows("location") {
-            object.address(
-                "location",
-                &[self.base, &self.kind.endpoint, "/", resource.id.as_str()],
-            );
+            object
+                .address("location", &[self.base, &self.kind.endpoint, "/", resource.id.as_str()]);
         }
         if shows("version") {
             object.text("version", &resource.version.to_string());

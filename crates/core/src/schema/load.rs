@@ -25,11 +25,7 @@ impl Place<'_> {
             (false, true) => self.path.to_owned(),
             (false, false) => format!("{}.{name}", self.path),
         };
-        SchemaError {
-            file: self.file.to_owned(),
-            path,
-            reason: reason.into(),
-        }
+        SchemaError { file: self.file.to_owned(), path, reason: reason.into() }
     }
 
     pub(super) fn text<'v>(
@@ -63,9 +59,7 @@ impl Place<'_> {
         let Some(value) = object.get(name).filter(|value| !value.is_null()) else {
             return Ok(default);
         };
-        let found = value
-            .as_str()
-            .and_then(|text| words.iter().find(|(word, _)| *word == text));
+        let found = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
         found.map(|(_, meaning)| *meaning).ok_or_else(|| {
             let list: Vec<_> = words.iter().map(|(word, _)| *word).collect();
             self.error(name, format!("must be one of {}", list.join(", ")))
@@ -90,18 +84,14 @@ impl Place<'_> {
             return Err(self.error(name, format!("has more than {MAX_CANONICAL_VALUES} values")));
         }
         let texts = values.iter().map(|value| value.as_str().map(Arc::from));
-        texts
-            .collect::<Option<_>>()
-            .ok_or_else(|| self.error(name, "must hold texts only"))
+        texts.collect::<Option<_>>().ok_or_else(|| self.error(name, "must hold texts only"))
     }
 }
 
 /// Reads a schema and checks all of it.
 pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError> {
     let place = Place { file, path: "" };
-    let object = document
-        .as_object()
-        .ok_or_else(|| place.error("", "must be a JSON object"))?;
+    let object = document.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
     let id = place.text(object, "id")?;
     if !is_schema_urn(id) {
         return Err(place.error(
@@ -109,10 +99,7 @@ pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError
             "must be a URN such as urn:example:params:scim:schemas:Thing (letters, digits, \"-\", \"_\", \".\" and \":\")",
         ));
     }
-    if id
-        .to_ascii_lowercase()
-        .starts_with("urn:ietf:params:scim:api:")
-    {
+    if id.to_ascii_lowercase().starts_with("urn:ietf:params:scim:api:") {
         return Err(place.error("id", "is reserved for protocol messages (RFC 7644 §3.1)"));
     }
     let name = place.text(object, "name")?;
@@ -128,19 +115,12 @@ pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError
         "attributes": place.list(object, "attributes")?.iter().zip(&attributes)
             .map(|(source, attribute)| served(source, attribute)).collect::<Vec<_>>(),
     });
-    Ok(Schema {
-        id: Urn::new(id),
-        name: name.into(),
-        attributes,
-        document: served,
-    })
+    Ok(Schema { id: Urn::new(id), name: name.into(), attributes, document: served })
 }
 
 /// Tells whether a text can be the URN of a schema and stand in front of an attribute path.
 pub(super) fn is_schema_urn(text: &str) -> bool {
-    let head = text
-        .get(..4)
-        .is_some_and(|head| head.eq_ignore_ascii_case("urn:"));
+    let head = text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:"));
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
     head && text.len() > 6
         && text.len() <= 255
@@ -153,9 +133,7 @@ fn is_name(text: &str) -> bool {
     let body = text.strip_prefix('$').unwrap_or(text);
     text.len() <= 64
         && body.starts_with(|c: char| c.is_ascii_alphabetic())
-        && body
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        && body.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 fn attributes(
@@ -182,9 +160,7 @@ fn attributes(
 }
 
 fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attribute, SchemaError> {
-    let object = document
-        .as_object()
-        .ok_or_else(|| place.error("", "must be a JSON object"))?;
+    let object = document.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
     let name = place.text(object, "name")?;
     if !is_name(name) {
         return Err(place.error(
@@ -193,11 +169,7 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
         ));
     }
     const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
-    if !nested
-        && COMMON
-            .iter()
-            .any(|common| common.eq_ignore_ascii_case(name))
-    {
+    if !nested && COMMON.iter().any(|common| common.eq_ignore_ascii_case(name)) {
         return Err(place.error(
             "name",
             format!("\"{name}\" belongs to every resource already (RFC 7643 §3.1)"),
@@ -207,10 +179,7 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
     let sub_path = format!("{}.subAttributes", place.path);
     let sub_documents = place.list(object, "subAttributes")?;
     if nested && value_type == ValueType::Complex {
-        return Err(place.error(
-            "type",
-            "a sub-attribute cannot be complex (RFC 7643 §2.3.8)",
-        ));
+        return Err(place.error("type", "a sub-attribute cannot be complex (RFC 7643 §2.3.8)"));
     }
     if (value_type == ValueType::Complex) == sub_documents.is_empty() {
         return Err(place.error(
@@ -245,22 +214,17 @@ fn coherent(place: &Place<'_>, attribute: &Attribute, nested: bool) -> Result<()
     if attribute.uniqueness == Uniqueness::Server
         && (attribute.multi_valued || nested || attribute.value_type != ValueType::String)
     {
-        return Err(place.error(
-            "uniqueness",
-            "only a singular top-level string can be unique here",
-        ));
+        return Err(
+            place.error("uniqueness", "only a singular top-level string can be unique here")
+        );
     }
     if attribute.required && attribute.is_read_only() {
-        return Err(place.error(
-            "required",
-            "a readOnly attribute cannot be required of a client",
-        ));
+        return Err(place.error("required", "a readOnly attribute cannot be required of a client"));
     }
     if attribute.mutability == Mutability::WriteOnly && attribute.returned != Returned::Never {
-        return Err(place.error(
-            "returned",
-            "a writeOnly attribute has returned \"never\" (RFC 7643 §7)",
-        ));
+        return Err(
+            place.error("returned", "a writeOnly attribute has returned \"never\" (RFC 7643 §7)")
+        );
     }
     if attribute.returned == Returned::Never && attribute.uniqueness == Uniqueness::Server {
         return Err(place.error("uniqueness", "a value that is never kept cannot be unique"));
@@ -295,60 +259,35 @@ fn served(source: &Value, attribute: &Attribute) -> Value {
     put("multiValued", json!(attribute.multi_valued));
     put(
         "description",
-        json!(
-            source
-                .get("description")
-                .and_then(Value::as_str)
-                .unwrap_or(&attribute.name)
-        ),
+        json!(source.get("description").and_then(Value::as_str).unwrap_or(&attribute.name)),
     );
     put("required", json!(attribute.required));
     if !attribute.canonical_values.is_empty() {
         put(
             "canonicalValues",
-            json!(
-                attribute
-                    .canonical_values
-                    .iter()
-                    .map(|v| &**v)
-                    .collect::<Vec<_>>()
-            ),
+            json!(attribute.canonical_values.iter().map(|v| &**v).collect::<Vec<_>>()),
         );
     }
     if attribute.value_type != ValueType::Complex {
         put("caseExact", json!(attribute.case_exact));
     }
-    put(
-        "mutability",
-        json!(word_of(&MUTABILITIES, attribute.mutability)),
-    );
+    put("mutability", json!(word_of(&MUTABILITIES, attribute.mutability)));
     put("returned", json!(word_of(&RETURNED, attribute.returned)));
     // Erratum 6004: a complex attribute has no `uniqueness` of its own.
     if attribute.value_type != ValueType::Complex {
-        put(
-            "uniqueness",
-            json!(word_of(&UNIQUENESS, attribute.uniqueness)),
-        );
+        put("uniqueness", json!(word_of(&UNIQUENESS, attribute.uniqueness)));
     }
     if attribute.value_type == ValueType::Reference {
         put(
             "referenceTypes",
-            source
-                .get("referenceTypes")
-                .cloned()
-                .unwrap_or_else(|| json!(["uri"])),
+            source.get("referenceTypes").cloned().unwrap_or_else(|| json!(["uri"])),
         );
     }
     if !attribute.sub_attributes.is_empty() {
-        let sources = source
-            .get("subAttributes")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let sources =
+            source.get("subAttributes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let subs = sources.iter().zip(&attribute.sub_attributes);
-        put(
-            "subAttributes",
-            subs.map(|(source, sub)| served(source, sub)).collect(),
-        );
+        put("subAttributes", subs.map(|(source, sub)| served(source, sub)).collect());
     }
     Value::Object(shown)
 }
@@ -375,15 +314,9 @@ const RETURNED: [(&str, Returned); 4] = [
     ("default", Returned::Default),
     ("request", Returned::Request),
 ];
-const UNIQUENESS: [(&str, Uniqueness); 3] = [
-    ("none", Uniqueness::None),
-    ("server", Uniqueness::Server),
-    ("global", Uniqueness::Server),
-];
+const UNIQUENESS: [(&str, Uniqueness); 3] =
+    [("none", Uniqueness::None), ("server", Uniqueness::Server), ("global", Uniqueness::Server)];
 
 fn word_of<T: PartialEq + Copy>(words: &[(&'static str, T)], meaning: T) -> &'static str {
-    words
-        .iter()
-        .find(|(_, candidate)| *candidate == meaning)
-        .map_or("", |(word, _)| word)
+    words.iter().find(|(_, candidate)| *candidate == meaning).map_or("", |(word, _)| word)
 }

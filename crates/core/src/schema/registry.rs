@@ -52,10 +52,8 @@ impl Registry {
     ///
     /// [`SchemaError`] naming file, place and reason for the first document that cannot be honoured.
     pub fn from_documents(documents: &[Document], marks: &IndexMarks) -> Result<Self, SchemaError> {
-        let documents: Vec<Document> = builtin_documents()?
-            .into_iter()
-            .chain(documents.iter().cloned())
-            .collect();
+        let documents: Vec<Document> =
+            builtin_documents()?.into_iter().chain(documents.iter().cloned()).collect();
         let mut schemas: Vec<Arc<Schema>> = Vec::new();
         let mut types: Vec<(&Document, TypeDocument)> = Vec::new();
         for document in &documents {
@@ -66,10 +64,7 @@ impl Registry {
                         known.id.as_str().eq_ignore_ascii_case(schema.id.as_str())
                     };
                     if schemas.iter().any(taken) {
-                        let place = Place {
-                            file: &document.file,
-                            path: "",
-                        };
+                        let place = Place { file: &document.file, path: "" };
                         return Err(place
                             .error("id", format!("the schema {} is defined already", schema.id)));
                     }
@@ -81,15 +76,10 @@ impl Registry {
         let kinds = assemble(&schemas, &types)?;
         let kinds = mark(kinds, marks)?;
         let used = |schema: &&Arc<Schema>| {
-            kinds
-                .iter()
-                .any(|kind| kind.containers().any(|(urn, _)| *urn == schema.id))
+            kinds.iter().any(|kind| kind.containers().any(|(urn, _)| *urn == schema.id))
         };
         let schemas = schemas.iter().filter(used).cloned().collect();
-        Ok(Self {
-            kinds: kinds.into_iter().map(Arc::new).collect(),
-            schemas,
-        })
+        Ok(Self { kinds: kinds.into_iter().map(Arc::new).collect(), schemas })
     }
 
     /// Returns all kinds, `User` first.
@@ -99,16 +89,12 @@ impl Registry {
 
     /// Finds a kind by its name.
     pub fn kind(&self, kind: &str) -> Option<&Arc<ResourceType>> {
-        self.kinds
-            .iter()
-            .find(|candidate| candidate.kind.as_str() == kind)
+        self.kinds.iter().find(|candidate| candidate.kind.as_str() == kind)
     }
 
     /// Finds a kind by its endpoint without the slash, as `Users`.
     pub fn by_endpoint(&self, endpoint: &str) -> Option<&Arc<ResourceType>> {
-        self.kinds
-            .iter()
-            .find(|kind| kind.endpoint.strip_prefix('/') == Some(endpoint))
+        self.kinds.iter().find(|kind| kind.endpoint.strip_prefix('/') == Some(endpoint))
     }
 
     /// Returns every schema that some kind uses.
@@ -118,9 +104,7 @@ impl Registry {
 
     /// Finds a schema by its URN in any case.
     pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
-        self.schemas
-            .iter()
-            .find(|schema| schema.id.as_str().eq_ignore_ascii_case(urn))
+        self.schemas.iter().find(|schema| schema.id.as_str().eq_ignore_ascii_case(urn))
     }
 }
 
@@ -130,11 +114,8 @@ enum Message {
 }
 
 fn message(document: &Document) -> Result<Message, SchemaError> {
-    let urns = document
-        .content
-        .get("schemas")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+    let urns =
+        document.content.get("schemas").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let says = |urn: &str| urns.iter().any(|value| value.as_str() == Some(urn));
     if says("urn:ietf:params:scim:schemas:core:2.0:Schema") {
         Ok(Message::Schema)
@@ -158,31 +139,17 @@ struct TypeDocument {
 }
 
 fn type_document(document: &Document) -> Result<TypeDocument, SchemaError> {
-    let place = Place {
-        file: &document.file,
-        path: "",
-    };
-    let object = document
-        .content
-        .as_object()
-        .ok_or_else(|| place.error("", "must be a JSON object"))?;
+    let place = Place { file: &document.file, path: "" };
+    let object =
+        document.content.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
     let name = place.text(object, "name")?;
     let word = |text: &str| text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric());
     if !word(name) || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return Err(place.error(
-            "name",
-            "must be a word of letters and digits, such as Device",
-        ));
+        return Err(place.error("name", "must be a word of letters and digits, such as Device"));
     }
     let endpoint = place.text(object, "endpoint")?;
-    const RESERVED: [&str; 6] = [
-        "ServiceProviderConfig",
-        "ResourceTypes",
-        "Schemas",
-        "Bulk",
-        "Me",
-        "v2",
-    ];
+    const RESERVED: [&str; 6] =
+        ["ServiceProviderConfig", "ResourceTypes", "Schemas", "Bulk", "Me", "v2"];
     let bare = endpoint.strip_prefix('/').unwrap_or_default();
     if bare.is_empty() || !word(bare) || RESERVED.contains(&bare) {
         return Err(place.error("endpoint", "must be \"/\" and a word of letters and digits that the protocol does not use, such as /Devices"));
@@ -190,27 +157,16 @@ fn type_document(document: &Document) -> Result<TypeDocument, SchemaError> {
     let mut extensions = Vec::new();
     for (index, extension) in place.list(object, "schemaExtensions")?.iter().enumerate() {
         let path = format!("schemaExtensions[{index}]");
-        let place = Place {
-            file: &document.file,
-            path: &path,
-        };
-        let extension = extension
-            .as_object()
-            .ok_or_else(|| place.error("", "must be a JSON object"))?;
-        let required = extension
-            .get("required")
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
+        let place = Place { file: &document.file, path: &path };
+        let extension =
+            extension.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
+        let required = extension.get("required").and_then(Value::as_bool).unwrap_or(false);
         extensions.push((place.text(extension, "schema")?.to_owned(), required));
     }
     Ok(TypeDocument {
         name: name.to_owned(),
         endpoint: endpoint.to_owned(),
-        description: object
-            .get("description")
-            .and_then(Value::as_str)
-            .unwrap_or(name)
-            .to_owned(),
+        description: object.get("description").and_then(Value::as_str).unwrap_or(name).to_owned(),
         schema: place.text(object, "schema")?.to_owned(),
         extensions,
     })
@@ -221,25 +177,15 @@ fn assemble(
     types: &[(&Document, TypeDocument)],
 ) -> Result<Vec<ResourceType>, SchemaError> {
     let find = |place: &Place<'_>, name: &str, urn: &str| {
-        let found = schemas
-            .iter()
-            .find(|schema| schema.id.as_str().eq_ignore_ascii_case(urn));
-        found
-            .cloned()
-            .ok_or_else(|| place.error(name, format!("no file defines the schema {urn}")))
+        let found = schemas.iter().find(|schema| schema.id.as_str().eq_ignore_ascii_case(urn));
+        found.cloned().ok_or_else(|| place.error(name, format!("no file defines the schema {urn}")))
     };
     let mut order: Vec<&TypeDocument> = Vec::new();
     let mut extensions: HashMap<&str, Vec<Extension>> = HashMap::new();
     for (document, resource_type) in types {
-        let place = Place {
-            file: &document.file,
-            path: "",
-        };
+        let place = Place { file: &document.file, path: "" };
         find(&place, "schema", &resource_type.schema)?;
-        match order
-            .iter()
-            .find(|known| known.name.eq_ignore_ascii_case(&resource_type.name))
-        {
+        match order.iter().find(|known| known.name.eq_ignore_ascii_case(&resource_type.name)) {
             None => {
                 let clash = |known: &&&TypeDocument| {
                     known.endpoint.eq_ignore_ascii_case(&resource_type.endpoint)
@@ -268,31 +214,18 @@ fn assemble(
         let list = extensions.entry(&resource_type.name).or_default();
         for (index, (urn, required)) in resource_type.extensions.iter().enumerate() {
             let path = format!("schemaExtensions[{index}]");
-            let place = Place {
-                file: &document.file,
-                path: &path,
-            };
+            let place = Place { file: &document.file, path: &path };
             let schema = find(&place, "schema", urn)?;
-            if schema
-                .id
-                .as_str()
-                .eq_ignore_ascii_case(&resource_type.schema)
-            {
+            if schema.id.as_str().eq_ignore_ascii_case(&resource_type.schema) {
                 return Err(place.error(
                     "schema",
                     format!("{urn} is the schema of {} itself", resource_type.name),
                 ));
             }
             // A file that adds to a kind may repeat what the kind carries.
-            match list
-                .iter_mut()
-                .find(|extension| extension.schema.id == schema.id)
-            {
+            match list.iter_mut().find(|extension| extension.schema.id == schema.id) {
                 Some(known) => known.required |= *required,
-                None => list.push(Extension {
-                    schema,
-                    required: *required,
-                }),
+                None => list.push(Extension { schema, required: *required }),
             }
         }
     }
@@ -304,13 +237,7 @@ fn assemble(
             let extensions = extensions.remove(&*resource_type.name).unwrap_or_default();
             let served = served(resource_type, &schema.id, &extensions);
             let kind = Kind::new(resource_type.name.as_str());
-            Ok(ResourceType::new(
-                kind,
-                resource_type.endpoint.clone(),
-                schema,
-                extensions,
-                served,
-            ))
+            Ok(ResourceType::new(kind, resource_type.endpoint.clone(), schema, extensions, served))
         })
         .collect()
 }
@@ -335,19 +262,12 @@ fn mark(
     marks: &IndexMarks,
 ) -> Result<Vec<ResourceType>, SchemaError> {
     const FILE: &str = "indexes.toml";
-    for (name, paths) in BUILTIN_MARKS
-        .iter()
-        .map(|(kind, paths)| (*kind, paths.to_vec()))
-        .chain(
-            marks
-                .iter()
-                .map(|(kind, paths)| (kind.as_str(), paths.iter().map(String::as_str).collect())),
-        )
-    {
-        let place = Place {
-            file: FILE,
-            path: name,
-        };
+    for (name, paths) in BUILTIN_MARKS.iter().map(|(kind, paths)| (*kind, paths.to_vec())).chain(
+        marks
+            .iter()
+            .map(|(kind, paths)| (kind.as_str(), paths.iter().map(String::as_str).collect())),
+    ) {
+        let place = Place { file: FILE, path: name };
         let Some(kind) = kinds.iter_mut().find(|kind| kind.kind.as_str() == name) else {
             return Err(place.error("", "there is no resource type of this name"));
         };
@@ -355,9 +275,8 @@ fn mark(
             return Err(place.error("indexed", format!("has more than {MAX_MARKS} attributes")));
         }
         for path in paths {
-            let reference = kind
-                .resolve(path)
-                .map_err(|error| place.error("indexed", error.to_string()))?;
+            let reference =
+                kind.resolve(path).map_err(|error| place.error("indexed", error.to_string()))?;
             let leaf = reference.leaf();
             if matches!(leaf.value_type, ValueType::Complex | ValueType::Binary)
                 || leaf.returned == super::Returned::Never
@@ -380,37 +299,23 @@ const ENTERPRISE_MANAGER: &str =
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value";
 
 /// What filters of identity providers ask for (`idp-behaviour`: lookups by e-mail, manager checks).
-const BUILTIN_MARKS: [(&str, &[&str]); 1] = [(
-    "User",
-    &["emails.value", "phoneNumbers.value", ENTERPRISE_MANAGER],
-)];
+const BUILTIN_MARKS: [(&str, &[&str]); 1] =
+    [("User", &["emails.value", "phoneNumbers.value", ENTERPRISE_MANAGER])];
 
 fn builtin_documents() -> Result<Vec<Document>, SchemaError> {
     const FILES: [(&str, &str); 5] = [
         ("user.json", include_str!("../../schemas/user.json")),
         ("group.json", include_str!("../../schemas/group.json")),
-        (
-            "enterprise-user.json",
-            include_str!("../../schemas/enterprise-user.json"),
-        ),
-        (
-            "user-type.json",
-            include_str!("../../schemas/user-type.json"),
-        ),
-        (
-            "group-type.json",
-            include_str!("../../schemas/group-type.json"),
-        ),
+        ("enterprise-user.json", include_str!("../../schemas/enterprise-user.json")),
+        ("user-type.json", include_str!("../../schemas/user-type.json")),
+        ("group-type.json", include_str!("../../schemas/group-type.json")),
     ];
     FILES
         .iter()
         .map(|(file, text)| {
             let content = serde_json::from_str(text)
                 .map_err(|error| Place { file, path: "" }.error("", error.to_string()))?;
-            Ok(Document {
-                file: (*file).to_owned(),
-                content,
-            })
+            Ok(Document { file: (*file).to_owned(), content })
         })
         .collect()
 }

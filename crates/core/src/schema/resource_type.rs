@@ -88,10 +88,7 @@ impl ResourceType {
             || std::iter::once(&schema).chain(extensions.iter().map(|extension| &extension.schema));
         let on_request = |attribute: &Arc<Attribute>| {
             attribute.returned == Returned::Request
-                || attribute
-                    .sub_attributes
-                    .iter()
-                    .any(|sub| sub.returned == Returned::Request)
+                || attribute.sub_attributes.iter().any(|sub| sub.returned == Returned::Request)
         };
         let spliceable = !schemas().any(|schema| schema.attributes.iter().any(on_request));
         let mut kind = Self {
@@ -138,11 +135,7 @@ impl ResourceType {
             reference.place = Place::Indexed(Arc::clone(&path));
             self.indexed.push(Indexed { path, reference });
         }
-        let placed: Vec<_> = self
-            .unique
-            .iter()
-            .map(|reference| self.place(reference))
-            .collect();
+        let placed: Vec<_> = self.unique.iter().map(|reference| self.place(reference)).collect();
         for (reference, place) in self.unique.iter_mut().zip(placed) {
             reference.place = place;
         }
@@ -162,8 +155,7 @@ impl ResourceType {
     fn containers_owned(&self) -> Vec<(Option<Urn>, Arc<Schema>)> {
         let core = std::iter::once((None, Arc::clone(&self.schema)));
         let extensions = self.extensions.iter();
-        core.chain(extensions.map(|e| (Some(e.schema.id.clone()), Arc::clone(&e.schema))))
-            .collect()
+        core.chain(extensions.map(|e| (Some(e.schema.id.clone()), Arc::clone(&e.schema)))).collect()
     }
 
     /// Returns the core schema and all extensions with their URNs.
@@ -202,12 +194,7 @@ impl ResourceType {
                 ("active", None) if self.schema.id.as_str() == USER => return Place::Active,
                 ("members", _) if self.membership == Membership::Members => return Place::Members,
                 ("groups", _) if self.membership == Membership::Groups => return Place::Groups,
-                (name, None)
-                    if self
-                        .name
-                        .as_ref()
-                        .is_some_and(|n| &*n.attribute.name == name) =>
-                {
+                (name, None) if self.name.as_ref().is_some_and(|n| &*n.attribute.name == name) => {
                     return Place::Name;
                 }
                 _ => {}

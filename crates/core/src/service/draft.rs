@@ -32,10 +32,9 @@ impl Service {
     ) -> Result<Draft, Error> {
         let (id, before) = match subject {
             Subject::New(id) => (id, None),
-            Subject::Existing(resource) => (
-                &resource.id,
-                Some((resource, resource.document.attributes()?)),
-            ),
+            Subject::Existing(resource) => {
+                (&resource.id, Some((resource, resource.document.attributes()?)))
+            }
         };
         members.check(id)?;
         let entries = index::index_entries(kind, &attributes);
@@ -43,10 +42,9 @@ impl Service {
         index::check_lengths(kind, &attributes, &entries, &keys)?;
         let (old_entries, old_keys) = match before {
             None => (Vec::new(), Vec::new()),
-            Some((_, old)) => (
-                index::index_entries(kind, old),
-                index::unique_keys(kind, caller.quirks, old),
-            ),
+            Some((_, old)) => {
+                (index::index_entries(kind, old), index::unique_keys(kind, caller.quirks, old))
+            }
         };
         // `lastModified` never goes back, whatever the clock does (RES-019).
         let now = self.clock.now();
@@ -56,18 +54,12 @@ impl Service {
             before.and_then(|(_, old)| switched(Columns::of(kind, old).active, columns.active));
         let empty = Attributes::default();
         let paths = changed_paths(before.map_or(&empty, |(_, old)| old), &attributes, &members);
-        let names = Names {
-            name: columns.name.clone(),
-            external_id: columns.external_id.clone(),
-        };
+        let names = Names { name: columns.name.clone(), external_id: columns.external_id.clone() };
         let document = Document::from_attributes(kind, attributes);
         if document.text().len() > self.limits.document_bytes {
             return Err(Error::value(
                 "",
-                format!(
-                    "the resource is larger than {} bytes",
-                    self.limits.document_bytes
-                ),
+                format!("the resource is larger than {} bytes", self.limits.document_bytes),
             ));
         }
         Ok(Draft {
@@ -107,10 +99,7 @@ impl Service {
             act: Act::Deleted,
             paths: Vec::new(),
             switched: None,
-            names: Names {
-                name: columns.name,
-                external_id: columns.external_id,
-            },
+            names: Names { name: columns.name, external_id: columns.external_id },
         })
     }
 
@@ -135,26 +124,19 @@ fn switched(before: Option<bool>, after: Option<bool>) -> Option<Switched> {
 /// Names the attributes that differ; inside extensions, one by one.
 fn changed_paths(before: &Attributes, after: &Attributes, members: &MemberChange) -> Vec<String> {
     let mut paths = Vec::new();
-    let names = before
-        .map()
-        .keys()
-        .chain(after.map().keys().filter(|name| before.top(name).is_none()));
+    let names =
+        before.map().keys().chain(after.map().keys().filter(|name| before.top(name).is_none()));
     for name in names {
         let (old, new) = (before.top(name), after.top(name));
         if old == new {
             continue;
         }
         let inner = |value: Option<&serde_json::Value>| {
-            value
-                .and_then(serde_json::Value::as_object)
-                .cloned()
-                .unwrap_or_default()
+            value.and_then(serde_json::Value::as_object).cloned().unwrap_or_default()
         };
         if name.contains(':') {
             let (old, new) = (inner(old), inner(new));
-            let keys = old
-                .keys()
-                .chain(new.keys().filter(|key| !old.contains_key(*key)));
+            let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
             paths.extend(
                 keys.filter(|key| old.get(*key) != new.get(*key))
                     .map(|key| format!("{name}:{key}")),

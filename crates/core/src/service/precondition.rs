@@ -39,9 +39,7 @@ impl Tags {
             let sound = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_graphic() && c != '"');
             sound.then(|| bare.to_owned())
         });
-        tags.collect::<Option<Vec<_>>>()
-            .map(Self::List)
-            .ok_or_else(malformed)
+        tags.collect::<Option<Vec<_>>>().map(Self::List).ok_or_else(malformed)
     }
 
     /// Tells whether the version is among the tags.
@@ -72,27 +70,18 @@ impl Precondition {
     ///
     /// [`Error::PreconditionFailed`].
     pub fn check(&self, resource: &Resource) -> Result<(), Error> {
-        let matches = self
-            .if_match
-            .as_ref()
-            .is_none_or(|tags| tags.include(resource.version));
-        let excluded = self
-            .if_none_match
-            .as_ref()
-            .is_some_and(|tags| tags.include(resource.version));
+        let matches = self.if_match.as_ref().is_none_or(|tags| tags.include(resource.version));
+        let excluded =
+            self.if_none_match.as_ref().is_some_and(|tags| tags.include(resource.version));
         if matches && !excluded {
             return Ok(());
         }
-        Err(Error::PreconditionFailed {
-            current: resource.version.to_string(),
-        })
+        Err(Error::PreconditionFailed { current: resource.version.to_string() })
     }
 
     /// Tells whether a read may be answered with 304.
     pub fn unmodified(&self, resource: &Resource) -> bool {
-        self.if_none_match
-            .as_ref()
-            .is_some_and(|tags| tags.include(resource.version))
+        self.if_none_match.as_ref().is_some_and(|tags| tags.include(resource.version))
     }
 }
 
@@ -103,14 +92,8 @@ mod tests {
     #[test]
     fn etg_010_spellings_of_a_tag_are_one() {
         for header in ["W/\"3\"", "\"3\"", "3", "\"1\", W/\"3\""] {
-            assert!(
-                Tags::parse(header).unwrap().include(Version::new(3)),
-                "{header}"
-            );
-            assert!(
-                !Tags::parse(header).unwrap().include(Version::new(33)),
-                "{header}"
-            );
+            assert!(Tags::parse(header).unwrap().include(Version::new(3)), "{header}");
+            assert!(!Tags::parse(header).unwrap().include(Version::new(33)), "{header}");
         }
         assert!(Tags::parse(" * ").unwrap().include(Version::new(3)));
     }

@@ -38,13 +38,7 @@ pub fn parse_filter(
     text: &str,
 ) -> Result<ResolvedFilter, Error> {
     let parsed = Repairs { quirks, applied }.filter(text)?;
-    Context {
-        kind,
-        quirks,
-        applied,
-        unknown_is_absent: false,
-    }
-    .resolve(&parsed)
+    Context { kind, quirks, applied, unknown_is_absent: false }.resolve(&parsed)
 }
 
 impl Service {
@@ -63,9 +57,7 @@ impl Service {
         request: &SearchRequest,
     ) -> Result<Listing, Error> {
         let mut applied = Applied::default();
-        let start_index = u64::try_from(request.start_index.unwrap_or(1))
-            .unwrap_or(1)
-            .max(1);
+        let start_index = u64::try_from(request.start_index.unwrap_or(1)).unwrap_or(1).max(1);
         let count = request
             .count
             .map_or(self.limits.default_page, |count| {
@@ -92,16 +84,8 @@ impl Service {
             start_index: Some(start_index),
             next_cursor: None,
         };
-        let projections = parts
-            .into_iter()
-            .map(|part| (part.kind, part.projection))
-            .collect();
-        Ok(Listing {
-            head,
-            resources,
-            projections,
-            applied,
-        })
+        let projections = parts.into_iter().map(|part| (part.kind, part.projection)).collect();
+        Ok(Listing { head, resources, projections, applied })
     }
 
     /// Resolves a request against one kind.
@@ -115,17 +99,9 @@ impl Service {
     ) -> Result<Part, Error> {
         let mut filter = |text: &Option<String>| -> Result<Option<ResolvedFilter>, Error> {
             let Some(text) = text else { return Ok(None) };
-            let parsed = Repairs {
-                quirks: caller.quirks,
-                applied,
-            }
-            .filter(text)?;
-            let mut context = Context {
-                kind,
-                quirks: caller.quirks,
-                applied,
-                unknown_is_absent: one_of_several,
-            };
+            let parsed = Repairs { quirks: caller.quirks, applied }.filter(text)?;
+            let mut context =
+                Context { kind, quirks: caller.quirks, applied, unknown_is_absent: one_of_several };
             context.resolve(&parsed).map(Some)
         };
         let resolved = filter(&request.filter)?;
@@ -138,22 +114,14 @@ impl Service {
             // Of several kinds, one may lack the attribute: its resources have no value there.
             Err(_)
                 if one_of_several
-                    && kind
-                        .resolve(request.sort_by.as_deref().unwrap_or_default())
-                        .is_err() =>
+                    && kind.resolve(request.sort_by.as_deref().unwrap_or_default()).is_err() =>
             {
                 None
             }
             sorted => sorted?,
         };
         let projection = Projection::new(kind, &request.attributes, &request.excluded_attributes)?;
-        Ok(Part {
-            kind: Arc::clone(kind),
-            filter: resolved,
-            with_plus,
-            sort,
-            projection,
-        })
+        Ok(Part { kind: Arc::clone(kind), filter: resolved, with_plus, sort, projection })
     }
 
     /// Reads a page of one kind.
@@ -238,11 +206,7 @@ impl Service {
             let by_key = (a.is_none(), a).cmp(&(b.is_none(), b));
             (if descending { by_key.reverse() } else { by_key }).then(a_place.cmp(b_place))
         });
-        let page = keyed
-            .into_iter()
-            .skip(skip)
-            .take(limit)
-            .map(|(_, _, found)| found);
+        let page = keyed.into_iter().skip(skip).take(limit).map(|(_, _, found)| found);
         Ok((total, page.collect()))
     }
 }
@@ -270,26 +234,18 @@ fn sort(kind: &ResourceType, request: &SearchRequest) -> Result<Option<Sort>, Er
         return Ok(None);
     };
     let refuse = |reason: String| Error::value("sortBy", reason);
-    let by = kind
-        .resolve(path)
-        .map_err(|error| refuse(error.to_string()))?;
+    let by = kind.resolve(path).map_err(|error| refuse(error.to_string()))?;
     let leaf = by.leaf();
     if leaf.value_type == ValueType::Complex {
-        return Err(refuse(format!(
-            "{by} is complex; sort by one of its sub-attributes"
-        )));
+        return Err(refuse(format!("{by} is complex; sort by one of its sub-attributes")));
     }
     if leaf.returned == Returned::Never || by.attribute.returned == Returned::Never {
-        return Err(refuse(format!(
-            "{by} cannot be sorted by: nobody may learn its value"
-        )));
+        return Err(refuse(format!("{by} cannot be sorted by: nobody may learn its value")));
     }
     let unordered = matches!(by.place, Place::Members | Place::Groups | Place::Schemas)
         || (by.container.is_none() && &*by.attribute.name == "meta" && by.place == Place::Document);
     if unordered {
-        return Err(refuse(format!(
-            "{by} has no order; sort by another attribute"
-        )));
+        return Err(refuse(format!("{by} has no order; sort by another attribute")));
     }
     Ok(Some(Sort { by, descending }))
 }

@@ -81,11 +81,8 @@ pub(super) async fn resource_type(
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
-        let kind = api
-            .service
-            .registry
-            .kind(&name)
-            .ok_or_else(|| missing("resource type", &name))?;
+        let kind =
+            api.service.registry.kind(&name).ok_or_else(|| missing("resource type", &name))?;
         Ok(one(&resource_type_document(&kind.document, &base)))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -121,11 +118,7 @@ pub(super) async fn schema(
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
-        let schema = api
-            .service
-            .registry
-            .schema(&urn)
-            .ok_or_else(|| missing("schema", &urn))?;
+        let schema = api.service.registry.schema(&urn).ok_or_else(|| missing("schema", &urn))?;
         Ok(one(&schema_document(&schema.document, &base)))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -133,9 +126,7 @@ pub(super) async fn schema(
 
 fn missing(what: &str, name: &str) -> Error {
     let name: String = name.chars().take(100).collect();
-    Error::NotFound {
-        what: format!("{what} \"{name}\""),
-    }
+    Error::NotFound { what: format!("{what} \"{name}\"") }
 }
 
 fn base(request: &HttpRequest, api: &Api) -> String {
@@ -144,14 +135,9 @@ fn base(request: &HttpRequest, api: &Api) -> String {
 
 /// RFC 7644 §4: a filter on these endpoints is answered with 403.
 fn refuse_filter(request: &HttpRequest) -> Result<(), Error> {
-    let names = request
-        .query_string()
-        .split('&')
-        .map(|pair| pair.split('=').next().unwrap_or_default());
-    if names
-        .into_iter()
-        .any(|name| name.eq_ignore_ascii_case("filter"))
-    {
+    let names =
+        request.query_string().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+    if names.into_iter().any(|name| name.eq_ignore_ascii_case("filter")) {
         return Err(Error::Forbidden(
             "discovery cannot be filtered (RFC 7644 §4); leave the filter out".to_owned(),
         ));
@@ -163,10 +149,7 @@ fn resource_type_document(document: &Value, base: &str) -> Value {
     with_meta(
         document,
         "ResourceType",
-        &format!(
-            "{base}/ResourceTypes/{}",
-            document["id"].as_str().unwrap_or_default()
-        ),
+        &format!("{base}/ResourceTypes/{}", document["id"].as_str().unwrap_or_default()),
     )
 }
 
@@ -174,20 +157,14 @@ fn schema_document(document: &Value, base: &str) -> Value {
     with_meta(
         document,
         "Schema",
-        &format!(
-            "{base}/Schemas/{}",
-            document["id"].as_str().unwrap_or_default()
-        ),
+        &format!("{base}/Schemas/{}", document["id"].as_str().unwrap_or_default()),
     )
 }
 
 fn with_meta(document: &Value, kind: &str, location: &str) -> Value {
     let mut document = document.clone();
     if let Some(object) = document.as_object_mut() {
-        object.insert(
-            "meta".to_owned(),
-            json!({"resourceType": kind, "location": location}),
-        );
+        object.insert("meta".to_owned(), json!({"resourceType": kind, "location": location}));
     }
     document
 }
@@ -200,12 +177,7 @@ fn one(document: &Value) -> Reply {
 fn list(documents: impl ExactSizeIterator<Item = Value>) -> Reply {
     let items = documents.len();
     let total = u64::try_from(items).unwrap_or(u64::MAX);
-    let head = ListHead {
-        total,
-        items,
-        start_index: Some(1),
-        next_cursor: None,
-    };
+    let head = ListHead { total, items, start_index: Some(1), next_cursor: None };
     let mut body = Vec::with_capacity(16 * 1024);
     head.open(&mut body);
     for (index, document) in documents.enumerate() {

@@ -10,7 +10,7 @@ use headcount_core::provider::Found;
 use headcount_core::quirks::Applied;
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
-use headcount_core::service::{Caller, Precondition, Written};
+use headcount_core::service::{Caller, Written};
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Provision, Read};
@@ -32,17 +32,8 @@ pub(super) async fn create(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
-        let written = api
-            .service
-            .create(caller, &kind, body.parse()?, &query.shape()?)?;
-        stored(
-            &job_api,
-            caller,
-            kind,
-            target.base,
-            StatusCode::CREATED,
-            written,
-        )
+        let written = api.service.create(caller, &kind, body.parse()?, &query.shape()?)?;
+        stored(&job_api, caller, kind, target.base, StatusCode::CREATED, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -104,13 +95,7 @@ pub(super) async fn search(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
-        listed(
-            &job_api,
-            caller,
-            &[kind],
-            target.base,
-            &SearchRequest::from_body(body.parse()?)?,
-        )
+        listed(&job_api, caller, &[kind], target.base, &SearchRequest::from_body(body.parse()?)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -125,13 +110,7 @@ pub(super) async fn search_all(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
         let request = SearchRequest::from_body(body.parse()?)?;
-        listed(
-            &job_api,
-            caller,
-            api.service.registry.kinds(),
-            target.base,
-            &request,
-        )
+        listed(&job_api, caller, api.service.registry.kinds(), target.base, &request)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -149,14 +128,9 @@ pub(super) async fn replace(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id());
         let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (
-            body.parse().map_err(refuse)?,
-            query.shape().map_err(refuse)?,
-        );
+        let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
-        let written = api
-            .service
-            .replace(caller, &kind, &id, body, &condition, &shape)?;
+        let written = api.service.replace(caller, &kind, &id, body, &condition, &shape)?;
         stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -175,14 +149,9 @@ pub(super) async fn patch(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id());
         let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (
-            body.parse().map_err(refuse)?,
-            query.shape().map_err(refuse)?,
-        );
+        let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
-        let written = api
-            .service
-            .patch(caller, &kind, &id, body, &condition, &shape)?;
+        let written = api.service.patch(caller, &kind, &id, body, &condition, &shape)?;
         stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -197,14 +166,10 @@ pub(super) async fn delete(
 ) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id());
-        let condition = condition
-            .check()
-            .map_err(|error| refused(api, caller, &kind, &id, error))?;
+        let condition =
+            condition.check().map_err(|error| refused(api, caller, &kind, &id, error))?;
         api.service.delete(caller, &kind, &id, &condition)?;
-        let notes = Notes {
-            kind: Some(kind.kind.to_string()),
-            ..Notes::default()
-        };
+        let notes = Notes { kind: Some(kind.kind.to_string()), ..Notes::default() };
         Ok(Reply::empty(StatusCode::NO_CONTENT).noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -219,27 +184,10 @@ fn refused(
     id: &ResourceId,
     error: ApiError,
 ) -> ApiError {
-    let missing = headcount_core::Error::not_found(&kind.kind, id);
-    match api
-        .service
-        .refuse(caller, kind, id, &Precondition::default(), missing)
-    {
-        gone @ headcount_core::Error::NotFound { .. } if !exists(api, caller, kind, id) => {
-            gone.into()
-        }
-        headcount_core::Error::NotFound { .. } => error,
-        unavailable => unavailable.into(),
+    match api.service.find(caller, kind, id) {
+        Ok(_) => error,
+        Err(missing) => missing.into(),
     }
-}
-
-fn exists(api: &Api, caller: &Caller, kind: &ResourceType, id: &ResourceId) -> bool {
-    let found = api.service.provider.get(
-        caller.tenant,
-        &kind.kind,
-        id,
-        headcount_core::provider::With::Nothing,
-    );
-    found.is_ok_and(|found| found.is_some())
 }
 
 fn location(
@@ -249,13 +197,8 @@ fn location(
     base: &str,
     found: &Found,
 ) -> String {
-    resource::Reply {
-        registry: &api.service.registry,
-        kind,
-        projection,
-        base,
-    }
-    .location(&found.resource)
+    resource::Reply { registry: &api.service.registry, kind, projection, base }
+        .location(&found.resource)
 }
 
 /// The reply to a write.
@@ -267,13 +210,7 @@ fn stored(
     status: StatusCode,
     written: Written,
 ) -> Result<Reply, ApiError> {
-    let Written {
-        found,
-        shown: body,
-        projection,
-        applied,
-        ..
-    } = written;
+    let Written { found, shown: body, projection, applied, .. } = written;
     if body {
         return shown(api, caller, kind, base, status, found, projection, applied);
     }
@@ -285,11 +222,7 @@ fn stored(
 }
 
 fn notes(kind: &ResourceType, applied: Applied) -> Notes {
-    Notes {
-        who: None,
-        kind: Some(kind.kind.to_string()),
-        applied,
-    }
+    Notes { who: None, kind: Some(kind.kind.to_string()), applied }
 }
 
 /// A reply that shows one resource.
@@ -306,30 +239,14 @@ fn shown(
 ) -> Result<Reply, ApiError> {
     let (etag, notes) = (found.resource.version.to_string(), notes(&kind, applied));
     let location = location(api, &kind, &projection, &base, &found);
-    let writer = Writer::new(
-        caller.tenant,
-        vec![(kind, projection)],
-        base,
-        None,
-        vec![found],
-    );
-    Ok(written(api, status, writer)?
-        .about(etag, location)
-        .noted(notes))
+    let writer = Writer::new(caller.tenant, vec![(kind, projection)], base, None, vec![found]);
+    Ok(written(api, status, writer)?.about(etag, location).noted(notes))
 }
 
 /// Writes a body whole, or as a stream when groups in it have more members than were read.
 fn written(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Reply, ApiError> {
-    if writer
-        .resources
-        .as_slice()
-        .iter()
-        .any(|found| found.computed.more_members.is_some())
-    {
-        return Ok(Reply::stream(
-            status,
-            MemberStream::new(Data::clone(api), writer),
-        ));
+    if writer.resources.as_slice().iter().any(|found| found.computed.more_members.is_some()) {
+        return Ok(Reply::stream(status, MemberStream::new(Data::clone(api), writer)));
     }
     let mut body = Vec::with_capacity(2 * 1024);
     writer.advance(api, &mut body)?;
@@ -345,15 +262,8 @@ fn listed(
     request: &SearchRequest,
 ) -> Result<Reply, ApiError> {
     let listing = api.service.search(caller, kinds, request)?;
-    let kind = kinds
-        .first()
-        .filter(|_| kinds.len() == 1)
-        .map(|kind| kind.kind.to_string());
-    let notes = Notes {
-        who: None,
-        kind,
-        applied: listing.applied,
-    };
+    let kind = kinds.first().filter(|_| kinds.len() == 1).map(|kind| kind.kind.to_string());
+    let notes = Notes { who: None, kind, applied: listing.applied };
     let writer = Writer::new(
         caller.tenant,
         listing.projections,

@@ -79,41 +79,23 @@ fn announce(
     parts: &Parts,
     address: SocketAddr,
 ) -> anyhow::Result<()> {
-    let scheme = if config.http.tls_cert.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let url = config
-        .http
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("{scheme}://{address}"));
+    let scheme = if config.http.tls_cert.is_some() { "https" } else { "http" };
+    let url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     output::note(&format!("headcount listens on {scheme}://{address}"));
     output::note(&format!(
         "base URL for identity providers: {}/scim/v2",
         url.trim_end_matches('/')
     ));
-    if parts
-        .tokens
-        .list(None)?
-        .iter()
-        .all(|token| token.revoked.is_some())
-    {
+    if parts.tokens.list(None)?.iter().all(|token| token.revoked.is_some()) {
         output::note("there is no token yet; make one with:");
-        output::note(&format!(
-            "    {} token create --name my-idp",
-            same_program(common)
-        ));
+        output::note(&format!("    {} token create --name my-idp", same_program(common)));
     }
     Ok(())
 }
 
 /// The same program with the same data, as it has to be typed.
 fn same_program(common: &Common) -> String {
-    let called = std::env::args()
-        .next()
-        .unwrap_or_else(|| "headcount".to_owned());
+    let called = std::env::args().next().unwrap_or_else(|| "headcount".to_owned());
     // What cargo says when it runs a program is not what one types.
     let mut command = match called.as_str() {
         "target/release/headcount" => "cargo run --release --".to_owned(),
@@ -123,10 +105,7 @@ fn same_program(common: &Common) -> String {
     if let Some(file) = &common.config {
         command = format!("{command} --config {}", file.display());
     }
-    if let Some(database) = common
-        .database
-        .as_deref()
-        .and_then(|url| DatabaseUrl::parse(url).ok())
+    if let Some(database) = common.database.as_deref().and_then(|url| DatabaseUrl::parse(url).ok())
     {
         command = format!("{command} --database {database}");
     }
@@ -138,10 +117,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
         return Ok(None);
     };
     let unreadable = |path: &Path| {
-        format!(
-            "{} cannot be read as PEM; check path, permissions and content",
-            path.display()
-        )
+        format!("{} cannot be read as PEM; check path, permissions and content", path.display())
     };
     let chain =
         CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -154,9 +130,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     let builder = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?;
     let config = builder.with_no_client_auth().with_single_cert(chain, key);
-    Ok(Some(config.context(
-        "the certificate and the key do not belong together",
-    )?))
+    Ok(Some(config.context("the certificate and the key do not belong together")?))
 }
 
 async fn serve(
@@ -207,9 +181,7 @@ async fn health() -> HttpResponse {
 async fn ready(store: Data<Store>) -> HttpResponse {
     let probe = headcount_http_api::ready(move || store.ping().is_ok());
     match probe.await {
-        true => HttpResponse::Ok()
-            .content_type("text/plain")
-            .body("ready\n"),
+        true => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
         false => HttpResponse::ServiceUnavailable()
             .content_type("text/plain")
             .body("the database does not answer\n"),
@@ -218,7 +190,5 @@ async fn ready(store: Data<Store>) -> HttpResponse {
 
 /// The metrics of this process, in the format of Prometheus.
 async fn render_metrics(metrics: Data<PrometheusHandle>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4")
-        .body(metrics.render())
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render())
 }

@@ -43,11 +43,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
             let rows: Vec<Vec<String>> = tenants
                 .iter()
                 .map(|tenant| {
-                    let state = if tenant.enabled {
-                        "enabled"
-                    } else {
-                        "disabled"
-                    };
+                    let state = if tenant.enabled { "enabled" } else { "disabled" };
                     vec![
                         tenant.name.clone(),
                         state.to_owned(),
@@ -58,24 +54,14 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
                 .collect();
             output::table(&["NAME", "STATE", "QUIRKS", "CREATED"], &rows);
         }
-        cli::Tenant::Set {
-            name,
-            quirks,
-            enabled,
-        } => {
-            let Some(tenant) = store.tenant(&name)? else {
-                bail!("there is no tenant \"{name}\"")
-            };
+        cli::Tenant::Set { name, quirks, enabled } => {
+            let Some(tenant) = store.tenant(&name)? else { bail!("there is no tenant \"{name}\"") };
             let quirks = quirks.map_or(Ok(tenant.quirks), |text| parse(&text))?;
             let enabled = enabled.unwrap_or(tenant.enabled);
             store.set_tenant(&name, enabled, quirks)?;
             done(
                 format,
-                &describe(&Tenant {
-                    quirks,
-                    enabled,
-                    ..tenant
-                }),
+                &describe(&Tenant { quirks, enabled, ..tenant }),
                 &format!("tenant \"{name}\" is changed"),
             );
         }
@@ -113,10 +99,7 @@ fn done(format: Format, value: &Value, text: &str) {
 fn parse(text: &str) -> anyhow::Result<Quirks> {
     Quirks::parse(text).map_err(|word| {
         let known: Vec<_> = QUIRKS.iter().map(|quirk| quirk.name).collect();
-        anyhow::anyhow!(
-            "there is no quirk \"{word}\"; there are all, none, {}",
-            known.join(", ")
-        )
+        anyhow::anyhow!("there is no quirk \"{word}\"; there are all, none, {}", known.join(", "))
     })
 }
 
@@ -125,11 +108,7 @@ fn switches(quirks: Quirks) -> String {
         return "all".to_owned();
     }
     let on: Vec<_> = quirks.iter().map(|quirk| quirk.name).collect();
-    if on.is_empty() {
-        "none".to_owned()
-    } else {
-        on.join(",")
-    }
+    if on.is_empty() { "none".to_owned() } else { on.join(",") }
 }
 
 fn describe(tenant: &Tenant) -> Value {

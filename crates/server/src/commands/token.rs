@@ -33,9 +33,8 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
         )
     })?;
     let admin = Scopes::ADMIN_READ.with(Scopes::ADMIN_WRITE);
-    let purpose = Scopes::NAMES
-        .iter()
-        .any(|(_, scope)| admin.allow(*scope) && scopes.allow(*scope));
+    let purpose =
+        Scopes::NAMES.iter().any(|(_, scope)| admin.allow(*scope) && scopes.allow(*scope));
     let expiry = match new.expires.as_deref() {
         None => Expiry::Default,
         Some("never") => Expiry::Never,
@@ -52,11 +51,7 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
     let issued = parts.tokens.issue(
         tenant.id,
         NewToken {
-            purpose: if purpose {
-                Purpose::Administration
-            } else {
-                Purpose::Provisioning
-            },
+            purpose: if purpose { Purpose::Administration } else { Purpose::Provisioning },
             name: new.name,
             scopes,
             expiry,
@@ -89,9 +84,7 @@ fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value)
         output::json(&shown);
         return;
     }
-    let expires = token
-        .expires
-        .map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let expires = token.expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
     output::note(&format!(
         "token \"{}\" for tenant \"{tenant}\", id {}, expires {expires}",
         token.name, token.id
@@ -131,10 +124,8 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
             .map_or_else(String::new, |tenant| tenant.name.clone())
     };
     if format == Format::Json {
-        let tokens: Vec<_> = tokens
-            .iter()
-            .map(|token| describe(token, Some(&name(token))))
-            .collect();
+        let tokens: Vec<_> =
+            tokens.iter().map(|token| describe(token, Some(&name(token)))).collect();
         output::json(&json!({"tokens": tokens}));
         return Ok(());
     }
@@ -143,11 +134,7 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
         return Ok(());
     }
     let day = |at: headcount_core::clock::Timestamp| {
-        at.to_string()
-            .chars()
-            .take(16)
-            .collect::<String>()
-            .replace('T', " ")
+        at.to_string().chars().take(16).collect::<String>().replace('T', " ")
     };
     let rows: Vec<Vec<String>> = tokens
         .iter()
@@ -157,10 +144,8 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
                 (None, Some(at)) => format!("until {}", day(at)),
                 (None, None) => "never expires".to_owned(),
             };
-            let used = token
-                .last_used
-                .as_ref()
-                .map_or_else(|| "never".to_owned(), |used| day(used.at));
+            let used =
+                token.last_used.as_ref().map_or_else(|| "never".to_owned(), |used| day(used.at));
             vec![
                 token.id.to_string(),
                 token.name.clone(),
@@ -171,10 +156,7 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
             ]
         })
         .collect();
-    output::table(
-        &["ID", "NAME", "TENANT", "SCOPES", "STATE", "LAST USED (UTC)"],
-        &rows,
-    );
+    output::table(&["ID", "NAME", "TENANT", "SCOPES", "STATE", "LAST USED (UTC)"], &rows);
     Ok(())
 }
 
@@ -186,21 +168,17 @@ fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
     }
     match format {
         Format::Json => output::json(&json!({"id": id, "revoked": true})),
-        Format::Text => output::note(&format!(
-            "token {id} is revoked; the next request with it is refused"
-        )),
+        Format::Text => {
+            output::note(&format!("token {id} is revoked; the next request with it is refused"))
+        }
     }
     Ok(())
 }
 
 fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Result<()> {
-    let rotated = parts
-        .tokens
-        .rotate(&TokenId::new(id), seconds(overlap)?, "command line")?;
+    let rotated = parts.tokens.rotate(&TokenId::new(id), seconds(overlap)?, "command line")?;
     let tenants = parts.store.tenants()?;
-    let tenant = tenants
-        .iter()
-        .find(|tenant| tenant.id == rotated.issued.token.tenant);
+    let tenant = tenants.iter().find(|tenant| tenant.id == rotated.issued.token.tenant);
     let name = tenant.map_or("", |tenant| tenant.name.as_str());
     show_secret(
         &rotated.issued,
@@ -209,10 +187,7 @@ fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Res
         &json!({"oldTokenUntil": rotated.old_until.to_string()}),
     );
     if format == Format::Text {
-        output::note(&format!(
-            "the old token {id} works until {}",
-            rotated.old_until
-        ));
+        output::note(&format!("the old token {id} works until {}", rotated.old_until));
     }
     Ok(())
 }

@@ -25,11 +25,7 @@ impl Drop for Dir {
 }
 
 fn common(config: PathBuf) -> Common {
-    Common {
-        config: Some(config),
-        database: None,
-        output: Format::Text,
-    }
+    Common { config: Some(config), database: None, output: Format::Text }
 }
 
 #[test]
@@ -47,18 +43,12 @@ fn defaults_are_those_of_the_readme() {
 fn a_file_overrides_defaults_and_flags_override_the_file() {
     let dir = Dir::new("layers");
     let file = dir.file("c.toml", "[http]\nlisten = \"127.0.0.1:1\"\ntrusted_proxies = [\"10.0.0.0/8\", \"192.0.2.1/32\"]\n[limits]\npage = 50\n");
-    let serve = Serve {
-        listen: Some("127.0.0.1:2".to_owned()),
-        behind_proxy: true,
-        ..Serve::default()
-    };
+    let serve =
+        Serve { listen: Some("127.0.0.1:2".to_owned()), behind_proxy: true, ..Serve::default() };
     let loaded = load(&common(file), Some(&serve)).unwrap();
     assert_eq!(loaded.config.http.listen, "127.0.0.1:2");
     assert_eq!(loaded.config.limits.page, 50);
-    assert_eq!(
-        loaded.config.http.trusted_proxies,
-        ["10.0.0.0/8", "192.0.2.1/32"]
-    );
+    assert_eq!(loaded.config.http.trusted_proxies, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert!(loaded.config.http.behind_proxy);
     let origin = |key: &str| {
         loaded
@@ -79,10 +69,7 @@ fn cfg_02_an_unknown_key_is_an_error_with_a_suggestion() {
         ("[limit]\npage = 1\n", "did you mean limits.page?"),
         ("[zzzzzzzz]\nqqqqqq = 1\n", "check-config"),
     ] {
-        let error = load(&common(dir.file("c.toml", text)), None)
-            .err()
-            .unwrap()
-            .to_string();
+        let error = load(&common(dir.file("c.toml", text)), None).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(error.contains("c.toml"), "{error}");
     }
@@ -91,21 +78,15 @@ fn cfg_02_an_unknown_key_is_an_error_with_a_suggestion() {
 #[test]
 fn wrong_types_name_the_key() {
     let dir = Dir::new("types");
-    let error = load(
-        &common(dir.file("c.toml", "[limits]\npage = \"many\"\n")),
-        None,
-    )
-    .err()
-    .unwrap()
-    .to_string();
+    let error = load(&common(dir.file("c.toml", "[limits]\npage = \"many\"\n")), None)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("limits.page"), "{error}");
-    let error = load(
-        &common(dir.file("c.toml", "[log]\nformat = \"loud\"\n")),
-        None,
-    )
-    .err()
-    .unwrap()
-    .to_string();
+    let error = load(&common(dir.file("c.toml", "[log]\nformat = \"loud\"\n")), None)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("format"), "{error}");
     assert!(load(&common(dir.file("c.toml", "[http\n")), None).is_err());
     assert!(load(&common(dir.0.join("missing.toml")), None).is_err());
@@ -115,33 +96,14 @@ fn wrong_types_name_the_key() {
 fn cfg_01_a_secret_can_come_from_a_file() {
     let dir = Dir::new("secret");
     let secret = dir.file("url", "postgres://u:secret@h/d\n");
-    let file = dir.file(
-        "c.toml",
-        &format!(
-            "[database]\nurl_file = {:?}\n",
-            secret.display().to_string()
-        ),
-    );
+    let file =
+        dir.file("c.toml", &format!("[database]\nurl_file = {:?}\n", secret.display().to_string()));
     let loaded = load(&common(file), None).unwrap();
     assert_eq!(loaded.config.database.url, "postgres://u:secret@h/d");
-    assert!(
-        loaded
-            .origins
-            .iter()
-            .all(|(_, value, _)| !value.contains("secret@"))
-    );
+    assert!(loaded.origins.iter().all(|(_, value, _)| !value.contains("secret@")));
     let both = dir.file(
         "c.toml",
-        &format!(
-            "[database]\nurl = \"sqlite:x\"\nurl_file = {:?}\n",
-            secret.display().to_string()
-        ),
+        &format!("[database]\nurl = \"sqlite:x\"\nurl_file = {:?}\n", secret.display().to_string()),
     );
-    assert!(
-        load(&common(both), None)
-            .err()
-            .unwrap()
-            .to_string()
-            .contains("both set")
-    );
+    assert!(load(&common(both), None).err().unwrap().to_string().contains("both set"));
 }

@@ -1,6 +1,7 @@
 //! Fresh databases for tests: a private file, or a database made from a migrated template.
 #![allow(
     dead_code,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "each test binary uses a part of it"
@@ -52,22 +53,14 @@ pub(crate) fn plan(registry: &Registry) -> Vec<KindPlan> {
     registry
         .kinds()
         .iter()
-        .map(|kind| KindPlan {
-            kind: kind.kind.clone(),
-            paths: paths(kind),
-        })
+        .map(|kind| KindPlan { kind: kind.kind.clone(), paths: paths(kind) })
         .collect()
 }
 
 /// Opens a store on a new SQLite file.
 pub(crate) fn sqlite_store(scratch: &Scratch) -> Arc<Store> {
     let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
-    Store::open(
-        &Settings::serve(url),
-        &plan(&Registry::builtin().unwrap()),
-        true,
-    )
-    .unwrap()
+    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
 }
 
 /// The server that the test command started, as a URL without a database name.
@@ -89,10 +82,7 @@ impl Database {
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let name = format!("t{}_{count}", std::process::id());
         admin(&format!("CREATE DATABASE {name}"));
-        Self {
-            url: postgres_server().replace("/postgres", &format!("/{name}")),
-            name,
-        }
+        Self { url: postgres_server().replace("/postgres", &format!("/{name}")), name }
     }
 }
 
@@ -110,26 +100,13 @@ fn admin(statement: &str) {
 
 pub(crate) fn postgres_store(database: &Database) -> Arc<Store> {
     let url = DatabaseUrl::parse(&database.url).unwrap();
-    Store::open(
-        &Settings::serve(url),
-        &plan(&Registry::builtin().unwrap()),
-        true,
-    )
-    .unwrap()
+    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
 }
 
 fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let first = store.tenant("default").unwrap().unwrap().id;
-    let second = store
-        .create_tenant("second", Quirks::ALL, Timestamp::from_micros(0))
-        .unwrap()
-        .id;
-    Subject {
-        provider: store.clone(),
-        feed: store,
-        tenants: [first, second],
-        guard,
-    }
+    let second = store.create_tenant("second", Quirks::ALL, Timestamp::from_micros(0)).unwrap().id;
+    Subject { provider: store.clone(), feed: store, tenants: [first, second], guard }
 }
 
 pub(crate) fn sqlite() -> Subject {

@@ -3,10 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn document(content: Value) -> Document {
-    Document {
-        file: "devices.json".to_owned(),
-        content,
-    }
+    Document { file: "devices.json".to_owned(), content }
 }
 
 fn device_schema() -> Value {
@@ -36,11 +33,7 @@ fn build(documents: &[Value]) -> Result<Registry, SchemaError> {
 #[test]
 fn the_builtin_files_are_sound_and_user_comes_first() {
     let registry = Registry::builtin().unwrap();
-    let kinds: Vec<_> = registry
-        .kinds()
-        .iter()
-        .map(|kind| kind.kind.as_str())
-        .collect();
+    let kinds: Vec<_> = registry.kinds().iter().map(|kind| kind.kind.as_str()).collect();
     assert_eq!(kinds, ["User", "Group"]);
     assert_eq!(registry.schemas().len(), 3);
     let user = registry.by_endpoint("Users").unwrap();
@@ -54,21 +47,13 @@ fn ext_016_a_file_adds_a_resource_type() {
     let device = registry.by_endpoint("Devices").unwrap();
     assert_eq!(device.resolve("SERIAL").unwrap().to_string(), "serial");
     assert_eq!(device.unique.len(), 1);
-    assert!(
-        device
-            .indexed
-            .iter()
-            .any(|indexed| &*indexed.path == "serial")
-    );
+    assert!(device.indexed.iter().any(|indexed| &*indexed.path == "serial"));
 }
 
 #[test]
 fn chr_001_defaults_are_spelled_out_where_they_are_served() {
     let registry = build(&[device_schema(), device_type()]).unwrap();
-    let served = &registry
-        .schema("urn:example:schemas:device")
-        .unwrap()
-        .document["attributes"][0];
+    let served = &registry.schema("urn:example:schemas:device").unwrap().document["attributes"][0];
     assert_eq!(
         *served,
         json!({"name": "displayName", "type": "string", "multiValued": false, "description": "displayName", "required": true,
@@ -91,10 +76,7 @@ fn a_file_adds_an_extension_to_a_builtin_type() {
     let user = registry.kind("User").unwrap();
     assert_eq!(user.extensions.len(), 2);
     assert!(user.resolve("urn:example:schemas:Badge:number").is_ok());
-    assert_eq!(
-        user.document["schemaExtensions"].as_array().map(Vec::len),
-        Some(2)
-    );
+    assert_eq!(user.document["schemaExtensions"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]
@@ -105,65 +87,34 @@ fn chr_033_chr_041_what_cannot_be_honoured_is_refused_with_its_place() {
         build(&[schema, device_type()]).unwrap_err().to_string()
     };
     for (attribute, expected) in [
-        (
-            json!({"name": "emails[type eq \"work\"]"}),
-            "attributes[0].name",
-        ),
-        (
-            json!({"name": "a", "type": "text"}),
-            "attributes[0].type: must be one of",
-        ),
-        (
-            json!({"name": "a", "type": "complex"}),
-            "attributes[0].subAttributes",
-        ),
+        (json!({"name": "emails[type eq \"work\"]"}), "attributes[0].name"),
+        (json!({"name": "a", "type": "text"}), "attributes[0].type: must be one of"),
+        (json!({"name": "a", "type": "complex"}), "attributes[0].subAttributes"),
         (
             json!({"name": "a", "type": "complex", "subAttributes": [{"name": "b", "type": "complex", "subAttributes": [{"name": "c"}]}]}),
             "attributes[0].subAttributes[0].type: a sub-attribute cannot be complex",
         ),
-        (
-            json!({"name": "a", "required": "yes"}),
-            "attributes[0].required: must be true or false",
-        ),
+        (json!({"name": "a", "required": "yes"}), "attributes[0].required: must be true or false"),
         (json!({"name": "externalId"}), "belongs to every resource"),
         (json!({"name": "SERIAL"}), "is defined twice"),
-        (
-            json!({"name": "a", "mutability": "writeOnly"}),
-            "attributes[0].returned",
-        ),
+        (json!({"name": "a", "mutability": "writeOnly"}), "attributes[0].returned"),
         (
             json!({"name": "a", "type": "complex", "subAttributes": [{"name": "primary", "type": "string"}]}),
             "RFC 7643 §2.4",
         ),
     ] {
         let error = with(attribute);
-        assert!(
-            error.starts_with("devices.json: ") && error.contains(expected),
-            "{error}"
-        );
+        assert!(error.starts_with("devices.json: ") && error.contains(expected), "{error}");
     }
     assert!(
-        build(&[device_type()])
-            .unwrap_err()
-            .to_string()
-            .contains("no file defines the schema")
+        build(&[device_type()]).unwrap_err().to_string().contains("no file defines the schema")
     );
     let mut core = device_schema();
     core["id"] = json!("urn:ietf:params:scim:schemas:core:2.0:User");
-    assert!(
-        build(&[core])
-            .unwrap_err()
-            .to_string()
-            .contains("is defined already")
-    );
+    assert!(build(&[core]).unwrap_err().to_string().contains("is defined already"));
     let mut reserved = device_type();
     reserved["endpoint"] = json!("/Bulk");
-    assert!(
-        build(&[device_schema(), reserved])
-            .unwrap_err()
-            .to_string()
-            .contains("endpoint")
-    );
+    assert!(build(&[device_schema(), reserved]).unwrap_err().to_string().contains("endpoint"));
 }
 
 #[test]
@@ -171,12 +122,7 @@ fn index_marks_must_lead_somewhere() {
     let marks = IndexMarks::from([("User".to_owned(), vec!["nickName".to_owned()])]);
     let registry = Registry::from_documents(&[], &marks).unwrap();
     assert!(
-        registry
-            .kind("User")
-            .unwrap()
-            .indexed
-            .iter()
-            .any(|indexed| &*indexed.path == "nickName")
+        registry.kind("User").unwrap().indexed.iter().any(|indexed| &*indexed.path == "nickName")
     );
     for path in ["nick", "name", "password", "x509Certificates.value"] {
         let marks = IndexMarks::from([("User".to_owned(), vec![path.to_owned()])]);

@@ -1,0 +1,39 @@
+//! Every recorded conversation succeeds, on both databases, step by step.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+use headcount_e2e::{Server, on_both, replay};
+
+fn scenarios() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/idp");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    files
+}
+
+on_both!(every_scenario_succeeds, |server: &Server| {
+    let client = server.client();
+    let (mut passed, mut failures, mut slowest) = (0, Vec::new(), None);
+    for file in scenarios() {
+        let report = replay::run(&client, &file);
+        passed += report.passed;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        failures.extend(report.failures.into_iter().map(|failure| format!("{name}: {failure}")));
+        slowest = slowest.max(report.slowest);
+    }
+    println!("{passed} steps passed; slowest with a limit (ms, limit): {slowest:?}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(passed >= 414, "the corpus has 414 steps, {passed} were taken");
+});

@@ -1,0 +1,29 @@
+//! Installs Debian packages, when that is possible.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Installs packages that tests need.
+///
+/// # Errors
+///
+/// Names the packages when they cannot be installed: a missing tool fails the tests, never skips them.
+pub(crate) fn install(packages: &[&str], why: &str) -> anyhow::Result<()> {
+    let list = packages.join(" ");
+    let by_hand = format!("{why} is missing; install it with: apt-get install {list}");
+    let root =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0"));
+    if !root || !Path::new("/usr/bin/apt-get").exists() {
+        bail!("{by_hand}");
+    }
+    println!("{why} is missing: installing {list}");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        crate::run(&mut command)
+    };
+    apt(&["update", "-q"]).with_context(|| by_hand.clone())?;
+    apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat()).context(by_hand)
+}

@@ -1,0 +1,21 @@
+//! `cargo xtask tidy`: what the architecture promises, checked.
+
+mod arrows;
+mod sources;
+
+use anyhow::bail;
+
+/// Runs every check and prints all findings, not only the first.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut findings = Vec::new();
+    findings.extend(arrows::check()?);
+    findings.extend(sources::check()?);
+    if findings.is_empty() {
+        println!("tidy: nothing to say");
+        return Ok(());
+    }
+    for finding in &findings {
+        println!("tidy: {finding}");
+    }
+    bail!("{} finding(s)", findings.len())
+}

@@ -1,0 +1,150 @@
+//! What sources and documents promise: lengths, names of migrations, where backends are matched, keys
+//! that are documented, quirks that are recorded.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::root;
+
+/// Lines that a file of the product may have, without its tests.
+const LONGEST: usize = 500;
+/// The files that may tell the two databases apart.
+const BACKEND_FILES: [&str; 3] = ["connection.rs", "migrations.rs", "write.rs"];
+
+pub(super) fn check() -> anyhow::Result<Vec<String>> {
+    let mut findings = Vec::new();
+    let sources = rust_files(&root().join("crates"))?;
+    for path in &sources {
+        let text = std::fs::read_to_string(path)?;
+        findings.extend(length(path, &text));
+        findings.extend(backend(path, &text));
+        findings.extend(todo(path, &text));
+    }
+    findings.extend(migrations()?);
+    findings.extend(settings()?);
+    findings.extend(quirks()?);
+    findings.extend(errors()?);
+    findings.extend(folders()?);
+    Ok(findings)
+}
+
+fn rust_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+fn length(path: &Path, text: &str) -> Option<String> {
+    let is_test =
+        path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+    let product = text.split("\n#[cfg(test)]").next().unwrap_or_default();
+    let lines = product.lines().count();
+    (!is_test && lines > LONGEST)
+        .then(|| format!("{} has {lines} lines; split it at {LONGEST}", shown(path)))
+}
+
+fn backend(path: &Path, text: &str) -> Option<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let matches = text.contains("DbConnection::Sqlite") || text.contains("DbConnection::Postgres");
+    let foreign = matches && !BACKEND_FILES.contains(&name);
+    foreign.then(|| {
+        format!("{} tells the databases apart; only {} may", shown(path), BACKEND_FILES.join(", "))
+    })
+}
+
+fn todo(path: &Path, text: &str) -> Vec<String> {
+    let marks = text.lines().enumerate().filter(|(_, line)| {
+        let mark = line.find("TODO").or_else(|| line.find("FIXME"));
+        mark.is_some_and(|at| !line.get(at..).unwrap_or_default().starts_with("TODO(#"))
+    });
+    marks
+        .map(|(number, _)| {
+            format!("{}:{} has a TODO without its issue: TODO(#123)", shown(path), number + 1)
+        })
+        .collect()
+}
+
+/// Both databases have the same migrations.
+fn migrations() -> std::io::Result<Vec<String>> {
+    let names = |backend: &str| -> std::io::Result<BTreeSet<String>> {
+        let directory = root().join("crates/store-diesel/migrations").join(backend);
+        std::fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    };
+    let (sqlite, postgres) = (names("sqlite")?, names("postgres")?);
+    let different = sqlite.symmetric_difference(&postgres);
+    Ok(different.map(|name| format!("the migration {name} exists for one database only")).collect())
+}
+
+/// Every setting is explained to operators.
+fn settings() -> std::io::Result<Vec<String>> {
+    let source = std::fs::read_to_string(root().join("crates/server/src/config.rs"))?;
+    let document = std::fs::read_to_string(root().join("docs/OPERATING.md"))?;
+    let table = source
+        .split("const KEYS")
+        .nth(1)
+        .and_then(|rest| rest.split("];").next())
+        .unwrap_or_default();
+    let keys = table.split("(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let missing = keys.filter(|key| !document.contains(&format!("`{key}`")));
+    Ok(missing.map(|key| format!("docs/OPERATING.md does not explain the setting {key}")).collect())
+}
+
+/// Every quirk is documented.
+fn quirks() -> std::io::Result<Vec<String>> {
+    let source = std::fs::read_to_string(root().join("crates/core/src/quirks.rs"))?;
+    let document = std::fs::read_to_string(root().join("docs/QUIRKS.md"))?;
+    let table = source
+        .split("quirks! {")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next())
+        .unwrap_or_default();
+    let names = table.lines().filter_map(|line| line.split_once(" = ")?.1.split('"').nth(1));
+    let missing = names.filter(|name| !document.contains(&format!("`{name}`")));
+    Ok(missing.map(|name| format!("docs/QUIRKS.md does not explain the quirk {name}")).collect())
+}
+
+/// Every way in which a use case can refuse is explained.
+fn errors() -> std::io::Result<Vec<String>> {
+    let source = std::fs::read_to_string(root().join("crates/core/src/error.rs"))?;
+    let document = std::fs::read_to_string(root().join("docs/ERRORS.md"))?;
+    let body = source
+        .split("pub enum Error {")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next())
+        .unwrap_or_default();
+    let variants = body.lines().filter_map(|line| {
+        let name = line.strip_prefix("    ")?;
+        let name = name.split(['(', ' ', ',']).next()?;
+        name.starts_with(|c: char| c.is_ascii_uppercase()).then_some(name)
+    });
+    let missing = variants.filter(|name| !document.contains(&format!("`{name}`")));
+    Ok(missing.map(|name| format!("docs/ERRORS.md does not explain the error {name}")).collect())
+}
+
+/// The top level holds what the architecture says and nothing else.
+fn folders() -> std::io::Result<Vec<String>> {
+    const KNOWN: [&str; 6] = ["crates", "deploy", "docs", "xtask", "tests", "target"];
+    let mut findings = Vec::new();
+    for entry in std::fs::read_dir(root())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && !name.starts_with('.') && !KNOWN.contains(&name.as_str()) {
+            findings.push(format!("there is a folder {name} that the architecture does not know"));
+        }
+    }
+    Ok(findings)
+}
