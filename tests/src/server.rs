@@ -18,11 +18,17 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Makes one.
     pub fn new() -> Self {
-        let count = COUNT.fetch_add(1, Ordering::SeqCst);
-        let path =
-            std::env::temp_dir().join(format!("headcount-e2e-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary directory can be made");
-        Self(path)
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::SeqCst);
+            let path =
+                std::env::temp_dir().join(format!("headcount-e2e-{}-{count}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // Left behind by a process of the same number.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("a temporary directory cannot be made: {error}"),
+            }
+        }
     }
 
     /// Returns the path.

@@ -1,7 +1,6 @@
 //! The chores of the Headcount repository. Start with [`test`], the one command before a push.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
-#![expect(clippy::disallowed_methods, reason = "a chore reads its environment itself")]
 
 mod apt;
 mod postgres;

@@ -1,7 +1,11 @@
 //! PATCH (RFC 7644 §3.5.2): a pure function from attributes and operations to attributes.
 
 mod apply;
+mod elements;
+mod immutable;
+mod membership;
 mod request;
+mod values;
 
 use std::sync::Arc;
 
@@ -14,7 +18,9 @@ use crate::resource::Attributes;
 use crate::schema::{Attribute, Extension};
 
 pub use apply::Outcome;
-pub(crate) use apply::{apply, check_immutable, members_match};
+pub(crate) use apply::apply;
+pub(crate) use immutable::check_immutable;
+pub(crate) use membership::members_match;
 pub use request::{MAX_OPERATIONS, PatchRequest};
 
 /// What an operation does.

@@ -128,7 +128,7 @@ quirks! {
     /// An empty text or object for a complex attribute clears it.
     EMPTY_CLEARS = 21, "empty-clears",
         "an attribute was set to an empty text: it was removed",
-        "Microsoft gallery validation (LA test 16), Okta (`middleName: \"\"`), Entra manager `{\"value\":\"\"}`";
+        "Microsoft gallery validation (test 16), Okta (`middleName: \"\"`), Entra manager `{\"value\":\"\"}`";
 }
 
 impl Quirks {

@@ -1,7 +1,9 @@
 //! Resources: canonical attributes behind one constructor, and the text that is stored and sent.
 
 mod normalize;
+mod projection;
 mod reply;
+mod rules;
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,11 +16,11 @@ use crate::path::AttrRef;
 use crate::provider::{ProviderError, Source};
 use crate::schema::ResourceType;
 
-pub(crate) use normalize::{
-    At, Normalized, Rules, body, canonical, defaults, is_primary, same_value,
-};
+pub(crate) use normalize::{At, Normalized, body, canonical, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
-pub use reply::{Computed, Projection, Reply};
+pub use projection::Projection;
+pub use reply::{Computed, Reply};
+pub(crate) use rules::{Rules, is_primary, same_value};
 
 /// The attributes of a resource in canonical form.
 ///

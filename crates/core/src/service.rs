@@ -1,5 +1,6 @@
 //! The use cases of RFC 7644 §3, and nothing else: each a few lines over pure functions and the plug.
 
+mod carry_over;
 mod draft;
 mod precondition;
 mod search;
@@ -21,6 +22,7 @@ use crate::quirks::{Applied, Quirks};
 use crate::resource::{self, Attributes, Normalized, Projection, Resource};
 use crate::schema::{Registry, ResourceType};
 
+use carry_over::Named;
 pub use precondition::{Precondition, Tags};
 pub use search::{Listing, parse_filter};
 
@@ -420,75 +422,4 @@ fn written(kind: &ResourceType, attributes: &Attributes) -> Vec<AttrRef> {
         names.filter_map(move |name| kind.resolve(&format!("{urn}:{name}")).ok())
     });
     top.chain(inner).collect()
-}
-
-/// Which of the attributes that PUT keeps when they are left out the body has named.
-struct Named {
-    external_id: bool,
-    active: bool,
-}
-
-impl Named {
-    fn of(body: &Value) -> Self {
-        let has = |wanted: &str| {
-            body.as_object()
-                .is_some_and(|map| map.keys().any(|name| name.eq_ignore_ascii_case(wanted)))
-        };
-        Self { external_id: has("externalId"), active: has("active") }
-    }
-
-    /// Takes over what was left out and must stay: `externalId`, `active`, immutable values (CHR-005).
-    fn carry_over(
-        &self,
-        kind: &ResourceType,
-        quirks: Quirks,
-        before: &Attributes,
-        after: Attributes,
-    ) -> Result<Attributes, Error> {
-        let mut map = after.into_map();
-        let mut carried = false;
-        let mut keep = |map: &mut serde_json::Map<String, Value>, name: &str, value: &Value| {
-            if map.get(name) != Some(value) {
-                map.insert(name.to_owned(), value.clone());
-                carried = true;
-            }
-        };
-        for (name, named) in [("externalId", self.external_id), ("active", self.active)] {
-            if let (false, Some(value)) = (named, before.top(name)) {
-                keep(&mut map, name, value);
-            }
-        }
-        for attribute in kind.schema.attributes.iter() {
-            let immutable = attribute.mutability == crate::schema::Mutability::Immutable;
-            if let (true, false, Some(value)) =
-                (immutable, map.contains_key(&*attribute.name), before.top(&attribute.name))
-            {
-                keep(&mut map, &attribute.name, value);
-            }
-        }
-        for extension in &kind.extensions {
-            let urn = &extension.schema.id;
-            for attribute in extension.schema.attributes.iter() {
-                let immutable = attribute.mutability == crate::schema::Mutability::Immutable;
-                let Some(value) =
-                    before.container(Some(urn)).and_then(|old| old.get(&*attribute.name))
-                else {
-                    continue;
-                };
-                let inner = map
-                    .entry(urn.as_str())
-                    .or_insert_with(|| Value::Object(serde_json::Map::new()));
-                if let (true, Some(inner)) = (immutable, inner.as_object_mut())
-                    && !inner.contains_key(&*attribute.name)
-                {
-                    keep(inner, &attribute.name, value);
-                }
-            }
-        }
-        if !carried {
-            map.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
-            return Ok(Attributes::from_canonical(map));
-        }
-        Ok(resource::canonical(kind, quirks, map)?.attributes)
-    }
 }

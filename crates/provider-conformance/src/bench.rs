@@ -210,9 +210,28 @@ impl Bench {
         let changes = self.subject.feed.changes(self.tenant(0), 0, 100_000);
         changes.unwrap_or_else(|error| panic!("{error}"))
     }
+
+    /// Returns the id of the user with a name; empty when there is none.
+    pub fn id_of(&self, name: &str) -> String {
+        let request = SearchRequest {
+            filter: Some(format!("userName eq \"{name}\"")),
+            ..SearchRequest::default()
+        };
+        let listing = self.service.search(&self.caller(0), &[self.kind(USER)], &request);
+        let listing = listing.unwrap_or_else(|error| panic!("{error}"));
+        listing.resources.first().map(|found| found.resource.id.to_string()).unwrap_or_default()
+    }
 }
 
 /// Makes the `members` of a body.
 pub fn member_list(members: &[&ResourceId]) -> Value {
     members.iter().map(|id| json!({"value": id.as_str()})).collect()
+}
+
+/// Returns the HTTP status that a result would be answered with.
+pub fn status<T>(result: Result<T, Error>) -> u16 {
+    match result {
+        Ok(_) => 200,
+        Err(error) => error.status_and_type().0,
+    }
 }

@@ -3,14 +3,18 @@
 //! Whoever writes a provider runs them all with [`provider_conformance!`]. They know no particular
 //! store; what a store needs to be set up comes from the [`Subject`] it gives.
 //!
-//! Start with [`Subject`], then [`clauses`].
+//! Start with [`Subject`], then [`writing`].
 
 #![expect(clippy::needless_pass_by_value, reason = "clauses write bodies as json!(…) in place")]
 
 pub mod bench;
-pub mod clauses;
 pub mod equivalence;
+pub mod isolation;
+pub mod membership;
+pub mod paging;
 pub mod races;
+pub mod selection;
+pub mod writing;
 
 use std::sync::Arc;
 
@@ -39,18 +43,24 @@ macro_rules! provider_conformance {
         mod $name {
             use super::*;
 
-            $crate::provider_conformance!(@tests $subject, clauses:
+            $crate::provider_conformance!(@tests $subject, writing:
                 insert_get_delete_round_trip unknown_ids_are_absent
                 uniqueness_holds_across_case_rename_and_delete unique_keys_belong_to_a_kind
-                tenants_are_isolated_in_every_method update_keeps_stores_and_fails_without_trace
-                versions_grow_by_exactly_one a_refused_delete_leaves_everything
-                changes_are_recorded_if_and_only_if_they_happen pages_are_stable_and_total_is_exact
-                keys_walk_over_deletions operators_and_types_select_alike element_filters_match_one_value
+                update_keeps_stores_and_fails_without_trace versions_grow_by_exactly_one
+                a_refused_delete_leaves_everything changes_are_recorded_if_and_only_if_they_happen
+                batches_are_single_steps nothing_is_left_of_a_deleted_resource);
+            $crate::provider_conformance!(@tests $subject, isolation:
+                tenants_are_isolated_in_every_method);
+            $crate::provider_conformance!(@tests $subject, paging:
+                pages_are_stable_and_total_is_exact keys_walk_over_deletions);
+            $crate::provider_conformance!(@tests $subject, selection:
+                operators_and_types_select_alike element_filters_match_one_value
                 negation_is_the_exact_complement sorting_puts_missing_values_where_the_rfc_says
+                extensions_are_searched index_rows_follow_the_document);
+            $crate::provider_conformance!(@tests $subject, membership:
                 members_change_by_rows unknown_members_are_refused members_leave_with_their_user
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts
-                members_are_selected_by_what_they_are batches_are_single_steps index_rows_follow_the_document
-                extensions_are_searched nothing_is_left_of_a_deleted_resource);
+                members_are_selected_by_what_they_are);
             $crate::provider_conformance!(@tests $subject, races:
                 fifty_increments_are_fifty one_of_many_creators_wins no_member_is_lost
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);

@@ -16,6 +16,7 @@ mod members;
 mod migrations;
 mod names;
 mod resources;
+mod rows;
 mod schema;
 mod sql;
 mod store;

@@ -98,7 +98,7 @@ fn settings() -> std::io::Result<Vec<String>> {
         .nth(1)
         .and_then(|rest| rest.split("];").next())
         .unwrap_or_default();
-    let keys = table.split("(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let keys = table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
     let missing = keys.filter(|key| !document.contains(&format!("`{key}`")));
     Ok(missing.map(|key| format!("docs/OPERATING.md does not explain the setting {key}")).collect())
 }

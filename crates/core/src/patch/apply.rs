@@ -2,18 +2,17 @@
 
 use serde_json::{Map, Value};
 
-use super::{Elements, Operation, PatchTarget, Patched, Verb};
+use super::immutable::check_immutable;
+use super::values::{append, drop_if_empty, one_as_array, set};
+use super::{Operation, PatchTarget, Patched, Verb};
 use crate::error::{Error, PathError};
-use crate::filter::{
-    Comparison, Filter, Operand, ResolvedFilter, element_matches, row, rows_match,
-};
-use crate::ids::{ResourceId, Urn};
+use crate::ids::Urn;
 use crate::lenient::Repairs;
-use crate::members::{self, Member, MemberChange, MemberRef};
+use crate::members::{Member, MemberChange};
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{At, Attributes, Rules, canonical, is_primary, same_value};
-use crate::schema::{Attribute, Mutability, ResourceType, ValueType};
+use crate::resource::{At, Attributes, Rules, canonical};
+use crate::schema::{ResourceType, ValueType};
 
 /// What came of applying operations.
 #[derive(Debug)]
@@ -73,12 +72,14 @@ fn missing_required(error: Error, removed: &[String]) -> Error {
     }
 }
 
-struct Engine<'a, 'r> {
+/// The state between two operations.
+pub(super) struct Engine<'a, 'r> {
     kind: &'a ResourceType,
-    repairs: &'a mut Repairs<'r>,
+    pub(super) repairs: &'a mut Repairs<'r>,
     map: Map<String, Value>,
-    members: MemberChange,
-    loaded: Option<&'a [Member]>,
+    pub(super) members: MemberChange,
+    /// The members of the group before the request, if the caller had them at hand.
+    pub(super) loaded: Option<&'a [Member]>,
     /// Paths that a `remove` named, for the choice of error.
     removed: Vec<String>,
 }
@@ -115,12 +116,15 @@ impl Engine<'_, '_> {
         Ok(true)
     }
 
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         Rules { quirks: self.repairs.quirks }
     }
 
     /// The object in which attributes of a container stand, made when it is not there.
-    fn container_map(&mut self, urn: Option<&Urn>) -> Result<&mut Map<String, Value>, Error> {
+    pub(super) fn container_map(
+        &mut self,
+        urn: Option<&Urn>,
+    ) -> Result<&mut Map<String, Value>, Error> {
         let Some(urn) = urn else {
             return Ok(&mut self.map);
         };
@@ -273,135 +277,6 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// `remove` with a list beside the path takes away those values and no others (PAT-058).
-    fn remove_listed(&mut self, at: &AttrRef, list: Value, path: &str) -> Result<(), Error> {
-        if !self.repairs.allows(Quirks::REMOVE_BY_VALUE_LIST) {
-            return Err(Error::syntax(
-                "remove takes no value; select what to remove by a filter in the path",
-            ));
-        }
-        let list = self.repairs.attribute(&at.attribute, one_as_array(&at.attribute, list));
-        let listed = self.rules().attribute(&at.attribute, list, &At::Under(&At::Root, path))?;
-        let listed = match listed {
-            Some(Value::Array(listed)) => listed,
-            _ => return Ok(()),
-        };
-        let map = self.container_map(at.container.as_ref())?;
-        if let Some(Value::Array(values)) = map.get_mut(&*at.attribute.name) {
-            values.retain(|value| !listed.iter().any(|listed| describes(listed, value)));
-        }
-        drop_if_empty(map, &at.attribute.name);
-        Ok(())
-    }
-
-    /// A sub-attribute of all values, as `emails.type`.
-    fn every_element(
-        &mut self,
-        verb: Verb,
-        at: &AttrRef,
-        value: Option<Value>,
-    ) -> Result<(), Error> {
-        let elements = Elements {
-            attribute: AttrRef { sub_attribute: None, ..at.clone() },
-            filter: Filter::everything(),
-            sub_attribute: at.sub_attribute.clone(),
-            template: Some(Map::new()),
-        };
-        self.elements(verb, &elements, value)
-    }
-
-    /// The values that a filter selects, or one sub-attribute of them.
-    fn elements(
-        &mut self,
-        verb: Verb,
-        target: &Elements,
-        value: Option<Value>,
-    ) -> Result<(), Error> {
-        let definition = &target.attribute.attribute;
-        let path = match &target.sub_attribute {
-            None => target.attribute.to_string(),
-            Some(sub) => format!("{}.{}", target.attribute, sub.name),
-        };
-        let at = At::Under(&At::Root, &path);
-        let rules = self.rules();
-        let change = match (verb, &target.sub_attribute, value) {
-            (Verb::Remove, None, _) => Change::RemoveElement,
-            (Verb::Remove, Some(sub), _) => Change::Set(sub.name.to_string(), None),
-            (_, Some(sub), value) => {
-                let value = self.repairs.attribute(sub, value.unwrap_or(Value::Null));
-                Change::Set(sub.name.to_string(), rules.attribute(sub, value, &at)?)
-            }
-            (_, None, value) => {
-                let value =
-                    self.repairs.attribute(definition, one_element(value.unwrap_or(Value::Null)));
-                let value = match value {
-                    Value::Array(mut one) if definition.multi_valued && one.len() <= 1 => {
-                        one.pop().unwrap_or(Value::Null)
-                    }
-                    other => other,
-                };
-                match (verb, rules.single(definition, value, &at)?) {
-                    (Verb::Add, None) => return Ok(()),
-                    (_, None) => Change::RemoveElement,
-                    (Verb::Add, Some(value)) => Change::Merge(value),
-                    (_, Some(value)) => Change::Whole(value),
-                }
-            }
-        };
-        let mut values: Vec<Value> = match self
-            .container_map(target.attribute.container.as_ref())?
-            .shift_remove_keeping(&definition.name)
-        {
-            Some(Value::Array(values)) => values,
-            Some(one) => vec![one],
-            None => Vec::new(),
-        };
-        let selected: Vec<bool> =
-            values.iter().map(|value| element_matches(&target.filter, value)).collect();
-        let mut touched: Vec<usize> =
-            (0..).zip(&selected).filter(|(_, s)| **s).map(|(index, _)| index).collect();
-        let builds = !matches!(&change, Change::RemoveElement | Change::Set(_, None));
-        if touched.is_empty() && builds {
-            let Some(element) =
-                target.template.clone().filter(|_| self.repairs.allows(Quirks::CREATE_BY_FILTER))
-            else {
-                return Err(Error::NoTarget(format!(
-                    "{path}: no value matches the filter of the path"
-                )));
-            };
-            touched.push(values.len());
-            values.push(Value::Object(element));
-        }
-        let sets_primary = match &change {
-            Change::Set(name, Some(value)) => name == "primary" && *value == Value::Bool(true),
-            Change::Merge(value) | Change::Whole(value) => is_primary(value),
-            Change::Set(..) | Change::RemoveElement => false,
-        };
-        if sets_primary && touched.len() > 1 {
-            return Err(Error::value(path, "only one value can be primary; select one"));
-        }
-        let before: Vec<bool> = values.iter().map(is_primary).collect();
-        change.apply(&mut values, &touched);
-        // PAT-016: a new primary value makes the others ordinary.
-        let new_primary = touched.iter().find(|index| {
-            values.get(**index).is_some_and(is_primary) && before.get(**index) != Some(&true)
-                || sets_primary && values.get(**index).is_some_and(is_primary)
-        });
-        if let Some(keep) = new_primary.copied() {
-            demote_others(&mut values, keep);
-        }
-        values.retain(|value| value.as_object().is_none_or(|object| !object.is_empty()));
-        let map = self.container_map(target.attribute.container.as_ref())?;
-        let whole = if definition.multi_valued {
-            Value::Array(values)
-        } else {
-            values.pop().unwrap_or(Value::Null)
-        };
-        map.insert(definition.name.to_string(), whole);
-        drop_if_empty(map, &definition.name);
-        Ok(())
-    }
-
     /// `schemas` follows the data; all that can be done to it is to take an extension's data away.
     fn schemas(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
         let base = &self.kind.schema.id;
@@ -449,273 +324,4 @@ impl Engine<'_, '_> {
         }
         Ok(())
     }
-
-    fn all_members(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
-        let value = self.repairs.members(value.unwrap_or(Value::Null));
-        match verb {
-            Verb::Add => self.members.add(&members::refs(value)?),
-            Verb::Replace => self.members.replace(&members::refs(value)?),
-            Verb::Remove if value.is_null() => self.members.replace(&[]),
-            Verb::Remove if self.repairs.allows(Quirks::REMOVE_BY_VALUE_LIST) => {
-                self.members.remove(&members::refs(value)?);
-            }
-            Verb::Remove => {
-                return Err(Error::syntax(
-                    "remove takes no value; name the member in the path, as in members[value eq \"id\"]",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn selected_members(&mut self, verb: Verb, filter: &ResolvedFilter) -> Result<bool, Error> {
-        if verb != Verb::Remove {
-            return Err(Error::Mutability {
-                path: "members".to_owned(),
-                reason: "a member is added or removed as a whole, never edited",
-            });
-        }
-        if let Some(ids) = named_members(filter) {
-            self.members.remove(&ids);
-            return Ok(true);
-        }
-        let Some(loaded) = self.loaded else {
-            return Ok(false);
-        };
-        let mut gone = Vec::new();
-        for (id, kind) in self.members.preview(loaded) {
-            // Who becomes a member in this very request is taken for a user, as members mostly are.
-            let kind = kind.as_ref().map_or("User", |kind| kind.as_str());
-            if element_matches(filter, &row(id.as_str(), ("type", kind), None)) {
-                gone.push(MemberRef(id));
-            }
-        }
-        self.members.remove(&gone);
-        Ok(true)
-    }
-}
-
-/// Returns the ids when a filter is nothing but `value eq "…"` terms joined by `or`.
-fn named_members(filter: &ResolvedFilter) -> Option<Vec<MemberRef>> {
-    match filter {
-        Filter::Compare(at, Comparison::Equal, Operand(id))
-            if at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "value") =>
-        {
-            Some(vec![MemberRef(ResourceId::new(id.as_str()))])
-        }
-        Filter::Or(terms) => {
-            let ids: Option<Vec<_>> = terms.iter().map(named_members).collect();
-            ids.map(|ids| ids.into_iter().flatten().collect())
-        }
-        _ => None,
-    }
-}
-
-/// What happens to each selected value.
-enum Change {
-    RemoveElement,
-    Set(String, Option<Value>),
-    Merge(Value),
-    Whole(Value),
-}
-
-impl Change {
-    fn apply(self, values: &mut Vec<Value>, touched: &[usize]) {
-        if matches!(self, Self::RemoveElement) {
-            let mut index = 0;
-            values.retain(|_| {
-                index += 1;
-                !touched.contains(&(index - 1))
-            });
-            return;
-        }
-        for index in touched {
-            let Some(value) = values.get_mut(*index) else {
-                continue;
-            };
-            match &self {
-                Self::RemoveElement => {}
-                Self::Whole(new) => *value = new.clone(),
-                Self::Set(name, new) => {
-                    if let Value::Object(object) = value {
-                        set(object, name, new.clone());
-                    }
-                }
-                Self::Merge(new) => {
-                    if let (Value::Object(object), Value::Object(new)) = (value, new) {
-                        object.extend(new.clone());
-                    }
-                }
-            }
-        }
-    }
-}
-
-trait KeepPlace {
-    /// Takes a value out of a map without moving the others.
-    fn shift_remove_keeping(&mut self, name: &str) -> Option<Value>;
-}
-
-impl KeepPlace for Map<String, Value> {
-    fn shift_remove_keeping(&mut self, name: &str) -> Option<Value> {
-        self.get_mut(name).map(Value::take)
-    }
-}
-
-fn set(object: &mut Map<String, Value>, name: &str, value: Option<Value>) {
-    match value {
-        Some(value) => drop(object.insert(name.to_owned(), value)),
-        None => drop(object.shift_remove(name)),
-    }
-}
-
-fn drop_if_empty(map: &mut Map<String, Value>, name: &str) {
-    let empty = match map.get(name) {
-        Some(Value::Object(object)) => object.is_empty(),
-        Some(Value::Array(values)) => values.is_empty(),
-        Some(Value::Null) => true,
-        _ => false,
-    };
-    if empty {
-        map.shift_remove(name);
-    }
-}
-
-/// CHR-035: in PATCH, one value may stand for an array of one.
-fn one_as_array(attribute: &Attribute, value: Value) -> Value {
-    match value {
-        Value::Array(_) | Value::Null => value,
-        one if attribute.multi_valued && one.as_str() != Some("") => Value::Array(vec![one]),
-        other => other,
-    }
-}
-
-/// The value for one selected element may come as an array of one.
-fn one_element(value: Value) -> Value {
-    match value {
-        Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
-        other => other,
-    }
-}
-
-/// Appends values that are not there yet; one that is there is completed (PAT-038, PAT-039).
-fn append(map: &mut Map<String, Value>, name: &str, new: Vec<Value>) {
-    let slot = map.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-    let Value::Array(values) = slot else { return };
-    for value in new {
-        let makes_primary = is_primary(&value);
-        let known = values.iter().position(|known| same_value(known, &value));
-        let index = match known.and_then(|index| values.get_mut(index).map(|known| (index, known)))
-        {
-            Some((index, Value::Object(known))) => {
-                if let Value::Object(value) = value {
-                    known.extend(value);
-                }
-                index
-            }
-            Some((index, _)) => index,
-            None => {
-                values.push(value);
-                values.len() - 1
-            }
-        };
-        if makes_primary {
-            demote_others(values, index);
-        }
-    }
-}
-
-fn demote_others(values: &mut [Value], keep: usize) {
-    for (index, value) in values.iter_mut().enumerate() {
-        if index != keep
-            && is_primary(value)
-            && let Value::Object(object) = value
-        {
-            object.insert("primary".to_owned(), Value::Bool(false));
-        }
-    }
-}
-
-/// Tells whether a listed value means a stored one: by its `value`, else by all that it says.
-fn describes(listed: &Value, stored: &Value) -> bool {
-    match (listed, stored) {
-        (Value::Object(listed), Value::Object(stored)) => {
-            match (listed.get("value"), listed.get("type")) {
-                (Some(value), kind) => {
-                    stored.get("value") == Some(value)
-                        && kind.is_none_or(|kind| stored.get("type") == Some(kind))
-                }
-                (None, _) => listed.iter().all(|(name, value)| stored.get(name) == Some(value)),
-            }
-        }
-        (listed, stored) => listed == stored,
-    }
-}
-
-/// Refuses changes of values that were immutable once set (RFC 7643 §7).
-///
-/// # Errors
-///
-/// `mutability` naming the attribute.
-pub(crate) fn check_immutable(
-    kind: &ResourceType,
-    before: &Attributes,
-    after: &Attributes,
-) -> Result<(), Error> {
-    for (urn, container) in kind.containers() {
-        let (urn, attributes) = match container {
-            crate::schema::Container::Core => (None, &kind.schema.attributes),
-            crate::schema::Container::Extension(extension) => {
-                (Some(urn), &extension.schema.attributes)
-            }
-        };
-        let Some(old) = before.container(urn) else {
-            continue;
-        };
-        let empty = Map::new();
-        let new = after.container(urn).unwrap_or(&empty);
-        for attribute in attributes {
-            let Some(old) = old.get(&*attribute.name) else {
-                continue;
-            };
-            let new = new.get(&*attribute.name);
-            let path = |sub: &str| match urn {
-                None => format!("{}{sub}", attribute.name),
-                Some(urn) => format!("{urn}:{}{sub}", attribute.name),
-            };
-            if attribute.mutability == Mutability::Immutable && new != Some(old) {
-                return Err(immutable(path("")));
-            }
-            // Sub-attributes of several values belong to values that come and go as a whole.
-            if attribute.multi_valued {
-                continue;
-            }
-            for sub in attribute
-                .sub_attributes
-                .iter()
-                .filter(|sub| sub.mutability == Mutability::Immutable)
-            {
-                let Some(old) = old.get(&*sub.name) else {
-                    continue;
-                };
-                if new.and_then(|new| new.get(&*sub.name)) != Some(old) {
-                    return Err(immutable(path(&format!(".{}", sub.name))));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn immutable(path: String) -> Error {
-    Error::Mutability { path, reason: "the value was set before and can never change" }
-}
-
-/// Answers filters over members that are at hand, for [`crate::memory`].
-pub(crate) fn members_match(predicate: &ResolvedFilter, members: &[Member]) -> bool {
-    let rows: Vec<Value> = members
-        .iter()
-        .map(|member| row(member.id.as_str(), ("type", member.kind.as_str()), None))
-        .collect();
-    rows_match(predicate, &rows)
 }

@@ -169,7 +169,7 @@ fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::json(&json!({"id": id, "revoked": true})),
         Format::Text => {
-            output::note(&format!("token {id} is revoked; the next request with it is refused"))
+            output::note(&format!("token {id} is revoked; the next request with it is refused"));
         }
     }
     Ok(())

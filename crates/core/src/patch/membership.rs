@@ -1,0 +1,88 @@
+//! Operations on the members of a group: they gather what happens to whom, never the whole list.
+
+use serde_json::Value;
+
+use super::Verb;
+use super::apply::Engine;
+use crate::error::Error;
+use crate::filter::{
+    Comparison, Filter, Operand, ResolvedFilter, element_matches, row, rows_match,
+};
+use crate::ids::ResourceId;
+use crate::members::{self, Member, MemberRef};
+use crate::quirks::Quirks;
+
+impl Engine<'_, '_> {
+    pub(super) fn all_members(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
+        let value = self.repairs.members(value.unwrap_or(Value::Null));
+        match verb {
+            Verb::Add => self.members.add(&members::refs(value)?),
+            Verb::Replace => self.members.replace(&members::refs(value)?),
+            Verb::Remove if value.is_null() => self.members.replace(&[]),
+            Verb::Remove if self.repairs.allows(Quirks::REMOVE_BY_VALUE_LIST) => {
+                self.members.remove(&members::refs(value)?);
+            }
+            Verb::Remove => {
+                return Err(Error::syntax(
+                    "remove takes no value; name the member in the path, as in members[value eq \"id\"]",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn selected_members(
+        &mut self,
+        verb: Verb,
+        filter: &ResolvedFilter,
+    ) -> Result<bool, Error> {
+        if verb != Verb::Remove {
+            return Err(Error::Mutability {
+                path: "members".to_owned(),
+                reason: "a member is added or removed as a whole, never edited",
+            });
+        }
+        if let Some(ids) = named_members(filter) {
+            self.members.remove(&ids);
+            return Ok(true);
+        }
+        let Some(loaded) = self.loaded else {
+            return Ok(false);
+        };
+        let mut gone = Vec::new();
+        for (id, kind) in self.members.preview(loaded) {
+            // Who becomes a member in this very request is taken for a user, as members mostly are.
+            let kind = kind.as_ref().map_or("User", |kind| kind.as_str());
+            if element_matches(filter, &row(id.as_str(), ("type", kind), None)) {
+                gone.push(MemberRef(id));
+            }
+        }
+        self.members.remove(&gone);
+        Ok(true)
+    }
+}
+
+/// Returns the ids when a filter is nothing but `value eq "…"` terms joined by `or`.
+fn named_members(filter: &ResolvedFilter) -> Option<Vec<MemberRef>> {
+    match filter {
+        Filter::Compare(at, Comparison::Equal, Operand(id))
+            if at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "value") =>
+        {
+            Some(vec![MemberRef(ResourceId::new(id.as_str()))])
+        }
+        Filter::Or(terms) => {
+            let ids: Option<Vec<_>> = terms.iter().map(named_members).collect();
+            ids.map(|ids| ids.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
+}
+
+/// Answers filters over members that are at hand, for [`crate::memory`].
+pub(crate) fn members_match(predicate: &ResolvedFilter, members: &[Member]) -> bool {
+    let rows: Vec<Value> = members
+        .iter()
+        .map(|member| row(member.id.as_str(), ("type", member.kind.as_str()), None))
+        .collect();
+    rows_match(predicate, &rows)
+}

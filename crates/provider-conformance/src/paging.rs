@@ -1,0 +1,91 @@
+//! Pages and walks.
+
+use headcount_core::message::SearchRequest;
+use headcount_core::provider::{Key, ProviderError, Query, Start, With};
+
+use crate::Subject;
+use crate::bench::{Bench, USER};
+
+/// Pages neither overlap nor miss, in the order of creation; the total is what there is.
+pub fn pages_are_stable_and_total_is_exact(subject: Subject) {
+    let bench = Bench::new(subject);
+    let names: Vec<String> = (0..25).map(|n| format!("u{:02}", (n * 7) % 25)).collect();
+    for name in &names {
+        bench.user(name);
+    }
+    let page = |start: i64, count: i64| {
+        bench.search(
+            USER,
+            &SearchRequest {
+                start_index: Some(start),
+                count: Some(count),
+                ..SearchRequest::default()
+            },
+        )
+    };
+    let mut seen = Vec::new();
+    for start in (1..=25).step_by(10) {
+        let (some, total) = page(start, 10);
+        assert_eq!(total, 25);
+        seen.extend(some);
+    }
+    assert_eq!(seen, names);
+    assert_eq!(page(26, 10), (Vec::new(), 25));
+    assert_eq!(page(1, 0), (Vec::new(), 25));
+    assert_eq!(page(0, -5), (Vec::new(), 25));
+    assert_eq!(page(1, 25).0.len(), 25);
+    let filtered = SearchRequest {
+        filter: Some("userName sw \"u1\"".to_owned()),
+        count: Some(3),
+        ..SearchRequest::default()
+    };
+    assert_eq!(bench.search(USER, &filtered).1, 10);
+}
+
+/// A walk by keys sees everything that was there throughout, once, whatever is deleted meanwhile.
+pub fn keys_walk_over_deletions(subject: Subject) {
+    let bench = Bench::new(subject);
+    let ids: Vec<_> = (0..30).map(|n| bench.user(&format!("u{n:02}"))).collect();
+    let kind = bench.kind(USER);
+    let (mut start, mut seen, mut victims) =
+        (Start::Offset(0), Vec::new(), ids.iter().skip(2).step_by(5));
+    loop {
+        let query = Query {
+            kind: &kind,
+            filter: None,
+            sort: None,
+            start: start.clone(),
+            limit: 7,
+            with: With::Nothing,
+        };
+        let page = bench
+            .subject
+            .provider
+            .find(bench.tenant(0), &query)
+            .unwrap_or_else(|error| panic!("{error}"));
+        seen.extend(page.resources.into_iter().map(|found| found.resource.id));
+        if let Some(victim) = victims.next() {
+            assert!(bench.try_delete(0, USER, victim).is_ok());
+        }
+        match page.next {
+            Some(key) => start = Start::After(key),
+            None => break,
+        }
+    }
+    let stayed: Vec<_> = ids.iter().filter(|id| bench.get(0, USER, id).is_some()).collect();
+    for id in stayed {
+        assert_eq!(seen.iter().filter(|seen| *seen == id).count(), 1, "{id}");
+    }
+    let foreign = Query {
+        kind: &kind,
+        filter: None,
+        sort: None,
+        start: Start::After(Key("nonsense".to_owned())),
+        limit: 7,
+        with: With::Nothing,
+    };
+    assert!(matches!(
+        bench.subject.provider.find(bench.tenant(0), &foreign),
+        Err(ProviderError::InvalidKey)
+    ));
+}

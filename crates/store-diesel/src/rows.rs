@@ -1,0 +1,337 @@
+//! The writes of one resource: all rows of one change, inside a transaction that somebody else opened.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use headcount_core::error::Error;
+use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::index::{IndexEntry, UniqueKey};
+use headcount_core::members::MemberDelta;
+use headcount_core::provider::{
+    ChangeFn, CheckFn, Current, Draft, Found, ProviderError, Update, Updated, With,
+};
+use headcount_core::resource::Resource;
+
+use crate::changes::{self, Effect};
+use crate::connection::DbConnection;
+use crate::error::{Meaning, WriteError, meaning};
+use crate::find::{complete, resource};
+use crate::members;
+use crate::schema::{documents, resource_index, resource_keys, resources};
+use crate::sql::Sql;
+use crate::store::Store;
+use crate::write::count_slot;
+
+/// Index rows that one statement inserts at most.
+const ROWS: usize = 100;
+
+impl Store {
+    pub(crate) fn insert_in(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        draft: &Draft,
+        with: With,
+    ) -> Result<Found, WriteError> {
+        let kind = self
+            .names
+            .kind(&draft.kind)
+            .ok_or_else(|| Error::internal("the store knows the kinds it is asked for"))?;
+        let columns = &draft.columns;
+        let values = (
+            resources::tenant.eq(tenant.key()),
+            resources::kind.eq(kind),
+            resources::id.eq(draft.id.as_str()),
+            resources::version.eq(1),
+            resources::created.eq(draft.at.micros()),
+            resources::modified.eq(draft.at.micros()),
+            resources::name.eq(columns.name.as_deref()),
+            resources::name_key.eq(columns.name_key.as_deref()),
+            resources::external_id.eq(columns.external_id.as_deref()),
+            resources::active.eq(columns.active.map(i32::from)),
+        );
+        let pk: i64 = diesel::insert_into(resources::table)
+            .values(values)
+            .returning(resources::pk)
+            .get_result(connection)?;
+        self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
+        let document = (
+            documents::pk.eq(pk),
+            documents::tenant.eq(tenant.key()),
+            documents::text.eq(draft.document.text()),
+        );
+        diesel::insert_into(documents::table).values(document).execute(connection)?;
+        self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
+        let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
+        self.count(connection, tenant, kind, 1)?;
+        let effect =
+            Effect { kind: &draft.kind, id: &draft.id, version: 1, members: &delta, left: &[] };
+        changes::append(connection, tenant, &draft.change, &effect)?;
+        let at = draft.at.micros();
+        let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
+        // Nobody can be a member of a group before it exists.
+        let with = if with == With::Groups { With::Nothing } else { with };
+        let found = complete(connection, self, &draft.kind, vec![row], with)?.pop();
+        found.ok_or_else(|| Error::internal("one row is one resource").into())
+    }
+
+    pub(crate) fn update_in(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, WriteError> {
+        let number = self.kind_number(kind)?;
+        let (pk, before) = self.lock(connection, tenant, kind, number, id)?;
+        let mut update = change(&Current { resource: &before, members: None })?;
+        if matches!(update, Update::NeedMembers) {
+            let all = members::page(connection, &self.names, pk, 0, usize::MAX - 1)?;
+            update = change(&Current { resource: &before, members: Some(&all.members) })?;
+        }
+        let mut changed = false;
+        let mut after = before;
+        if let Update::Store(draft) = update {
+            let delta = self.store(connection, tenant, number, pk, &after, &draft)?;
+            changed = !delta.is_empty() || draft.document != after.document;
+            if changed {
+                after.version = after.version.next();
+                after.modified = draft.at;
+                after.document = draft.document.clone();
+                let version = after.version.counter();
+                let effect = Effect { kind, id, version, members: &delta, left: &[] };
+                changes::append(connection, tenant, &draft.change, &effect)?;
+            }
+        }
+        let row = (
+            pk,
+            after.id.as_str().to_owned(),
+            after.version.counter(),
+            after.created.micros(),
+            after.modified.micros(),
+            after.document.text().to_owned(),
+        );
+        let found = complete(connection, self, kind, vec![row], with)?.pop();
+        let found = found.ok_or_else(|| Error::internal("one row is one resource"))?;
+        Ok(Updated { found, changed })
+    }
+
+    pub(crate) fn delete_in(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        check: &mut CheckFn<'_>,
+    ) -> Result<(), WriteError> {
+        let number = self.kind_number(kind)?;
+        let (pk, before) = self.lock(connection, tenant, kind, number, id)?;
+        let change = check(&before)?;
+        let mut groups = members::leave_all(connection, pk)?;
+        groups.sort_unstable();
+        let mut left = Vec::with_capacity(groups.len());
+        for group in groups {
+            // `lastModified` of the group never goes back.
+            let sql = Sql::new(
+                "UPDATE resources SET version = version + 1, modified = CASE WHEN modified < ",
+            )
+            .int(change.at.micros())
+            .text(" THEN ")
+            .int(change.at.micros())
+            .text(" ELSE modified + 1 END WHERE pk = ")
+            .int(group)
+            .text(" RETURNING id");
+            let ids: Vec<String> = sql.query::<Text>().load(connection)?;
+            left.extend(ids.into_iter().map(ResourceId::new));
+        }
+        let gone = diesel::delete(resources::table.find(pk)).execute(connection);
+        match gone {
+            // Somebody made it a member between the two statements above: take it out of that group, too.
+            Err(error) if meaning(&error) == Meaning::Constraint => return Err(WriteError::Retry),
+            done => done?,
+        };
+        self.count(connection, tenant, number, -1)?;
+        let version = before.version.counter();
+        let effect = Effect { kind, id, version, members: &MemberDelta::default(), left: &left };
+        changes::append(connection, tenant, &change, &effect)?;
+        Ok(())
+    }
+
+    /// Locks a resource and reads it. The first statement of the transaction is a write, so that
+    /// nobody can have read what it replaces.
+    fn lock(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: &Kind,
+        number: i32,
+        id: &ResourceId,
+    ) -> Result<(i64, Resource), WriteError> {
+        let locked: Option<(i64, i64, i64, i64)> = diesel::update(
+            resources::table
+                .filter(resources::tenant.eq(tenant.key()))
+                .filter(resources::kind.eq(number))
+                .filter(resources::id.eq(id.as_str())),
+        )
+        .set(resources::version.eq(resources::version + 1))
+        .returning((resources::pk, resources::version, resources::created, resources::modified))
+        .get_result(connection)
+        .optional()?;
+        let (pk, version, created, modified) = locked.ok_or(ProviderError::NotFound)?;
+        let text: String = documents::table.find(pk).select(documents::text).first(connection)?;
+        Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
+    }
+
+    /// Writes what differs between a locked resource and its draft.
+    fn store(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: i32,
+        pk: i64,
+        before: &Resource,
+        draft: &Draft,
+    ) -> Result<MemberDelta, WriteError> {
+        for key in &draft.unique.remove {
+            let path = self.path_number(&key.path)?;
+            let row = resource_keys::table.find((tenant.key(), kind, path, key.folded.as_str()));
+            diesel::delete(row).execute(connection)?;
+        }
+        self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
+        let columns = &draft.columns;
+        let values = (
+            resources::modified.eq(draft.at.micros()),
+            resources::name.eq(columns.name.as_deref()),
+            resources::name_key.eq(columns.name_key.as_deref()),
+            resources::external_id.eq(columns.external_id.as_deref()),
+            resources::active.eq(columns.active.map(i32::from)),
+        );
+        diesel::update(resources::table.find(pk)).set(values).execute(connection)?;
+        if draft.document != before.document {
+            let document = documents::table.find(pk);
+            diesel::update(document)
+                .set(documents::text.eq(draft.document.text()))
+                .execute(connection)?;
+        }
+        for entry in &draft.index.remove {
+            let path = self.path_number(&entry.path)?;
+            diesel::delete(resource_index::table.find((pk, path, entry.element)))
+                .execute(connection)?;
+        }
+        self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
+        members::apply(connection, &self.names, tenant, pk, draft)
+    }
+
+    fn path_number(&self, path: &str) -> Result<i32, WriteError> {
+        let number = self.names.path(path);
+        number.ok_or_else(|| Error::internal("the store knows the paths it is given").into())
+    }
+
+    /// Claims unique keys one by one: when the database refuses, it is this attribute that is taken.
+    fn claim(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: i32,
+        pk: i64,
+        keys: &[UniqueKey],
+    ) -> Result<(), WriteError> {
+        for key in keys {
+            let values = (
+                resource_keys::tenant.eq(tenant.key()),
+                resource_keys::kind.eq(kind),
+                resource_keys::path.eq(self.path_number(&key.path)?),
+                resource_keys::folded.eq(key.folded.as_str()),
+                resource_keys::pk.eq(pk),
+            );
+            match diesel::insert_into(resource_keys::table).values(values).execute(connection) {
+                Err(error) if meaning(&error) == Meaning::Constraint => {
+                    return Err(ProviderError::Uniqueness(key.path.clone()).into());
+                }
+                done => done?,
+            };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn insert_index(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: i32,
+        pk: i64,
+        entries: &[IndexEntry],
+    ) -> Result<(), WriteError> {
+        for chunk in entries.chunks(ROWS) {
+            let mut sql = Sql::new(
+                "INSERT INTO resource_index (pk, path, element, tenant, kind, value, label) VALUES ",
+            );
+            for (index, entry) in chunk.iter().enumerate() {
+                let path = self.path_number(&entry.path)?;
+                sql = sql.text(if index > 0 { ", (" } else { "(" });
+                sql = sql.int(pk).text(", ").int(path).text(", ").int(entry.element);
+                sql = sql
+                    .text(", ")
+                    .int(tenant.key())
+                    .text(", ")
+                    .int(kind)
+                    .text(", ")
+                    .string(entry.value.as_str());
+                sql = match &entry.label {
+                    Some(label) => sql.text(", ").string(label.as_str()).text(")"),
+                    None => sql.text(", NULL)"),
+                };
+            }
+            // Users have a handful of values each: few statements, worth keeping.
+            let cached = chunk.len() <= 8;
+            if cached {
+                sql.query::<()>().execute(connection)?
+            } else {
+                sql.uncached::<()>().execute(connection)?
+            };
+        }
+        Ok(())
+    }
+
+    fn count(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: i32,
+        by: i64,
+    ) -> Result<(), WriteError> {
+        let slot = count_slot(connection);
+        let counted = Sql::new("UPDATE resource_counts SET amount = amount + ")
+            .int(by)
+            .text(" WHERE tenant = ")
+            .int(tenant.key())
+            .text(" AND kind = ")
+            .int(kind)
+            .text(" AND slot = ")
+            .then(slot.clone())
+            .query::<()>()
+            .execute(connection)?;
+        if counted > 0 {
+            return Ok(());
+        }
+        let first = Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount) VALUES (")
+            .int(tenant.key())
+            .text(", ")
+            .int(kind)
+            .text(", ")
+            .then(slot)
+            .text(", ")
+            .int(by)
+            .text(")");
+        match first.query::<()>().execute(connection) {
+            // Another writer made the row meanwhile; the next try counts in it.
+            Err(error) if meaning(&error) == Meaning::Constraint => Err(WriteError::Retry),
+            done => Ok(done.map(drop)?),
+        }
+    }
+
+    fn kind_number(&self, kind: &Kind) -> Result<i32, WriteError> {
+        self.names.kind(kind).ok_or_else(|| ProviderError::NotFound.into())
+    }
+}
