@@ -56,6 +56,14 @@ impl Names {
         Ok(Self::load(connection, kinds)?)
     }
 
+    /// Numbers without a database.
+    #[cfg(test)]
+    pub(crate) fn fixed(kinds: &[Kind], paths: impl Iterator<Item = String>) -> Self {
+        let kinds: Vec<_> = (1..).zip(kinds.iter().cloned()).collect();
+        let numbers = paths.map(|path| path_name(&path)).zip(100..).collect();
+        Self { numbers, kinds }
+    }
+
     /// The number of a kind; resources of a kind without one do not exist.
     pub(crate) fn kind(&self, kind: &Kind) -> Option<i32> {
         self.kinds.iter().find(|(_, known)| known == kind).map(|(id, _)| *id)
