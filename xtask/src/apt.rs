@@ -5,6 +5,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+/// Installs the package of a program that is not on the path.
+pub(crate) fn ensure(program: &str, package: &str) -> anyhow::Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|directory| directory.join(program).exists()) {
+        return Ok(());
+    }
+    install(&[package], program)
+}
+
 /// Installs packages that tests need.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use crate::postgres::Cluster;
-use crate::{cargo, python};
+use crate::{apt, cargo, python};
 
 /// Groups of tests by what they prove, told from the name of the test binary or of the test.
 const GROUPS: [(&str, &str); 9] = [
@@ -32,6 +32,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if filter.len() > 1 || filter.iter().any(|word| word.starts_with('-')) {
         bail!("cargo xtask test [--only sqlite] [FILTER]");
     }
+    // The README's first steps are tested as they are written.
+    apt::ensure("curl", "curl")?;
     let environment = python::environment()?;
     let cluster = if only_sqlite { None } else { Some(Cluster::start()?) };
     crate::run(&mut cargo(&["build", "--locked", "--package", "headcount-server"]))?;
