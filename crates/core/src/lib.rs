@@ -8,6 +8,7 @@
 //! [`resource`] and [`schema`].
 
 pub mod clock;
+pub mod cursor;
 pub mod error;
 pub mod filter;
 pub mod ids;

@@ -133,7 +133,12 @@ impl Provider for MemoryProvider {
         }))
     }
 
-    fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>> {
+    fn batch(
+        &self,
+        tenant: TenantId,
+        steps: &mut [Step<'_>],
+        failures: Option<usize>,
+    ) -> Vec<Result<StepDone, Error>> {
         let run = |step: &mut Step<'_>| match step {
             Step::Insert(draft) => self
                 .insert(tenant, draft, With::Nothing)
@@ -147,7 +152,15 @@ impl Provider for MemoryProvider {
                 self.delete(tenant, kind, id, &mut **check).map(|()| StepDone::Deleted)
             }
         };
-        steps.iter_mut().map(run).collect()
+        let (mut results, mut failed) = (Vec::with_capacity(steps.len()), 0);
+        for result in steps.iter_mut().map(run) {
+            failed += usize::from(result.is_err());
+            results.push(result);
+            if failures.is_some_and(|most| failed >= most) {
+                break;
+            }
+        }
+        results
     }
 }
 

@@ -1,9 +1,15 @@
 //! The wire envelopes of RFC 7644: lists, errors, search requests.
 
+mod bulk;
+
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::resource::write_json;
+
+pub use bulk::{
+    BULK_REQUEST, BULK_RESPONSE, BulkOperation, BulkRequest, BulkResult, bulk_response,
+};
 
 /// The URN of list responses (RFC 7644 §3.4.2).
 pub const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";

@@ -115,8 +115,14 @@ pub trait Provider: Send + Sync + 'static {
     ) -> Result<Vec<MembershipEntry>, ProviderError>;
 
     /// Runs steps in order, each as atomic as the method it stands for. A step that fails leaves no
-    /// trace and does not stop the others; a crash keeps a prefix of whole steps.
-    fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>>;
+    /// trace and does not stop the others, unless it is the last of `failures` that may happen: then
+    /// the rest is not run and has no result. A crash keeps a prefix of whole steps.
+    fn batch(
+        &self,
+        tenant: TenantId,
+        steps: &mut [Step<'_>],
+        failures: Option<usize>,
+    ) -> Vec<Result<StepDone, Error>>;
 }
 
 /// The function that [`Provider::update`] runs on the current state.

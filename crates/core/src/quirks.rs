@@ -224,6 +224,11 @@ impl Applied {
         self.0 = self.0.with(quirk);
     }
 
+    /// Notes what another request needed, too.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.note(other.0);
+    }
+
     /// Returns the repairs.
     pub fn quirks(self) -> Quirks {
         self.0

@@ -94,6 +94,9 @@ pub struct Attribute {
     pub returned: Returned,
     /// Whether values may repeat.
     pub uniqueness: Uniqueness,
+    /// Whether values name other resources: a reference to a resource type, or a complex attribute
+    /// with such a `$ref` beside its `value` (RFC 7643 §2.4).
+    pub refers: bool,
     /// Suggested values; enforced only for tenants that ask for it.
     pub canonical_values: Vec<Arc<str>>,
     /// The sub-attributes of a complex attribute.

@@ -1,6 +1,8 @@
 //! The use cases of RFC 7644 §3, and nothing else: each a few lines over pure functions and the plug.
 
+mod bulk;
 mod carry_over;
+mod commands;
 mod draft;
 mod precondition;
 mod search;
@@ -10,19 +12,16 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::clock::{Clock, IdSource};
+use crate::cursor::Seal;
 use crate::error::Error;
 use crate::ids::{RequestId, ResourceId, TenantId};
-use crate::journal::{Act, Actor};
-use crate::lenient::Repairs;
-use crate::members::MemberChange;
-use crate::patch::{self, Outcome, PatchRequest};
-use crate::path::AttrRef;
-use crate::provider::{Found, Provider, ProviderError, Update, Updated, With};
+use crate::journal::Actor;
+use crate::provider::{Found, Provider, ProviderError, Updated, With};
 use crate::quirks::{Applied, Quirks};
-use crate::resource::{self, Attributes, Normalized, Projection, Resource};
+use crate::resource::{Projection, Resource};
 use crate::schema::{Registry, ResourceType};
 
-use carry_over::Named;
+pub use bulk::{BulkDone, Permit};
 pub use precondition::{Precondition, Tags};
 pub use search::{Listing, parse_filter};
 
@@ -52,6 +51,8 @@ pub struct Limits {
     pub members_at_once: usize,
     /// The largest document, in bytes.
     pub document_bytes: usize,
+    /// How long a cursor is good, in seconds.
+    pub cursor_seconds: i64,
 }
 
 impl Default for Limits {
@@ -62,6 +63,7 @@ impl Default for Limits {
             group_reply_members: 200,
             members_at_once: 5_000,
             document_bytes: 1024 * 1024,
+            cursor_seconds: 24 * 60 * 60,
         }
     }
 }
@@ -77,6 +79,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn IdSource>,
+    /// Seals cursors.
+    pub seal: Arc<dyn Seal>,
     /// Sizes.
     pub limits: Limits,
 }
@@ -126,29 +130,11 @@ impl Service {
     ) -> Result<Written, Error> {
         let projection = shape.projection(kind)?;
         let mut applied = Applied::default();
-        let body =
-            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
-        let normalized = resource::body(kind, caller.quirks, body)?;
-        let written = written(kind, &normalized.attributes);
-        let attributes = resource::defaults(kind, caller.quirks, normalized.attributes)?;
-        let id = self.ids.next_id();
-        let members = match normalized.members {
-            Some(members) => {
-                MemberChange::Replace(members.into_iter().map(|member| member.0).collect())
-            }
-            None => MemberChange::Unchanged,
-        };
-        let draft =
-            self.draft(caller, kind, draft::Subject::New(&id), attributes, members, Act::Created)?;
+        let (draft, written) = self.creation(caller, kind, body, &mut applied)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let found = self.provider.insert(caller.tenant, &draft, with)?;
-        Ok(Written {
-            found,
-            shown: true,
-            changed: true,
-            projection: projection.with_written(written),
-            applied,
-        })
+        let projection = projection.with_written(written);
+        Ok(Written { found, shown: true, changed: true, projection, applied })
     }
 
     /// Reads a resource (RFC 7644 §3.4.1).
@@ -189,65 +175,14 @@ impl Service {
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
-        let body =
-            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
-        let named = Named::of(&body);
-        let Normalized { attributes, members } =
-            resource::body(kind, caller.quirks, body).map_err(refuse)?;
-        let written = written(kind, &attributes);
-        let members = match kind.membership {
-            crate::schema::Membership::Members => MemberChange::Replace(
-                members.unwrap_or_default().into_iter().map(|member| member.0).collect(),
-            ),
-            _ => MemberChange::Unchanged,
-        };
+        let (mut change, written) =
+            self.replacing(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
-        let updated = self.update(caller, kind, id, with, precondition, &mut |current| {
-            let before = current.document.attributes()?;
-            let attributes = named.carry_over(kind, caller.quirks, before, attributes.clone())?;
-            patch::check_immutable(kind, before, &attributes)?;
-            self.draft(
-                caller,
-                kind,
-                draft::Subject::Existing(current),
-                attributes,
-                members.clone(),
-                Act::Replaced,
-            )
-            .map(|draft| Update::Store(Box::new(draft)))
-        })?;
-        let Updated { found, changed } = updated;
-        Ok(Written {
-            found,
-            shown: true,
-            changed,
-            projection: projection.with_written(written),
-            applied,
-        })
-    }
-
-    /// Returns what has to be stored for a resource to become what `body` says, as PUT does it.
-    ///
-    /// For callers that compute the body from the state under the lock, such as tests of providers.
-    ///
-    /// # Errors
-    ///
-    /// As [`Service::replace`], without the resource's absence.
-    pub fn replacement(
-        &self,
-        caller: &Caller,
-        kind: &ResourceType,
-        current: &Resource,
-        body: Value,
-    ) -> Result<Update, Error> {
-        let mut applied = Applied::default();
-        let body =
-            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
-        let attributes = resource::body(kind, caller.quirks, body)?.attributes;
-        let subject = draft::Subject::Existing(current);
-        let draft =
-            self.draft(caller, kind, subject, attributes, MemberChange::Unchanged, Act::Replaced)?;
-        Ok(Update::Store(Box::new(draft)))
+        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
+        drop(change);
+        let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        let projection = projection.with_written(written);
+        Ok(Written { found, shown: true, changed, projection, applied })
     }
 
     /// Changes a resource (RFC 7644 §3.5.2).
@@ -268,41 +203,19 @@ impl Service {
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
-        let mut repairs = Repairs { quirks: caller.quirks, applied: &mut applied };
-        let mut request = PatchRequest::parse(kind, &mut repairs, id, body).map_err(refuse)?;
-        repairs.impossible_members(&*self.ids, &mut request);
+        let (mut change, written) =
+            self.patching(caller, kind, id, body, precondition, &mut applied).map_err(refuse)?;
         let limit = match projection.is_explicit() {
             true => self.limits.members_at_once,
             false => self.limits.group_reply_members,
         };
         let with = self.with(kind, &projection, limit);
-        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut |current| {
-            precondition.check(current.resource)?;
-            let before = current.resource.document.attributes()?;
-            let mut repairs = Repairs { quirks: caller.quirks, applied: &mut applied };
-            match patch::apply(kind, &mut repairs, before, current.members, &request.operations)? {
-                Outcome::NeedMembers => Ok(Update::NeedMembers),
-                Outcome::Patched(patched) => {
-                    if patched.members == MemberChange::Unchanged && patched.attributes == *before {
-                        return Ok(Update::Keep);
-                    }
-                    let subject = draft::Subject::Existing(current.resource);
-                    let draft = self.draft(
-                        caller,
-                        kind,
-                        subject,
-                        patched.attributes,
-                        patched.members,
-                        Act::Patched,
-                    )?;
-                    Ok(Update::Store(Box::new(draft)))
-                }
-            }
-        });
+        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
+        drop(change);
         let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
         // The cost of adding one member must not depend on the size of the group.
         let shown = projection.is_explicit() || found.computed.more_members.is_none();
-        let projection = projection.with_written(request.written().cloned());
+        let projection = projection.with_written(written);
         Ok(Written { found, shown, changed, projection, applied })
     }
 
@@ -319,10 +232,8 @@ impl Service {
         precondition: &Precondition,
     ) -> Result<(), Error> {
         self.possible(kind, id)?;
-        let deleted = self.provider.delete(caller.tenant, &kind.kind, id, &mut |resource| {
-            precondition.check(resource)?;
-            self.deletion(caller, kind, resource)
-        });
+        let mut check = self.deleting(caller, kind, precondition);
+        let deleted = self.provider.delete(caller.tenant, &kind.kind, id, &mut *check);
         deleted.map_err(|error| self.name(kind, id, error))
     }
 
@@ -361,22 +272,6 @@ impl Service {
         found.map(|found| found.resource).ok_or_else(|| Error::not_found(&kind.kind, id))
     }
 
-    fn update(
-        &self,
-        caller: &Caller,
-        kind: &ResourceType,
-        id: &ResourceId,
-        with: With,
-        precondition: &Precondition,
-        change: &mut dyn FnMut(&Resource) -> Result<Update, Error>,
-    ) -> Result<Updated, Error> {
-        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut |current| {
-            precondition.check(current.resource)?;
-            change(current.resource)
-        });
-        updated.map_err(|error| self.name(kind, id, error))
-    }
-
     /// Refuses an id that this server never gave out, before it reaches a store.
     fn possible(&self, kind: &ResourceType, id: &ResourceId) -> Result<(), Error> {
         if self.ids.could_be(id.as_str()) && !id.as_str().contains('\0') {
@@ -408,18 +303,4 @@ impl Service {
             With::Nothing
         }
     }
-}
-
-/// The attributes that a body has, for kinds that return some only when asked or written.
-fn written(kind: &ResourceType, attributes: &Attributes) -> Vec<AttrRef> {
-    if kind.spliceable {
-        return Vec::new();
-    }
-    let top = attributes.map().keys().filter_map(|name| kind.resolve(name).ok());
-    let inner = kind.extensions.iter().flat_map(|extension| {
-        let urn = &extension.schema.id;
-        let names = attributes.container(Some(urn)).into_iter().flat_map(|map| map.keys());
-        names.filter_map(move |name| kind.resolve(&format!("{urn}:{name}")).ok())
-    });
-    top.chain(inner).collect()
 }

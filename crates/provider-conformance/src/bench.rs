@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use headcount_core::clock::{Clock, IdSource, Timestamp};
+use headcount_core::cursor::Seal;
 use headcount_core::error::Error;
 use headcount_core::ids::{RequestId, ResourceId, TenantId};
 use headcount_core::journal::{Actor, Recorded};
@@ -35,6 +36,19 @@ impl IdSource for Counting {
     }
 }
 
+/// Seals nothing: cursors can be read in failing tests.
+struct Unsealed;
+
+impl Seal for Unsealed {
+    fn seal(&self, text: &str, purpose: &str) -> String {
+        format!("{purpose}|{text}")
+    }
+
+    fn open(&self, sealed: &str, purpose: &str) -> Option<String> {
+        sealed.strip_prefix(purpose)?.strip_prefix('|').map(str::to_owned)
+    }
+}
+
 /// A service over the provider under test.
 pub struct Bench {
     /// The service.
@@ -61,6 +75,7 @@ impl Bench {
             provider: Arc::clone(&subject.provider),
             clock: Arc::new(Ticking(AtomicI64::new(1_767_225_600_000_000))),
             ids: Arc::new(Counting(AtomicI64::new(1))),
+            seal: Arc::new(Unsealed),
             limits: Limits::default(),
         };
         Self { service, subject }

@@ -135,6 +135,38 @@ impl Twins {
         }
     }
 
+    /// Walks over the answer of the provider by cursors and compares it with the whole answer of the
+    /// evaluator.
+    ///
+    /// # Panics
+    ///
+    /// When they differ.
+    pub fn walk(&self, kind: &str, request: &SearchRequest, page: i64) {
+        let all = SearchRequest { count: Some(1_000), start_index: None, ..request.clone() };
+        let ask = |bench: &Bench, request: &SearchRequest| {
+            bench.service.search(&bench.caller(0), &[bench.kind(kind)], request)
+        };
+        let Ok(whole) = ask(&self.memory, &all) else {
+            return;
+        };
+        let (mut walked, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let request = SearchRequest { cursor: Some(cursor), count: Some(page), ..all.clone() };
+            let listing =
+                ask(&self.subject, &request).unwrap_or_else(|error| panic!("{request:?}: {error}"));
+            assert_eq!(listing.head.total, whole.head.total, "{request:?}");
+            walked.extend(listing.resources);
+            match listing.head.next_cursor {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        let ids = |found: &[headcount_core::provider::Found]| -> Vec<String> {
+            found.iter().map(|found| found.resource.id.to_string()).collect()
+        };
+        assert_eq!(ids(&walked), ids(&whole.resources), "{request:?} by {page}");
+    }
+
     /// Makes a random filter for a kind.
     pub fn filter(&self, random: &mut Random, kind: &str) -> String {
         self.expression(random, kind, 3)
@@ -364,5 +396,7 @@ pub fn random_sorts_order_like_the_evaluator(subject: Subject) {
             ..SearchRequest::default()
         };
         twins.ask(USER, &request);
+        let page = i64::try_from(1 + random.below(15)).unwrap_or(1);
+        twins.walk(USER, &request, page);
     }
 }

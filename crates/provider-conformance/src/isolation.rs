@@ -61,7 +61,7 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
             Box::new(|_| Err(Error::internal("never asked"))),
         ),
     ];
-    for result in provider.batch(tenant, &mut steps) {
+    for result in provider.batch(tenant, &mut steps, None) {
         assert_eq!(status(result), 404);
     }
     drop(steps);

@@ -4,7 +4,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, Version};
 use headcount_core::journal::{Act, Switched};
 use headcount_core::message::SearchRequest;
-use headcount_core::provider::{Step, StepDone, Update, With};
+use headcount_core::provider::{ChangeFn, Step, StepDone, Update, With};
 use headcount_core::service::Precondition;
 use serde_json::json;
 
@@ -228,7 +228,7 @@ pub fn batches_are_single_steps(subject: Subject) {
     let results: Vec<_> = bench
         .subject
         .provider
-        .batch(bench.tenant(0), &mut steps)
+        .batch(bench.tenant(0), &mut steps, None)
         .into_iter()
         .map(|result| match result {
             Ok(StepDone::Stored(resource)) => resource.version.to_string(),
@@ -237,8 +237,21 @@ pub fn batches_are_single_steps(subject: Subject) {
         })
         .collect();
     assert_eq!(results, ["W/\"1\"", "400", "404", "412"]);
-    assert!(bench.get(0, USER, &second).is_some());
+    drop(steps);
+    for id in [&first, &second] {
+        let version = bench.get(0, USER, id).map(|found| found.resource.version);
+        assert_eq!(version, Some(Version::FIRST), "what changes nothing is no version");
+    }
     assert_eq!(bench.changes().len(), 2);
+    let refuse = || -> Box<ChangeFn<'_>> { Box::new(|_| Err(Error::NoTarget("no".to_owned()))) };
+    let mut steps = [
+        Step::Update(&kind.kind, first.clone(), refuse()),
+        Step::Update(&kind.kind, first.clone(), Box::new(|_| Ok(Update::Keep))),
+        Step::Update(&kind.kind, first.clone(), refuse()),
+        Step::Delete(&kind.kind, second.clone(), Box::new(|_| Err(Error::internal("never asked")))),
+    ];
+    let results = bench.subject.provider.batch(bench.tenant(0), &mut steps, Some(2));
+    assert_eq!(results.len(), 3, "after the second failure nothing more is run");
 }
 
 /// Deleting leaves nothing behind by which the resource could be found again.

@@ -65,6 +65,7 @@ pub(crate) struct Limits {
     pub(crate) largest_page: usize,
     pub(crate) group_reply_members: usize,
     pub(crate) documents_visited: u64,
+    pub(crate) cursor_seconds: i64,
     pub(crate) failures_per_second: u32,
     pub(crate) failures_burst: u32,
 }
@@ -114,6 +115,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("limits.largest_page", Some("1000")),
     ("limits.group_reply_members", Some("200")),
     ("limits.documents_visited", Some("200000")),
+    ("limits.cursor_seconds", Some("86400")),
     ("limits.failures_per_second", Some("10")),
     ("limits.failures_burst", Some("100")),
     ("schemas.directory", None),

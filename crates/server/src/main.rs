@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod machine;
 mod output;
+mod seal;
 mod telemetry;
 mod wiring;
 

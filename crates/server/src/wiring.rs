@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use headcount_core::clock::Clock as _;
 use headcount_core::schema::registry::{Document, IndexMarks};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
@@ -14,6 +15,7 @@ use headcount_token_admin::{Policy, Tokens};
 
 use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
+use crate::seal::Sealer;
 
 /// The parts of a process that works on the data.
 pub(crate) struct Parts {
@@ -126,13 +128,16 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         max_page: config.limits.largest_page,
         group_reply_members: config.limits.group_reply_members,
         document_bytes: config.limits.body_bytes,
+        cursor_seconds: config.limits.cursor_seconds,
         ..Limits::default()
     };
+    let (fresh, now): ([u8; 32], _) = (rand::random(), SystemClock.now());
     let service = Service {
         registry: Arc::clone(&parts.registry),
         provider: parts.store.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(UuidSource),
+        seal: Arc::new(Sealer::new(&parts.store.server_key("cursor", &fresh, now)?)?),
         limits,
     };
     let proxies = config.http.trusted_proxies.iter().map(|net| {

@@ -1,15 +1,17 @@
 //! Queries: one page and its total, by index where there is one, by a bounded scan where not.
 
+mod order;
+
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use headcount_core::clock::Timestamp;
 use headcount_core::filter::{Filter, Relations, ResolvedFilter, sort_key};
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::path::Place;
-use headcount_core::provider::{Found, Key, Page, ProviderError, Query, Source, Start, With};
+use headcount_core::provider::{Found, Page, ProviderError, Query, Source, Start, With};
 use headcount_core::resource::{Computed, Document, Resource};
 
 use crate::connection::{DbConnection, snapshot};
@@ -17,6 +19,7 @@ use crate::filter_sql::{Compiled, Scope};
 use crate::members;
 use crate::sql::Sql;
 use crate::store::Store;
+use order::{Order, Position};
 
 /// Documents that a scan reads at a time.
 const SLICE: i64 = 500;
@@ -40,6 +43,12 @@ pub(crate) fn resource(kind: &Kind, (_, id, version, created, modified, text): R
 enum Stop {
     Db(diesel::result::Error),
     Provider(ProviderError),
+}
+
+impl From<ProviderError> for Stop {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
 }
 
 impl From<diesel::result::Error> for Stop {
@@ -89,40 +98,6 @@ impl Store {
     }
 }
 
-/// How the database can order resources.
-enum Order {
-    Created,
-    /// A column, whether it can be empty, and whether the largest comes first.
-    Column(&'static str, bool, bool),
-    /// The rows of an indexed attribute with one value.
-    Indexed(std::sync::Arc<str>, bool),
-    /// Only the evaluator knows.
-    Evaluated,
-}
-
-impl Order {
-    fn of(query: &Query<'_>) -> Self {
-        let Some(sort) = &query.sort else {
-            return Self::Created;
-        };
-        let descending = sort.descending;
-        match &sort.by.place {
-            Place::Created => Self::Column("r.created", false, descending),
-            Place::Modified => Self::Column("r.modified", false, descending),
-            Place::Id => Self::Column("r.id", false, descending),
-            Place::Name => {
-                let required = query.kind.name.as_ref().is_some_and(|name| name.attribute.required);
-                Self::Column("r.name_key", !required, descending)
-            }
-            Place::ExternalId => Self::Column("r.external_id", true, descending),
-            Place::Indexed(path) if !sort.by.is_plural() => {
-                Self::Indexed(std::sync::Arc::clone(path), descending)
-            }
-            _ => Self::Evaluated,
-        }
-    }
-}
-
 struct Search<'a> {
     store: &'a Store,
     scope: Scope<'a>,
@@ -167,11 +142,13 @@ impl Search<'_> {
             Start::Offset(offset) => i64::try_from(*offset).unwrap_or(i64::MAX),
             Start::After(_) => 0,
         };
-        let (join, order) = self.ordering();
+        let (join, order) = (self.order.join(&self.scope), self.order.by());
         let mut from =
-            Sql::new(" FROM resources r").then(join).text(" WHERE ").then(self.condition());
+            Sql::new(" FROM resources r").then(join.clone()).text(" WHERE ").then(self.condition());
         if let Start::After(key) = &self.query.start {
-            from = from.text(" AND r.pk > ").int(position(key)?);
+            let place = Position::read(key).ok_or(ProviderError::InvalidKey)?;
+            let behind = self.order.behind(&place).ok_or(ProviderError::InvalidKey)?;
+            from = from.text(" AND (").then(behind).text(")");
         }
         // The keys of the page are found in narrow rows; only their documents are read.
         let sql = Sql::new(
@@ -185,17 +162,17 @@ impl Search<'_> {
         .text(" OFFSET ")
         .int(offset)
         .text(") p JOIN resources r ON r.pk = p.pk JOIN documents d ON d.pk = p.pk")
-        .then(self.ordering().0)
+        .then(join)
         .text(" ORDER BY ")
         .then(order);
         let mut rows: Vec<Row> =
             if limit == 0 { Vec::new() } else { self.typed::<RowTypes>(sql).load(connection)? };
         let more = rows.len() > self.query.limit;
         rows.truncate(self.query.limit);
-        let next = rows
-            .last()
-            .filter(|_| more && matches!(self.order, Order::Created))
-            .map(|row| Key(row.0.to_string()));
+        let next = match rows.last().filter(|_| more) {
+            Some(last) => Some(self.place(connection, last.0)?.write()),
+            None => None,
+        };
         let whole = !more && self.query.start == Start::Offset(0) && limit > 0;
         let total = if whole {
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
@@ -203,6 +180,19 @@ impl Search<'_> {
             self.count(connection)?
         };
         Ok(Page { total, resources: self.complete(connection, rows)?, next })
+    }
+
+    /// Finds the place of a resource in the order.
+    fn place(&self, connection: &mut DbConnection, pk: i64) -> Result<Position, Stop> {
+        let value = match self.order.value() {
+            None => None,
+            Some(value) => {
+                let sql = Sql::new("SELECT ").then(value).text(" FROM resources r");
+                let sql = sql.then(self.order.join(&self.scope)).text(" WHERE r.pk = ").int(pk);
+                sql.query::<Nullable<Text>>().get_result(connection)?
+            }
+        };
+        Ok(Position { value, pk })
     }
 
     fn count(&self, connection: &mut DbConnection) -> Result<u64, Stop> {
@@ -217,37 +207,6 @@ impl Search<'_> {
         Ok(u64::try_from(total).unwrap_or(0))
     }
 
-    /// The join that ordering needs, and the order itself.
-    fn ordering(&self) -> (Sql, Sql) {
-        let column = |column: &'static str, nullable: bool, descending: bool| {
-            // No value comes last ascending and first descending, on both databases (SRT-005).
-            let empty = match (nullable, descending) {
-                (false, _) => Sql::default(),
-                (true, false) => {
-                    Sql::new("CASE WHEN ").text(column).text(" IS NULL THEN 1 ELSE 0 END, ")
-                }
-                (true, true) => {
-                    Sql::new("CASE WHEN ").text(column).text(" IS NULL THEN 0 ELSE 1 END, ")
-                }
-            };
-            empty.text(column).text(if descending { " DESC, r.pk" } else { ", r.pk" })
-        };
-        match &self.order {
-            Order::Created | Order::Evaluated => (Sql::default(), Sql::new("r.pk")),
-            Order::Column(name, nullable, descending) => {
-                (Sql::default(), column(name, *nullable, *descending))
-            }
-            Order::Indexed(path, descending) => {
-                let number = self.scope.names.path(path).unwrap_or(-1);
-                let join = Sql::new(
-                    " LEFT JOIN resource_index o ON o.pk = r.pk AND o.element = 0 AND o.path = ",
-                )
-                .int(number);
-                (join, column("o.value", true, *descending))
-            }
-        }
-    }
-
     /// Reads documents in slices and evaluates what no index answers.
     fn scan(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
         let internal = |error| {
@@ -255,9 +214,10 @@ impl Search<'_> {
         };
         let sorted = self.query.sort.as_ref();
         let from = match &self.query.start {
-            Start::After(key) if sorted.is_none() => position(key)?,
-            _ => 0,
+            Start::After(key) => Some(Position::read(key).ok_or(ProviderError::InvalidKey)?),
+            Start::Offset(_) => None,
         };
+        let begin = from.as_ref().map_or(0, |place| place.pk);
         let skip = match &self.query.start {
             Start::Offset(offset) => *offset,
             Start::After(_) => 0,
@@ -265,7 +225,7 @@ impl Search<'_> {
         let leaves = self.compiled.residual.as_ref().map(relation_leaves).unwrap_or_default();
         let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
         let mut page: Vec<Row> = Vec::new();
-        let mut keys: Vec<(Option<String>, i64)> = Vec::new();
+        let mut keys: Vec<Position> = Vec::new();
         let mut more = false;
         loop {
             let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE ")
@@ -297,8 +257,11 @@ impl Search<'_> {
                 }
                 total += 1;
                 match sorted {
-                    Some(sort) => keys.push((sort_key(&sort.by, &resource).map_err(internal)?, pk)),
-                    None if pk <= from || total <= skip => {}
+                    Some(sort) => {
+                        let value = sort_key(&sort.by, &resource).map_err(internal)?;
+                        keys.push(Position { value, pk });
+                    }
+                    None if pk <= begin || total <= skip => {}
                     None if page.len() < self.query.limit => page.push(row),
                     None => more = true,
                 }
@@ -309,27 +272,33 @@ impl Search<'_> {
             }
         }
         if let Some(sort) = sorted {
-            return self.sorted_page(connection, keys, sort.descending, skip);
+            return self.sorted_page(connection, keys, sort.descending, skip, from.as_ref());
         }
-        let next = page.last().filter(|_| more).map(|row| Key(row.0.to_string()));
+        let next =
+            page.last().filter(|_| more).map(|row| Position { value: None, pk: row.0 }.write());
         Ok(Page { total, resources: self.complete(connection, page)?, next })
     }
 
     fn sorted_page(
         &self,
         connection: &mut DbConnection,
-        mut keys: Vec<(Option<String>, i64)>,
+        mut keys: Vec<Position>,
         descending: bool,
         skip: u64,
+        behind: Option<&Position>,
     ) -> Result<Page, Stop> {
-        keys.sort_by(|(a, a_pk), (b, b_pk)| -> Ordering {
-            let by_key = (a.is_none(), a).cmp(&(b.is_none(), b));
-            (if descending { by_key.reverse() } else { by_key }).then(a_pk.cmp(b_pk))
-        });
+        keys.sort_by(|a, b| a.compare(b, descending));
         let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let pks: Vec<i64> =
-            keys.into_iter().skip(skip).take(self.query.limit).map(|(_, pk)| pk).collect();
+        let skip = match behind {
+            Some(place) => {
+                keys.partition_point(|key| key.compare(place, descending) != Ordering::Greater)
+            }
+            None => usize::try_from(skip).unwrap_or(usize::MAX),
+        };
+        let end = skip.saturating_add(self.query.limit);
+        let more = end < keys.len();
+        let page: Vec<Position> = keys.into_iter().take(end).skip(skip).collect();
+        let pks: Vec<i64> = page.iter().map(|place| place.pk).collect();
         let mut rows: Vec<Row> = Vec::with_capacity(pks.len());
         if !pks.is_empty() {
             let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE r.pk IN (")
@@ -338,7 +307,8 @@ impl Search<'_> {
             rows = sql.query::<RowTypes>().load(connection)?;
             rows.sort_by_key(|row| pks.iter().position(|pk| *pk == row.0));
         }
-        Ok(Page { total, resources: self.complete(connection, rows)?, next: None })
+        let next = page.last().filter(|_| more).map(Position::write);
+        Ok(Page { total, resources: self.complete(connection, rows)?, next })
     }
 
     /// Asks the database for the parts of a residual filter that are about membership, for one slice.
@@ -413,10 +383,6 @@ fn sorted(pks: &[i64]) -> Vec<i64> {
     let mut pks = pks.to_vec();
     pks.sort_unstable();
     pks
-}
-
-fn position(key: &Key) -> Result<i64, Stop> {
-    key.0.parse().map_err(|_bad| Stop::Provider(ProviderError::InvalidKey))
 }
 
 /// Returns the predicates over membership inside a filter.

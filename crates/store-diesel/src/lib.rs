@@ -12,6 +12,7 @@ mod connection;
 mod error;
 mod filter_sql;
 mod find;
+mod keys;
 mod members;
 mod migrations;
 mod names;

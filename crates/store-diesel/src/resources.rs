@@ -149,14 +149,24 @@ impl Provider for Store {
         })
     }
 
-    fn batch(&self, tenant: TenantId, steps: &mut [Step<'_>]) -> Vec<Result<StepDone, Error>> {
+    fn batch(
+        &self,
+        tenant: TenantId,
+        steps: &mut [Step<'_>],
+        failures: Option<usize>,
+    ) -> Vec<Result<StepDone, Error>> {
         let mut jobs: Vec<Box<Job<'_, StepDone>>> =
             steps.iter_mut().map(|step| self.step(tenant, step)).collect();
         let mut borrowed: Vec<&mut Job<'_, StepDone>> =
             jobs.iter_mut().map(|job| &mut **job).collect();
         let mut results = Vec::with_capacity(borrowed.len());
         for slice in borrowed.chunks_mut(BATCH) {
-            results.extend(self.writer.write_each(slice));
+            let failed = results.iter().filter(|result: &&Result<_, _>| result.is_err()).count();
+            let left = failures.map(|most| most.saturating_sub(failed));
+            if left == Some(0) {
+                break;
+            }
+            results.extend(self.writer.write_each(slice, left));
         }
         results
             .into_iter()
@@ -178,6 +188,9 @@ impl Store {
             Step::Update(kind, id, change) => Box::new(move |connection| {
                 let updated =
                     self.update_in(connection, tenant, kind, id, With::Nothing, &mut **change)?;
+                if !updated.changed {
+                    self.unlock(connection, tenant, kind, id)?;
+                }
                 Ok(StepDone::Stored(updated.found.resource))
             }),
             Step::Delete(kind, id, check) => Box::new(move |connection| {

@@ -183,6 +183,23 @@ impl Store {
         Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
     }
 
+    /// Takes back the version of a lock, where the transaction goes on with other things.
+    pub(crate) fn unlock(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+    ) -> Result<(), WriteError> {
+        let locked = resources::table
+            .filter(resources::tenant.eq(tenant.key()))
+            .filter(resources::kind.eq(self.kind_number(kind)?))
+            .filter(resources::id.eq(id.as_str()));
+        let before = resources::version.eq(resources::version - 1);
+        diesel::update(locked).set(before).execute(connection)?;
+        Ok(())
+    }
+
     /// Writes what differs between a locked resource and its draft.
     fn store(
         &self,

@@ -47,10 +47,14 @@ impl Writer {
         outcome
     }
 
-    /// Runs jobs in order in one commit, each as one atomic unit.
-    pub(crate) fn write_each<T>(&self, jobs: &mut [&mut Job<'_, T>]) -> Vec<Result<T, WriteError>> {
+    /// Runs jobs in order in one commit, each as one atomic unit, until as many have failed as may.
+    pub(crate) fn write_each<T>(
+        &self,
+        jobs: &mut [&mut Job<'_, T>],
+        failures: Option<usize>,
+    ) -> Vec<Result<T, WriteError>> {
         let mut each = |connection: &mut DbConnection| {
-            let mut results = Vec::with_capacity(jobs.len());
+            let (mut results, mut failed) = (Vec::with_capacity(jobs.len()), 0);
             for job in jobs.iter_mut() {
                 let mut result = savepoint(connection, *job)?;
                 for _ in 1..TRIES {
@@ -59,7 +63,11 @@ impl Writer {
                     }
                     result = savepoint(connection, *job)?;
                 }
+                failed += usize::from(result.is_err());
                 results.push(result);
+                if failures.is_some_and(|most| failed >= most) {
+                    break;
+                }
             }
             Ok(Ok(results))
         };

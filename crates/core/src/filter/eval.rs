@@ -171,7 +171,8 @@ pub(crate) fn row(value: &str, label: (&str, &str), extra: Option<(&str, &str)>)
 
 /// Returns the key by which a resource is sorted; none when it has no value there.
 ///
-/// Of several values, the primary one counts, else the first (RFC 7644 §3.4.2.3).
+/// Of several values, the primary one counts, else the first (RFC 7644 §3.4.2.3). Long values are
+/// told apart by their beginning, so that a cursor can hold a key.
 ///
 /// # Errors
 ///
@@ -189,5 +190,8 @@ pub fn sort_key(at: &AttrRef, resource: &Resource) -> Result<Option<String>, Err
         Some(sub) => element.get(&*sub.name),
         None => Some(element),
     };
-    Ok(value.and_then(|value| index::comparable(at.leaf(), value)))
+    Ok(value.and_then(|value| index::comparable(at.leaf(), value)).map(|mut key| {
+        key.truncate(key.floor_char_boundary(index::MAX_KEY_BYTES));
+        key
+    }))
 }

@@ -187,6 +187,11 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
             "a complex attribute has sub-attributes, every other type has none",
         ));
     }
+    let sub_attributes = attributes(place.file, &sub_path, sub_documents, true)?;
+    let to_resources = place
+        .texts(object, "referenceTypes")?
+        .iter()
+        .any(|kind| !matches!(&**kind, "external" | "uri"));
     let attribute = Attribute {
         name: name.into(),
         value_type,
@@ -199,9 +204,15 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
         returned: place.word(object, "returned", Returned::Default, &RETURNED)?,
         uniqueness: place.word(object, "uniqueness", Uniqueness::None, &UNIQUENESS)?,
         canonical_values: place.texts(object, "canonicalValues")?,
-        sub_attributes: attributes(place.file, &sub_path, sub_documents, true)?,
+        refers: match value_type {
+            ValueType::Reference => to_resources,
+            ValueType::Complex => {
+                sub_attributes.iter().any(|sub| &*sub.name == "$ref" && sub.refers)
+            }
+            _ => false,
+        },
+        sub_attributes,
     };
-    place.texts(object, "referenceTypes")?;
     coherent(place, &attribute, nested)?;
     Ok(attribute)
 }

@@ -222,6 +222,7 @@ fn common(name: &str, value_type: ValueType, sub_attributes: Vec<Arc<Attribute>>
         mutability: Mutability::ReadOnly,
         returned: Returned::Default,
         uniqueness: Uniqueness::None,
+        refers: false,
         canonical_values: Vec::new(),
         sub_attributes,
     }

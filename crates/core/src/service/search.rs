@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Caller, Service};
+use crate::cursor::{self, Cursor};
 use crate::error::Error;
 use crate::filter::{Context, ResolvedFilter, sort_key};
 use crate::lenient::Repairs;
@@ -49,7 +50,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `invalidFilter`, `invalidValue` for the other parameters, `tooMany`.
+    /// `invalidFilter`, `invalidValue` for the other parameters, `tooMany`, and those of RFC 9865.
     pub fn search(
         &self,
         caller: &Caller,
@@ -58,34 +59,61 @@ impl Service {
     ) -> Result<Listing, Error> {
         let mut applied = Applied::default();
         let start_index = u64::try_from(request.start_index.unwrap_or(1)).unwrap_or(1).max(1);
-        let count = request
-            .count
-            .map_or(self.limits.default_page, |count| {
-                usize::try_from(count.max(0)).unwrap_or(usize::MAX)
-            })
-            .min(self.limits.max_page);
+        let wanted = request.count.map_or(self.limits.default_page, |count| {
+            usize::try_from(count.max(0)).unwrap_or(usize::MAX)
+        });
+        let count = wanted.min(self.limits.max_page);
         let parts = kinds
             .iter()
             .map(|kind| self.part(caller, kind, kinds.len() > 1, request, &mut applied))
             .collect::<Result<Vec<_>, Error>>()?;
-        let (total, resources) = match parts.as_slice() {
-            [part] => {
-                let page = self.page(caller, part, &mut applied, start_index - 1, count)?;
-                (page.total, page.resources)
+        let several_sorted = parts.len() > 1 && parts.iter().any(|part| part.sort.is_some());
+        let mut next_cursor = None;
+        let (total, resources) = if let Some(text) = &request.cursor {
+            if request.start_index.is_some() {
+                return Err(Error::value("cursor", "excludes startIndex; send one of them"));
             }
-            parts if parts.iter().any(|part| part.sort.is_some()) => {
-                self.merged(caller, parts, &mut applied, start_index - 1, count)?
+            if wanted > self.limits.max_page {
+                return Err(Error::InvalidCount);
             }
-            parts => self.chained(caller, parts, &mut applied, start_index - 1, count)?,
+            if several_sorted {
+                return Err(Error::value(
+                    "cursor",
+                    "sorted queries over several resource types go by startIndex",
+                ));
+            }
+            let endpoints: Vec<&str> = kinds.iter().map(|kind| &*kind.endpoint).collect();
+            let purpose = cursor::purpose(caller.tenant, &endpoints.join(" "), request);
+            let from = self.open_cursor(text, &purpose)?;
+            let (total, found, next) = self.walked(caller, &parts, &mut applied, from, count)?;
+            next_cursor = next.map(|next| next.write(&*self.seal, &purpose));
+            (total, found)
+        } else if several_sorted {
+            self.merged(caller, &parts, &mut applied, start_index - 1, count)?
+        } else {
+            self.chained(caller, &parts, &mut applied, start_index - 1, count)?
         };
         let head = ListHead {
             total,
             items: resources.len(),
-            start_index: Some(start_index),
-            next_cursor: None,
+            start_index: request.cursor.is_none().then_some(start_index),
+            next_cursor,
         };
         let projections = parts.into_iter().map(|part| (part.kind, part.projection)).collect();
         Ok(Listing { head, resources, projections, applied })
+    }
+
+    /// Reads where a walk goes on; an empty cursor begins one (RFC 9865 §2).
+    fn open_cursor(&self, text: &str, purpose: &str) -> Result<Cursor, Error> {
+        let now = self.clock.now();
+        if text.is_empty() {
+            return Ok(Cursor { issued: now, part: 0, plus: false, after: None });
+        }
+        let cursor = Cursor::read(&*self.seal, purpose, text)?;
+        if now > cursor.issued.plus_seconds(self.limits.cursor_seconds) {
+            return Err(Error::ExpiredCursor);
+        }
+        Ok(Cursor { issued: now, ..cursor })
     }
 
     /// Resolves a request against one kind.
@@ -124,36 +152,37 @@ impl Service {
         Ok(Part { kind: Arc::clone(kind), filter: resolved, with_plus, sort, projection })
     }
 
-    /// Reads a page of one kind.
+    /// Reads a page of one kind; true when the filter was read with its `+` taken literally.
     fn page(
         &self,
         caller: &Caller,
         part: &Part,
-        applied: &mut Applied,
-        offset: u64,
+        start: Start,
+        plus: bool,
         limit: usize,
-    ) -> Result<Page, Error> {
+    ) -> Result<(Page, bool), Error> {
         let mut query = Query {
             kind: &part.kind,
-            filter: part.filter.clone(),
+            filter: if plus { part.with_plus.clone() } else { part.filter.clone() },
             sort: part.sort.clone(),
-            start: Start::Offset(offset),
+            start,
             limit,
             with: self.with(&part.kind, &part.projection, self.limits.members_at_once),
         };
         let page = self.provider.find(caller.tenant, &query)?;
-        let Some(with_plus) = part.with_plus.as_ref().filter(|_| page.total == 0) else {
-            return Ok(page);
+        let walking = matches!(query.start, Start::After(_));
+        let Some(with_plus) =
+            part.with_plus.as_ref().filter(|_| page.total == 0 && !plus && !walking)
+        else {
+            return Ok((page, plus));
         };
         query.filter = Some(with_plus.clone());
         let page = self.provider.find(caller.tenant, &query)?;
-        if page.total > 0 {
-            applied.note(Quirks::PLUS_IN_QUERY);
-        }
-        Ok(page)
+        let found = page.total > 0;
+        Ok((page, found))
     }
 
-    /// Reads a page over several kinds, one behind the other.
+    /// Reads a page over kinds, one behind the other.
     fn chained(
         &self,
         caller: &Caller,
@@ -164,12 +193,46 @@ impl Service {
     ) -> Result<(u64, Vec<Found>), Error> {
         let (mut total, mut found) = (0, Vec::new());
         for part in parts {
-            let skip = offset.saturating_sub(total);
-            let page = self.page(caller, part, applied, skip, limit - found.len())?;
+            let skip = Start::Offset(offset.saturating_sub(total));
+            let (page, plus) = self.page(caller, part, skip, false, limit - found.len())?;
+            note_plus(applied, plus);
             total += page.total;
             found.extend(page.resources);
         }
         Ok((total, found))
+    }
+
+    /// Reads the next page of a walk over kinds, one behind the other, and where it goes on.
+    fn walked(
+        &self,
+        caller: &Caller,
+        parts: &[Part],
+        applied: &mut Applied,
+        from: Cursor,
+        limit: usize,
+    ) -> Result<(u64, Vec<Found>, Option<Cursor>), Error> {
+        let (mut total, mut found, mut next) = (0, Vec::new(), None);
+        for (index, part) in parts.iter().enumerate() {
+            let here = index == from.part;
+            let start = match &from.after {
+                Some(key) if here => Start::After(key.clone()),
+                _ => Start::Offset(0),
+            };
+            let room = if index < from.part { 0 } else { limit - found.len() };
+            let (page, plus) = self.page(caller, part, start, here && from.plus, room)?;
+            note_plus(applied, plus);
+            total += page.total;
+            found.extend(page.resources);
+            let follows = match page.next {
+                Some(key) => Some(Some(key)),
+                None if room == 0 && index > from.part && page.total > 0 => Some(None),
+                None => None,
+            };
+            if let (None, Some(after)) = (&next, follows) {
+                next = Some(Cursor { issued: from.issued, part: index, plus, after });
+            }
+        }
+        Ok((total, found, next.filter(|_| limit > 0)))
     }
 
     /// Reads a page over several kinds in one order.
@@ -190,7 +253,8 @@ impl Service {
         }
         let (mut total, mut keyed, mut descending) = (0, Vec::new(), false);
         for (order, part) in parts.iter().enumerate() {
-            let page = self.page(caller, part, applied, 0, deepest)?;
+            let (page, plus) = self.page(caller, part, Start::Offset(0), false, deepest)?;
+            note_plus(applied, plus);
             total += page.total;
             descending |= part.sort.as_ref().is_some_and(|sort| sort.descending);
             for (index, found) in page.resources.into_iter().enumerate() {
@@ -208,6 +272,12 @@ impl Service {
         });
         let page = keyed.into_iter().skip(skip).take(limit).map(|(_, _, found)| found);
         Ok((total, page.collect()))
+    }
+}
+
+fn note_plus(applied: &mut Applied, plus: bool) {
+    if plus {
+        applied.note(Quirks::PLUS_IN_QUERY);
     }
 }
 

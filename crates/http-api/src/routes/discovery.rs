@@ -37,6 +37,14 @@ fn service_provider_config(api: &Api, base: &str) -> Value {
         "changePassword": {"supported": false},
         "sort": {"supported": true},
         "etag": {"supported": true},
+        "pagination": {
+            "cursor": true,
+            "index": true,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": api.service.limits.default_page,
+            "maxPageSize": api.service.limits.max_page,
+            "cursorTimeout": api.service.limits.cursor_seconds,
+        },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Provisioning token",

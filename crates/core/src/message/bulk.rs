@@ -1,0 +1,176 @@
+//! Bulk messages (RFC 7644 §3.7).
+
+use serde_json::Value;
+
+use super::error_body;
+use crate::error::Error;
+use crate::ids::Version;
+use crate::resource::write_json;
+
+/// The URN of bulk requests.
+pub const BULK_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+/// The URN of bulk responses.
+pub const BULK_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
+
+/// A bulk request whose envelope is sound; its operations are judged one by one.
+#[derive(Debug, Clone)]
+pub struct BulkRequest {
+    /// After how many errors the rest is left undone.
+    pub fail_on_errors: Option<usize>,
+    /// The operations in order.
+    pub operations: Vec<BulkOperation>,
+}
+
+/// One operation as the client wrote it.
+#[derive(Debug, Clone)]
+pub struct BulkOperation {
+    /// The HTTP method.
+    pub method: String,
+    /// The client's name for what it creates.
+    pub bulk_id: Option<String>,
+    /// The version that it wants to change.
+    pub version: Option<String>,
+    /// The endpoint or resource, relative to the base.
+    pub path: String,
+    /// The body.
+    pub data: Option<Value>,
+}
+
+impl BulkRequest {
+    /// Reads the body of a request on `/Bulk`.
+    ///
+    /// # Errors
+    ///
+    /// `invalidSyntax` for what is no bulk request, `invalidValue` for `failOnErrors`, `413` for more
+    /// than `limit` operations.
+    pub fn from_body(body: Value, limit: usize) -> Result<Self, Error> {
+        let Value::Object(map) = body else {
+            return Err(Error::syntax("the request body must be a JSON object"));
+        };
+        let (mut named, mut fail_on_errors, mut raw) = (false, None, None);
+        for (name, value) in map {
+            if name.eq_ignore_ascii_case("schemas") {
+                let urns = value.as_array();
+                named = urns.is_some_and(|urns| urns.iter().any(|urn| urn == BULK_REQUEST));
+            } else if name.eq_ignore_ascii_case("failOnErrors") && !value.is_null() {
+                let count = value.as_u64().filter(|count| *count > 0);
+                let count = count.and_then(|count| usize::try_from(count).ok());
+                fail_on_errors = Some(count.ok_or_else(|| {
+                    Error::value("failOnErrors", "must be a whole number of at least 1")
+                })?);
+            } else if name.eq_ignore_ascii_case("Operations") {
+                raw = Some(value);
+            }
+        }
+        if !named {
+            return Err(Error::syntax(format!("schemas must name {BULK_REQUEST}")));
+        }
+        let Some(Value::Array(raw)) = raw else {
+            return Err(Error::syntax("Operations is missing; it is an array of operations"));
+        };
+        if raw.len() > limit {
+            return Err(Error::TooLarge(format!(
+                "more than {limit} operations in one bulk request; send several"
+            )));
+        }
+        let operations = raw.into_iter().map(operation).collect::<Result<_, _>>()?;
+        Ok(Self { fail_on_errors, operations })
+    }
+}
+
+fn operation(raw: Value) -> Result<BulkOperation, Error> {
+    let Value::Object(map) = raw else {
+        return Err(Error::syntax("an operation must be an object with method and path"));
+    };
+    let text = |name: &str, value: Value| match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        _ => Err(Error::syntax(format!("{name} of an operation must be a text"))),
+    };
+    let mut operation = BulkOperation {
+        method: String::new(),
+        bulk_id: None,
+        version: None,
+        path: String::new(),
+        data: None,
+    };
+    for (name, value) in map {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("method") {
+            operation.method = text("method", value)?.unwrap_or_default();
+        } else if is("bulkId") {
+            operation.bulk_id = text("bulkId", value)?.filter(|id| !id.is_empty());
+        } else if is("version") {
+            operation.version = text("version", value)?;
+        } else if is("path") {
+            operation.path = text("path", value)?.unwrap_or_default();
+        } else if is("data") && !value.is_null() {
+            operation.data = Some(value);
+        }
+    }
+    Ok(operation)
+}
+
+/// What became of one operation.
+#[derive(Debug)]
+pub struct BulkResult {
+    /// The method, as it was sent.
+    pub method: String,
+    /// The client's name for it.
+    pub bulk_id: Option<String>,
+    /// The resource, relative to the base; none for a POST that failed.
+    pub location: Option<String>,
+    /// The version afterwards, where there is one.
+    pub version: Option<Version>,
+    /// The HTTP status, or why nothing was done.
+    pub outcome: Result<u16, Error>,
+}
+
+/// Writes the body of a bulk response. `base` is the base URL without a slash at its end.
+pub fn bulk_response(results: &[BulkResult], base: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128 + results.len() * 160);
+    out.extend_from_slice(b"{\"schemas\":[\"");
+    out.extend_from_slice(BULK_RESPONSE.as_bytes());
+    out.extend_from_slice(b"\"],\"Operations\":[");
+    for (index, result) in results.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        result.write(&mut out, base);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+impl BulkResult {
+    fn write(&self, out: &mut Vec<u8>, base: &str) {
+        let mut first = true;
+        let mut put = |out: &mut Vec<u8>, name: &str, text: &str| {
+            out.extend_from_slice(if first { b"{\"" } else { b",\"" });
+            first = false;
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            write_json(out, text);
+        };
+        put(out, "method", &self.method);
+        if let Some(bulk_id) = &self.bulk_id {
+            put(out, "bulkId", bulk_id);
+        }
+        if let Some(version) = self.version {
+            put(out, "version", &version.to_string());
+        }
+        if let Some(location) = &self.location {
+            put(out, "location", &format!("{base}{location}"));
+        }
+        match &self.outcome {
+            Ok(status) => put(out, "status", &status.to_string()),
+            Err(error) => {
+                let (status, scim_type) = error.status_and_type();
+                put(out, "status", &status.to_string());
+                out.extend_from_slice(b",\"response\":");
+                out.extend_from_slice(&error_body(status, scim_type, &error.to_string()));
+            }
+        }
+        out.push(b'}');
+    }
+}

@@ -1,0 +1,577 @@
+//! Bulk (RFC 7644 §3.7) as one dependency graph.
+//!
+//! An operation waits for those that create what it names by `bulkId:…`, and for earlier ones on the
+//! same resource. Whatever is ready goes to the provider in slices, so that a thousand operations are
+//! a few commits. A circle of creations is cut: one of them is created without its references and
+//! completed when the others are there.
+
+mod references;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Caller, Precondition, Service, Tags};
+use crate::error::{Error, excerpt};
+use crate::ids::{ResourceId, Version};
+use crate::message::{BulkOperation, BulkRequest, BulkResult};
+use crate::provider::{Step, StepDone};
+use crate::quirks::Applied;
+use crate::schema::ResourceType;
+
+/// Operations that go to the provider at once.
+const SLICE: usize = 64;
+
+/// Asks whether the caller may write resources of a kind.
+pub type Permit<'a> = dyn Fn(&ResourceType) -> Result<(), Error> + 'a;
+
+/// What a bulk request did.
+#[derive(Debug)]
+pub struct BulkDone {
+    /// One result per operation that was processed, in the order of the request.
+    pub results: Vec<BulkResult>,
+    /// The repairs that the operations needed.
+    pub applied: Applied,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Create,
+    Replace,
+    Patch,
+    Delete,
+}
+
+/// What an operation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Subject {
+    /// Something new.
+    New,
+    /// A resource that is there.
+    Id(ResourceId),
+    /// A resource that another operation creates.
+    BulkId(String),
+}
+
+/// What an operation asks for, as far as it can be told before others have run.
+#[derive(Debug)]
+struct Plan {
+    kind: Arc<ResourceType>,
+    verb: Verb,
+    subject: Subject,
+    data: Value,
+    precondition: Precondition,
+    /// The bulk ids that it names.
+    needs: Vec<String>,
+}
+
+/// How far an operation has come.
+#[derive(Debug)]
+enum State {
+    Waiting,
+    /// Created without the references that close a circle.
+    Begun(ResourceId),
+    Done(Result<(u16, Option<ResourceId>, Option<Version>), Error>),
+}
+
+struct Run<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    operations: &'a [BulkOperation],
+    plans: Vec<Option<Plan>>,
+    states: Vec<State>,
+    /// Which operation creates what a bulk id names.
+    creators: HashMap<&'a str, usize>,
+    ids: HashMap<String, ResourceId>,
+    applied: Applied,
+    /// Errors that may still happen before the rest is left undone.
+    errors_left: Option<usize>,
+}
+
+impl Service {
+    /// Carries out a bulk request.
+    ///
+    /// Each operation is atomic by itself; those that were done stay done when a later one fails.
+    /// Without `failOnErrors` every operation is processed.
+    pub fn bulk(&self, caller: &Caller, request: &BulkRequest, permit: &Permit<'_>) -> BulkDone {
+        let operations = &request.operations;
+        let mut creators = HashMap::new();
+        let mut plans = Vec::with_capacity(operations.len());
+        let mut states = Vec::with_capacity(operations.len());
+        for (index, operation) in operations.iter().enumerate() {
+            let planned = self.plan(operation, permit).and_then(|plan| {
+                let Some(bulk_id) = operation.bulk_id.as_deref() else { return Ok(plan) };
+                match (plan.verb, creators.contains_key(bulk_id)) {
+                    (Verb::Create, false) => drop(creators.insert(bulk_id, index)),
+                    (Verb::Create, true) => {
+                        let name = excerpt(bulk_id);
+                        return Err(Error::syntax(format!("the bulkId \"{name}\" stands twice")));
+                    }
+                    _ => {}
+                }
+                Ok(plan)
+            });
+            // A refused operation takes its turn like the others, so that failOnErrors counts it.
+            let (plan, state) = match planned {
+                Ok(plan) => (Some(plan), State::Waiting),
+                Err(error) => (None, State::Done(Err(error))),
+            };
+            plans.push(plan);
+            states.push(state);
+        }
+        let mut run = Run {
+            service: self,
+            caller,
+            operations,
+            plans,
+            states,
+            creators,
+            ids: HashMap::new(),
+            applied: Applied::default(),
+            errors_left: request.fail_on_errors,
+        };
+        let processed = run.all();
+        run.finish(processed)
+    }
+
+    /// Reads an operation: everything about it that depends on no other.
+    fn plan(&self, operation: &BulkOperation, permit: &Permit<'_>) -> Result<Plan, Error> {
+        let verb = match operation.method.to_ascii_uppercase().as_str() {
+            "POST" => Verb::Create,
+            "PUT" => Verb::Replace,
+            "PATCH" => Verb::Patch,
+            "DELETE" => Verb::Delete,
+            _ => {
+                return Err(Error::syntax(
+                    "method is missing or unknown; it must be POST, PUT, PATCH or DELETE",
+                ));
+            }
+        };
+        let (kind, subject) = self.target(verb, &operation.path)?;
+        permit(&kind)?;
+        if verb == Verb::Create && operation.bulk_id.is_none() {
+            return Err(Error::syntax("a POST needs a bulkId (RFC 7644 §3.7)"));
+        }
+        let mut data = match (&operation.data, verb) {
+            (_, Verb::Delete) => Value::Null,
+            (Some(data), _) => data.clone(),
+            (None, _) => {
+                return Err(Error::syntax("data is missing; it is the body of the operation"));
+            }
+        };
+        let if_match = match operation.version.as_deref().filter(|_| verb != Verb::Create) {
+            Some(version) => Some(Tags::parse(version)?),
+            None => None,
+        };
+        let mut needs = Vec::new();
+        if let Subject::BulkId(id) = &subject {
+            needs.push(id.clone());
+        }
+        in_data(&kind, verb, &mut data, &mut |text| {
+            if let Some(id) = references::bulk_id(text)
+                && !needs.iter().any(|known| known == id)
+            {
+                needs.push(id.to_owned());
+            }
+        });
+        let precondition = Precondition { if_match, if_none_match: None };
+        Ok(Plan { kind, verb, subject, data, precondition, needs })
+    }
+
+    /// Reads a path: `/Users` to create, `/Users/id` for everything else.
+    fn target(&self, verb: Verb, path: &str) -> Result<(Arc<ResourceType>, Subject), Error> {
+        let refuse = || {
+            Error::syntax(format!(
+                "the path \"{}\" must be an endpoint such as /Users for POST, and a resource such as /Users/id otherwise",
+                excerpt(path)
+            ))
+        };
+        let rest = path.strip_prefix('/').ok_or_else(refuse)?;
+        let (endpoint, id) = match rest.trim_end_matches('/').split_once('/') {
+            None => (rest.trim_end_matches('/'), None),
+            Some((endpoint, id)) => (endpoint, Some(id)),
+        };
+        let plain = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '%', '\\']);
+        if !plain(endpoint) || id.is_some_and(|id| !plain(id) || id == "." || id == "..") {
+            return Err(refuse());
+        }
+        if ["Bulk", "Me", ".search"].iter().any(|own| endpoint.eq_ignore_ascii_case(own)) {
+            return Err(Error::syntax(format!("/{endpoint} cannot stand in a bulk request")));
+        }
+        let kind = self.registry.by_endpoint(&format!("/{endpoint}")).ok_or_else(|| {
+            Error::NotFound { what: format!("endpoint \"/{}\"", excerpt(endpoint)) }
+        })?;
+        let subject = match (verb, id) {
+            (Verb::Create, None) => Subject::New,
+            (Verb::Create, Some(_)) | (_, None) => return Err(refuse()),
+            (_, Some(id)) => match references::bulk_id(id) {
+                Some(id) => Subject::BulkId(id.to_owned()),
+                None => Subject::Id(ResourceId::new(id)),
+            },
+        };
+        Ok((Arc::clone(kind), subject))
+    }
+}
+
+fn in_data(kind: &ResourceType, verb: Verb, data: &mut Value, visit: &mut references::Visitor<'_>) {
+    match verb {
+        Verb::Patch => references::in_patch(kind, data, visit),
+        Verb::Create | Verb::Replace => references::in_resource(kind, data, visit),
+        Verb::Delete => {}
+    }
+}
+
+impl Run<'_> {
+    /// Carries out operations until none is left or too many have failed; returns which ones were
+    /// processed.
+    fn all(&mut self) -> Vec<bool> {
+        let mut processed = vec![false; self.operations.len()];
+        loop {
+            self.give_up_on_the_impossible();
+            let (ready, refused) = self.ready(&processed);
+            if let Some(index) = refused {
+                mark(&mut processed, index);
+                if self.one_more_error() {
+                    return processed;
+                }
+                continue;
+            }
+            if ready.is_empty() {
+                match self.circle() {
+                    Some(index) => self.begin(index),
+                    None => return processed,
+                }
+                continue;
+            }
+            for index in self.slice(&ready) {
+                mark(&mut processed, index);
+            }
+            if self.errors_left == Some(0) {
+                return processed;
+            }
+        }
+    }
+
+    /// Counts an error; true when it was the last one allowed.
+    fn one_more_error(&mut self) -> bool {
+        if let Some(left) = &mut self.errors_left {
+            *left = left.saturating_sub(1);
+        }
+        self.errors_left == Some(0)
+    }
+
+    /// Fails operations that name what nobody creates, or what could not be created.
+    fn give_up_on_the_impossible(&mut self) {
+        // One that fails here can be what another one waits for.
+        loop {
+            let mut failed = Vec::new();
+            for (index, plan) in self.plans.iter().enumerate() {
+                let (Some(plan), Some(State::Waiting | State::Begun(_))) =
+                    (plan, self.states.get(index))
+                else {
+                    continue;
+                };
+                if let Some(error) = plan.needs.iter().find_map(|id| self.impossible(id)) {
+                    failed.push((index, error));
+                }
+            }
+            if failed.is_empty() {
+                return;
+            }
+            for (index, error) in failed {
+                self.abandon(index, error);
+            }
+        }
+    }
+
+    fn impossible(&self, bulk_id: &str) -> Option<Error> {
+        let name = excerpt(bulk_id);
+        match self.creators.get(bulk_id).and_then(|index| self.states.get(*index)) {
+            None => Some(Error::value(
+                "",
+                format!("no operation of this request creates the bulkId \"{name}\""),
+            )),
+            Some(State::Done(Err(_))) => Some(Error::Conflict(format!(
+                "the operation that creates the bulkId \"{name}\" failed; correct it and send both again"
+            ))),
+            Some(_) => None,
+        }
+    }
+
+    /// Fails an operation; what it has begun is taken back.
+    fn abandon(&mut self, index: usize, error: Error) {
+        let begun = match self.states.get(index) {
+            Some(State::Begun(id)) => Some(id.clone()),
+            _ => None,
+        };
+        if let (Some(id), Some(Some(plan))) = (begun, self.plans.get(index)) {
+            let none = Precondition::default();
+            // If even this fails, the resource stays without its references; the client is told
+            // that the operation failed, finds the resource and repairs it.
+            drop(self.service.delete(self.caller, &plan.kind, &id, &none));
+        }
+        if let Some(state) = self.states.get_mut(index) {
+            *state = State::Done(Err(error));
+        }
+    }
+
+    /// Returns the operations that wait for nothing, in order, up to the first refused one; that one
+    /// when it stands before all of them.
+    fn ready(&self, processed: &[bool]) -> (Vec<usize>, Option<usize>) {
+        let mut ready = Vec::new();
+        let mut busy: HashSet<ResourceId> = HashSet::new();
+        for (index, state) in self.states.iter().enumerate() {
+            let done = processed.get(index) == Some(&true);
+            match (state, self.plans.get(index)) {
+                (State::Done(Err(_)), _) if !done => {
+                    if ready.is_empty() {
+                        return (ready, Some(index));
+                    }
+                    if self.errors_left.is_some() {
+                        return (ready, None);
+                    }
+                }
+                (State::Waiting | State::Begun(_), Some(Some(plan))) => {
+                    let known = plan.needs.iter().all(|id| self.ids.contains_key(id));
+                    let subject = self.subject(plan);
+                    let first = subject.as_ref().is_none_or(|id| !busy.contains(id));
+                    if known && first {
+                        ready.push(index);
+                        if ready.len() == SLICE {
+                            break;
+                        }
+                    } else {
+                        busy.extend(subject);
+                    }
+                }
+                _ => {}
+            }
+        }
+        (ready, None)
+    }
+
+    fn subject(&self, plan: &Plan) -> Option<ResourceId> {
+        match &plan.subject {
+            Subject::New => None,
+            Subject::Id(id) => Some(id.clone()),
+            Subject::BulkId(id) => self.ids.get(id).cloned(),
+        }
+    }
+
+    /// Returns a creation that waits for others which, directly or not, wait for it.
+    fn circle(&self) -> Option<usize> {
+        let waiting = self.states.iter().enumerate().filter_map(|(index, state)| {
+            let plan = self.plans.get(index)?.as_ref()?;
+            let waits = matches!(state, State::Waiting) && plan.verb == Verb::Create;
+            waits.then_some(index)
+        });
+        // Whatever waits when nothing is ready stands in a circle or behind one; cutting the first
+        // creation sets at least its followers free.
+        waiting.into_iter().find(|index| self.reaches(*index, *index, &mut HashSet::new()))
+    }
+
+    fn reaches(&self, from: usize, wanted: usize, seen: &mut HashSet<usize>) -> bool {
+        let plan = self.plans.get(from).and_then(Option::as_ref);
+        let needs = plan.into_iter().flat_map(|plan| &plan.needs);
+        let next: Vec<usize> =
+            needs.filter_map(|id| self.creators.get(id.as_str()).copied()).collect();
+        // Depth is bounded by the number of operations, which a limit bounds in turn.
+        next.into_iter()
+            .any(|next| next == wanted || (seen.insert(next) && self.reaches(next, wanted, seen)))
+    }
+
+    /// Creates a resource without the references that nobody can give yet.
+    fn begin(&mut self, index: usize) {
+        let Some(Some(plan)) = self.plans.get(index) else { return };
+        let missing: Vec<&str> = plan
+            .needs
+            .iter()
+            .filter(|id| !self.ids.contains_key(*id))
+            .map(String::as_str)
+            .collect();
+        let data = self.filled(plan, references::without(&plan.kind, &plan.data, &missing));
+        let created = self
+            .service
+            .creation(self.caller, &plan.kind, data, &mut self.applied)
+            .and_then(|(draft, _)| {
+                let mut steps = [Step::Insert(Box::new(draft))];
+                self.service.provider.batch(self.caller.tenant, &mut steps, None).remove(0)
+            });
+        let state = match created {
+            Ok(StepDone::Stored(resource)) => State::Begun(resource.id),
+            Ok(StepDone::Deleted) => State::Done(Err(Error::internal("an insert inserts"))),
+            Err(error) => State::Done(Err(error)),
+        };
+        if let (State::Begun(id), Some(operation)) = (&state, self.operations.get(index))
+            && let Some(bulk_id) = &operation.bulk_id
+        {
+            self.ids.insert(bulk_id.clone(), id.clone());
+        }
+        if let Some(slot) = self.states.get_mut(index) {
+            *slot = state;
+        }
+    }
+
+    /// Puts real ids in the place of bulk ids.
+    fn filled(&self, plan: &Plan, mut data: Value) -> Value {
+        in_data(&plan.kind, plan.verb, &mut data, &mut |text| {
+            if let Some(id) = references::bulk_id(text).and_then(|id| self.ids.get(id)) {
+                *text = id.to_string();
+            }
+        });
+        data
+    }
+
+    /// Carries out operations that are ready; returns those that were processed.
+    fn slice(&mut self, ready: &[usize]) -> Vec<usize> {
+        let mut repairs = vec![Applied::default(); ready.len()];
+        let mut early = Vec::new();
+        let (mut steps, mut stepped) = (Vec::new(), Vec::new());
+        for (index, applied) in ready.iter().copied().zip(&mut repairs) {
+            match self.step(index, applied) {
+                Ok(step) => {
+                    steps.push(step);
+                    stepped.push(index);
+                }
+                // With failOnErrors, its turn comes when those before it have been counted.
+                Err(_) if self.errors_left.is_some() && !steps.is_empty() => break,
+                Err(error) => {
+                    early.push((index, error));
+                    if self.errors_left.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+        let results = self.service.provider.batch(self.caller.tenant, &mut steps, self.errors_left);
+        drop(steps);
+        for applied in repairs {
+            self.applied.merge(applied);
+        }
+        let done = stepped.into_iter().zip(results);
+        let done: Vec<_> =
+            done.chain(early.into_iter().map(|(index, error)| (index, Err(error)))).collect();
+        done.into_iter().map(|(index, result)| self.settle(index, result)).collect()
+    }
+
+    /// Makes the provider's step for an operation.
+    fn step<'s>(&'s self, index: usize, applied: &'s mut Applied) -> Result<Step<'s>, Error> {
+        let plan = self.plans.get(index).and_then(Option::as_ref);
+        let plan = plan.ok_or_else(|| Error::internal("an operation that is ready has a plan"))?;
+        let data = self.filled(plan, plan.data.clone());
+        let (service, caller, kind) = (self.service, self.caller, &*plan.kind);
+        if let Some(State::Begun(id)) = self.states.get(index) {
+            let (change, _) = service.replacing(caller, kind, data, &plan.precondition, applied)?;
+            return Ok(Step::Update(&kind.kind, id.clone(), change));
+        }
+        let id = match (&plan.subject, self.subject(plan)) {
+            (Subject::New, _) => {
+                let (draft, _) = service.creation(caller, kind, data, applied)?;
+                return Ok(Step::Insert(Box::new(draft)));
+            }
+            (_, Some(id)) => id,
+            (_, None) => return Err(Error::internal("an operation that is ready has its subject")),
+        };
+        service.possible(kind, &id)?;
+        let refuse = |error| service.refuse(caller, kind, &id, &plan.precondition, error);
+        Ok(match plan.verb {
+            Verb::Create | Verb::Replace => {
+                let change = service.replacing(caller, kind, data, &plan.precondition, applied);
+                Step::Update(&kind.kind, id.clone(), change.map_err(refuse)?.0)
+            }
+            Verb::Patch => {
+                let change = service.patching(caller, kind, &id, data, &plan.precondition, applied);
+                Step::Update(&kind.kind, id.clone(), change.map_err(refuse)?.0)
+            }
+            Verb::Delete => {
+                let check = service.deleting(caller, kind, &plan.precondition);
+                Step::Delete(&kind.kind, id, check)
+            }
+        })
+    }
+
+    /// Notes what became of an operation.
+    fn settle(&mut self, index: usize, result: Result<StepDone, Error>) -> usize {
+        let plan = self.plans.get(index).and_then(Option::as_ref);
+        let operation = self.operations.get(index);
+        let (Some(plan), Some(operation)) = (plan, operation) else { return index };
+        let subject = self.subject(plan);
+        let result = match result {
+            Ok(StepDone::Stored(resource)) => {
+                if let (Verb::Create, Some(bulk_id)) = (plan.verb, &operation.bulk_id) {
+                    self.ids.insert(bulk_id.clone(), resource.id.clone());
+                }
+                let status = if plan.verb == Verb::Create { 201 } else { 200 };
+                Ok((status, Some(resource.id), Some(resource.version)))
+            }
+            Ok(StepDone::Deleted) => Ok((204, subject, None)),
+            Err(error) => Err(match &subject {
+                Some(id) => self.service.name(&plan.kind, id, error),
+                None => error,
+            }),
+        };
+        match result {
+            Ok(done) => {
+                if let Some(state) = self.states.get_mut(index) {
+                    *state = State::Done(Ok(done));
+                }
+            }
+            Err(error) => {
+                self.abandon(index, error);
+                self.one_more_error();
+            }
+        }
+        index
+    }
+
+    /// Takes back what was begun and not completed, and lists the results.
+    fn finish(mut self, processed: Vec<bool>) -> BulkDone {
+        let begun: Vec<usize> = self
+            .states
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| matches!(state, State::Begun(_)))
+            .map(|(index, _)| index)
+            .collect();
+        for index in begun {
+            self.abandon(index, Error::internal("an unfinished operation is not reported"));
+        }
+        let Self { operations, plans, states, ids, applied, .. } = self;
+        let mut results = Vec::with_capacity(operations.len());
+        for (((operation, plan), state), processed) in
+            operations.iter().zip(plans).zip(states).zip(processed)
+        {
+            let State::Done(outcome) = state else { continue };
+            if !processed {
+                continue;
+            }
+            let target = plan.as_ref().and_then(|plan| {
+                let id = match (&plan.subject, &outcome) {
+                    (_, Ok((_, Some(id), _))) => id.clone(),
+                    (Subject::Id(id), _) => id.clone(),
+                    (Subject::BulkId(id), _) => ids.get(id)?.clone(),
+                    (Subject::New, _) => return None,
+                };
+                Some(format!("{}/{id}", plan.kind.endpoint))
+            });
+            let is_post = operation.method.eq_ignore_ascii_case("post");
+            let as_sent = || operation.path.starts_with('/').then(|| operation.path.clone());
+            let location = target.or_else(|| if is_post { None } else { as_sent() });
+            results.push(BulkResult {
+                method: operation.method.clone(),
+                bulk_id: operation.bulk_id.clone(),
+                location,
+                version: outcome.as_ref().ok().and_then(|(_, _, version)| *version),
+                outcome: outcome.map(|(status, _, _)| status),
+            });
+        }
+        BulkDone { results, applied }
+    }
+}
+
+fn mark(processed: &mut [bool], index: usize) {
+    if let Some(slot) = processed.get_mut(index) {
+        *slot = true;
+    }
+}

@@ -1,0 +1,67 @@
+//! Seals what clients hand back, with a key that all replicas share.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use headcount_core::cursor::Seal;
+
+/// Bytes of the nonce that stands before the sealed text. With 192 random bits none comes twice.
+const NONCE: usize = 24;
+
+/// XChaCha20-Poly1305 under one key; the purpose is authenticated with the text.
+pub(crate) struct Sealer(XChaCha20Poly1305);
+
+impl Sealer {
+    /// Takes 32 bytes of key.
+    pub(crate) fn new(key: &[u8]) -> anyhow::Result<Self> {
+        let key = Key::try_from(key)
+            .map_err(|_bad| anyhow::anyhow!("the key for cursors in the database is damaged"))?;
+        Ok(Self(XChaCha20Poly1305::new(&key)))
+    }
+}
+
+impl Seal for Sealer {
+    fn seal(&self, text: &str, purpose: &str) -> String {
+        let nonce: [u8; NONCE] = rand::random();
+        let payload = Payload { msg: text.as_bytes(), aad: purpose.as_bytes() };
+        // Texts are far below the limit of the cipher, the only way in which it can fail.
+        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
+    }
+
+    fn open(&self, sealed: &str, purpose: &str) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: sealed, aad: purpose.as_bytes() };
+        String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cur_004_007_012_what_is_sealed_is_opaque_and_cannot_be_changed() {
+        let sealer = Sealer::new(&[7; 32]).unwrap();
+        let text = "1 0 0 @somebody";
+        let sealed = sealer.seal(text, "cursor 1");
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        assert!(sealed.chars().all(unreserved), "{sealed}");
+        assert!(!URL_SAFE_NO_PAD.decode(&sealed).unwrap().windows(8).any(|w| w == b"somebody"));
+        assert_eq!(sealer.open(&sealed, "cursor 1").as_deref(), Some(text));
+        assert_ne!(sealer.seal(text, "cursor 1"), sealed);
+        assert_eq!(sealer.open(&sealed, "cursor 2"), None);
+        assert_eq!(Sealer::new(&[8; 32]).unwrap().open(&sealed, "cursor 1"), None);
+        let mut bytes = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(sealer.open(&URL_SAFE_NO_PAD.encode(&bytes), "cursor 1"), None);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        for bad in ["", "a", "AAAA", "!!!!", "=", "ü"] {
+            assert_eq!(sealer.open(bad, "cursor 1"), None, "{bad}");
+        }
+    }
+}

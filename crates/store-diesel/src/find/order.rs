@@ -1,0 +1,166 @@
+//! Orders of resources: how the database sorts by them, and where in them a page ended.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use headcount_core::path::Place;
+use headcount_core::provider::{Key, Query};
+
+use crate::filter_sql::Scope;
+use crate::sql::Sql;
+
+/// How the database can order resources. Equal ones stand in the order of their creation.
+pub(super) enum Order {
+    /// By creation.
+    Created,
+    /// By a column.
+    Column(Column, bool),
+    /// By the rows of an indexed attribute that has one value.
+    Indexed(Arc<str>, bool),
+    /// Only the evaluator knows.
+    Evaluated,
+}
+
+/// A column that resources can be ordered by.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    name: &'static str,
+    /// Whether it can be empty.
+    nullable: bool,
+    /// Whether it is a number.
+    number: bool,
+}
+
+const INDEXED: Column = Column { name: "o.value", nullable: true, number: false };
+
+impl Order {
+    pub(super) fn of(query: &Query<'_>) -> Self {
+        let Some(sort) = &query.sort else {
+            return Self::Created;
+        };
+        let column = |name, nullable, number| {
+            Self::Column(Column { name, nullable, number }, sort.descending)
+        };
+        match &sort.by.place {
+            Place::Created => column("r.created", false, true),
+            Place::Modified => column("r.modified", false, true),
+            Place::Id => column("r.id", false, false),
+            Place::Name => {
+                let required = query.kind.name.as_ref().is_some_and(|name| name.attribute.required);
+                column("r.name_key", !required, false)
+            }
+            Place::ExternalId => column("r.external_id", true, false),
+            Place::Indexed(path) if !sort.by.is_plural() => {
+                Self::Indexed(Arc::clone(path), sort.descending)
+            }
+            _ => Self::Evaluated,
+        }
+    }
+
+    fn column(&self) -> Option<(Column, bool)> {
+        match self {
+            Self::Created | Self::Evaluated => None,
+            Self::Column(column, descending) => Some((*column, *descending)),
+            Self::Indexed(_, descending) => Some((INDEXED, *descending)),
+        }
+    }
+
+    /// Returns the join that the order needs.
+    pub(super) fn join(&self, scope: &Scope<'_>) -> Sql {
+        let Self::Indexed(path, _) = self else {
+            return Sql::default();
+        };
+        Sql::new(" LEFT JOIN resource_index o ON o.pk = r.pk AND o.element = 0 AND o.path = ")
+            .int(scope.names.path(path).unwrap_or(-1))
+    }
+
+    /// Returns what stands behind `ORDER BY`.
+    pub(super) fn by(&self) -> Sql {
+        let Some((column, descending)) = self.column() else {
+            return Sql::new("r.pk");
+        };
+        // No value comes last ascending and first descending, on both databases (SRT-005).
+        let empty = match (column.nullable, descending) {
+            (false, _) => Sql::default(),
+            (true, false) => {
+                Sql::new("CASE WHEN ").text(column.name).text(" IS NULL THEN 1 ELSE 0 END, ")
+            }
+            (true, true) => {
+                Sql::new("CASE WHEN ").text(column.name).text(" IS NULL THEN 0 ELSE 1 END, ")
+            }
+        };
+        empty.text(column.name).text(if descending { " DESC, r.pk" } else { ", r.pk" })
+    }
+
+    /// Returns the value that the order goes by, as text.
+    pub(super) fn value(&self) -> Option<Sql> {
+        let (column, _) = self.column()?;
+        Some(Sql::new("CAST(").text(column.name).text(" AS text)"))
+    }
+
+    /// Returns the condition for everything behind a place; none when there is no such place.
+    pub(super) fn behind(&self, place: &Position) -> Option<Sql> {
+        let later = Sql::new("r.pk > ").int(place.pk);
+        let Some((column, descending)) = self.column() else {
+            return Some(later);
+        };
+        let name = column.name;
+        let Some(value) = &place.value else {
+            let empty = Sql::new("(").text(name).text(" IS NULL AND ").then(later).text(")");
+            return Some(if descending {
+                Sql::new(name).text(" IS NOT NULL OR ").then(empty)
+            } else {
+                empty
+            });
+        };
+        let bound = |operator: &'static str| -> Option<Sql> {
+            let sql = Sql::new(name).text(operator);
+            Some(if column.number {
+                sql.int(value.parse::<i64>().ok()?)
+            } else {
+                sql.string(value)
+            })
+        };
+        // The first comparison is one that an index serves.
+        let (from, beyond) = if descending { (" <= ", " < ") } else { (" >= ", " > ") };
+        let range = Sql::new("(").then(bound(from)?).text(" AND (").then(bound(beyond)?);
+        let range = range.text(" OR ").then(later).text("))");
+        Some(if column.nullable && !descending {
+            Sql::new(name).text(" IS NULL OR ").then(range)
+        } else {
+            range
+        })
+    }
+}
+
+/// The place of a resource in an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    /// What it is ordered by; none without a value, and in the order of creation.
+    pub(super) value: Option<String>,
+    /// Its number, which orders equal ones.
+    pub(super) pk: i64,
+}
+
+impl Position {
+    pub(super) fn compare(&self, other: &Self, descending: bool) -> Ordering {
+        let by_value =
+            (self.value.is_none(), &self.value).cmp(&(other.value.is_none(), &other.value));
+        (if descending { by_value.reverse() } else { by_value }).then(self.pk.cmp(&other.pk))
+    }
+
+    pub(super) fn write(&self) -> Key {
+        Key(match &self.value {
+            None => self.pk.to_string(),
+            Some(value) => format!("{}:{value}", self.pk),
+        })
+    }
+
+    pub(super) fn read(key: &Key) -> Option<Self> {
+        let (pk, value) = match key.0.split_once(':') {
+            None => (key.0.as_str(), None),
+            Some((pk, value)) => (pk, Some(value.to_owned())),
+        };
+        Some(Self { value, pk: pk.parse().ok()? })
+    }
+}
