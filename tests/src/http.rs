@@ -176,8 +176,12 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
     ) -> Vec<u8> {
-        let mut request =
-            format!("{method} {}{path} HTTP/1.1\r\nHost: {}\r\n", self.base, self.address);
+        let mut request = format!("{method} {}{path} HTTP/1.1\r\n", self.base);
+        let named =
+            |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        if !named("host") {
+            request.push_str(&format!("Host: {}\r\n", self.address));
+        }
         if let Some(token) = &self.token {
             request.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on says so by panicking; settings come from the test command"
 )]
 
+pub mod conversation;
 pub mod http;
 pub mod replay;
 pub mod server;

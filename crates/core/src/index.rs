@@ -12,7 +12,7 @@ use crate::clock::Instant;
 use crate::error::Error;
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::Attributes;
+use crate::resource::{self, Attributes, Document};
 use crate::schema::{Attribute, ResourceType, ValueType};
 
 /// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
@@ -254,6 +254,51 @@ pub(crate) fn check_lengths(
     }
 }
 
+/// Everything that is stored beside a document because of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    /// The columns.
+    pub columns: Columns,
+    /// The index rows.
+    pub index: Vec<IndexEntry>,
+    /// The unique keys.
+    pub unique: Vec<UniqueKey>,
+}
+
+/// Derives everything from a stored document anew, if it still is a document of its kind.
+///
+/// # Errors
+///
+/// What the schemas of this deployment do not allow, although those of the deployment that stored it
+/// did.
+pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Result<Derived, Error> {
+    let attributes = document.attributes()?;
+    // The tenant's own rules bind those who write; what is stored has passed them.
+    let again = resource::canonical(kind, Quirks::ALL, attributes.clone().into_map())?.attributes;
+    if again != *attributes {
+        return Err(Error::value(
+            "",
+            "a value would be lost: an attribute is readOnly or never returned now",
+        ));
+    }
+    let index = index_entries(kind, attributes);
+    let unique = unique_keys(kind, quirks, attributes);
+    check_lengths(kind, attributes, &index, &unique)?;
+    Ok(Derived { columns: Columns::of(kind, attributes), index, unique })
+}
+
+/// Tells two states of a kind apart: whatever decides which documents are allowed and what is derived
+/// from them is in it.
+pub fn fingerprint(kind: &ResourceType) -> String {
+    let indexed: Vec<&str> = kind.indexed.iter().map(|indexed| &*indexed.path).collect();
+    let schemas: Vec<_> = std::iter::once((&kind.schema, true))
+        .chain(kind.extensions.iter().map(|extension| (&extension.schema, extension.required)))
+        .map(|(schema, required)| (schema.id.as_str(), required, &schema.attributes))
+        .collect();
+    let name = kind.name.as_ref().map(ToString::to_string);
+    format!("fold {FOLD_VERSION} name {name:?} indexed {indexed:?} schemas {schemas:?}")
+}
+
 /// The values that paging, counting and the common filters need without a document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Columns {
@@ -313,8 +358,11 @@ pub fn prefix_end(prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use precis_core::profile::Profile as _;
+    use precis_profiles::UsernameCaseMapped;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn flt_007_and_i18_009_case_is_folded_beyond_ascii() {
@@ -373,6 +421,16 @@ mod tests {
         fn folding_ignores_case_and_composition(text in "\\PC{0,12}") {
             prop_assert_eq!(fold(&text.to_lowercase()), fold(&text));
             prop_assert_eq!(fold(&text.nfd().collect::<String>()), fold(&text));
+        }
+
+        #[test]
+        fn i18_001_names_that_are_equal_to_precis_are_equal_here(
+            name in "[a-zA-Z0-9äÄßẞéσςΣİıﾊ０-９Ａ-Ｚ가-힣א-ת\u{0300}-\u{0304}]{1,8}"
+        ) {
+            // RFC 8265 §3.3: whatever the profile maps to one name has one key.
+            if let Ok(mapped) = UsernameCaseMapped::new().enforce(name.as_str()) {
+                prop_assert_eq!(fold(&mapped), fold(&name));
+            }
         }
 
         #[test]

@@ -32,6 +32,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Who it is.
     pub actor: Actor,
+    /// The user for whom the caller stands, where it stands for one (RFC 7644 §3.11).
+    pub user: Option<ResourceId>,
     /// The tenant's switches.
     pub quirks: Quirks,
     /// The request.

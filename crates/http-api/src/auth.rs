@@ -4,6 +4,7 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -67,6 +68,8 @@ pub(crate) struct Who {
     pub name: String,
     /// Its tenant.
     pub tenant: TenantId,
+    /// What it allows.
+    pub scopes: Scopes,
 }
 
 /// A bearer token of the right shape, and a handler that needs `P`.
@@ -143,7 +146,7 @@ impl<P: Permission> Authenticated<P> {
         &self,
         api: &Api,
         kind: Option<&ResourceType>,
-    ) -> Result<(Caller, Who), ApiError> {
+    ) -> Result<(Caller, Arc<Who>), ApiError> {
         let accepted = match api.tokens.verify(&self.presented) {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -156,8 +159,13 @@ impl<P: Permission> Authenticated<P> {
             }
         };
         let token = accepted.token;
-        let who = Who { token: token.id.clone(), name: token.name.clone(), tenant: token.tenant };
-        let refused = |cause: Cause| Err(ApiError { who: Some(who.clone()), ..cause.into() });
+        let who = Arc::new(Who {
+            token: token.id.clone(),
+            name: token.name.clone(),
+            tenant: token.tenant,
+            scopes: token.scopes,
+        });
+        let refused = |cause: Cause| Err(ApiError { who: Some(Arc::clone(&who)), ..cause.into() });
         // The address first: whoever may not use the token here learns nothing about its scopes.
         let address = self.address.map(|address| address.to_canonical());
         let inside = |address: &IpAddr| token.cidrs.iter().any(|net| net.contains(address));
@@ -172,6 +180,7 @@ impl<P: Permission> Authenticated<P> {
         let caller = Caller {
             tenant: token.tenant,
             actor: Actor::Token(token.id),
+            user: token.user,
             quirks: accepted.quirks,
             request: self.request.clone(),
         };

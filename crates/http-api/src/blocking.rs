@@ -30,12 +30,26 @@ pub(crate) async fn run<P: Permission, T: Send + 'static>(
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
     job: impl FnOnce(&Api, &Caller) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Who), ApiError> {
+) -> Result<(T, Arc<Who>), ApiError> {
+    run_knowing(api, auth, kind, |api, caller, _| job(api, caller)).await
+}
+
+/// As [`run`], for a use case that depends on what exactly the token allows.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn run_knowing<P: Permission, T: Send + 'static>(
+    api: &Data<Api>,
+    auth: Authenticated<P>,
+    kind: Option<Arc<ResourceType>>,
+    job: impl FnOnce(&Api, &Caller, &Who) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Arc<Who>), ApiError> {
     let inner = Data::clone(api);
     let request = auth.request.clone();
     let done = hop(api, move || {
         let (caller, who) = auth.caller(&inner, kind.as_deref())?;
-        match job(&inner, &caller) {
+        match job(&inner, &caller, &who) {
             Ok(value) => Ok((value, who)),
             Err(error) => Err(ApiError { who: Some(who), ..error }),
         }

@@ -33,9 +33,12 @@ impl FromRequest for ScimJson {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limits = request
-            .app_data::<actix_web::web::Data<Api>>()
-            .map(|api| (api.settings.body_bytes, api.settings.body_time));
+        let is_bulk = request.path().ends_with("/Bulk");
+        let limits = request.app_data::<actix_web::web::Data<Api>>().map(|api| {
+            let settings = &api.settings;
+            let bytes = if is_bulk { settings.bulk_bytes } else { settings.body_bytes };
+            (bytes, settings.body_time)
+        });
         let head = check_head(request.headers());
         let announced = content_length(request.headers());
         let payload = payload.take();

@@ -3,6 +3,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -22,7 +23,7 @@ pub(crate) struct ApiError {
     /// What went wrong.
     pub cause: Cause,
     /// Who asked, when the token was proven.
-    pub who: Option<Who>,
+    pub who: Option<Arc<Who>>,
     /// The request, for the body of an internal error.
     pub request: Option<RequestId>,
 }
@@ -172,14 +173,11 @@ impl ApiError {
 
     /// Returns what the log shall say of a failure of the server itself, with all its causes.
     pub(crate) fn chain(&self) -> Option<String> {
-        let error: &dyn std::error::Error = match &self.cause {
-            Cause::Refused(Error::Provider(
-                error @ (ProviderError::Internal(_) | ProviderError::Unavailable(_)),
-            )) => error,
-            Cause::Tokens(error) => error,
-            Cause::Lost => return Some("a handler panicked or was cancelled".to_owned()),
-            Cause::Refused(_)
-            | Cause::NoToken
+        match &self.cause {
+            Cause::Refused(error) => chain_of(error),
+            Cause::Tokens(error) => Some(whole_chain(error)),
+            Cause::Lost => Some("a handler panicked or was cancelled".to_owned()),
+            Cause::NoToken
             | Cause::BadToken(_)
             | Cause::AmbiguousToken
             | Cause::Scope(_)
@@ -190,16 +188,25 @@ impl ApiError {
             | Cause::SlowBody
             | Cause::BrokenBody
             | Cause::TooManyFailures
-            | Cause::Overloaded => return None,
-        };
-        let mut chain = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            chain = format!("{chain}: {cause}");
-            source = cause.source();
+            | Cause::Overloaded => None,
         }
-        Some(chain)
     }
+}
+
+/// Returns the causes of an error of the server's own; none of an error of the client's.
+pub(crate) fn chain_of(error: &Error) -> Option<String> {
+    let ours = error.status_and_type().0 >= 500 && !matches!(error, Error::NotImplemented(_));
+    ours.then(|| whole_chain(error))
+}
+
+fn whole_chain(error: &dyn std::error::Error) -> String {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
+    }
+    chain
 }
 
 impl fmt::Display for ApiError {

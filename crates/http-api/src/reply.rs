@@ -1,5 +1,7 @@
 //! Responses: one resource, a list, or nothing.
 
+use std::sync::Arc;
+
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -31,7 +33,7 @@ enum Body {
 /// What the log wants to know of a request that was answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notes {
-    pub(crate) who: Option<Who>,
+    pub(crate) who: Option<Arc<Who>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
 }
@@ -66,7 +68,7 @@ impl Reply {
     }
 
     /// Adds who asked.
-    pub(crate) fn by(mut self, who: Who) -> Self {
+    pub(crate) fn by(mut self, who: Arc<Who>) -> Self {
         self.notes.who = Some(who);
         self
     }

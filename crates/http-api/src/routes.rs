@@ -1,5 +1,6 @@
 //! The routes of SCIM (RFC 7644 §3.2 Table 2).
 
+mod bulk;
 mod discovery;
 mod resources;
 
@@ -46,7 +47,14 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(only(web::resource("/Schemas/{id}"), "GET, HEAD", &|| {
                         read(web::to(discovery::schema))
                     }))
-                    .service(web::resource("/Me").to(me))
+                    .service(only(web::resource("/Me"), "GET, HEAD, PUT, PATCH, DELETE", &|| {
+                        let mut routes = one_resource();
+                        routes.push(web::post().to(no_second_me));
+                        routes
+                    }))
+                    .service(only(web::resource("/Bulk"), "POST", &|| {
+                        vec![web::post().to(bulk::bulk)]
+                    }))
                     .service(only(web::resource("/.search"), "POST", &|| {
                         vec![web::post().to(resources::search_all)]
                     }))
@@ -61,13 +69,7 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     .service(only(
                         web::resource("/{endpoint}/{id}"),
                         "GET, HEAD, PUT, PATCH, DELETE",
-                        &|| {
-                            let mut routes = read(web::to(resources::get));
-                            routes.push(web::put().to(resources::replace));
-                            routes.push(web::patch().to(resources::patch));
-                            routes.push(web::delete().to(resources::delete));
-                            routes
-                        },
+                        &one_resource,
                     ))
                     .default_service(web::to(unknown)),
             );
@@ -78,6 +80,15 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
 /// A handler for GET and for HEAD, which is GET without its body.
 fn read(handler: Route) -> Vec<Route> {
     vec![handler.guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()))]
+}
+
+/// What can be done with one resource.
+fn one_resource() -> Vec<Route> {
+    let mut routes = read(web::to(resources::get));
+    routes.push(web::put().to(resources::replace));
+    routes.push(web::patch().to(resources::patch));
+    routes.push(web::delete().to(resources::delete));
+    routes
 }
 
 /// A resource that has these routes, and answers every other method as HTTP wants it.
@@ -104,13 +115,11 @@ fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpRespo
     Err(Cause::Method(allowed).into())
 }
 
-/// RFC 7644 §3.11: a provisioning token stands for no user.
-async fn me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
+/// RFC 7644 §3.11: registering oneself is not what provisioning tokens are for.
+async fn no_second_me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, None, |_, _| {
-        Err::<(), _>(
-            Error::NotImplemented("/Me is not supported: this token stands for no user".to_owned())
-                .into(),
-        )
+        let reason = "POST on /Me is not supported; create users at /Users";
+        Err::<(), _>(Error::NotImplemented(reason.to_owned()).into())
     });
     done.await.map(|((), who)| Reply::empty(StatusCode::NOT_IMPLEMENTED).by(who))
 }

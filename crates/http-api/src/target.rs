@@ -11,7 +11,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::ResourceId;
 use headcount_core::message::SearchRequest;
 use headcount_core::schema::ResourceType;
-use headcount_core::service::{Precondition, Shape, Tags};
+use headcount_core::service::{Caller, Precondition, Shape, Tags};
 
 use crate::api::Api;
 use crate::client;
@@ -25,6 +25,7 @@ pub(crate) struct Target {
     kind: Option<Arc<ResourceType>>,
     endpoint: String,
     id: String,
+    is_me: bool,
     /// The base URL for `location` and `$ref`, without a slash at its end.
     pub(crate) base: String,
 }
@@ -41,9 +42,15 @@ impl Target {
         self.kind.clone().ok_or_else(|| missing().into())
     }
 
-    /// Returns the id.
-    pub(crate) fn id(&self) -> ResourceId {
-        ResourceId::new(self.id.as_str())
+    /// Returns the id; that of `/Me` is the caller's own (RFC 7644 §3.11).
+    pub(crate) fn id(&self, caller: &Caller) -> Result<ResourceId, ApiError> {
+        if !self.is_me {
+            return Ok(ResourceId::new(self.id.as_str()));
+        }
+        caller.user.clone().ok_or_else(|| {
+            let reason = "/Me is not supported: this token stands for no user";
+            Error::NotImplemented(reason.to_owned()).into()
+        })
     }
 }
 
@@ -57,9 +64,14 @@ impl FromRequest for Target {
         };
         let part = |name: &str| request.match_info().get(name).unwrap_or_default().to_owned();
         let endpoint = part("endpoint");
+        let registry = &api.service.registry;
+        let is_me =
+            request.match_info().get("endpoint").is_none() && request.path().ends_with("/Me");
+        let kind = if is_me { registry.kind("User") } else { registry.by_endpoint(&endpoint) };
         ready(Ok(Self {
-            kind: api.service.registry.by_endpoint(&endpoint).cloned(),
+            kind: kind.cloned(),
             endpoint,
+            is_me,
             id: part("id"),
             base: format!("{}{BASE_PATH}", client::origin(request, &api.settings)),
         }))

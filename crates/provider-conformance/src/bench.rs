@@ -86,6 +86,7 @@ impl Bench {
         Caller {
             tenant: self.tenant(tenant),
             actor: Actor::System,
+            user: None,
             quirks: Quirks::ALL,
             request: RequestId::new("r"),
         }

@@ -48,6 +48,11 @@ pub(crate) enum Command {
     /// Make, list, change and delete tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Explain and check schema files of your own.
+    #[command(subcommand)]
+    Schema(Schema),
+    /// Make everything that searches use anew; `serve` does it by itself when schemas change.
+    Reindex,
     /// Bring the database schema up to date.
     Migrate,
     /// Check the configuration and print it, with where each value comes from.
@@ -115,9 +120,23 @@ pub(crate) struct TokenCreate {
     /// When it stops working: 180d, 12h, or never.
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
+    /// The user for whom it stands at /Me, by userName or id.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
     /// A network from which it may be used, such as 203.0.113.0/24. May stand several times.
     #[arg(long, value_name = "NET")]
     pub(crate) cidr: Vec<String>,
+}
+
+/// Commands about schema files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Check files, or a whole schemas.directory, as `serve` would, and say what they define.
+    Check {
+        /// Files with a schema or a resource type each, or directories of such files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// Commands about tenants.

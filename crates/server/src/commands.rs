@@ -2,13 +2,14 @@
 
 mod check_config;
 mod migrate;
+mod schema;
 mod serve;
 mod tenant;
 mod token;
 
 use anyhow::bail;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::config;
 
 /// Runs what was asked.
@@ -23,6 +24,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(&loaded.config, &cli.common),
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
+        Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
+        Command::Reindex => schema::reindex(&loaded.config, output),
         Command::Migrate => migrate::run(&loaded.config, output),
         Command::CheckConfig => check_config::run(&loaded, output),
     }

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod machine;
 mod output;
+mod schemas;
 mod seal;
 mod telemetry;
 mod wiring;

@@ -1,20 +1,21 @@
 //! Puts the parts together: registry, store, tokens, service, HTTP.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use headcount_core::clock::Clock as _;
-use headcount_core::schema::registry::{Document, IndexMarks};
+use headcount_core::index;
+use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Api, HttpSettings};
-use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
-use headcount_token_admin::{Policy, Tokens};
+use headcount_store_diesel::{DatabaseUrl, Settings, Store};
+use headcount_token_admin::{Policy, Tenant, Tokens};
 
 use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
+use crate::schemas;
 use crate::seal::Sealer;
 
 /// The parts of a process that works on the data.
@@ -29,7 +30,9 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     let mut settings = Settings::serve(database(config)?);
     settings.pool_size = config.database.pool_size.unwrap_or(settings.pool_size);
     settings.documents_visited = config.limits.documents_visited;
-    open(config, settings, true)
+    let parts = open(config, settings, true)?;
+    keep_derived(&parts)?;
+    Ok(parts)
 }
 
 /// Opens everything that a command beside a running server needs.
@@ -44,8 +47,8 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<DatabaseUrl> {
 
 fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Result<Parts> {
     settings.prepared_statements = config.database.prepared_statements;
-    let registry = Arc::new(registry(config)?);
-    let store = Store::open(&settings, &plan(&registry), migrate)?;
+    let registry = Arc::new(schemas::registry(config)?);
+    let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
     Ok(Parts { registry, store, tokens })
 }
@@ -59,66 +62,37 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Reads the deployment's own schemas beside the built-in ones.
-fn registry(config: &Config) -> anyhow::Result<Registry> {
-    let Some(directory) = &config.schemas.directory else {
-        return Ok(Registry::builtin()?);
-    };
-    let mut names: Vec<_> = std::fs::read_dir(directory)
-        .with_context(|| format!("schemas.directory {} cannot be read", directory.display()))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    names.sort();
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
-    };
-    let mut documents = Vec::new();
-    for path in
-        names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-    {
-        let file = path.display().to_string();
-        let content =
-            headcount_core::json::parse(read(path)?.as_bytes()).with_context(|| file.clone())?;
-        documents.push(Document { file, content });
-    }
-    Ok(Registry::from_documents(&documents, &marks(directory)?)?)
+/// Makes everything that is derived from the documents of a kind anew.
+pub(crate) fn rebuild(parts: &Parts, kind: &ResourceType) -> anyhow::Result<u64> {
+    let derive = |quirks, document: &_| index::derive(kind, quirks, document);
+    Ok(parts.store.rebuild(&kind.kind, &index::fingerprint(kind), &derive)?)
 }
 
-/// Reads `indexes.toml`: under each kind, `indexed = ["path", …]`.
-fn marks(directory: &Path) -> anyhow::Result<IndexMarks> {
-    let path = directory.join("indexes.toml");
-    if !path.exists() {
-        return Ok(IndexMarks::new());
+/// Claims or frees the names of a tenant's groups when the rule about them changes.
+pub(crate) fn keep_unique(parts: &Parts, tenant: &Tenant, quirks: Quirks) -> anyhow::Result<()> {
+    let rule = Quirks::UNIQUE_GROUP_NAMES;
+    if tenant.quirks.has(rule) == quirks.has(rule) {
+        return Ok(());
     }
-    let file = config::File::from(path.as_path()).format(config::FileFormat::Toml);
-    let layers = config::Config::builder()
-        .add_source(file)
-        .build()
-        .with_context(|| path.display().to_string())?;
-    let table: std::collections::BTreeMap<String, std::collections::BTreeMap<String, Vec<String>>> =
-        layers.try_deserialize().with_context(|| {
-            format!("{}: under each [Kind], indexed = [\"path\"]", path.display())
-        })?;
-    table
-        .into_iter()
-        .map(|(kind, mut keys)| match keys.remove("indexed") {
-            Some(paths) if keys.is_empty() => Ok((kind, paths)),
-            _ => anyhow::bail!("{}: [{kind}] has one key, indexed", path.display()),
-        })
-        .collect()
+    for kind in parts.registry.kinds() {
+        let derive = |quirks, document: &_| index::derive(kind, quirks, document);
+        parts.store.rebuild_tenant(tenant.id, quirks, &kind.kind, &derive)?;
+    }
+    Ok(())
 }
 
-fn plan(registry: &Registry) -> Vec<KindPlan> {
-    let paths = |kind: &ResourceType| {
-        let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
-        let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
-        indexed.chain(keys).collect()
-    };
-    registry
-        .kinds()
-        .iter()
-        .map(|kind| KindPlan { kind: kind.kind.clone(), paths: paths(kind) })
-        .collect()
+/// Brings what is derived from documents up to date with the schemas of this deployment.
+fn keep_derived(parts: &Parts) -> anyhow::Result<()> {
+    for kind in parts.registry.kinds() {
+        if parts.store.is_derived(&kind.kind, &index::fingerprint(kind))? {
+            continue;
+        }
+        let count = rebuild(parts, kind)?;
+        if count > 0 {
+            tracing::info!(scim.kind = %kind.kind, count, "derived data was made anew for the present schemas");
+        }
+    }
+    Ok(())
 }
 
 /// Makes the HTTP side over the parts.

@@ -16,6 +16,7 @@ mod keys;
 mod members;
 mod migrations;
 mod names;
+mod rebuild;
 mod resources;
 mod rows;
 mod schema;
@@ -27,4 +28,5 @@ mod write;
 
 pub use connection::{DatabaseUrl, UrlError};
 pub use migrations::SchemaState;
+pub use rebuild::{DeriveFn, RebuildError};
 pub use store::{KindPlan, OpenError, Settings, Store};

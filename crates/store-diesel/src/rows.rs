@@ -240,13 +240,13 @@ impl Store {
         members::apply(connection, &self.names, tenant, pk, draft)
     }
 
-    fn path_number(&self, path: &str) -> Result<i32, WriteError> {
+    pub(crate) fn path_number(&self, path: &str) -> Result<i32, WriteError> {
         let number = self.names.path(path);
         number.ok_or_else(|| Error::internal("the store knows the paths it is given").into())
     }
 
     /// Claims unique keys one by one: when the database refuses, it is this attribute that is taken.
-    fn claim(
+    pub(crate) fn claim(
         &self,
         connection: &mut DbConnection,
         tenant: TenantId,

@@ -101,6 +101,7 @@ pub(crate) fn matches(actual: Option<&Value>, wanted: &Value) -> Option<String> 
             Some(Value::String(text)) => text.contains(argument),
             _ => false,
         },
+        "without" => actual.is_some() && !text(actual).contains(argument),
         "lacks" => {
             is_empty(actual)
                 || actual

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use precis_core::profile::Profile as _;
+use precis_profiles::UsernameCaseMapped;
 use serde_json::{Map, Value};
 
 use super::{Attributes, Rules};
@@ -269,8 +271,10 @@ fn check_user_name(
     if name.chars().any(char::is_control) {
         return Err(at.refuse("control characters cannot be part of a name"));
     }
-    if !quirks.has(Quirks::ANY_USER_NAME) && name.chars().any(char::is_whitespace) {
-        return Err(at.refuse("spaces cannot be part of a name in this tenant (RFC 8265 §3.3)"));
+    if !quirks.has(Quirks::ANY_USER_NAME) && UsernameCaseMapped::new().enforce(name).is_err() {
+        return Err(at.refuse(
+            "spaces, symbols outside ASCII and mixed writing directions cannot be part of a name in this tenant (RFC 8265 §3.3)",
+        ));
     }
     Ok(())
 }

@@ -26,6 +26,16 @@ pub enum Container<'a> {
     Extension(&'a Extension),
 }
 
+impl Container<'_> {
+    /// Returns the attributes that stand in it.
+    pub fn attributes<'k>(&'k self, kind: &'k ResourceType) -> &'k [Arc<Attribute>] {
+        match self {
+            Self::Core => &kind.schema.attributes,
+            Self::Extension(extension) => &extension.schema.attributes,
+        }
+    }
+}
+
 /// An attribute for which the store keeps rows that filters find.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Indexed {
@@ -158,8 +168,8 @@ impl ResourceType {
         core.chain(extensions.map(|e| (Some(e.schema.id.clone()), Arc::clone(&e.schema)))).collect()
     }
 
-    /// Returns the core schema and all extensions with their URNs.
-    pub(crate) fn containers(&self) -> impl Iterator<Item = (&Urn, Container<'_>)> {
+    /// Returns the containers of attributes with their URNs: the core schema, then the extensions.
+    pub fn containers(&self) -> impl Iterator<Item = (&Urn, Container<'_>)> {
         let extensions = self.extensions.iter();
         std::iter::once((&self.schema.id, Container::Core)).chain(
             extensions.map(|extension| (&extension.schema.id, Container::Extension(extension))),

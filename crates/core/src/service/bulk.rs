@@ -199,8 +199,8 @@ impl Service {
         if ["Bulk", "Me", ".search"].iter().any(|own| endpoint.eq_ignore_ascii_case(own)) {
             return Err(Error::syntax(format!("/{endpoint} cannot stand in a bulk request")));
         }
-        let kind = self.registry.by_endpoint(&format!("/{endpoint}")).ok_or_else(|| {
-            Error::NotFound { what: format!("endpoint \"/{}\"", excerpt(endpoint)) }
+        let kind = self.registry.by_endpoint(endpoint).ok_or_else(|| Error::NotFound {
+            what: format!("endpoint \"/{}\"", excerpt(endpoint)),
         })?;
         let subject = match (verb, id) {
             (Verb::Create, None) => Subject::New,

@@ -85,7 +85,7 @@ impl Service {
             let endpoints: Vec<&str> = kinds.iter().map(|kind| &*kind.endpoint).collect();
             let purpose = cursor::purpose(caller.tenant, &endpoints.join(" "), request);
             let from = self.open_cursor(text, &purpose)?;
-            let (total, found, next) = self.walked(caller, &parts, &mut applied, from, count)?;
+            let (total, found, next) = self.walked(caller, &parts, &mut applied, &from, count)?;
             next_cursor = next.map(|next| next.write(&*self.seal, &purpose));
             (total, found)
         } else if several_sorted {
@@ -132,11 +132,19 @@ impl Service {
                 Context { kind, quirks: caller.quirks, applied, unknown_is_absent: one_of_several };
             context.resolve(&parsed).map(Some)
         };
-        let resolved = filter(&request.filter)?;
+        let resolved = filter(&request.filter);
         // Where "+" stands for a space, as it mostly does, the other reading is no filter at all.
         let with_plus = match caller.quirks.has(Quirks::PLUS_IN_QUERY) {
             true => filter(&request.filter_with_plus).unwrap_or_default(),
             false => None,
+        };
+        // And where it stands for itself, as in a time zone, the first reading may be none.
+        let (resolved, with_plus) = match (resolved, with_plus) {
+            (Err(_), Some(literal)) => {
+                applied.note(Quirks::PLUS_IN_QUERY);
+                (Some(literal), None)
+            }
+            (resolved, with_plus) => (resolved?, with_plus),
         };
         let sort = match sort(kind, request) {
             // Of several kinds, one may lack the attribute: its resources have no value there.
@@ -208,7 +216,7 @@ impl Service {
         caller: &Caller,
         parts: &[Part],
         applied: &mut Applied,
-        from: Cursor,
+        from: &Cursor,
         limit: usize,
     ) -> Result<(u64, Vec<Found>, Option<Cursor>), Error> {
         let (mut total, mut found, mut next) = (0, Vec::new(), None);

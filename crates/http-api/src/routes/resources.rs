@@ -50,7 +50,7 @@ pub(super) async fn get(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
         let shape = query.shape()?;
-        let (found, projection) = api.service.get(caller, &kind, &target.id(), &shape)?;
+        let (found, projection) = api.service.get(caller, &kind, &target.id(caller)?, &shape)?;
         if condition.check()?.unmodified(&found.resource) {
             let etag = found.resource.version.to_string();
             let location = location(&job_api, &kind, &projection, &target.base, &found);
@@ -126,7 +126,7 @@ pub(super) async fn replace(
 ) -> Result<Reply, ApiError> {
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
-        let (kind, id) = (target.kind()?, target.id());
+        let (kind, id) = (target.kind()?, target.id(caller)?);
         let refuse = |error| refused(api, caller, &kind, &id, error);
         let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
@@ -147,7 +147,7 @@ pub(super) async fn patch(
 ) -> Result<Reply, ApiError> {
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
-        let (kind, id) = (target.kind()?, target.id());
+        let (kind, id) = (target.kind()?, target.id(caller)?);
         let refuse = |error| refused(api, caller, &kind, &id, error);
         let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
@@ -165,7 +165,7 @@ pub(super) async fn delete(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
-        let (kind, id) = (target.kind()?, target.id());
+        let (kind, id) = (target.kind()?, target.id(caller)?);
         let condition =
             condition.check().map_err(|error| refused(api, caller, &kind, &id, error))?;
         api.service.delete(caller, &kind, &id, &condition)?;

@@ -13,7 +13,8 @@ use crate::output;
 use crate::wiring;
 
 pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyhow::Result<()> {
-    let store = wiring::command(config)?.store;
+    let parts = wiring::command(config)?;
+    let store = &parts.store;
     match command {
         cli::Tenant::Create { name, quirks } => {
             if !Tenant::is_name(&name) {
@@ -58,6 +59,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
             let Some(tenant) = store.tenant(&name)? else { bail!("there is no tenant \"{name}\"") };
             let quirks = quirks.map_or(Ok(tenant.quirks), |text| parse(&text))?;
             let enabled = enabled.unwrap_or(tenant.enabled);
+            wiring::keep_unique(&parts, &tenant, quirks)?;
             store.set_tenant(&name, enabled, quirks)?;
             done(
                 format,

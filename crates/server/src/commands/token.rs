@@ -1,7 +1,10 @@
 //! `headcount token …`
 
 use anyhow::{Context, bail};
-use headcount_core::ids::TokenId;
+use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::provider::{Provider as _, Query, Start, With};
+use headcount_core::quirks::{Applied, Quirks};
+use headcount_core::service::parse_filter;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, TenantStore, Token};
 use secrecy::ExposeSecret;
@@ -56,7 +59,7 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
             scopes,
             expiry,
             cidrs: new.cidr.iter().map(cidr).collect::<anyhow::Result<_>>()?,
-            user: None,
+            user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,
             by: "command line".to_owned(),
         },
     )?;
@@ -69,6 +72,25 @@ fn find_tenant(parts: &Parts, name: &str) -> anyhow::Result<headcount_token_admi
     tenant.with_context(|| {
         format!("there is no tenant \"{name}\"; make it with `headcount tenant create {name}`")
     })
+}
+
+/// Finds the user that somebody named by `userName` or id.
+fn find_user(parts: &Parts, tenant: TenantId, name: &str) -> anyhow::Result<ResourceId> {
+    let kind = parts.registry.kind("User").context("this deployment has no users")?;
+    let quoted = Value::from(name);
+    let filter = parse_filter(
+        kind,
+        Quirks::ALL,
+        &mut Applied::default(),
+        &format!("id eq {quoted} or userName eq {quoted}"),
+    )?;
+    let (start, with) = (Start::Offset(0), With::Nothing);
+    let query = Query { kind, filter: Some(filter), sort: None, start, limit: 2, with };
+    let mut found = parts.store.find(tenant, &query)?.resources.into_iter();
+    let user = found.next().with_context(|| {
+        format!("there is no user \"{name}\" in this tenant; provision the user first")
+    })?;
+    Ok(user.resource.id)
 }
 
 /// Prints a secret: alone on standard output, so that it can be piped where it belongs.
@@ -106,6 +128,7 @@ fn describe(token: &Token, tenant: Option<&str>) -> Value {
         "createdBy": token.created_by,
         "expires": time(token.expires),
         "revoked": time(token.revoked),
+        "user": token.user.as_ref().map(ResourceId::as_str),
         "replaces": token.replaces.as_ref().map(TokenId::as_str),
         "lastUsed": used.map(|used| used.at.to_string()),
         "lastAddress": used.and_then(|used| used.address).map(|address| address.to_string()),

@@ -1,0 +1,52 @@
+//! Bulk requests (RFC 7644 §3.7).
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use headcount_core::error::Error;
+use headcount_core::message::{BulkRequest, bulk_response};
+
+use crate::api::Api;
+use crate::auth::{Accepted, Authenticated, Permission, Provision};
+use crate::blocking;
+use crate::body::ScimJson;
+use crate::error::ApiError;
+use crate::reply::{Notes, Reply};
+use crate::target::Target;
+
+/// POST on `/Bulk`. Whether the token allows an operation is decided for each.
+pub(super) async fn bulk(
+    auth: Authenticated<Accepted>,
+    target: Target,
+    body: ScimJson,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let done = blocking::run_knowing(&api, auth, None, move |api, caller, who| {
+        let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
+        let done = api.service.bulk(caller, &request, &|kind| {
+            let needed = Provision::needed(Some(kind));
+            if who.scopes.allow(needed) {
+                return Ok(());
+            }
+            Err(Error::Forbidden(format!(
+                "the token does not allow this; it needs the scope {needed}"
+            )))
+        });
+        for error in done.results.iter().filter_map(|result| result.outcome.as_ref().err()) {
+            log_failure(caller.request.as_str(), error);
+        }
+        let notes = Notes { applied: done.applied, ..Notes::default() };
+        Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base)).noted(notes))
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// An operation that failed on our side is answered inside a success; the log tells it.
+fn log_failure(request: &str, error: &Error) {
+    if let Some(chain) = crate::error::chain_of(error) {
+        tracing::error!(
+            request.id = request,
+            error = chain,
+            "an operation of a bulk request failed on the server's side"
+        );
+    }
+}
