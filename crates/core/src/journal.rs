@@ -1,4 +1,7 @@
-//! What happened: one record per change, written in the transaction of the change.
+//! What happened: one record per change, written in the transaction of the change; one per request,
+//! written beside it.
+
+pub mod chain;
 
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};

@@ -1,8 +1,10 @@
-//! The record of changes: appended in the transaction of the change, read as a feed.
+//! The record of changes: appended in the transaction of the change, read as a feed in the order of
+//! the chain.
 
 use diesel::prelude::*;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
+use headcount_core::journal::chain;
 use headcount_core::journal::{Act, Actor, Change, ChangeFeed, Names, Recorded, Switched};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
@@ -33,6 +35,8 @@ pub(crate) fn append(
         Switched::On => 1,
         Switched::Off => 0,
     });
+    let personal = personal_text(&change.names);
+    let digest = personal.as_deref().map(chain::digest).unwrap_or_default();
     let values = (
         changes::tenant.eq(tenant.key()),
         changes::at.eq(change.at.micros()),
@@ -46,7 +50,8 @@ pub(crate) fn append(
         changes::paths.eq(change.paths.join(" ")),
         changes::delta.eq(delta_text(effect)),
         changes::switched.eq(switched),
-        changes::personal.eq(personal_text(&change.names)),
+        changes::personal.eq(personal),
+        changes::personal_digest.eq(digest),
     );
     diesel::insert_into(changes::table).values(values).execute(connection).map(drop)
 }
@@ -71,13 +76,15 @@ fn personal_text(names: &Names) -> Option<String> {
     if *names == Names::default() {
         return None;
     }
-    Some(json!({"name": names.name, "externalId": names.external_id}).to_string())
+    // Without the salt, a digest that outlives its names would let anyone test a guess.
+    let salt = format!("{:032x}", rand::random::<u128>());
+    Some(json!({"salt": salt, "name": names.name, "externalId": names.external_id}).to_string())
 }
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = changes)]
 struct Row {
-    seq: i64,
+    place: Option<i64>,
     at: i64,
     actor_kind: String,
     actor: String,
@@ -103,7 +110,7 @@ impl Row {
         let personal = self.personal.as_deref().map(parse).unwrap_or_default();
         let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Recorded {
-            seq: self.seq,
+            seq: self.place?,
             members: MemberDelta { added: ids("added"), removed: ids("removed") },
             left: ids("left"),
             kind: Kind::new(self.kind),
@@ -138,12 +145,13 @@ impl ChangeFeed for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
+        self.seal()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<Row> = self.read("changes are read", |connection| {
             changes::table
                 .filter(changes::tenant.eq(tenant.key()))
-                .filter(changes::seq.gt(after))
-                .order(changes::seq)
+                .filter(changes::place.gt(after))
+                .order(changes::place)
                 .limit(limit)
                 .select(Row::as_select())
                 .load(connection)

@@ -20,6 +20,7 @@ mod rebuild;
 mod resources;
 mod rows;
 mod schema;
+mod seal;
 mod sql;
 mod store;
 mod tenants;

@@ -93,6 +93,56 @@ diesel::table! {
         delta -> Text,
         switched -> Nullable<Integer>,
         personal -> Nullable<Text>,
+        personal_digest -> Text,
+        place -> Nullable<BigInt>,
+        hash -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    requests (seq) {
+        seq -> BigInt,
+        tenant -> BigInt,
+        at -> BigInt,
+        micros -> BigInt,
+        request -> Text,
+        token -> Nullable<Text>,
+        token_name -> Nullable<Text>,
+        refused -> Nullable<Text>,
+        address -> Nullable<Text>,
+        agent -> Nullable<Text>,
+        idp -> Nullable<Text>,
+        method -> Text,
+        route -> Text,
+        kind -> Nullable<Text>,
+        resource -> Nullable<Text>,
+        name -> Nullable<Text>,
+        query -> Nullable<Text>,
+        status -> Integer,
+        scim_type -> Nullable<Text>,
+        field -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        quirks -> BigInt,
+        body -> Nullable<Text>,
+        reply -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    request_names (tenant, name, seq) {
+        tenant -> BigInt,
+        name -> Text,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    quirk_counts (tenant, token, quirk) {
+        tenant -> BigInt,
+        token -> Text,
+        quirk -> Text,
+        amount -> BigInt,
+        last -> BigInt,
     }
 }
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::Pool;
 use diesel::result::Error as DieselError;
@@ -189,6 +190,23 @@ pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
         DbConnection::Sqlite(_) => Sql::new("0"),
         #[cfg(feature = "postgres")]
         DbConnection::Postgres(_) => Sql::new("pg_backend_pid() % 32"),
+    }
+}
+
+/// Makes this transaction the only one that seals; false when another one is at it.
+pub(crate) fn one_sealer(connection: &mut DbConnection) -> Result<bool, DieselError> {
+    match connection {
+        // Whoever writes is alone.
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => Ok(true),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(connection) => {
+            // The number is arbitrary and never changes: it is the name of the lock.
+            let lock = diesel::dsl::sql::<diesel::sql_types::Bool>(
+                "SELECT pg_try_advisory_xact_lock(4836102347752)",
+            );
+            lock.get_result(connection)
+        }
     }
 }
 

@@ -1,3 +1,6 @@
+DROP TABLE quirk_counts;
+DROP TABLE request_names;
+DROP TABLE requests;
 DROP TABLE tokens;
 DROP TABLE changes;
 DROP TABLE resource_counts;

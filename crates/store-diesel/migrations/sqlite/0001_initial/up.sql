@@ -106,6 +106,8 @@ CREATE TABLE resource_counts (
 ) STRICT, WITHOUT ROWID;
 
 -- One row per change, written with it. No reference to its tenant: the record outlives what it is about.
+-- `place` and `hash` are the row's link in the chain; the sealer writes them a moment after the commit.
+-- `personal` may be erased; `personal_digest` stays, so that the chain still holds.
 CREATE TABLE changes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
     tenant INTEGER NOT NULL,
@@ -120,10 +122,16 @@ CREATE TABLE changes (
     paths TEXT NOT NULL,
     delta TEXT NOT NULL,
     switched INTEGER,
-    personal TEXT
+    personal TEXT,
+    personal_digest TEXT NOT NULL,
+    place INTEGER,
+    hash TEXT
 ) STRICT;
 
 CREATE INDEX changes_resource ON changes (tenant, resource, seq);
+CREATE INDEX changes_at ON changes (tenant, at);
+CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
+CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
 
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY NOT NULL,

@@ -1,0 +1,3 @@
+DROP TABLE quirk_counts;
+DROP TABLE request_names;
+DROP TABLE requests;

@@ -1,0 +1,135 @@
+//! The sealer: gives every committed change its place in the chain.
+//!
+//! Numbers of rows are given out before the commit, so that on PostgreSQL a smaller number may appear
+//! after a larger one. Places are given out after it, by one sealer at a time: whoever reads up to a
+//! place has everything before it. A change waits at most for the next pass.
+
+use diesel::prelude::*;
+use headcount_core::journal::chain::{AuditRow, Link};
+use headcount_core::provider::{ProviderError, Source};
+
+use crate::connection::DbConnection;
+use crate::error::{WriteError, write_error};
+use crate::schema::changes;
+use crate::sql::Sql;
+use crate::store::Store;
+use crate::write::one_sealer;
+
+/// Rows that one pass seals.
+const PASS: i64 = 500;
+
+/// A row of the record, for hashing.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = changes)]
+pub(crate) struct Row {
+    seq: i64,
+    tenant: i64,
+    at: i64,
+    actor_kind: String,
+    actor: String,
+    request: String,
+    act: String,
+    kind: String,
+    resource: String,
+    version: i64,
+    paths: String,
+    delta: String,
+    switched: Option<i32>,
+    personal: Option<String>,
+    personal_digest: String,
+}
+
+impl From<Row> for AuditRow {
+    fn from(row: Row) -> Self {
+        Self {
+            seq: row.seq,
+            tenant: row.tenant,
+            at: row.at,
+            actor_kind: row.actor_kind,
+            actor: row.actor,
+            request: row.request,
+            act: row.act,
+            kind: row.kind,
+            resource: row.resource,
+            version: row.version,
+            paths: row.paths,
+            delta: row.delta,
+            switched: row.switched,
+            personal: row.personal,
+            personal_digest: row.personal_digest,
+        }
+    }
+}
+
+impl Store {
+    /// Gives every change that was committed before this call its place, and returns how many got one.
+    ///
+    /// When another server is at it, that one does the work.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn seal(&self) -> Result<usize, ProviderError> {
+        let mut sealed = 0;
+        while self.has_unsealed()? {
+            let pass = self.writer.write(&mut |connection| {
+                if one_sealer(connection)? { Ok(Some(seal_some(connection)?)) } else { Ok(None) }
+            });
+            let pass = pass.map_err(|error| match write_error("changes are sealed", error) {
+                headcount_core::Error::Provider(error) => error,
+                other => ProviderError::Internal(Source::new("changes are sealed", other)),
+            })?;
+            match pass {
+                Some(count) => sealed += count,
+                None => break,
+            }
+        }
+        Ok(sealed)
+    }
+
+    fn has_unsealed(&self) -> Result<bool, ProviderError> {
+        let first = self.read("unsealed changes are looked for", |connection| {
+            let unsealed = changes::table.filter(changes::place.is_null());
+            unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
+        })?;
+        Ok(first.is_some())
+    }
+}
+
+fn seal_some(connection: &mut DbConnection) -> Result<usize, WriteError> {
+    let last: Option<(Option<i64>, Option<String>)> = changes::table
+        .filter(changes::place.is_not_null())
+        .order(changes::place.desc())
+        .select((changes::place, changes::hash))
+        .first(connection)
+        .optional()?;
+    let (mut place, mut link) = match last {
+        Some((Some(place), hash)) => {
+            // A hash that cannot be read was tampered with: the chain goes on, and verifying tells.
+            (place, hash.as_deref().and_then(Link::parse).unwrap_or(Link::GENESIS))
+        }
+        _ => (0, Link::GENESIS),
+    };
+    let rows: Vec<Row> = changes::table
+        .filter(changes::place.is_null())
+        .order(changes::seq)
+        .limit(PASS)
+        .select(Row::as_select())
+        .load(connection)?;
+    let count = rows.len();
+    let mut sql = Sql::new("WITH sealed (seq, place, hash) AS (VALUES ");
+    for (index, row) in rows.into_iter().map(AuditRow::from).enumerate() {
+        place += 1;
+        link = link.next(place, &row);
+        sql = sql.text(if index == 0 { "(" } else { ", (" }).int(row.seq).text(", ").int(place);
+        sql = sql.text(", ").string(link.to_string()).text(")");
+    }
+    if count > 0 {
+        let update = sql.text(
+            ") UPDATE changes SET place = sealed.place, hash = sealed.hash \
+             FROM sealed WHERE changes.seq = sealed.seq",
+        );
+        update.uncached::<()>().execute(connection)?;
+    }
+    Ok(count)
+}
