@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 
 mod apt;
+mod docs;
 mod postgres;
 mod python;
 mod test;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [--only sqlite] [FILTER]   run every test; starts a PostgreSQL of its own
   tidy                            check what the architecture promises
+  docs                            write the pages that are made from the code
   ci                              format, lints, tidy and tests, as CI does
 ";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
         ["tidy"] => tidy::run(),
+        ["docs"] => docs::run(),
         ["ci"] => ci(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
