@@ -4,6 +4,7 @@
 
 mod apt;
 mod conformance;
+mod docs;
 mod outcome;
 mod postgres;
 mod python;
@@ -20,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--only sqlite] [FILTER]   run every test; starts a PostgreSQL of its own
   conformance                     run every test and write docs/reference/conformance.md
   tidy                            check what the architecture promises
+  docs                            write the pages that are made from the code
   ci                              format, lints, tidy and tests, as CI does
 ";
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["conformance"] => conformance::run(),
         ["tidy"] => tidy::run(),
+        ["docs"] => docs::run(),
         ["ci"] => ci(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Groups of tests by what they prove, told from the name of the test binary.
-const GROUPS: [(&str, &str); 11] = [
+const GROUPS: [(&str, &str); 10] = [
     ("replay", "IdP replay"),
     ("third_party", "suites of others"),
     ("protocol", "end to end"),
@@ -11,7 +11,6 @@ const GROUPS: [(&str, &str); 11] = [
     ("replicas", "end to end"),
     ("readme", "end to end"),
     ("checklist", "conformance"),
-    ("quirks", "quirks"),
     ("conformance", "provider contract"),
     ("schema", "store"),
     ("", "unit and data"),
