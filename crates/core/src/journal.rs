@@ -1,7 +1,18 @@
 //! What happened: one record per change, written in the transaction of the change; one per request,
 //! written beside it.
 
+pub mod advice;
 pub mod chain;
+mod digest;
+mod redact;
+mod request;
+mod story;
+mod words;
+
+pub use digest::{Digester, Exchange};
+pub use request::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
+pub use story::{Entry, Present, Story, Storyteller, Verdict};
+pub use words::moment;
 
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
@@ -129,6 +140,18 @@ pub trait ChangeFeed: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError>;
+
+    /// Returns the latest changes of one resource, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChangeFeed::changes`].
+    fn history(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 }

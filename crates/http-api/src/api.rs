@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::client::AddressBlock;
+use crate::recorder::Recorder;
 
 /// What an operator can set about HTTP.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ pub struct Api {
     pub request_ids: Arc<dyn IdSource>,
     /// What the operator has set.
     pub settings: HttpSettings,
+    /// Where requests are written down; nowhere, when absent.
+    pub recorder: Option<Recorder>,
     pub(crate) permits: Arc<Semaphore>,
     failures: DefaultKeyedRateLimiter<AddressBlock>,
 }
@@ -91,6 +94,7 @@ impl Api {
             tokens,
             request_ids,
             settings,
+            recorder: None,
             permits: Arc::new(Semaphore::new(PERMITS)),
             failures: RateLimiter::keyed(quota),
         }

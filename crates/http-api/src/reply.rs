@@ -36,6 +36,8 @@ pub(crate) struct Notes {
     pub(crate) who: Option<Arc<Who>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
+    /// The body of the answer to a write.
+    pub(crate) reply: Option<Bytes>,
 }
 
 impl Reply {
@@ -77,7 +79,7 @@ impl Reply {
 impl Responder for Reply {
     type Body = BoxBody;
 
-    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+    fn respond_to(mut self, request: &HttpRequest) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(etag) = self.etag {
             response.insert_header((header::ETAG, etag));
@@ -87,7 +89,11 @@ impl Responder for Reply {
         }
         let mut response = match self.body {
             Body::None => response.finish(),
-            Body::Whole(body) => response.content_type(SCIM_JSON).body(Bytes::from(body)),
+            Body::Whole(body) => {
+                let body = Bytes::from(body);
+                self.notes.reply = is_write(request).then(|| body.clone());
+                response.content_type(SCIM_JSON).body(body)
+            }
             Body::Stream(stream) => {
                 response.content_type(SCIM_JSON).streaming(stream.into_chunks())
             }
@@ -95,4 +101,10 @@ impl Responder for Reply {
         response.extensions_mut().insert(self.notes);
         response
     }
+}
+
+/// Tells whether a request changes something: what reads return is not written down.
+fn is_write(request: &HttpRequest) -> bool {
+    let method = request.method();
+    !method.is_safe() && !request.path().ends_with("/.search")
 }

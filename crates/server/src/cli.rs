@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Make, list, change and delete tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
+    #[command(subcommand)]
+    Log(Log),
     /// Explain and check schema files of your own.
     #[command(subcommand)]
     Schema(Schema),
@@ -126,6 +129,39 @@ pub(crate) struct TokenCreate {
     /// A network from which it may be used, such as 203.0.113.0/24. May stand several times.
     #[arg(long, value_name = "NET")]
     pub(crate) cidr: Vec<String>,
+}
+
+/// Commands about the provisioning log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Show the latest requests, oldest first.
+    Tail {
+        /// Only those of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only those that failed.
+        #[arg(long)]
+        failed: bool,
+        /// So many at first.
+        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+        limit: usize,
+        /// Go on with what arrives, until interrupted.
+        #[arg(long, short = 'f')]
+        follow: bool,
+    },
+    /// Show one request whole, with its redacted bodies.
+    Show {
+        /// Its number, as `log tail` shows it, or its request id.
+        id: String,
+    },
+    /// Tell everything that is known of a user or group: why is it here, or why not?
+    Explain {
+        /// A userName, displayName, externalId, e-mail address or id, in any case.
+        name: String,
+        /// The tenant.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
 }
 
 /// Commands about schema files.

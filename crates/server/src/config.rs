@@ -24,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) schemas: Schemas,
+    pub(crate) requests: Requests,
     pub(crate) log: Log,
 }
 
@@ -76,6 +77,14 @@ pub(crate) struct Schemas {
     pub(crate) directory: Option<PathBuf>,
 }
 
+/// How much of the provisioning log is kept.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Requests {
+    pub(crate) keep: bool,
+    pub(crate) keep_days: u32,
+    pub(crate) keep_bytes: u64,
+}
+
 /// What is written to standard error.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Log {
@@ -119,6 +128,9 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("limits.failures_per_second", Some("10")),
     ("limits.failures_burst", Some("100")),
     ("schemas.directory", None),
+    ("requests.keep", Some("true")),
+    ("requests.keep_days", Some("30")),
+    ("requests.keep_bytes", Some("1073741824")),
     ("log.format", Some("pretty")),
     ("log.filter", Some("info,actix_server=warn")),
 ];

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Context;
 use headcount_core::clock::Clock as _;
 use headcount_core::index;
+use headcount_core::journal::Digester;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Api, HttpSettings};
-use headcount_store_diesel::{DatabaseUrl, Settings, Store};
+use headcount_http_api::{Api, HttpSettings, Keep, Recorder};
+use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
 use headcount_token_admin::{Policy, Tenant, Tokens};
 
 use crate::config::Config;
@@ -23,6 +24,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) log: Arc<LogStore>,
 }
 
 /// Opens everything that a server needs.
@@ -50,7 +52,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     let registry = Arc::new(schemas::registry(config)?);
     let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
-    Ok(Parts { registry, store, tokens })
+    let log = Arc::new(LogStore::new(&settings));
+    Ok(Parts { registry, store, tokens, log })
 }
 
 fn policy(config: &Config) -> Policy {
@@ -130,7 +133,20 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_burst: config.limits.failures_burst,
         ..HttpSettings::default()
     };
-    Ok(Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings))
+    let mut api = Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings);
+    if config.requests.keep {
+        api.recorder = Some(recorder(config, parts)?);
+    }
+    Ok(api)
+}
+
+/// Starts what writes the provisioning log.
+fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
+    let keep = Keep { days: config.requests.keep_days, bytes: config.requests.keep_bytes };
+    let digester = Digester::new(Arc::clone(&parts.registry));
+    let (log, tokens) = (Arc::clone(&parts.log), Arc::clone(&parts.tokens));
+    let recorder = Recorder::start(log, digester, tokens, Arc::new(SystemClock), keep);
+    recorder.context("the thread that writes the provisioning log cannot be started")
 }
 
 fn public_url(text: &str) -> anyhow::Result<String> {

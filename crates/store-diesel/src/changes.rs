@@ -156,9 +156,35 @@ impl ChangeFeed for Store {
                 .select(Row::as_select())
                 .load(connection)
         })?;
-        let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
-        whole.ok_or_else(|| {
-            ProviderError::Internal(Source::invariant("every change row has a known act"))
-        })
+        recorded(rows)
     }
+
+    fn history(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        self.seal()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
+            changes::table
+                .filter(changes::tenant.eq(tenant.key()))
+                .filter(changes::resource.eq(id.as_str()))
+                .filter(changes::place.is_not_null())
+                .order(changes::seq.desc())
+                .limit(limit)
+                .select(Row::as_select())
+                .load(connection)
+        })?;
+        rows.reverse();
+        recorded(rows)
+    }
+}
+
+fn recorded(rows: Vec<Row>) -> Result<Vec<Recorded>, ProviderError> {
+    let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
+    whole.ok_or_else(|| {
+        ProviderError::Internal(Source::invariant("every change row has a known act"))
+    })
 }

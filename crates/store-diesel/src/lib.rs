@@ -13,6 +13,7 @@ mod error;
 mod filter_sql;
 mod find;
 mod keys;
+mod log;
 mod members;
 mod migrations;
 mod names;
@@ -28,6 +29,7 @@ mod tokens;
 mod write;
 
 pub use connection::{DatabaseUrl, UrlError};
+pub use log::LogStore;
 pub use migrations::SchemaState;
 pub use rebuild::{DeriveFn, RebuildError};
 pub use store::{KindPlan, OpenError, Settings, Store};

@@ -9,6 +9,8 @@ use crate::connection::DbConnection;
 
 #[cfg(feature = "sqlite")]
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+#[cfg(feature = "sqlite")]
+const SQLITE_LOG: EmbeddedMigrations = embed_migrations!("migrations/sqlite-log");
 #[cfg(feature = "postgres")]
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -81,6 +83,20 @@ pub(crate) fn migrate(connection: &mut DbConnection) -> Result<(), Failure> {
         }
     }
     .map_err(|Wrapped(failure)| failure)
+}
+
+/// Brings the file of the provisioning log up to date; PostgreSQL keeps the log with everything else.
+pub(crate) fn migrate_log(connection: &mut DbConnection) -> Result<(), Failure> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(connection) => connection
+            .immediate_transaction(|connection| {
+                run::<diesel::sqlite::Sqlite, _>(connection, SQLITE_LOG).map_err(Wrapped)
+            })
+            .map_err(|Wrapped(failure)| failure),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Ok(()),
+    }
 }
 
 fn run<B, C>(connection: &mut C, source: EmbeddedMigrations) -> Result<(), Failure>

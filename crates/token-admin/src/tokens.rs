@@ -201,6 +201,15 @@ impl Tokens {
         Ok(self.store.list(tenant)?)
     }
 
+    /// Reads a token by its id, whatever its state.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Store`].
+    pub fn find(&self, id: &TokenId) -> Result<Option<Token>, TokenError> {
+        Ok(self.store.find(id)?.map(|row| row.token))
+    }
+
     /// Revokes a token, from the next request on; false when there is none or it was revoked before.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
-use headcount_http_api::{Api, PERMITS};
+use headcount_http_api::{Api, PERMITS, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
@@ -35,7 +35,11 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
     announce(config, common, &parts, address)?;
-    actix_web::rt::System::new().block_on(serve(config, api, &parts.store, metrics, listener, tls))
+    let serving = serve(config, Data::clone(&api), &parts.store, metrics, listener, tls);
+    let served = actix_web::rt::System::new().block_on(serving);
+    // What was answered last is still to be written down.
+    api.recorder.iter().for_each(Recorder::close);
+    served
 }
 
 /// Refuses what would put tokens on the wire in the clear, and what cannot be read.
