@@ -20,7 +20,7 @@ pub fn users(client: &Client, bodies: &[Value]) -> Vec<String> {
             .zip(slice)
             .map(|(n, body): (usize, _)| json!({"method": "POST", "path": "/Users", "bulkId": n.to_string(), "data": with_urn(body)}))
             .collect();
-        ids.extend(carried_out(client, &mut connection, operations, "201"));
+        ids.extend(carried_out(client, &mut connection, &operations, "201"));
     }
     ids
 }
@@ -33,9 +33,11 @@ pub fn users(client: &Client, bodies: &[Value]) -> Vec<String> {
 pub fn delete_users(client: &Client, ids: &[String]) {
     let mut connection = Connection::open(client.address).expect("the server listens");
     for slice in ids.chunks(SLICE) {
-        let operations =
-            slice.iter().map(|id| json!({"method": "DELETE", "path": format!("/Users/{id}")}));
-        carried_out(client, &mut connection, operations.collect(), "204");
+        let operations: Vec<Value> = slice
+            .iter()
+            .map(|id| json!({"method": "DELETE", "path": format!("/Users/{id}")}))
+            .collect();
+        carried_out(client, &mut connection, &operations, "204");
     }
 }
 
@@ -54,7 +56,7 @@ fn with_urn(body: &Value) -> Value {
 fn carried_out(
     client: &Client,
     connection: &mut Connection,
-    operations: Vec<Value>,
+    operations: &[Value],
     status: &str,
 ) -> Vec<String> {
     let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations});
