@@ -25,7 +25,7 @@ pub(super) fn run(config: &Config, command: cli::Log, format: Format) -> anyhow:
         cli::Log::Tail { tenant, failed, limit, follow } => {
             let tenant = tenant.map(|name| tenant_id(&parts, &name)).transpose()?;
             let query = LogQuery { tenant, failed, limit, ..LogQuery::default() };
-            tail(&parts, query, follow, format)
+            tail(&parts, &query, follow, format)
         }
         cli::Log::Show { id } => show(&parts, &id, format),
         cli::Log::Explain { name, tenant } => explain(&parts, &tenant, &name, format),
@@ -40,8 +40,8 @@ fn tenant_id(parts: &Parts, name: &str) -> anyhow::Result<TenantId> {
     Ok(tenant.id)
 }
 
-fn tail(parts: &Parts, query: LogQuery, follow: bool, format: Format) -> anyhow::Result<()> {
-    let mut latest = parts.log.requests(&query)?;
+fn tail(parts: &Parts, query: &LogQuery, follow: bool, format: Format) -> anyhow::Result<()> {
+    let mut latest = parts.log.requests(query)?;
     latest.reverse();
     if latest.is_empty() && !follow {
         output::note("the provisioning log is empty: no request has arrived that it still holds");
