@@ -195,6 +195,7 @@ impl Seen {
             quirks: Quirks::NONE,
             body: None,
             reply: None,
+            rejected: Vec::new(),
         };
         Self(Some((Data::clone(api), exchange)))
     }
@@ -216,6 +217,7 @@ impl Seen {
             quirks: notes.applied.quirks(),
             body,
             reply: notes.reply.clone(),
+            rejected: notes.rejected.clone(),
             ..exchange
         };
         if let Some(recorder) = &api.recorder {

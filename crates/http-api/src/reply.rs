@@ -38,6 +38,8 @@ pub(crate) struct Notes {
     pub(crate) applied: Applied,
     /// The body of the answer to a write.
     pub(crate) reply: Option<Bytes>,
+    /// Of a bulk request, the attribute that was rejected in each operation.
+    pub(crate) rejected: Vec<Option<String>>,
 }
 
 impl Reply {

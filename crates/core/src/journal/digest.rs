@@ -62,6 +62,8 @@ pub struct Exchange<B> {
     pub body: Option<B>,
     /// The body of the answer to a write, as it went.
     pub reply: Option<B>,
+    /// Of a bulk request, the attribute that was rejected in each operation.
+    pub rejected: Vec<Option<String>>,
 }
 
 impl<B: AsRef<[u8]>> Exchange<B> {
@@ -101,11 +103,13 @@ fn digest<B: AsRef<[u8]>>(
     let body = Body::read(exchange.body.as_ref().map(AsRef::as_ref));
     let reply = Body::read(exchange.reply.as_ref().map(AsRef::as_ref));
     let mut whole = record(registry, exchange, &body, &reply);
+    whole.path = redact::line(whole.path, never);
+    whole.query = whole.query.map(|query| redact::line(query, never));
     let mut records = Vec::new();
     if whole.path == "/Bulk" {
         // The operations speak for themselves.
         whole.names.clear();
-        records = operations(registry, &whole, &body, &reply, never);
+        records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
     }
     whole.body = body.kept(never);
     whole.reply = if whole.status < 300 { reply.kept(never) } else { None };
@@ -188,14 +192,14 @@ fn operations(
     whole: &RequestRecord,
     body: &Body,
     reply: &Body,
-    never: &[String],
+    (rejected, never): (&[Option<String>], &[String]),
 ) -> Vec<RequestRecord> {
     let list = |body: &Body| {
         let found = body.json().and_then(|json| member(json, "Operations").cloned());
         found.and_then(|list| list.as_array().cloned()).unwrap_or_default()
     };
     let mut records = Vec::new();
-    for (asked, answered) in list(body).into_iter().zip(list(reply)) {
+    for (index, (asked, answered)) in list(body).into_iter().zip(list(reply)).enumerate() {
         let mut one = RequestRecord {
             method: text_of(&asked, "method").unwrap_or_default(),
             path: text_of(&asked, "path").unwrap_or_default(),
@@ -206,6 +210,7 @@ fn operations(
         };
         let error = member(&answered, "response");
         one.scim_type = error.and_then(|error| text_of(error, "scimType"));
+        one.field = rejected.get(index).cloned().flatten();
         one.reason = error.and_then(|error| text_of(error, "detail"));
         let mut data = member(&asked, "data").cloned();
         about(registry, &mut one, data.as_ref(), None);

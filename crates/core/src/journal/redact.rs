@@ -48,9 +48,21 @@ fn is_secret(name: &str, never: &[String]) -> bool {
         || lower.split(['.', ':', '[', ']', ' ']).any(|part| never.iter().any(|name| name == part))
 }
 
-/// Tells whether a text holds one of our tokens, as when somebody pastes it into the wrong field.
+/// Tells whether a text holds one of our tokens, as when somebody pastes it into the wrong field:
+/// `hc_` or `hca_`, sixteen letters or digits, and an underscore.
 pub(super) fn looks_like_token(text: &str) -> bool {
-    text.contains("hcp_") || text.contains("hca_")
+    ["hc_", "hca_"].iter().any(|prefix| {
+        text.match_indices(prefix).any(|(at, _)| {
+            let rest = text.as_bytes().get(at + prefix.len()..).unwrap_or_default();
+            let id = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            id >= 16 && rest.get(id) == Some(&b'_')
+        })
+    })
+}
+
+/// A line of text without secrets: a path, a filter, a reason. One that names a secret may hold it.
+pub(super) fn line(text: String, never: &[String]) -> String {
+    if looks_like_token(&text) || is_secret(&text, never) { MASK.to_owned() } else { text }
 }
 
 /// Cuts a text at the limit and says how much is missing.
@@ -82,17 +94,27 @@ mod tests {
                 {"op": "replace", "path": "password", "value": "p3"},
                 {"op": "replace", "path": "urn:example:badge:pin", "value": {"deep": "p4"}},
                 {"op": "replace", "value": {"password": "p5", "title": "Engineer"}},
-                {"op": "replace", "path": "title", "value": "hcp_abc_def"}
+                {"op": "replace", "path": "title", "value": "hc_0123456789abcdef_0123"},
+                {"op": "replace", "path": "nickName", "value": "hc_short_word"}
             ]
         });
         mask(&mut body, &never);
         let text = body.to_string();
-        for secret in ["p1", "p2", "p3", "p4", "p5", "4711", "4712", "\"s\"", "\"t\"", "hcp_"] {
+        for secret in ["p1", "p2", "p3", "p4", "p5", "4711", "4712", "\"s\"", "\"t\"", "hc_01"] {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
-        for kept in ["jane@example.com", "Engineer", "\"path\":\"password\""] {
+        for kept in ["jane@example.com", "Engineer", "hc_short", "\"path\":\"password\""] {
             assert!(text.contains(kept), "{kept} in {text}");
         }
+    }
+
+    #[test]
+    fn pwd_01_a_line_that_names_a_secret_is_not_kept() {
+        let never = vec!["pin".to_owned()];
+        for text in ["password eq \"p\"", "urn:x:badge:pin eq 4", "/Users/hca_0123456789abcdef_x"] {
+            assert_eq!(line(text.to_owned(), &never), MASK);
+        }
+        assert_eq!(line("userName eq \"pink\"".to_owned(), &never), "userName eq \"pink\"");
     }
 
     #[test]

@@ -119,9 +119,21 @@ impl Storyteller<'_> {
         }
         ids.truncate(MOST_IDS);
         let mut changes = Vec::new();
+        // The other names it went by, so that whoever asks for one finds what was sent under another.
+        let mut others = BTreeSet::new();
         for id in &ids {
-            requests.extend(self.requests(tenant, id.as_str())?);
-            changes.extend(self.changes.history(tenant, id, MOST)?);
+            others.insert(fold(id.as_str()));
+            let history = self.changes.history(tenant, id, MOST)?;
+            for names in history.iter().map(|recorded| &recorded.change.names) {
+                others.extend(
+                    [&names.name, &names.external_id].into_iter().flatten().map(|n| fold(n)),
+                );
+            }
+            changes.extend(history);
+        }
+        others.remove(&fold(name));
+        for other in others.iter().take(MOST_IDS) {
+            requests.extend(self.requests(tenant, other)?);
         }
         let newest = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
         let last_request = self.log.requests(&newest)?.first().map(|logged| logged.record.at);
