@@ -263,3 +263,31 @@ fn nothing_is_kept_when_it_is_switched_off_sqlite() {
     assert_eq!(server.stopped(SOON), Some(true));
     assert!(lines(&server, &[]).is_empty());
 }
+
+on_both!(metrics_tell_of_tenants_tokens_and_pools, |server: &Server| {
+    let client = server.client();
+    client.post("/Users", &json!({"userName": "jane@example.com"}));
+    client.post("/Groups", &json!({"displayName": "Staff"}));
+    let of_users = || server.metric("headcount_resources", "tenant=\"default\",kind=\"User\"");
+    assert_eq!(wait_for(SOON, || (of_users() == 1.0).then_some(())), Some(()));
+    assert!(server.metric("headcount_token_expires_timestamp_seconds", "token=") > 1.7e9);
+    assert!(server.metric("headcount_pool_connections", "pool=\"data\",state=\"open\"") >= 1.0);
+    assert!(server.metric("headcount_log_dropped_total", "") == 0.0);
+    let text = headcount_e2e::Client { base: String::new(), ..client }.get("/metrics").text();
+    assert!(!text.contains("jane") && !text.contains("Staff"), "{text}");
+});
+
+#[test]
+fn metrics_may_have_an_address_of_their_own_sqlite() {
+    let settings = [("HEADCOUNT__HTTP__METRICS_LISTEN", "127.0.0.1:0")];
+    let server = Server::start_with(Arc::new(Database::sqlite()), &[], &settings);
+    let client = headcount_e2e::Client { base: String::new(), ..server.client() };
+    assert_eq!(client.get("/metrics").status, 404);
+    let line = server.log().lines().find_map(|line| {
+        line.strip_prefix("metrics are at http://")
+            .map(|rest| rest.trim_end_matches("/metrics").to_owned())
+    });
+    let apart = headcount_e2e::Client { address: line.unwrap().parse().unwrap(), ..client };
+    assert!(apart.get("/metrics").text().contains("headcount_argon2_runs_total"));
+    assert_eq!(apart.get("/scim/v2/Users").status, 404);
+}

@@ -21,7 +21,7 @@ mod stream;
 mod target;
 
 pub use api::{Api, HttpSettings, PERMITS};
-pub use blocking::ready;
+pub use blocking::aside;
 pub use observe::observe;
 pub use recorder::{Keep, Recorder};
 pub use routes::{BASE_PATH, routes};

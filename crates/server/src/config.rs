@@ -40,6 +40,7 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Http {
     pub(crate) listen: String,
+    pub(crate) metrics_listen: Option<String>,
     pub(crate) public_url: Option<String>,
     pub(crate) behind_proxy: bool,
     pub(crate) trusted_proxies: Vec<String>,
@@ -108,6 +109,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("database.pool_size", None),
     ("database.prepared_statements", Some("true")),
     ("http.listen", Some("127.0.0.1:8080")),
+    ("http.metrics_listen", None),
     ("http.public_url", None),
     ("http.behind_proxy", Some("false")),
     ("http.trusted_proxies", Some("")),

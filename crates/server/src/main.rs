@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod machine;
+mod metrics;
 mod output;
 mod schemas;
 mod seal;

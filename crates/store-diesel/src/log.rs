@@ -36,7 +36,7 @@ const SLICE: i64 = 2_000;
 /// Keeps what was asked and answered.
 pub struct LogStore {
     manager: Manager,
-    readers: Pool<Manager>,
+    pub(crate) readers: Pool<Manager>,
     /// The connection that writes, once it was needed.
     writer: Mutex<Option<DbConnection>>,
 }

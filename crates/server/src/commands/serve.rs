@@ -11,12 +11,12 @@ use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use headcount_http_api::{Api, PERMITS, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
-use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::cli::Common;
 use crate::config::Config;
+use crate::metrics::{self, Metrics};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
 
@@ -31,6 +31,7 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     check(config)?;
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
+    let metrics = Metrics::new(metrics, &parts);
     let api = Data::new(wiring::api(config, &parts)?);
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
@@ -141,7 +142,7 @@ async fn serve(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
 ) -> anyhow::Result<()> {
@@ -151,6 +152,11 @@ async fn serve(
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let store = Data::from(Arc::clone(store));
     let metrics = Data::new(metrics);
+    let apart = match &config.http.metrics_listen {
+        Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
+        None => None,
+    };
+    let together = apart.is_none();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
@@ -159,7 +165,11 @@ async fn serve(
             .app_data(Data::clone(&metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
-            .route("/metrics", web::get().to(render_metrics))
+            .configure(|config| {
+                if together {
+                    config.route("/metrics", web::get().to(metrics::render));
+                }
+            })
             .configure(headcount_http_api::routes(Data::clone(&api)))
     })
     .workers(workers)
@@ -171,9 +181,23 @@ async fn serve(
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
+    let apart = apart.map(actix_web::rt::spawn);
     server.run().await?;
+    if let Some(apart) = apart {
+        apart.abort();
+    }
     tracing::info!("stopped; every request that was let in has been answered");
     Ok(())
+}
+
+/// Serves the metrics, and nothing else, at an address of their own.
+fn metrics_apart(address: &str, metrics: Data<Metrics>) -> anyhow::Result<actix_web::dev::Server> {
+    let listener = listen(address).context("http.metrics_listen")?;
+    output::note(&format!("metrics are at http://{}/metrics", listener.local_addr()?));
+    let server = HttpServer::new(move || {
+        App::new().app_data(Data::clone(&metrics)).route("/metrics", web::get().to(metrics::render))
+    });
+    Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
 
 /// The process is alive.
@@ -183,16 +207,11 @@ async fn health() -> HttpResponse {
 
 /// The database answers.
 async fn ready(store: Data<Store>) -> HttpResponse {
-    let probe = headcount_http_api::ready(move || store.ping().is_ok());
+    let probe = headcount_http_api::aside(move || store.ping().is_ok());
     match probe.await {
-        true => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
-        false => HttpResponse::ServiceUnavailable()
+        Some(true) => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
+        Some(false) | None => HttpResponse::ServiceUnavailable()
             .content_type("text/plain")
             .body("the database does not answer\n"),
     }
-}
-
-/// The metrics of this process, in the format of Prometheus.
-async fn render_metrics(metrics: Data<PrometheusHandle>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render())
 }
