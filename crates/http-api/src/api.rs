@@ -29,7 +29,7 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// The largest body of a bulk request, in bytes.
     pub bulk_bytes: usize,
-    /// Operations of one bulk request.
+    /// Operations of one bulk request; with 0 there is no bulk.
     pub bulk_operations: usize,
     /// How long a body may take.
     pub body_time: Duration,

@@ -61,6 +61,8 @@ pub(crate) struct Tokens {
 pub(crate) struct Limits {
     pub(crate) body_bytes: usize,
     pub(crate) body_seconds: u64,
+    pub(crate) bulk_bytes: usize,
+    pub(crate) bulk_operations: usize,
     pub(crate) page: usize,
     pub(crate) largest_page: usize,
     pub(crate) group_reply_members: usize,
@@ -111,6 +113,8 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("tokens.allow_never_expires", Some("false")),
     ("limits.body_bytes", Some("1048576")),
     ("limits.body_seconds", Some("30")),
+    ("limits.bulk_bytes", Some("4194304")),
+    ("limits.bulk_operations", Some("1000")),
     ("limits.page", Some("100")),
     ("limits.largest_page", Some("1000")),
     ("limits.group_reply_members", Some("200")),

@@ -125,10 +125,11 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         trusted_proxies: proxies.collect::<anyhow::Result<_>>()?,
         tls: config.http.tls_cert.is_some(),
         body_bytes: config.limits.body_bytes,
+        bulk_bytes: config.limits.bulk_bytes,
+        bulk_operations: config.limits.bulk_operations,
         body_time: Duration::from_secs(config.limits.body_seconds),
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
-        ..HttpSettings::default()
     };
     Ok(Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings))
 }

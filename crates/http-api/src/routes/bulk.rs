@@ -21,6 +21,10 @@ pub(super) async fn bulk(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let done = blocking::run_knowing(&api, auth, None, move |api, caller, who| {
+        if api.settings.bulk_operations == 0 {
+            let reason = "bulk requests are not supported here; send the operations one by one";
+            return Err(Error::NotImplemented(reason.to_owned()).into());
+        }
         let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
         let done = api.service.bulk(caller, &request, &|kind| {
             let needed = Provision::needed(Some(kind));

@@ -29,7 +29,7 @@ fn service_provider_config(api: &Api, base: &str) -> Value {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
         "patch": {"supported": true},
         "bulk": {
-            "supported": true,
+            "supported": settings.bulk_operations > 0,
             "maxOperations": settings.bulk_operations,
             "maxPayloadSize": settings.bulk_bytes,
         },
