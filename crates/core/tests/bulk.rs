@@ -29,7 +29,7 @@ fn bench() -> Bench {
     })
 }
 
-fn request(fail_on_errors: Option<u64>, operations: Value) -> BulkRequest {
+fn request(fail_on_errors: Option<u64>, operations: &Value) -> BulkRequest {
     let mut body = json!({"schemas": [BULK_REQUEST], "Operations": operations});
     if let Some(count) = fail_on_errors {
         body["failOnErrors"] = count.into();
@@ -38,7 +38,7 @@ fn request(fail_on_errors: Option<u64>, operations: Value) -> BulkRequest {
 }
 
 fn run(bench: &Bench, fail_on_errors: Option<u64>, operations: Value) -> Vec<BulkResult> {
-    let request = request(fail_on_errors, operations);
+    let request = request(fail_on_errors, &operations);
     bench.service.bulk(&bench.caller(0), &request, &|_| Ok(())).results
 }
 
@@ -60,7 +60,7 @@ fn group(bulk_id: &str, members: &[&str]) -> Value {
     json!({"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": {"displayName": bulk_id, "members": members}})
 }
 
-fn patch(path: &str, operation: Value) -> Value {
+fn patch(path: &str, operation: &Value) -> Value {
     json!({"method": "PATCH", "path": path, "data": {"Operations": [operation]}})
 }
 
@@ -125,7 +125,7 @@ fn what_was_begun_is_nobody_elses_before_it_is_complete() {
     let bench = bench();
     let title = json!({"op": "replace", "path": "externalId", "value": "patched"});
     let operations =
-        json!([patch("/Groups/bulkId:a", title), group("a", &["b"]), group("b", &["a"])]);
+        json!([patch("/Groups/bulkId:a", &title), group("a", &["b"]), group("b", &["a"])]);
     let results = run(&bench, None, operations);
     assert_eq!(statuses(&results), [200, 201, 201]);
     let a = id(&results[1]);
@@ -140,10 +140,10 @@ fn references_go_forward_and_backward_in_data_paths_and_filters() {
         &bench,
         None,
         json!([
-            patch("/Groups/bulkId:g", json!({"op": "add", "path": "members", "value": [{"value": "bulkId:late"}]})),
+            patch("/Groups/bulkId:g", &json!({"op": "add", "path": "members", "value": [{"value": "bulkId:late"}]})),
             group("g", &["early", "late"]),
             user("early"),
-            patch("/Groups/bulkId:g", json!({"op": "remove", "path": "members[value eq \"bulkId:early\"]"})),
+            patch("/Groups/bulkId:g", &json!({"op": "remove", "path": "members[value eq \"bulkId:early\"]"})),
             user("late"),
             {"method": "PUT", "path": "/Users/bulkId:late", "data": {"userName": "bulkId:early", "title": "bulkId:early"}},
             {"method": "DELETE", "path": "/Users/bulkId:early"},
@@ -165,7 +165,8 @@ fn references_go_forward_and_backward_in_data_paths_and_filters() {
 fn operations_on_one_resource_keep_their_order() {
     let bench = bench();
     let path = format!("/Users/{}", bench.user("u"));
-    let title = |text: &str| patch(&path, json!({"op": "replace", "path": "title", "value": text}));
+    let title =
+        |text: &str| patch(&path, &json!({"op": "replace", "path": "title", "value": text}));
     let operations: Vec<Value> = (0..200).map(|n| title(&n.to_string())).collect();
     let results = run(&bench, None, Value::Array(operations));
     assert!(statuses(&results).iter().all(|status| *status == 200));
@@ -178,7 +179,7 @@ fn operations_on_one_resource_keep_their_order() {
 #[test]
 fn fail_on_errors_leaves_undone_whatever_stands_behind_the_last_error() {
     let broken = json!({"method": "GET", "path": "/Users"});
-    let late = patch("/Users/bulkId:a", json!({"op": "replace", "path": "nope", "value": 1}));
+    let late = patch("/Users/bulkId:a", &json!({"op": "replace", "path": "nope", "value": 1}));
     for (limit, operations, wanted, names) in [
         (1, json!([user("a"), broken, user("b")]), vec![201, 400], vec!["a"]),
         (2, json!([user("a"), broken, user("b")]), vec![201, 400, 201], vec!["a", "b"]),
@@ -246,7 +247,8 @@ fn a_version_must_be_the_stored_one() {
         operation["version"] = version.into();
         operation
     };
-    let title = |text: &str| patch(&path, json!({"op": "replace", "path": "title", "value": text}));
+    let title =
+        |text: &str| patch(&path, &json!({"op": "replace", "path": "title", "value": text}));
     let put = json!({"method": "PUT", "path": path, "data": {"userName": "v"}});
     let delete = json!({"method": "DELETE", "path": path});
     let results = run(
@@ -276,7 +278,7 @@ fn nothing_is_done_without_permission() {
         USER => Err(Error::Forbidden("no users".to_owned())),
         _ => Ok(()),
     };
-    let done = bench.service.bulk(&bench.caller(0), &request(None, operations), &permit);
+    let done = bench.service.bulk(&bench.caller(0), &request(None, &operations), &permit);
     assert_eq!(statuses(&done.results), [403, 409, 201]);
     assert_eq!(bench.filter(USER, "userName pr"), Vec::<String>::new());
 }
