@@ -21,6 +21,7 @@ pub(crate) struct Reply {
     body: Body,
     etag: Option<String>,
     location: Option<String>,
+    may_be_kept: bool,
     notes: Notes,
 }
 
@@ -41,7 +42,14 @@ pub(crate) struct Notes {
 impl Reply {
     /// A response without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, body: Body::None, etag: None, location: None, notes: Notes::default() }
+        Self {
+            status,
+            body: Body::None,
+            etag: None,
+            location: None,
+            may_be_kept: false,
+            notes: Notes::default(),
+        }
     }
 
     /// A response whose body is at hand.
@@ -58,6 +66,13 @@ impl Reply {
     pub(crate) fn about(mut self, etag: String, location: String) -> Self {
         self.etag = Some(etag);
         self.location = Some(location);
+        self
+    }
+
+    /// Lets the client keep the reply, if it asks each time whether it still holds.
+    pub(crate) fn kept_as(mut self, etag: String) -> Self {
+        self.etag = Some(etag);
+        self.may_be_kept = true;
         self
     }
 
@@ -84,6 +99,9 @@ impl Responder for Reply {
         }
         if let Some(location) = self.location {
             response.insert_header((header::LOCATION, location));
+        }
+        if self.may_be_kept {
+            response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
         }
         let mut response = match self.body {
             Body::None => response.finish(),
