@@ -134,7 +134,7 @@ on_both!(tenants_are_made_changed_and_deleted_with_their_tokens, |server: &Serve
     assert_eq!(listed["tenants"].as_array().map(Vec::len), Some(1));
 });
 
-on_both!(wrong_wishes_for_tokens_are_refused, |server: &Server| {
+on_both!(aut_004_aut_009_wrong_wishes_for_tokens_are_refused, |server: &Server| {
     for (arguments, words) in [
         (vec!["--expires", "never"], vec!["allow_never_expires"]),
         (vec!["--expires", "1000d"], vec!["730 days"]),
@@ -203,7 +203,7 @@ fn the_server_says_where_it_listens_and_what_comes_next() {
 }
 
 #[test]
-fn what_would_be_unsafe_or_wrong_is_refused_before_anything_starts() {
+fn aut_013_sec_008_what_would_be_unsafe_or_wrong_is_refused_before_anything_starts() {
     let directory = Scratch::new();
     refused(
         &headcount(&directory, &["serve", "--listen", "0.0.0.0:0"]),
@@ -364,7 +364,7 @@ fn acknowledged_writes_survive_kill_9() {
     }
 }
 
-on_both!(links_follow_the_public_url_or_the_request, |server: &Server| {
+on_both!(htp_021_links_follow_the_public_url_or_the_request, |server: &Server| {
     let client = server.client();
     let id = client.create("/Users", &json!({"userName": "someone"}));
     let location = client.get(&format!("/Users/{id}")).at("/meta/location");
@@ -375,7 +375,7 @@ on_both!(links_follow_the_public_url_or_the_request, |server: &Server| {
 });
 
 #[test]
-fn res_023_with_a_public_url_the_host_header_does_not_matter() {
+fn htp_021_res_023_with_a_public_url_the_host_header_does_not_matter() {
     let flags = ["--public-url", "https://id.example.com/scim-host/"];
     let server = Server::start_with(Arc::new(Database::sqlite()), &flags, &[]);
     let client = server.client();
@@ -386,7 +386,7 @@ fn res_023_with_a_public_url_the_host_header_does_not_matter() {
 }
 
 #[test]
-fn tls_01_the_server_speaks_tls_with_a_certificate() {
+fn aut_013_tls_01_the_server_speaks_tls_with_a_certificate() {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     let database = Database::sqlite();
     let CertifiedKey { cert, signing_key } =

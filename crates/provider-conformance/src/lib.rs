@@ -47,7 +47,7 @@ macro_rules! provider_conformance {
                 insert_get_delete_round_trip unknown_ids_are_absent
                 uniqueness_holds_across_case_rename_and_delete unique_keys_belong_to_a_kind
                 update_keeps_stores_and_fails_without_trace versions_grow_by_exactly_one
-                a_refused_delete_leaves_everything changes_are_recorded_if_and_only_if_they_happen
+                a_refused_delete_leaves_everything evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen
                 batches_are_single_steps nothing_is_left_of_a_deleted_resource);
             $crate::provider_conformance!(@tests $subject, isolation:
                 tenants_are_isolated_in_every_method);
