@@ -7,7 +7,7 @@ use headcount_core::quirks::Quirks;
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 
 use crate::error::token_error;
-use crate::schema::tenants;
+use crate::schema::{changes, tenants};
 use crate::store::Store;
 
 type Row = (i64, String, i32, i64, i64);
@@ -76,9 +76,18 @@ impl TenantStore for Store {
     }
 
     fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
-        // Everything that belongs to a tenant refers to it and goes with it.
+        // Everything that belongs to a tenant refers to it and goes with it. The record of changes
+        // stays, without what it says of persons.
         let deleted = self.writer.write(&mut |connection| {
-            Ok(diesel::delete(tenants::table.filter(tenants::name.eq(name))).execute(connection)?)
+            let deleted: Vec<i64> = diesel::delete(tenants::table.filter(tenants::name.eq(name)))
+                .returning(tenants::id)
+                .get_results(connection)?;
+            for id in &deleted {
+                diesel::update(changes::table.filter(changes::tenant.eq(id)))
+                    .set(changes::personal.eq(None::<String>))
+                    .execute(connection)?;
+            }
+            Ok(deleted.len())
         });
         deleted.map(|rows| rows > 0).map_err(token_error)
     }

@@ -173,7 +173,7 @@ pub(crate) fn checkout<T>(
         })?;
         match first(&mut connection) {
             Ok(_) => return Ok(connection),
-            Err(error) if meaning(&error) == Meaning::Disconnected => {}
+            Err(error) if meaning(&error) == Meaning::Disconnected => connection.dead = true,
             Err(error) => return Err(WriteError::Db(error)),
         }
     }
