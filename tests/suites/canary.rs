@@ -82,10 +82,7 @@ fn converse(server: &Server, client: &Client) -> Vec<Response> {
         (json!([{"op": "replace", "path": "password", "value": {"deep": secret}}]), 400),
         (json!([{"op": "remove", "path": "password", "value": secret}]), 200),
         (wrong, 400),
-        (
-            json!([{"op": "replace", "path": "emails[value eq \"x\"].value", "value": mark("m")}]),
-            400,
-        ),
+        (json!([{"op": "replace", "path": "emails[foo eq \"x\"].value", "value": mark("m")}]), 400),
         (json!([{"op": "replace", "path": "userName", "value": mark("name-1")}]), 409),
     ] {
         let answer = client.patch(&path, &operations);
@@ -222,12 +219,9 @@ fn run(database: Database) {
             let text = value.to_string();
             let place = format!("{table}.{column}");
             assert!(!text.contains(SECRET), "{place}: {text}");
-            assert!(
-                place == "documents.text"
-                    || place.starts_with("resource")
-                    || !text.contains(&token),
-                "{place}"
-            );
+            // Somebody entered it as a name: there it is what it is, a name.
+            let as_name = ["documents.text", "changes.personal"].contains(&place.as_str());
+            assert!(as_name || place.starts_with("resource") || !text.contains(&token), "{place}");
             if text.contains(PERSONAL) || text.to_lowercase().contains(&PERSONAL.to_lowercase()) {
                 found.insert(place);
             }

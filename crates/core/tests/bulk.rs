@@ -37,8 +37,8 @@ fn request(fail_on_errors: Option<u64>, operations: &Value) -> BulkRequest {
     BulkRequest::from_body(body, 1_000).unwrap()
 }
 
-fn run(bench: &Bench, fail_on_errors: Option<u64>, operations: Value) -> Vec<BulkResult> {
-    let request = request(fail_on_errors, &operations);
+fn run(bench: &Bench, fail_on_errors: Option<u64>, operations: &Value) -> Vec<BulkResult> {
+    let request = request(fail_on_errors, operations);
     bench.service.bulk(&bench.caller(0), &request, &|_| Ok(())).results
 }
 
@@ -79,7 +79,7 @@ fn a_circle_is_cut_and_closed_again() {
     let results = run(
         &bench,
         None,
-        json!([group("a", &["b", "u"]), group("b", &["c"]), group("c", &["a"]), user("u")]),
+        &json!([group("a", &["b", "u"]), group("b", &["c"]), group("c", &["a"]), user("u")]),
     );
     assert_eq!(statuses(&results), [201, 201, 201, 201]);
     let ids: Vec<String> = results.iter().map(|result| id(result).to_string()).collect();
@@ -87,7 +87,7 @@ fn a_circle_is_cut_and_closed_again() {
     let mut both = vec![ids[1].clone(), ids[3].clone()];
     both.sort();
     assert_eq!((of(0), of(1), of(2)), (both, vec![ids[2].clone()], vec![ids[0].clone()]));
-    let own = run(&bench, None, json!([group("own", &["own"])]));
+    let own = run(&bench, None, &json!([group("own", &["own"])]));
     assert_eq!(statuses(&own), [400], "no group is its own member");
     assert_eq!(bench.filter(GROUP, "displayName eq \"own\""), Vec::<String>::new());
 }
@@ -99,7 +99,7 @@ fn managers_in_a_circle_know_each_other() {
         json!({"method": "POST", "path": "/Users", "bulkId": name, "data": {
             "userName": name, "title": "t", MANAGER: {"department": "d", "manager": {"value": format!("bulkId:{by}")}}}})
     };
-    let results = run(&bench, None, json!([managed("a", "b"), managed("b", "a")]));
+    let results = run(&bench, None, &json!([managed("a", "b"), managed("b", "a")]));
     assert_eq!(statuses(&results), [201, 201]);
     for (own, other) in [(0, 1), (1, 0)] {
         let user = document(&bench, USER, &id(&results[own]));
@@ -114,7 +114,7 @@ fn what_a_circle_began_is_taken_back_when_it_cannot_be_closed() {
     bench.group("taken", &[]);
     let mut second = group("b", &["a"]);
     second["data"]["displayName"] = "taken".into();
-    let results = run(&bench, None, json!([group("a", &["b"]), second, group("c", &["a"])]));
+    let results = run(&bench, None, &json!([group("a", &["b"]), second, group("c", &["a"])]));
     assert_eq!(statuses(&results), [409, 409, 409]);
     assert_eq!(results[0].location, None);
     assert_eq!(bench.filter(GROUP, "displayName pr"), ["taken"]);
@@ -126,7 +126,7 @@ fn what_was_begun_is_nobody_elses_before_it_is_complete() {
     let title = json!({"op": "replace", "path": "externalId", "value": "patched"});
     let operations =
         json!([patch("/Groups/bulkId:a", &title), group("a", &["b"]), group("b", &["a"])]);
-    let results = run(&bench, None, operations);
+    let results = run(&bench, None, &operations);
     assert_eq!(statuses(&results), [200, 201, 201]);
     let a = id(&results[1]);
     assert_eq!(document(&bench, GROUP, &a)["externalId"], "patched");
@@ -139,7 +139,7 @@ fn references_go_forward_and_backward_in_data_paths_and_filters() {
     let results = run(
         &bench,
         None,
-        json!([
+        &json!([
             patch("/Groups/bulkId:g", &json!({"op": "add", "path": "members", "value": [{"value": "bulkId:late"}]})),
             group("g", &["early", "late"]),
             user("early"),
@@ -168,7 +168,7 @@ fn operations_on_one_resource_keep_their_order() {
     let title =
         |text: &str| patch(&path, &json!({"op": "replace", "path": "title", "value": text}));
     let operations: Vec<Value> = (0..200).map(|n| title(&n.to_string())).collect();
-    let results = run(&bench, None, Value::Array(operations));
+    let results = run(&bench, None, &Value::Array(operations));
     assert!(statuses(&results).iter().all(|status| *status == 200));
     let versions: Vec<i64> =
         results.iter().map(|result| result.version.unwrap().counter()).collect();
@@ -189,14 +189,14 @@ fn fail_on_errors_leaves_undone_whatever_stands_behind_the_last_error() {
         (1, json!([group("g", &["nobody"]), user("a")]), vec![400], vec![]),
     ] {
         let bench = bench();
-        let results = run(&bench, Some(limit), operations.clone());
+        let results = run(&bench, Some(limit), &operations);
         assert_eq!(statuses(&results), wanted, "{limit}: {operations}");
         assert_eq!(bench.filter(USER, "userName pr"), names, "{limit}: {operations}");
     }
     let bench = bench();
     let many: Vec<Value> = (0..150).map(|n| user(&format!("u{n}"))).collect();
     let all = [many.as_slice(), &[user("u0"), user("last")]].concat();
-    assert_eq!(run(&bench, Some(1), Value::Array(all)).len(), 151);
+    assert_eq!(run(&bench, Some(1), &Value::Array(all)).len(), 151);
     assert_eq!(bench.filter(USER, "userName eq \"last\""), Vec::<String>::new());
 }
 
@@ -204,10 +204,10 @@ fn fail_on_errors_leaves_undone_whatever_stands_behind_the_last_error() {
 fn a_circle_with_fail_on_errors_is_all_there_or_gone() {
     let bench = bench();
     let circle = json!([group("a", &["b"]), group("b", &["a"]), user("u")]);
-    assert_eq!(statuses(&run(&bench, Some(1), circle)), [201, 201, 201]);
+    assert_eq!(statuses(&run(&bench, Some(1), &circle)), [201, 201, 201]);
     let mut second = group("d", &["c"]);
     second["data"]["displayName"] = "a".into();
-    let results = run(&bench, Some(1), json!([group("c", &["d"]), second, user("v")]));
+    let results = run(&bench, Some(1), &json!([group("c", &["d"]), second, user("v")]));
     assert!(statuses(&results).contains(&409), "{results:?}");
     assert_eq!(bench.filter(GROUP, "displayName pr"), ["a", "b"]);
     assert_eq!(bench.filter(USER, "userName eq \"v\""), Vec::<String>::new());
@@ -221,7 +221,7 @@ fn what_nobody_creates_is_named_and_so_is_what_failed() {
     let results = run(
         &bench,
         None,
-        json!([
+        &json!([
             group("g", &["nobody"]),
             group("h", &["bad"]),
             group("i", &["h"]),
@@ -254,7 +254,7 @@ fn a_version_must_be_the_stored_one() {
     let results = run(
         &bench,
         None,
-        json!([
+        &json!([
             with(title("a"), "W/\"2\""),
             with(title("b"), "W/\"1\""),
             with(title("c"), "W/\"1\""),
@@ -266,7 +266,7 @@ fn a_version_must_be_the_stored_one() {
     );
     assert_eq!(statuses(&results), [412, 200, 412, 412, 200, 412, 400]);
     assert_eq!(document(&bench, USER, &user)["userName"], "v");
-    assert_eq!(statuses(&run(&bench, None, json!([with(delete, "W/\"3\"")]))), [204]);
+    assert_eq!(statuses(&run(&bench, None, &json!([with(delete, "W/\"3\"")]))), [204]);
     assert_eq!(bench.get(0, USER, &user), None);
 }
 

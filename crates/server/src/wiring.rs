@@ -133,7 +133,6 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         body_time: Duration::from_secs(config.limits.body_seconds),
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
-        ..HttpSettings::default()
     };
     let mut api = Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings);
     if config.requests.keep {

@@ -24,7 +24,12 @@ pub(super) fn mask(value: &mut Value, never: &[String]) {
             });
             for (name, value) in map.iter_mut() {
                 let value_of_secret = about_secret && name.eq_ignore_ascii_case("value");
-                if is_secret(name, never) || value_of_secret {
+                // `password eq "…"`, alone or inside a path
+                let compares_secret = value.as_str().is_some_and(|text| {
+                    let is = |known: &str| name.eq_ignore_ascii_case(known);
+                    (is("filter") || is("path") && text.contains('"')) && is_secret(text, never)
+                });
+                if is_secret(name, never) || value_of_secret || compares_secret {
                     *value = MASK.into();
                 } else {
                     mask(value, never);
@@ -90,7 +95,9 @@ mod tests {
             "userName": "jane", "password": "p1", "PassWord": "p2", "PIN": 4711,
             "urn:example:badge": {"pin": 4712, "clientSecret": "s"},
             "emails": [{"value": "jane@example.com", "accessToken": "t"}],
+            "filter": "password sw \"p6\"",
             "Operations": [
+                {"op": "remove", "path": "badges[pin eq \"p7\"]"},
                 {"op": "replace", "path": "password", "value": "p3"},
                 {"op": "replace", "path": "urn:example:badge:pin", "value": {"deep": "p4"}},
                 {"op": "replace", "value": {"password": "p5", "title": "Engineer"}},
@@ -100,7 +107,9 @@ mod tests {
         });
         mask(&mut body, &never);
         let text = body.to_string();
-        for secret in ["p1", "p2", "p3", "p4", "p5", "4711", "4712", "\"s\"", "\"t\"", "hc_01"] {
+        for secret in
+            ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "4711", "4712", "\"s\"", "\"t\"", "hc_01"]
+        {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
         for kept in ["jane@example.com", "Engineer", "hc_short", "\"path\":\"password\""] {

@@ -103,7 +103,7 @@ pub(crate) fn postgres_store(database: &Database) -> Arc<Store> {
     Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
 }
 
-fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
+pub(crate) fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let first = store.tenant("default").unwrap().unwrap().id;
     let second = store.create_tenant("second", Quirks::ALL, Timestamp::from_micros(0)).unwrap().id;
     Subject { provider: store.clone(), feed: store, tenants: [first, second], guard }
