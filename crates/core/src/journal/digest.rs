@@ -233,7 +233,7 @@ fn operations(
 enum Body {
     None,
     Json(Value),
-    /// It is no JSON, or too large: so long it was.
+    /// It is no JSON object, or too large: so long it was.
     Opaque(usize),
 }
 
@@ -243,8 +243,8 @@ impl Body {
             None | Some([]) => Self::None,
             Some(bytes) if bytes.len() > LONGEST_PARSED => Self::Opaque(bytes.len()),
             Some(bytes) => match crate::json::parse(bytes) {
-                Ok(value) => Self::Json(value),
-                Err(_broken) => Self::Opaque(bytes.len()),
+                Ok(value) if value.is_object() => Self::Json(value),
+                Ok(_) | Err(_) => Self::Opaque(bytes.len()),
             },
         }
     }
@@ -307,6 +307,9 @@ impl Names {
         let lower = attribute.to_ascii_lowercase();
         let path = lower.rsplit(':').next().unwrap_or_default();
         let last = path.rsplit('.').next().unwrap_or_default();
+        if value.as_str().is_some_and(redact::looks_like_token) {
+            return;
+        }
         match (last, value) {
             ("username" | "displayname", Value::String(text)) => {
                 self.add(text);
