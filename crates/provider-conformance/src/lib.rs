@@ -12,8 +12,12 @@ pub mod equivalence;
 pub mod isolation;
 pub mod membership;
 pub mod paging;
+pub mod print;
 pub mod races;
+pub mod random;
+mod report;
 pub mod selection;
+pub mod world;
 pub mod writing;
 
 use std::sync::Arc;
@@ -56,7 +60,7 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, selection:
                 operators_and_types_select_alike element_filters_match_one_value
                 negation_is_the_exact_complement sorting_puts_missing_values_where_the_rfc_says
-                extensions_are_searched index_rows_follow_the_document);
+                extensions_are_searched alternatives_stay_together index_rows_follow_the_document);
             $crate::provider_conformance!(@tests $subject, membership:
                 members_change_by_rows unknown_members_are_refused members_leave_with_their_user
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts

@@ -1,0 +1,152 @@
+//! Evaluator, SQLite and PostgreSQL give the same answers over random deployments.
+//!
+//! `cargo xtask soak equivalence` runs the long form.
+
+#![expect(clippy::print_stdout, reason = "whoever runs the tests reads how much was compared")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "helpers of tests; the soak command says in the environment how long and from which seed"
+)]
+
+mod support;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use headcount_core::schema::Registry;
+use headcount_core::schema::registry::IndexMarks;
+use headcount_provider_conformance::bench::Bench;
+use headcount_provider_conformance::world::{Setup, Tally, World};
+use serde_json::json;
+
+/// Pairs that one deployment is asked in the soak; enough to be worth its databases.
+const PAIRS_OF_A_WORLD: usize = 10_000;
+
+/// Compares the answers of worlds with seeds from `seed` on, in as many threads as there are cores.
+fn compare(stores: &[Setup<'_>], seed: u64, worlds: u64, pairs: usize, threads: usize) -> Tally {
+    let (next, sum) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    if number >= worlds {
+                        return;
+                    }
+                    let tally = World::new(seed + number, stores).run(pairs);
+                    let mut sum = sum.lock().unwrap();
+                    *sum += tally;
+                    if number % 10 == 9 {
+                        println!(
+                            "{} pairs, {} differences, {} s",
+                            sum.pairs,
+                            sum.differences,
+                            started.elapsed().as_secs()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let tally = sum.into_inner().unwrap();
+    println!(
+        "equivalence from seed {seed}: {} pairs ({} of them found some and not all), {} changes, {} PATCH forms, {} differences, {} s",
+        tally.pairs,
+        tally.telling,
+        tally.changes,
+        tally.forms,
+        tally.differences,
+        started.elapsed().as_secs()
+    );
+    tally
+}
+
+/// What the test command runs, for one store beside the evaluator.
+fn short(store: Setup<'_>) {
+    let tally = compare(&[store], 1, 4, 5_000, 1);
+    assert_eq!((tally.pairs, tally.differences), (20_000, 0));
+    assert!(tally.telling > 2_000 && tally.changes > 1_000 && tally.forms > 500, "{tally:?}");
+}
+
+#[test]
+fn flt_055_sqlite_answers_like_the_evaluator() {
+    short(&support::sqlite_for);
+}
+
+#[test]
+fn flt_055_postgres_answers_like_the_evaluator() {
+    short(&support::postgres_for);
+}
+
+/// Sub-attributes that a deployment marks as indexed answer like any other.
+fn marked(store: Setup<'_>) {
+    let paths = [
+        "emails.type",
+        "emails.primary",
+        "addresses.type",
+        "addresses.region",
+        "addresses.locality",
+    ];
+    let marks = IndexMarks::from([("User".to_owned(), paths.map(str::to_owned).to_vec())]);
+    let registry = Arc::new(Registry::from_documents(&[], &marks).unwrap());
+    let bench = Bench::over(store(&registry), Arc::clone(&registry));
+    bench.create(
+        "User",
+        json!({"userName": "anna",
+        "emails": [{"value": "anna@example.com", "type": "work"}],
+        "addresses": [{"type": "work", "region": "North", "locality": "Here"}]}),
+    );
+    bench.create(
+        "User",
+        json!({"userName": "bert",
+        "emails": [{"value": "work", "type": "home", "primary": true}],
+        "addresses": [{"type": "North", "region": "Here", "locality": "work"}]}),
+    );
+    for (filter, expected) in [
+        ("emails.primary eq false", "anna"),
+        ("emails.primary ne true", "anna"),
+        ("emails.primary eq true", "bert"),
+        ("emails[primary eq false]", "anna"),
+        ("emails[primary eq false or primary eq true]", "anna bert"),
+        ("emails[type eq \"work\" and value sw \"anna\"]", "anna"),
+        ("emails[type eq \"home\" and value eq \"work\"]", "bert"),
+        ("emails[type eq \"work\" and primary eq true]", ""),
+        ("addresses[region eq \"north\" and locality eq \"here\"]", "anna"),
+        ("addresses[region eq \"here\" or locality eq \"here\"]", "anna bert"),
+        ("addresses[type eq \"work\"]", "anna"),
+        ("addresses[type eq \"north\" and region eq \"here\"]", "bert"),
+    ] {
+        assert_eq!(bench.filter("User", filter).join(" "), expected, "{filter}");
+    }
+}
+
+#[test]
+fn sqlite_answers_by_marked_sub_attributes() {
+    marked(&support::sqlite_for);
+}
+
+#[test]
+fn postgres_answers_by_marked_sub_attributes() {
+    marked(&support::postgres_for);
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+#[ignore = "runs for long; cargo xtask soak equivalence"]
+fn soak() {
+    let pairs = usize::try_from(setting("HEADCOUNT_SOAK_PAIRS", 100_000)).unwrap();
+    let worlds = u64::try_from(pairs.div_ceil(PAIRS_OF_A_WORLD)).unwrap();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let seed = setting("HEADCOUNT_SOAK_SEED", 1_000);
+    let stores: [Setup<'_>; 2] = [&support::sqlite_for, &support::postgres_for];
+    let tally = compare(&stores, seed, worlds, pairs.min(PAIRS_OF_A_WORLD), threads);
+    assert_eq!(tally.differences, 0);
+    assert!(tally.pairs >= pairs);
+}
