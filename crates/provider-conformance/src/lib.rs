@@ -11,12 +11,14 @@ pub mod bench;
 pub mod equivalence;
 pub mod isolation;
 pub mod membership;
+pub mod model;
 pub mod paging;
 pub mod print;
 pub mod races;
 pub mod random;
 mod report;
 pub mod selection;
+pub mod stream;
 pub mod world;
 pub mod writing;
 
@@ -70,6 +72,8 @@ macro_rules! provider_conformance {
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
             $crate::provider_conformance!(@tests $subject, equivalence:
                 random_filters_select_what_the_evaluator_selects random_sorts_order_like_the_evaluator);
+            $crate::provider_conformance!(@tests $subject, stream:
+                random_operations_do_what_the_model_does);
         }
     };
     (@tests $subject:expr, $module:ident: $($clause:ident)*) => {

@@ -19,6 +19,7 @@ use headcount_core::schema::Registry;
 use headcount_core::schema::registry::IndexMarks;
 use headcount_provider_conformance::bench::Bench;
 use headcount_provider_conformance::world::{Setup, Tally, World};
+use headcount_provider_conformance::{Subject, stream};
 use serde_json::json;
 
 /// Pairs that one deployment is asked in the soak; enough to be worth its databases.
@@ -149,4 +150,28 @@ fn soak() {
     let tally = compare(&stores, seed, worlds, pairs.min(PAIRS_OF_A_WORLD), threads);
     assert_eq!(tally.differences, 0);
     assert!(tally.pairs >= pairs);
+}
+
+/// Operations of one run of the model; then a new store begins, so that its state stays small.
+const OPERATIONS: usize = 2_000;
+
+#[test]
+#[ignore = "runs for long; cargo xtask soak equivalence"]
+fn soak_model() {
+    let pairs = usize::try_from(setting("HEADCOUNT_SOAK_PAIRS", 100_000)).unwrap();
+    let first = setting("HEADCOUNT_SOAK_SEED", 1_000);
+    let runs = u64::try_from(pairs.div_ceil(50 * OPERATIONS)).unwrap();
+    for (name, store) in
+        [("SQLite", support::sqlite as fn() -> Subject), ("PostgreSQL", support::postgres)]
+    {
+        let (mut operations, mut refused) = (0, 0);
+        for seed in first..first + runs {
+            let run = stream::run(store(), seed, OPERATIONS);
+            operations += run.operations;
+            refused += run.refused;
+        }
+        println!(
+            "model on {name}: {operations} operations, {refused} refused by both, 0 differences"
+        );
+    }
 }
