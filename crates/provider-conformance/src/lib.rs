@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod equivalence;
+pub mod fuzz;
 pub mod isolation;
 pub mod membership;
 pub mod model;

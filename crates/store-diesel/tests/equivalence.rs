@@ -15,17 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use headcount_core::filter::{MAX_BYTES, MAX_DEPTH, MAX_TERMS};
 use headcount_core::schema::Registry;
 use headcount_core::schema::registry::IndexMarks;
 use headcount_provider_conformance::bench::Bench;
-use headcount_provider_conformance::world::{Setup, Tally, World};
+use headcount_provider_conformance::world::{Setup, Tally, World, memory};
 use headcount_provider_conformance::{Subject, stream};
 use serde_json::json;
 
 /// Pairs that one deployment is asked in the soak; enough to be worth its databases.
 const PAIRS_OF_A_WORLD: usize = 10_000;
 
-/// Compares the answers of worlds with seeds from `seed` on, in as many threads as there are cores.
+/// Compares the answers of worlds with seeds from `seed` on.
 fn compare(stores: &[Setup<'_>], seed: u64, worlds: u64, pairs: usize, threads: usize) -> Tally {
     let (next, sum) = (AtomicU64::new(0), Mutex::new(Tally::default()));
     let started = Instant::now();
@@ -134,6 +135,59 @@ fn postgres_answers_by_marked_sub_attributes() {
     marked(&support::postgres_for);
 }
 
+/// The deepest and longest filters that are allowed become statements that the database can take.
+fn largest(store: Setup<'_>) {
+    let registry = Arc::new(Registry::builtin().unwrap());
+    let benches =
+        [store(&registry), memory()].map(|subject| Bench::over(subject, Arc::clone(&registry)));
+    for bench in &benches {
+        for (name, value) in [("anna", "a"), ("bert", "b"), ("carl", "c")] {
+            let body = json!({"userName": name, "externalId": value,
+                "emails": [{"type": "work", "value": value}], "title": value});
+            bench.create("User", body);
+        }
+    }
+    let depth = MAX_DEPTH;
+    for term in [
+        "externalId eq \"a\"",
+        "emails.value ne \"b\"",
+        "emails[type eq \"work\" and value eq \"c\"]",
+        "title pr",
+    ] {
+        let terms = if term.starts_with("emails[") { MAX_TERMS / 3 } else { MAX_TERMS };
+        // A bracket counts as a comparison and as a level.
+        let levels = if term.starts_with("emails[") { depth - 1 } else { depth };
+        let ladder = |word: &str| {
+            (0..levels).fold(term.to_owned(), |inner, _| format!("{term} {word} not ({inner})"))
+        };
+        for filter in [
+            vec![term; terms].join(" or "),
+            vec![term; terms].join(" and "),
+            vec![format!("not ({term})"); terms].join(" and "),
+            format!("{}{term}{}", "not (".repeat(levels), ")".repeat(levels)),
+            ladder("and"),
+            ladder("or"),
+            format!("externalId co \"{}\"", "\u{e4}".repeat(4_000)),
+        ] {
+            if filter.len() > MAX_BYTES {
+                continue;
+            }
+            let [one, other] = benches.each_ref().map(|bench| bench.filter("User", &filter));
+            assert_eq!(one, other, "{filter}");
+        }
+    }
+}
+
+#[test]
+fn flt_050_sqlite_takes_the_largest_filters() {
+    largest(&support::sqlite_for);
+}
+
+#[test]
+fn flt_050_postgres_takes_the_largest_filters() {
+    largest(&support::postgres_for);
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name)
         .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -144,7 +198,8 @@ fn setting(name: &str, default: u64) -> u64 {
 fn soak() {
     let pairs = usize::try_from(setting("HEADCOUNT_SOAK_PAIRS", 100_000)).unwrap();
     let worlds = u64::try_from(pairs.div_ceil(PAIRS_OF_A_WORLD)).unwrap();
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    // Each waits for its databases half of the time.
+    let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let seed = setting("HEADCOUNT_SOAK_SEED", 1_000);
     let stores: [Setup<'_>; 2] = [&support::sqlite_for, &support::postgres_for];
     let tally = compare(&stores, seed, worlds, pairs.min(PAIRS_OF_A_WORLD), threads);
