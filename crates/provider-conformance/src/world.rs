@@ -29,9 +29,6 @@ const RESOURCES: usize = 24;
 /// Once in so many steps, something is changed.
 const CHANGES: usize = 40;
 
-/// Differences of one world that are printed; what follows mostly follows from them.
-const REPORTED: usize = 3;
-
 /// What a world has been asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -39,9 +36,11 @@ pub struct Tally {
     pub pairs: usize,
     /// Queries that found something and left something out.
     pub telling: usize,
-    /// Changes that were compared.
+    /// Changes that were compared, whether they were made or refused.
     pub changes: usize,
-    /// PATCH requests that were compared in three forms.
+    /// Those of them that were made.
+    pub made: usize,
+    /// PATCH requests that were compared in three forms and carried out.
     pub forms: usize,
     /// Answers that differed.
     pub differences: usize,
@@ -52,6 +51,7 @@ impl std::ops::AddAssign for Tally {
         self.pairs += other.pairs;
         self.telling += other.telling;
         self.changes += other.changes;
+        self.made += other.made;
         self.forms += other.forms;
         self.differences += other.differences;
     }
@@ -98,10 +98,8 @@ impl World {
     pub fn new(seed: u64, stores: &[Setup<'_>]) -> Self {
         let mut random = Random::new(seed);
         let deployment = Deployment::new(&mut random);
-        let load = || {
-            Arc::new(deployment.registry().unwrap_or_else(|error| panic!("seed {seed}: {error}")))
-        };
-        let registry = load();
+        let loaded = deployment.registry();
+        let registry = Arc::new(loaded.unwrap_or_else(|error| panic!("seed {seed}: {error}")));
         let mut benches = vec![Bench::over(memory(), Arc::clone(&registry))];
         benches.extend(
             stores.iter().map(|setup| Bench::over(setup(&registry), Arc::clone(&registry))),
@@ -114,17 +112,18 @@ impl World {
         let kinds = kinds.collect();
         let mut world =
             Self { seed, deployment, benches, registry, kinds, random, tally: Tally::default() };
-        for _ in 0..RESOURCES {
-            for index in 0..world.kinds.len() {
-                world.create(index);
+        for number in 0..RESOURCES * world.kinds.len() {
+            if world.tally.differences == 0 {
+                world.create(number % world.kinds.len());
             }
         }
         world
     }
 
-    /// Asks questions and makes changes until so many pairs are compared; prints what differs.
+    /// Asks questions and makes changes until so many pairs are compared. Prints the first difference
+    /// and ends there: what differs later mostly follows from it.
     pub fn run(mut self, pairs: usize) -> Tally {
-        while self.tally.pairs < pairs {
+        while self.tally.pairs < pairs && self.tally.differences == 0 {
             if self.random.once_in(CHANGES) {
                 self.change();
             }
@@ -260,10 +259,9 @@ impl World {
         let first = outcomes.first().cloned()?;
         if outcomes.iter().any(|outcome| *outcome != first) {
             self.tally.differences += 1;
-            if self.tally.differences <= REPORTED {
-                report::change(self, what, &outcomes);
-            }
+            report::change(self, what, &outcomes);
         }
+        self.tally.made += usize::from(first.is_ok());
         first.ok()
     }
 
@@ -282,7 +280,6 @@ impl World {
             other => other,
         };
         let forms = patches::three_forms(&mut self.random, &kind);
-        self.tally.forms += 1;
         let outcome = |form: &Value| -> Result<String, (u16, Option<&'static str>)> {
             let bench = Bench::over(memory(), Arc::clone(&self.registry));
             let caller = bench.caller(0);
@@ -294,6 +291,7 @@ impl World {
             Ok(format!("{} {}", resource.version, resource.document.text()))
         };
         let outcomes: Vec<_> = forms.iter().map(outcome).collect();
+        self.tally.forms += usize::from(outcomes.first().is_some_and(Result::is_ok));
         if outcomes.iter().any(|one| Some(one) != outcomes.first()) {
             self.tally.differences += 1;
             report::forms(self.seed, &body, &forms, &outcomes);
@@ -324,9 +322,7 @@ impl World {
         }
         if answers.iter().any(|answer| Some(answer) != answers.first()) {
             self.tally.differences += 1;
-            if self.tally.differences <= REPORTED {
-                report::question(self, &kinds, &request);
-            }
+            report::question(self, &kinds, &request);
         }
     }
 
