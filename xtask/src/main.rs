@@ -5,6 +5,7 @@
 mod apt;
 mod postgres;
 mod python;
+mod soak;
 mod test;
 mod tidy;
 
@@ -18,6 +19,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--only sqlite] [FILTER]   run every test; starts a PostgreSQL of its own
   tidy                            check what the architecture promises
   ci                              format, lints, tidy and tests, as CI does
+  soak equivalence [--pairs N] [--seed S]
+                                  evaluator, SQLite, PostgreSQL and the model give the same answers
+  soak fuzz [--seconds 30] [--seed S]
+                                  each reader of what clients send, on mutations of the corpus
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +32,8 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(rest),
         ["tidy"] => tidy::run(),
         ["ci"] => ci(),
+        ["soak", "equivalence", rest @ ..] => soak::equivalence(rest),
+        ["soak", "fuzz", rest @ ..] => soak::fuzz(rest),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match done {
