@@ -9,11 +9,18 @@
 
 pub mod bench;
 pub mod equivalence;
+pub mod fuzz;
 pub mod isolation;
 pub mod membership;
+pub mod model;
 pub mod paging;
+pub mod print;
 pub mod races;
+pub mod random;
+mod report;
 pub mod selection;
+pub mod stream;
+pub mod world;
 pub mod writing;
 
 use std::sync::Arc;
@@ -56,7 +63,7 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, selection:
                 operators_and_types_select_alike element_filters_match_one_value
                 negation_is_the_exact_complement sorting_puts_missing_values_where_the_rfc_says
-                extensions_are_searched index_rows_follow_the_document);
+                extensions_are_searched alternatives_stay_together index_rows_follow_the_document);
             $crate::provider_conformance!(@tests $subject, membership:
                 members_change_by_rows unknown_members_are_refused members_leave_with_their_user
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts
@@ -66,6 +73,8 @@ macro_rules! provider_conformance {
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
             $crate::provider_conformance!(@tests $subject, equivalence:
                 random_filters_select_what_the_evaluator_selects random_sorts_order_like_the_evaluator);
+            $crate::provider_conformance!(@tests $subject, stream:
+                random_operations_do_what_the_model_does);
         }
     };
     (@tests $subject:expr, $module:ident: $($clause:ident)*) => {

@@ -110,11 +110,25 @@ pub(crate) fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + S
 }
 
 pub(crate) fn sqlite() -> Subject {
+    sqlite_for(&Registry::builtin().unwrap())
+}
+
+/// A new SQLite file for the kinds of a registry.
+pub(crate) fn sqlite_for(registry: &Registry) -> Subject {
     let scratch = Scratch::new();
-    subject(sqlite_store(&scratch), Box::new(scratch))
+    let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
+    let store = Store::open(&Settings::serve(url), &plan(registry), true).unwrap();
+    subject(store, Box::new(scratch))
 }
 
 pub(crate) fn postgres() -> Subject {
+    postgres_for(&Registry::builtin().unwrap())
+}
+
+/// A new PostgreSQL database for the kinds of a registry.
+pub(crate) fn postgres_for(registry: &Registry) -> Subject {
     let database = Database::new();
-    subject(postgres_store(&database), Box::new(database))
+    let settings = Settings::serve(DatabaseUrl::parse(&database.url).unwrap());
+    let store = Store::open(&settings, &plan(registry), true).unwrap();
+    subject(store, Box::new(database))
 }
