@@ -2,6 +2,7 @@
 //! written beside it.
 
 pub mod chain;
+pub mod verify;
 
 use std::fmt;
 
