@@ -134,7 +134,7 @@ pub struct Verdict {
     /// What is wrong, by place; empty when the chain holds.
     pub findings: Vec<Finding>,
     /// Findings beyond those.
-    pub more: u64,
+    pub more: usize,
     /// Rows that have a place.
     pub sealed: u64,
     /// Rows that have none yet; nothing is proven about them.
@@ -159,7 +159,7 @@ pub struct Verifier {
     link: Link,
     sealed: u64,
     findings: Vec<Finding>,
-    more: u64,
+    more: usize,
     misfits: Vec<Misfit>,
     /// Rows without their names, by whom they are about; the first place of each.
     nameless: HashMap<Subject, i64>,

@@ -15,6 +15,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::background::{Background, SealedTo};
+use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::Config;
 use crate::wiring::{self, Parts};
@@ -32,10 +34,18 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
     let api = Data::new(wiring::api(config, &parts)?);
+    let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
     announce(config, common, &parts, address)?;
-    actix_web::rt::System::new().block_on(serve(config, api, &parts.store, metrics, listener, tls))
+    let background = Background::start(Arc::clone(&parts.store), checkpoints)?;
+    let sealed = background.sealed();
+    let served = serve(config, api, &parts.store, sealed, metrics, listener, tls);
+    actix_web::rt::System::new().block_on(served)?;
+    // What the last requests changed is sealed before the process ends.
+    drop(background);
+    tracing::info!("stopped; every request that was let in has been answered");
+    Ok(())
 }
 
 /// Refuses what would put tokens on the wire in the clear, and what cannot be read.
@@ -137,6 +147,7 @@ async fn serve(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
+    sealed: SealedTo,
     metrics: PrometheusHandle,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
@@ -145,13 +156,14 @@ async fn serve(
         .http
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let store = Data::from(Arc::clone(store));
+    let (store, sealed) = (Data::from(Arc::clone(store)), Data::new(sealed));
     let metrics = Data::new(metrics);
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(from_fn(headcount_http_api::observe))
             .app_data(Data::clone(&store))
+            .app_data(Data::clone(&sealed))
             .app_data(Data::clone(&metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
@@ -167,9 +179,7 @@ async fn serve(
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
-    server.run().await?;
-    tracing::info!("stopped; every request that was let in has been answered");
-    Ok(())
+    Ok(server.run().await?)
 }
 
 /// The process is alive.
