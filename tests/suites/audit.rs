@@ -9,6 +9,7 @@
 )]
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -384,6 +385,58 @@ fn aud_01_after_a_kill_each_user_has_one_row_and_each_row_a_user() {
         let there = server.client().get("/Users?count=0").at("/totalResults");
         assert_eq!(there, rows.len().to_string());
     }
+}
+
+/// Returns the blocks of a language in the page about the audit.
+fn blocks(language: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/AUDIT.md")).unwrap();
+    let begin = format!("```{language}\n");
+    let parts = page.split(&begin).skip(1);
+    parts.map(|part| part.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn aud_05_a_server_without_the_right_to_change_the_audit_works() {
+    let mut database = Database::postgres();
+    done(&headcount(&database, &["migrate"]));
+    let (owner, role) = (database.url.clone(), format!("app_{}", std::process::id()));
+    let grants = blocks("sql").replace("headcount_app", &role);
+    assert_eq!(grants.lines().count(), 3);
+    psql(&owner, &format!("CREATE ROLE {role}"));
+    psql(&owner, &grants);
+    let join = if owner.contains('?') { '&' } else { '?' };
+    database.url = format!("{owner}{join}options=-crole%3D{role}");
+    assert_eq!(psql(&database.url, "SELECT current_user"), role);
+    let server = Server::start(database);
+    let client = server.client();
+    let id = client.create("/Users", &json!({"userName": "jane@example.com"}));
+    assert_eq!(client.delete(&format!("/Users/{id}")).status, 204);
+    done(&server.run(&["audit", "erase", "jane@example.com"]));
+    assert_eq!(verdict(&server)["holds"], true);
+    let changes = ["UPDATE changes SET act = 'x'", "DELETE FROM changes", "TRUNCATE changes"];
+    for forbidden in changes {
+        let output = Command::new("psql").args(["-c", forbidden, &server.database.url]).output();
+        let said = output.unwrap().stderr;
+        assert!(String::from_utf8_lossy(&said).contains("permission denied"), "{forbidden}");
+    }
+    server.terminate();
+    assert_eq!(server.stopped(PATIENCE), Some(true));
+    psql(&owner, &format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn the_commands_of_the_page_work_as_written() {
+    let server = Server::start(Database::sqlite());
+    let client = server.client();
+    let id = client.create("/Users", &json!({"userName": "jane@example.com"}));
+    assert_eq!(client.delete(&format!("/Users/{id}")).status, 204);
+    let script = blocks("sh").replace("headcount ", &format!("{} ", binary().display()));
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &script]).current_dir(server.database.path());
+    let said = done(&shell.output().unwrap());
+    assert_eq!(said.matches("the audit holds").count(), 2, "{said}");
+    assert_eq!(verdict(&server)["holds"], true);
 }
 
 #[test]
