@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -37,11 +38,16 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
-    announce(config, common, &parts, address)?;
     let background = Background::start(Arc::clone(&parts.store), checkpoints)?;
     let sealed = background.sealed();
-    let served = serve(config, api, &parts.store, sealed, metrics, listener, tls);
-    actix_web::rt::System::new().block_on(served)?;
+    let server = server(config, api, &parts.store, sealed, metrics, listener, tls)?;
+    actix_web::rt::System::new().block_on(async {
+        let served = actix_web::rt::spawn(server);
+        // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
+        tokio::task::yield_now().await;
+        announce(config, common, &parts, address)?;
+        anyhow::Ok(served.await??)
+    })?;
     // What the last requests changed is sealed before the process ends.
     drop(background);
     tracing::info!("stopped; every request that was let in has been answered");
@@ -143,7 +149,8 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     Ok(Some(config.context("the certificate and the key do not belong together")?))
 }
 
-async fn serve(
+/// Makes the server; it runs when it is awaited.
+fn server(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
@@ -151,7 +158,7 @@ async fn serve(
     metrics: PrometheusHandle,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Server> {
     let workers = config
         .http
         .workers
@@ -179,7 +186,7 @@ async fn serve(
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
-    Ok(server.run().await?)
+    Ok(server.run())
 }
 
 /// The process is alive.
