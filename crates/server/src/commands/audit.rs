@@ -219,7 +219,11 @@ fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
     let tenant = tenants.iter().find(|tenant| tenant.id.key() == row.tenant);
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let delta = parse(&row.delta);
-    let ids = |name: &str| delta.get(name).cloned().unwrap_or_else(|| json!([]));
+    let ids = |name: &str| -> Vec<Value> {
+        let list = delta.get(name).and_then(Value::as_array).into_iter().flatten();
+        // An id may stand in a list with what else is known of it.
+        list.map(|one| one.get(0).unwrap_or(one).clone()).collect()
+    };
     let personal = row.personal.as_deref().map(parse).unwrap_or_default();
     let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
     json!({
