@@ -83,7 +83,7 @@ impl Work {
             self.note(1, "changes are not sealed", &done);
             let ended = stopped.recv_timeout(SEAL_EVERY) != Err(RecvTimeoutError::Timeout);
             if ended {
-                let done = self.seal();
+                let done = self.store.seal_all().map(drop).map_err(Into::into);
                 self.note(1, "changes are not sealed", &done);
             }
             if ended || kept.elapsed() >= KEEP_EVERY {

@@ -166,7 +166,7 @@ fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
 }
 
 fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> anyhow::Result<()> {
-    store.seal()?;
+    store.seal_all()?;
     let signed = Signer::open(config, store)?.sign(store)?;
     let signed =
         signed.context("nothing has been recorded yet, so that there is nothing to keep")?;
@@ -185,7 +185,7 @@ fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> a
 }
 
 fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()> {
-    store.seal()?;
+    store.seal_all()?;
     let tenants = store.tenants()?;
     let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
     let mut after = after;
