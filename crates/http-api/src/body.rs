@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn htp_004_to_008_media_types() {
+    fn htp_004_htp_005_htp_006_htp_007_htp_008_media_types() {
         for good in [
             "application/scim+json",
             "application/json",

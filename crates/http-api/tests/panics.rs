@@ -17,7 +17,8 @@ use actix_web::web::Data;
 use actix_web::{App, rt};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::cursor::Seal;
-use headcount_core::ids::{ResourceId, TenantId};
+use headcount_core::ids::{RequestId, ResourceId, TenantId};
+use headcount_core::journal::{Actor, Author};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::schema::Registry;
 use headcount_core::service::{Limits, Service};
@@ -85,7 +86,7 @@ fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
             expiry: Expiry::Default,
             cidrs: Vec::new(),
             user: None,
-            by: "test".to_owned(),
+            by: Author { actor: Actor::Cli, request: RequestId::new("test") },
         },
     );
     let bearer = format!("Bearer {}", issued.unwrap().secret.expose_secret());

@@ -25,6 +25,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) schemas: Schemas,
     pub(crate) requests: Requests,
+    pub(crate) audit: Audit,
     pub(crate) log: Log,
 }
 
@@ -88,6 +89,14 @@ pub(crate) struct Requests {
     pub(crate) keep_bytes: u64,
 }
 
+/// How the record of changes is proven.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) checkpoint_file: Option<PathBuf>,
+    pub(crate) names_days: u32,
+}
+
 /// What is written to standard error.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Log {
@@ -137,6 +146,9 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("requests.keep", Some("true")),
     ("requests.keep_days", Some("30")),
     ("requests.keep_bytes", Some("1073741824")),
+    ("audit.key_file", None),
+    ("audit.checkpoint_file", None),
+    ("audit.names_days", Some("90")),
     ("log.format", Some("pretty")),
     ("log.filter", Some("info,actix_server=warn")),
 ];

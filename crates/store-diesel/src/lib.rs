@@ -7,10 +7,12 @@
 //! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
 //! one lane that commits for many, on PostgreSQL a transaction each.
 
+mod audit;
 mod census;
 mod changes;
 mod connection;
 mod error;
+mod expiring;
 mod filter_sql;
 mod find;
 mod keys;
@@ -29,6 +31,7 @@ mod tenants;
 mod tokens;
 mod write;
 
+pub use audit::{AuditSlice, Recalled};
 pub use census::{Counted, PoolState};
 pub use connection::{DatabaseUrl, UrlError};
 pub use log::LogStore;

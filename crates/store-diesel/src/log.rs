@@ -125,6 +125,43 @@ impl LogStore {
         })
     }
 
+    fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
+        self.write("somebody is erased from the provisioning log", |connection| {
+            let mut count = 0;
+            for name in names {
+                let found = |sql: &'static str, column: &'static str| {
+                    Sql::new(sql)
+                        .text(column)
+                        .text(" IN (SELECT n.seq FROM request_names n WHERE n.tenant = ")
+                        .int(tenant.key())
+                        .text(" AND n.name = ")
+                        .string(clean(name))
+                        .text(")")
+                };
+                count += found("DELETE FROM requests WHERE ", "seq")
+                    .query::<()>()
+                    .execute(connection)?;
+                found("DELETE FROM request_names WHERE ", "seq")
+                    .query::<()>()
+                    .execute(connection)?;
+            }
+            Ok(count)
+        })
+    }
+
+    fn forget_all(&self, tenant: TenantId) -> Result<(), ProviderError> {
+        self.write("a tenant is taken out of the provisioning log", |connection| {
+            for sql in [
+                "DELETE FROM request_names WHERE tenant = ",
+                "DELETE FROM requests WHERE tenant = ",
+                "DELETE FROM quirk_counts WHERE tenant = ",
+            ] {
+                Sql::new(sql).int(tenant.key()).query::<()>().execute(connection)?;
+            }
+            Ok(())
+        })
+    }
+
     fn prune_all(&self, retention: Retention) -> Result<usize, ProviderError> {
         const WHAT: &str = "the provisioning log is pruned";
         let most = i64::try_from(retention.bytes).unwrap_or(i64::MAX);

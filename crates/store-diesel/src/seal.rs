@@ -13,7 +13,7 @@ use crate::error::{WriteError, write_error};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::write::one_sealer;
+use crate::write::{Patience, one_sealer};
 
 /// Rows that one pass seals.
 const PASS: i64 = 500;
@@ -70,10 +70,28 @@ impl Store {
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn seal(&self) -> Result<usize, ProviderError> {
+        self.seal_with(Patience::None)
+    }
+
+    /// Does what [`Store::seal`] does, and waits when another server is at it: afterwards every change
+    /// that was committed before this call has its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::seal`]; [`ProviderError::Unavailable`] also when the other one does not end.
+    pub fn seal_all(&self) -> Result<usize, ProviderError> {
+        self.seal_with(Patience::Some)
+    }
+
+    fn seal_with(&self, patience: Patience) -> Result<usize, ProviderError> {
         let mut sealed = 0;
         while self.has_unsealed()? {
             let pass = self.writer.write(&mut |connection| {
-                if one_sealer(connection)? { Ok(Some(seal_some(connection)?)) } else { Ok(None) }
+                if one_sealer(connection, patience)? {
+                    Ok(Some(seal_some(connection)?))
+                } else {
+                    Ok(None)
+                }
             });
             let pass = pass.map_err(|error| match write_error("changes are sealed", error) {
                 headcount_core::Error::Provider(error) => error,

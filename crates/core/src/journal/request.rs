@@ -145,6 +145,20 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError>;
 
+    /// Removes the records that are found by any of the names, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError>;
+
+    /// Removes everything about a tenant that is no longer there.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn forget(&self, tenant: TenantId) -> Result<(), ProviderError>;
+
     /// Removes what is not kept, a slice at a time, and returns how many records went.
     ///
     /// # Errors

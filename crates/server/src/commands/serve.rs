@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -14,6 +15,8 @@ use headcount_store_diesel::{DatabaseUrl, Store};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::background::{Background, SealedTo};
+use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::Config;
 use crate::metrics::{self, Metrics};
@@ -31,16 +34,34 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     check(config)?;
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
-    let metrics = Metrics::new(metrics, &parts);
+    let metrics = Data::new(Metrics::new(metrics, &parts));
     let api = Data::new(wiring::api(config, &parts)?);
+    let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
-    announce(config, common, &parts, address)?;
-    let serving = serve(config, Data::clone(&api), &parts.store, metrics, listener, tls);
-    let served = actix_web::rt::System::new().block_on(serving);
+    let background = Background::start(&parts, checkpoints, config.audit.names_days)?;
+    let sealed = background.sealed();
+    let apart = match &config.http.metrics_listen {
+        Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
+        None => None,
+    };
+    let server = server(config, Data::clone(&api), &parts.store, sealed, metrics, listener, tls)?;
+    actix_web::rt::System::new().block_on(async {
+        let served = actix_web::rt::spawn(server);
+        let apart = apart.map(actix_web::rt::spawn);
+        // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
+        tokio::task::yield_now().await;
+        announce(config, common, &parts, address)?;
+        served.await??;
+        apart.iter().for_each(tokio::task::JoinHandle::abort);
+        anyhow::Ok(())
+    })?;
     // What was answered last is still to be written down.
     api.recorder.iter().for_each(Recorder::close);
-    served
+    // What the last requests changed is sealed before the process ends.
+    drop(background);
+    tracing::info!("stopped; every request that was let in has been answered");
+    Ok(())
 }
 
 /// Refuses what would put tokens on the wire in the clear, and what cannot be read.
@@ -138,30 +159,28 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     Ok(Some(config.context("the certificate and the key do not belong together")?))
 }
 
-async fn serve(
+/// Makes the server; it runs when it is awaited.
+fn server(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
-    metrics: Metrics,
+    sealed: SealedTo,
+    metrics: Data<Metrics>,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Server> {
     let workers = config
         .http
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let store = Data::from(Arc::clone(store));
-    let metrics = Data::new(metrics);
-    let apart = match &config.http.metrics_listen {
-        Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
-        None => None,
-    };
-    let together = apart.is_none();
+    let (store, sealed) = (Data::from(Arc::clone(store)), Data::new(sealed));
+    let together = config.http.metrics_listen.is_none();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(from_fn(headcount_http_api::observe))
             .app_data(Data::clone(&store))
+            .app_data(Data::clone(&sealed))
             .app_data(Data::clone(&metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
@@ -181,13 +200,7 @@ async fn serve(
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
-    let apart = apart.map(actix_web::rt::spawn);
-    server.run().await?;
-    if let Some(apart) = apart {
-        apart.abort();
-    }
-    tracing::info!("stopped; every request that was let in has been answered");
-    Ok(())
+    Ok(server.run())
 }
 
 /// Serves the metrics, and nothing else, at an address of their own.

@@ -180,6 +180,14 @@ impl RequestLog for LogStore {
         Ok(rows.into_iter().map(count).collect())
     }
 
+    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
+        self.erase_all(tenant, names)
+    }
+
+    fn forget(&self, tenant: TenantId) -> Result<(), ProviderError> {
+        self.forget_all(tenant)
+    }
+
     fn prune(&self, retention: Retention) -> Result<usize, ProviderError> {
         self.prune_all(retention)
     }

@@ -131,6 +131,8 @@ CREATE TABLE changes (
 CREATE INDEX changes_resource ON changes (tenant, resource, seq);
 CREATE INDEX changes_at ON changes (tenant, at);
 CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
+-- Whose names are still kept although they are gone.
+CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
 
 CREATE TABLE tokens (
@@ -148,6 +150,8 @@ CREATE TABLE tokens (
     created bigint NOT NULL,
     created_by text COLLATE "C" NOT NULL,
     expires bigint,
+    -- The end of its life that was told to admins before it came.
+    expiry_told bigint,
     revoked bigint,
     revoked_by text COLLATE "C",
     replaces text COLLATE "C",
