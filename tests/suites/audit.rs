@@ -161,9 +161,12 @@ on_both!(gdp_a_deleted_person_is_erased_and_the_chain_still_holds, |server: &Ser
     let checkpoint = checkpoint.to_str().unwrap();
     done(&server.run(&["audit", "checkpoint", "--out", checkpoint]));
     assert!(done(&server.run(&["audit", "export"])).contains(name));
+    let logged = || done(&server.run(&["log", "tail"])).contains("DELETE").then_some(());
+    assert!(wait_for(PATIENCE, logged).is_some());
     let erased = server.run(&["audit", "erase", "JANE.canary@Example.com", "--output", "json"]);
     let erased: Value = serde_json::from_str(&done(&erased)).unwrap();
-    assert_eq!(erased, json!({"kind": "User", "id": id, "changes": 2}));
+    // The creation, the deletion and, from the log, what asked for them.
+    assert_eq!(erased, json!({"kind": "User", "id": id, "changes": 2, "requests": 2}));
     let text = done(&server.run(&["audit", "export"]));
     assert!(!text.contains("canary"), "{text}");
     let lines = exported(&text);

@@ -258,6 +258,12 @@ fn with_large_group(database: Database) -> (Server, Client, String, Vec<String>)
 fn a_replaced_list_is_compared(database: Database) {
     let (server, client, path, users) = with_large_group(database);
     let quiet = format!("{path}?attributes=displayName,meta.version");
+    // The record of the creation gets its place in the chain a moment after it.
+    let sealed = || {
+        let told = server.run(&["audit", "verify"]);
+        (!String::from_utf8_lossy(&told.stdout).contains("not sealed yet")).then_some(())
+    };
+    assert!(wait_for(Duration::from_secs(20), sealed).is_some());
     let replaced: Vec<String> = users[1..=LARGE].to_vec();
     let replace = json!([{"op": "replace", "path": "members", "value": members(&replaced)}]);
     let touched = Touched(&server);
