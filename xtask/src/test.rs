@@ -40,7 +40,9 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     apt::ensure("curl", "curl")?;
     let environment = python::environment()?;
     let cluster = if only_sqlite { None } else { Some(Cluster::start()?) };
-    crate::run(&mut cargo(&["build", "--locked", "--package", "headcount-server"]))?;
+    // With everything that can be built in, so that everything is tested.
+    let build = ["build", "--locked", "--package", "headcount-server", "--all-features"];
+    crate::run(&mut cargo(&build))?;
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
     tests.args(filter).env("HEADCOUNT_TEST_VENV", environment);
     if let Some(cluster) = &cluster {

@@ -16,6 +16,8 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
 use headcount_core::journal::Exchange;
 use headcount_core::quirks::Quirks;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::api::Api;
 use crate::body::Sent;
@@ -51,13 +53,15 @@ pub async fn observe(
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
     let seen = Seen::of(&request, method, started);
+    let span = span(method, &id);
     let too_long =
         request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_URI);
     let mut response = if too_long {
         let error = ApiError::from(Cause::UriTooLong);
         request.into_response(error.error_response())
     } else {
-        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        let work = AssertUnwindSafe(next.call(request)).catch_unwind();
+        match work.instrument(span.clone()).await {
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
                 let error = ApiError { request: Some(id), ..Cause::Lost.into() };
@@ -83,6 +87,7 @@ pub async fn observe(
     };
     let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
     let error = response.response().error().and_then(|error| error.as_error::<ApiError>());
+    line.fill(&span, &notes, error);
     line.write(&notes, error);
     let body = response.request().extensions_mut().remove::<Sent>();
     seen.record(&line, &notes, error, body.map(|Sent(body)| body));
@@ -126,7 +131,42 @@ struct Line<'a> {
     started: Instant,
 }
 
+/// The span of a request, for traces. It costs nothing where nobody collects them.
+fn span(method: &'static str, id: &RequestId) -> Span {
+    tracing::debug_span!(
+        target: "headcount::request",
+        "request",
+        // The route is not known yet; a name cannot be changed once work has begun.
+        otel.name = method,
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = Empty,
+        http.response.status_code = Empty,
+        request.id = id.as_str(),
+        token.id = Empty,
+        tenant.id = Empty,
+        scim.kind = Empty,
+    )
+}
+
 impl Line<'_> {
+    /// Adds to a span what is known in the end: never a path, a name or a value (PII-01).
+    fn fill(&self, span: &Span, notes: &Notes, error: Option<&ApiError>) {
+        if span.is_disabled() {
+            return;
+        }
+        span.record("http.route", self.route);
+        span.record("http.response.status_code", self.status);
+        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
+        if let Some(who) = who {
+            span.record("token.id", who.token.as_str());
+            span.record("tenant.id", who.tenant.key());
+        }
+        if let Some(kind) = &notes.kind {
+            span.record("scim.kind", kind.as_str());
+        }
+    }
+
     fn write(&self, notes: &Notes, error: Option<&ApiError>) {
         let Self { method, route, status, .. } = *self;
         let id = self.id.map_or("", RequestId::as_str);

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) requests: Requests,
     pub(crate) audit: Audit,
     pub(crate) log: Log,
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Where the data is.
@@ -104,6 +106,12 @@ pub(crate) struct Log {
     pub(crate) filter: String,
 }
 
+/// Where traces go.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Telemetry {
+    pub(crate) otlp_url: Option<String>,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,6 +159,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("audit.names_days", Some("90")),
     ("log.format", Some("pretty")),
     ("log.filter", Some("info,actix_server=warn")),
+    ("telemetry.otlp_url", None),
 ];
 
 /// Keys whose value is a secret or can hold one.

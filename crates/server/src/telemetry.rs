@@ -1,30 +1,63 @@
-//! Logs and metrics.
+//! Logs, traces and metrics.
 
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Config, LogFormat};
 
-/// Sends log lines to standard error.
+#[cfg(feature = "otel")]
+mod traces;
+
+#[cfg(not(feature = "otel"))]
+mod traces {
+    //! What stands for traces in a build without them.
+
+    use tracing_subscriber::layer::Identity;
+
+    /// Nothing to flush.
+    pub(crate) struct Exporter;
+
+    /// Refuses to promise what this build cannot do.
+    pub(super) fn layer(url: Option<&str>) -> anyhow::Result<(Identity, Exporter)> {
+        if url.is_some() {
+            anyhow::bail!(
+                "telemetry.otlp_url is set, but this headcount was built without OpenTelemetry; \
+                 build it with --features otel, or leave the setting out"
+            );
+        }
+        Ok((Identity::new(), Exporter))
+    }
+}
+
+pub(crate) use traces::Exporter;
+
+/// Sends log lines to standard error, and traces where the configuration says. What is returned sends
+/// the last traces when it is dropped.
 ///
 /// # Errors
 ///
-/// A filter that cannot be read, named with what is wrong.
-pub(crate) fn logs(log: &Log) -> anyhow::Result<()> {
+/// A filter that cannot be read, named with what is wrong; traces that cannot be sent.
+pub(crate) fn start(config: &Config) -> anyhow::Result<Exporter> {
+    let log = &config.log;
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| anyhow::anyhow!("log.filter \"{}\" is not valid: {error}", log.filter))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    match log.format {
-        LogFormat::Pretty => builder.init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let lines = match log.format {
+        LogFormat::Pretty => lines.boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
+    };
+    let (traces, exporter) = traces::layer(config.telemetry.otlp_url.as_deref())?;
+    registry().with(traces).with(lines.with_filter(filter)).init();
+    Ok(exporter)
 }
 
 /// Collects metrics of this process; the handle renders them in the format of Prometheus.

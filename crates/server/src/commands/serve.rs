@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
-    telemetry::logs(&config.log)?;
+    let _exporter = telemetry::start(config)?;
     let metrics = telemetry::metrics()?;
     check(config)?;
     let tls = tls(config)?;
