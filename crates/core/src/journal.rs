@@ -2,6 +2,8 @@
 //! written beside it.
 
 pub mod chain;
+pub mod events;
+pub mod set;
 
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
@@ -113,7 +115,16 @@ pub struct Recorded {
     /// The members that really came and went.
     pub members: MemberDelta,
     /// The groups that a deleted resource was a member of.
-    pub left: Vec<ResourceId>,
+    pub left: Vec<Left>,
+}
+
+/// A group that a deleted resource was a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The group.
+    pub group: ResourceId,
+    /// Its version after the member was gone.
+    pub version: Version,
 }
 
 /// Reads recorded changes.
@@ -129,6 +140,17 @@ pub trait ChangeFeed: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError>;
+
+    /// Returns the newest `limit` changes of the tenant, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChangeFeed::changes`].
+    fn newest_changes(
+        &self,
+        tenant: TenantId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 }

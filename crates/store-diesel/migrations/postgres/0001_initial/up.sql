@@ -132,6 +132,7 @@ CREATE INDEX changes_resource ON changes (tenant, resource, seq);
 CREATE INDEX changes_at ON changes (tenant, at);
 CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
+CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
 
 CREATE TABLE tokens (
     id text COLLATE "C" PRIMARY KEY NOT NULL,
