@@ -5,6 +5,8 @@ pub mod chain;
 pub mod events;
 pub mod set;
 
+use std::fmt;
+
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use crate::members::MemberDelta;
@@ -35,7 +37,33 @@ impl Actor {
     }
 }
 
-/// What was done to a resource.
+impl fmt::Display for Actor {
+    /// Names the actor for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id) => write!(f, "token {id}"),
+            Self::Admin(name) => f.write_str(name),
+            Self::Cli => f.write_str("command line"),
+            Self::System => f.write_str("the server"),
+        }
+    }
+}
+
+/// Who changes something that is no resource, such as a token or a tenant, and in which request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Who.
+    pub actor: Actor,
+    /// In which request or command.
+    pub request: RequestId,
+}
+
+/// The kind under which changes of provisioning tokens are recorded.
+pub const TOKEN_KIND: &str = "Token";
+/// The kind under which changes of tenants are recorded.
+pub const TENANT_KIND: &str = "Tenant";
+
+/// What was done to a resource, a token or a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// It was created.
@@ -46,9 +74,37 @@ pub enum Act {
     Patched,
     /// It was deleted.
     Deleted,
+    /// A tenant was given other settings.
+    Changed,
+    /// A token was revoked.
+    Revoked,
+    /// Another token took over from this one, which therefore ends earlier.
+    Rotated,
+    /// A token comes close to its end; nothing was done to it.
+    Expiring,
+    /// The names that older rows held about it were erased.
+    Erased,
 }
 
 impl Act {
+    /// Every act there is.
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Replaced,
+        Self::Patched,
+        Self::Deleted,
+        Self::Changed,
+        Self::Revoked,
+        Self::Rotated,
+        Self::Expiring,
+        Self::Erased,
+    ];
+
+    /// Reads the word that is stored.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.word() == word)
+    }
+
     /// Returns the word that is stored.
     pub fn word(self) -> &'static str {
         match self {
@@ -56,16 +112,21 @@ impl Act {
             Self::Replaced => "replaced",
             Self::Patched => "patched",
             Self::Deleted => "deleted",
+            Self::Changed => "changed",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+            Self::Expiring => "expiring",
+            Self::Erased => "erased",
         }
     }
 }
 
-/// Whether a change switched a user on or off.
+/// Whether a change switched a user or a tenant on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switched {
-    /// `active` became true.
+    /// `active` of the user became true, or the tenant's tokens work again.
     On,
-    /// `active` became false.
+    /// `active` of the user became false, or the tenant's tokens stopped working.
     Off,
 }
 
@@ -84,16 +145,34 @@ pub struct Change {
     pub act: Act,
     /// The paths of the attributes that changed, without their values.
     pub paths: Vec<String>,
-    /// Whether the user was switched on or off by it.
+    /// Whether the user or the tenant was switched on or off by it.
     pub switched: Option<Switched>,
     /// The names the resource goes by: personal data, kept apart so that it can be erased.
     pub names: Names,
 }
 
-/// The names a resource goes by.
+impl Change {
+    /// Returns the record of what was done to a token or a tenant that goes by `name`.
+    pub fn of(act: Act, name: &str, paths: &[&str], at: Timestamp, by: &Author) -> Self {
+        Self {
+            at,
+            actor: by.actor.clone(),
+            request: by.request.clone(),
+            act,
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            switched: None,
+            names: Names { name: Some(name.to_owned()), external_id: None },
+        }
+    }
+}
+
+/// The names a resource goes by; of a token or a tenant, the name that an admin gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Names {
     /// The naming attribute.
+    ///
+    /// The name of a token is not personal by its nature, but nothing keeps an admin from naming one
+    /// after a person. It is kept where it can be erased, too.
     pub name: Option<String>,
     /// The `externalId`.
     pub external_id: Option<String>,
@@ -104,11 +183,11 @@ pub struct Names {
 pub struct Recorded {
     /// Its number; grows in the order in which changes of one resource happened.
     pub seq: i64,
-    /// The kind of the resource.
+    /// The kind of the resource, or [`TOKEN_KIND`] or [`TENANT_KIND`].
     pub kind: Kind,
-    /// The id of the resource.
+    /// The id of the resource or the token; of a tenant, its key.
     pub id: ResourceId,
-    /// The version that the change made; of a deletion, the last one.
+    /// The version that the change made; of a deletion, the last one; 0 of what has no versions.
     pub version: Version,
     /// What happened.
     pub change: Change,

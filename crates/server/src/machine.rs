@@ -1,7 +1,8 @@
 //! The real clock and the real ids: the only place that asks the machine for them.
 
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::ids::ResourceId;
+use headcount_core::ids::{RequestId, ResourceId};
+use headcount_core::journal::{Actor, Author};
 
 /// The clock of the machine.
 pub(crate) struct SystemClock;
@@ -16,6 +17,11 @@ impl Clock for SystemClock {
 
 /// Random ids that begin with the time, so that they are created in the order of the index.
 pub(crate) struct UuidSource;
+
+/// Makes the author of what a command or the server itself does, with a request id of its own.
+pub(crate) fn author(actor: Actor) -> Author {
+    Author { actor, request: RequestId::new(UuidSource.next_id().as_str()) }
+}
 
 impl IdSource for UuidSource {
     #[expect(clippy::disallowed_methods, reason = "this is the source that everything else takes")]

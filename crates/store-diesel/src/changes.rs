@@ -30,6 +30,31 @@ pub(crate) fn append(
     change: &Change,
     effect: &Effect<'_>,
 ) -> QueryResult<()> {
+    let Effect { kind, id, .. } = effect;
+    let delta = delta_text(effect);
+    let about = (kind.as_str(), id.as_str(), effect.version);
+    append_row(connection, tenant, change, about, delta)
+}
+
+/// Appends a change of something that is no resource, by its kind and id: it has neither versions nor
+/// members.
+pub(crate) fn append_other(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    change: &Change,
+    kind: &str,
+    id: &str,
+) -> QueryResult<()> {
+    append_row(connection, tenant, change, (kind, id, 0), String::new())
+}
+
+fn append_row(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    change: &Change,
+    (kind, id, version): (&str, &str, i64),
+    delta: String,
+) -> QueryResult<()> {
     let (actor_kind, actor) = change.actor.parts();
     let switched = change.switched.map(|switched| match switched {
         Switched::On => 1,
@@ -44,11 +69,11 @@ pub(crate) fn append(
         changes::actor.eq(actor),
         changes::request.eq(change.request.as_str()),
         changes::act.eq(change.act.word()),
-        changes::kind.eq(effect.kind.as_str()),
-        changes::resource.eq(effect.id.as_str()),
-        changes::version.eq(effect.version),
+        changes::kind.eq(kind),
+        changes::resource.eq(id),
+        changes::version.eq(version),
         changes::paths.eq(change.paths.join(" ")),
-        changes::delta.eq(delta_text(effect)),
+        changes::delta.eq(delta),
         changes::switched.eq(switched),
         changes::personal.eq(personal),
         changes::personal_digest.eq(digest),
@@ -129,9 +154,7 @@ impl Row {
                     _ => Actor::System,
                 },
                 request: RequestId::new(self.request),
-                act: [Act::Created, Act::Replaced, Act::Patched, Act::Deleted]
-                    .into_iter()
-                    .find(|act| act.word() == self.act)?,
+                act: Act::parse(&self.act)?,
                 paths: self.paths.split_whitespace().map(str::to_owned).collect(),
                 switched: self
                     .switched

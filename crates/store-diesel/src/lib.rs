@@ -10,6 +10,7 @@
 mod changes;
 mod connection;
 mod error;
+mod expiring;
 mod filter_sql;
 mod find;
 mod keys;

@@ -162,6 +162,7 @@ diesel::table! {
         created -> BigInt,
         created_by -> Text,
         expires -> Nullable<BigInt>,
+        expiry_told -> Nullable<BigInt>,
         revoked -> Nullable<BigInt>,
         revoked_by -> Nullable<Text>,
         replaces -> Nullable<Text>,

@@ -3,9 +3,12 @@
 use diesel::prelude::*;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
+use headcount_core::journal::{Act, Author, Change, TENANT_KIND};
 use headcount_core::quirks::Quirks;
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 
+use crate::changes;
+use crate::connection::DbConnection;
 use crate::error::token_error;
 use crate::schema::tenants;
 use crate::store::Store;
@@ -25,12 +28,17 @@ fn tenant((id, name, enabled, quirks, created): Row) -> Tenant {
     }
 }
 
+fn record(connection: &mut DbConnection, tenant: TenantId, change: &Change) -> QueryResult<()> {
+    changes::append_other(connection, tenant, change, TENANT_KIND, &tenant.key().to_string())
+}
+
 impl TenantStore for Store {
     fn create_tenant(
         &self,
         name: &str,
         quirks: Quirks,
         at: Timestamp,
+        by: &Author,
     ) -> Result<Tenant, StoreError> {
         let values = (
             tenants::name.eq(name),
@@ -38,13 +46,16 @@ impl TenantStore for Store {
             tenants::quirks.eq(quirks.bits()),
             tenants::created.eq(at.micros()),
         );
-        let row = self.writer.write(&mut |connection| {
-            Ok(diesel::insert_into(tenants::table)
+        let created = self.writer.write(&mut |connection| {
+            let row = diesel::insert_into(tenants::table)
                 .values(values)
                 .returning(COLUMNS)
-                .get_result::<Row>(connection)?)
+                .get_result::<Row>(connection)?;
+            let tenant = tenant(row);
+            record(connection, tenant.id, &Change::of(Act::Created, name, &[], at, by))?;
+            Ok(tenant)
         });
-        row.map(tenant).map_err(token_error)
+        created.map_err(token_error)
     }
 
     fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
@@ -65,22 +76,45 @@ impl TenantStore for Store {
         row.map(|row| row.map(tenant)).map_err(unavailable)
     }
 
-    fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError> {
+    fn set_tenant(
+        &self,
+        name: &str,
+        enabled: bool,
+        quirks: Quirks,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
         let values = (tenants::enabled.eq(i32::from(enabled)), tenants::quirks.eq(quirks.bits()));
         let changed = self.writer.write(&mut |connection| {
-            Ok(diesel::update(tenants::table.filter(tenants::name.eq(name)))
-                .set(values)
-                .execute(connection)?)
+            let row = tenants::table.filter(tenants::name.eq(name));
+            // A write that changes nothing: it locks the row, so that what is read stays true.
+            let before: Option<Row> = diesel::update(row)
+                .set(tenants::enabled.eq(tenants::enabled))
+                .returning(COLUMNS)
+                .get_result(connection)
+                .optional()?;
+            let Some(before) = before.map(tenant) else { return Ok(false) };
+            if let Some(change) = before.change(enabled, quirks, at, by) {
+                diesel::update(row).set(values).execute(connection)?;
+                record(connection, before.id, &change)?;
+            }
+            Ok(true)
         });
-        changed.map(|rows| rows > 0).map_err(token_error)
+        changed.map_err(token_error)
     }
 
-    fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
-        // Everything that belongs to a tenant refers to it and goes with it.
+    fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
+        // Everything that belongs to a tenant refers to it and goes with it, but for the record.
         let deleted = self.writer.write(&mut |connection| {
-            Ok(diesel::delete(tenants::table.filter(tenants::name.eq(name))).execute(connection)?)
+            let id: Option<i64> = diesel::delete(tenants::table.filter(tenants::name.eq(name)))
+                .returning(tenants::id)
+                .get_result(connection)
+                .optional()?;
+            let Some(id) = id.map(TenantId::new) else { return Ok(false) };
+            record(connection, id, &Change::of(Act::Deleted, name, &[], at, by))?;
+            Ok(true)
         });
-        deleted.map(|rows| rows > 0).map_err(token_error)
+        deleted.map_err(token_error)
     }
 }
 

@@ -3,12 +3,14 @@
 use diesel::prelude::*;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::journal::{Act, Author, Change, TOKEN_KIND};
 use headcount_core::quirks::Quirks;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{
     LastUsed, Scopes, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore,
 };
 
+use crate::changes;
 use crate::connection::DbConnection;
 use crate::error::{WriteError, token_error};
 use crate::schema::{tenants, tokens};
@@ -83,7 +85,7 @@ fn nobody() -> ipnet::IpNet {
     ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 32))
 }
 
-fn insert(connection: &mut DbConnection, row: &TokenRow) -> QueryResult<usize> {
+fn insert(connection: &mut DbConnection, row: &TokenRow, by: &Author) -> QueryResult<()> {
     let token = &row.token;
     let purpose = match token.purpose {
         Purpose::Provisioning => PROVISIONING,
@@ -111,12 +113,22 @@ fn insert(connection: &mut DbConnection, row: &TokenRow) -> QueryResult<usize> {
             tokens::replaces.eq(token.replaces.as_ref().map(TokenId::as_str)),
         ),
     );
-    diesel::insert_into(tokens::table).values(values).execute(connection)
+    diesel::insert_into(tokens::table).values(values).execute(connection)?;
+    record(connection, token.tenant, &token.id, &token.creation(by))
+}
+
+pub(crate) fn record(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    id: &TokenId,
+    change: &Change,
+) -> QueryResult<()> {
+    changes::append_other(connection, tenant, change, TOKEN_KIND, id.as_str())
 }
 
 impl TokenStore for Store {
-    fn insert(&self, row: &TokenRow) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| Ok(insert(connection, row).map(drop)?));
+    fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError> {
+        let done = self.writer.write(&mut |connection| Ok(insert(connection, row, by)?));
         done.map_err(token_error)
     }
 
@@ -161,26 +173,46 @@ impl TokenStore for Store {
         rows.map(|rows| rows.into_iter().map(Row::token).collect()).map_err(unavailable)
     }
 
-    fn revoke(&self, id: &TokenId, at: Timestamp, by: &str) -> Result<bool, StoreError> {
+    fn revoke(&self, id: &TokenId, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
         let revoked = self.writer.write(&mut |connection| {
             let row =
                 tokens::table.filter(tokens::id.eq(id.as_str())).filter(tokens::revoked.is_null());
-            let values = (tokens::revoked.eq(at.micros()), tokens::revoked_by.eq(by));
-            Ok(diesel::update(row).set(values).execute(connection)?)
+            let author = by.actor.to_string();
+            let values = (tokens::revoked.eq(at.micros()), tokens::revoked_by.eq(author));
+            let revoked: Option<(i64, String)> = diesel::update(row)
+                .set(values)
+                .returning((tokens::tenant, tokens::name))
+                .get_result(connection)
+                .optional()?;
+            let Some((tenant, name)) = revoked else { return Ok(false) };
+            let change = Change::of(Act::Revoked, &name, &["revoked"], at, by);
+            record(connection, TenantId::new(tenant), id, &change)?;
+            Ok(true)
         });
-        revoked.map(|rows| rows > 0).map_err(token_error)
+        revoked.map_err(token_error)
     }
 
-    fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
+    fn replace(&self, row: &TokenRow, until: Timestamp, by: &Author) -> Result<(), StoreError> {
         let done = self.writer.write(&mut |connection| -> Result<(), WriteError> {
-            insert(connection, row)?;
+            insert(connection, row, by)?;
             if let Some(old) = &row.token.replaces {
                 let later = tokens::table
                     .filter(tokens::id.eq(old.as_str()))
                     .filter(tokens::expires.is_null().or(tokens::expires.gt(until.micros())));
-                diesel::update(later)
-                    .set(tokens::expires.eq(until.micros()))
-                    .execute(connection)?;
+                let ended: Option<(i64, String)> = diesel::update(later)
+                    // Whoever rotates it knows that it ends.
+                    .set((
+                        tokens::expires.eq(until.micros()),
+                        tokens::expiry_told.eq(until.micros()),
+                    ))
+                    .returning((tokens::tenant, tokens::name))
+                    .get_result(connection)
+                    .optional()?;
+                if let Some((tenant, name)) = ended {
+                    let at = row.token.created;
+                    let change = Change::of(Act::Rotated, &name, &["expires"], at, by);
+                    record(connection, TenantId::new(tenant), old, &change)?;
+                }
             }
             Ok(())
         });

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::ids::{Kind, ResourceId, TenantId, TokenId, Version};
+use headcount_core::journal::{Act, Author, Change, Recorded, TENANT_KIND, TOKEN_KIND};
+use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 
 use crate::store::{LastUsed, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore};
@@ -18,6 +20,7 @@ struct State {
     rows: Vec<TokenRow>,
     tenants: Vec<Tenant>,
     next_tenant: i64,
+    changes: Vec<(TenantId, Recorded)>,
 }
 
 impl Default for MemoryTokens {
@@ -30,12 +33,24 @@ impl Default for MemoryTokens {
             created: Timestamp::from_micros(0),
         };
         Self {
-            state: Mutex::new(State { rows: Vec::new(), tenants: vec![default], next_tenant: 2 }),
+            state: Mutex::new(State {
+                rows: Vec::new(),
+                tenants: vec![default],
+                next_tenant: 2,
+                changes: Vec::new(),
+            }),
         }
     }
 }
 
 impl MemoryTokens {
+    /// Returns what was recorded for a tenant, in order.
+    pub fn changes(&self, tenant: TenantId) -> Vec<Recorded> {
+        let state = self.lock();
+        let own = state.changes.iter().filter(|(of, _)| *of == tenant);
+        own.map(|(_, recorded)| recorded.clone()).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,7 +67,24 @@ fn copy(row: &TokenRow, tenant: TenantState) -> TokenRow {
 }
 
 impl State {
-    fn insert(&mut self, row: &TokenRow) -> Result<(), StoreError> {
+    fn record(&mut self, tenant: TenantId, kind: &str, id: &str, change: Change) {
+        let recorded = Recorded {
+            seq: i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1),
+            kind: Kind::new(kind),
+            id: ResourceId::new(id),
+            version: Version::new(0),
+            change,
+            members: MemberDelta::default(),
+            left: Vec::new(),
+        };
+        self.changes.push((tenant, recorded));
+    }
+
+    fn record_tenant(&mut self, tenant: TenantId, change: Change) {
+        self.record(tenant, TENANT_KIND, &tenant.key().to_string(), change);
+    }
+
+    fn insert(&mut self, row: &TokenRow, by: &Author) -> Result<(), StoreError> {
         if self.rows.iter().any(|known| known.token.id == row.token.id) {
             return Err(StoreError::Taken);
         }
@@ -60,6 +92,8 @@ impl State {
             return Err(StoreError::Missing);
         }
         self.rows.push(copy(row, row.tenant.clone()));
+        let token = &row.token;
+        self.record(token.tenant, TOKEN_KIND, token.id.as_str(), token.creation(by));
         Ok(())
     }
 
@@ -69,8 +103,8 @@ impl State {
 }
 
 impl TokenStore for MemoryTokens {
-    fn insert(&self, row: &TokenRow) -> Result<(), StoreError> {
-        self.lock().insert(row)
+    fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError> {
+        self.lock().insert(row, by)
     }
 
     fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
@@ -92,15 +126,27 @@ impl TokenStore for MemoryTokens {
             .collect())
     }
 
-    fn revoke(&self, id: &TokenId, at: Timestamp, _by: &str) -> Result<bool, StoreError> {
-        Ok(self.lock().token(id).is_some_and(|token| token.revoked.replace(at).is_none()))
+    fn revoke(&self, id: &TokenId, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some(token) = state.token(id).filter(|token| token.revoked.is_none()) else {
+            return Ok(false);
+        };
+        token.revoked = Some(at);
+        let change = Change::of(Act::Revoked, &token.name, &["revoked"], at, by);
+        let tenant = token.tenant;
+        state.record(tenant, TOKEN_KIND, id.as_str(), change);
+        Ok(true)
     }
 
-    fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError> {
+    fn replace(&self, row: &TokenRow, until: Timestamp, by: &Author) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.insert(row)?;
-        if let Some(old) = row.token.replaces.as_ref().and_then(|id| state.token(id)) {
-            old.expires = Some(old.expires.map_or(until, |expires| expires.min(until)));
+        state.insert(row, by)?;
+        let old = row.token.replaces.as_ref().and_then(|id| state.token(id));
+        if let Some(old) = old.filter(|old| old.expires.is_none_or(|expires| expires > until)) {
+            old.expires = Some(until);
+            let change = Change::of(Act::Rotated, &old.name, &["expires"], row.token.created, by);
+            let (tenant, id) = (old.tenant, old.id.clone());
+            state.record(tenant, TOKEN_KIND, id.as_str(), change);
         }
         Ok(())
     }
@@ -119,6 +165,7 @@ impl TenantStore for MemoryTokens {
         name: &str,
         quirks: Quirks,
         at: Timestamp,
+        by: &Author,
     ) -> Result<Tenant, StoreError> {
         let mut state = self.lock();
         if state.tenants.iter().any(|tenant| tenant.name == name) {
@@ -128,6 +175,7 @@ impl TenantStore for MemoryTokens {
         state.next_tenant += 1;
         let tenant = Tenant { id, name: name.to_owned(), enabled: true, quirks, created: at };
         state.tenants.push(tenant.clone());
+        state.record_tenant(id, Change::of(Act::Created, name, &[], at, by));
         Ok(tenant)
     }
 
@@ -139,13 +187,27 @@ impl TenantStore for MemoryTokens {
         Ok(self.lock().tenants.iter().find(|tenant| tenant.name == name).cloned())
     }
 
-    fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError> {
+    fn set_tenant(
+        &self,
+        name: &str,
+        enabled: bool,
+        quirks: Quirks,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let tenant = state.tenants.iter_mut().find(|tenant| tenant.name == name);
-        Ok(tenant.map(|tenant| (tenant.enabled, tenant.quirks) = (enabled, quirks)).is_some())
+        let Some(tenant) = state.tenants.iter_mut().find(|tenant| tenant.name == name) else {
+            return Ok(false);
+        };
+        let (id, change) = (tenant.id, tenant.change(enabled, quirks, at, by));
+        (tenant.enabled, tenant.quirks) = (enabled, quirks);
+        if let Some(change) = change {
+            state.record_tenant(id, change);
+        }
+        Ok(true)
     }
 
-    fn delete_tenant(&self, name: &str) -> Result<bool, StoreError> {
+    fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let Some(id) =
             state.tenants.iter().find(|tenant| tenant.name == name).map(|tenant| tenant.id)
@@ -154,6 +216,7 @@ impl TenantStore for MemoryTokens {
         };
         state.tenants.retain(|tenant| tenant.id != id);
         state.rows.retain(|row| row.token.tenant != id);
+        state.record_tenant(id, Change::of(Act::Deleted, name, &[], at, by));
         Ok(true)
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::journal::{Act, Author, Change};
 use headcount_core::quirks::Quirks;
 use ipnet::IpNet;
 use thiserror::Error as ThisError;
@@ -40,6 +41,14 @@ pub struct Token {
     pub last_used: Option<LastUsed>,
     /// The user for whom `/Me` stands.
     pub user: Option<ResourceId>,
+}
+
+impl Token {
+    /// Returns the record of making this token.
+    pub fn creation(&self, by: &Author) -> Change {
+        let paths: &[&str] = if self.replaces.is_some() { &["replaces"] } else { &[] };
+        Change::of(Act::Created, &self.name, paths, self.created, by)
+    }
 }
 
 /// When, from where and by what a token was used.
@@ -107,15 +116,16 @@ pub enum StoreError {
 
 /// Durable storage for tokens.
 ///
-/// Every method is atomic. [`TokenStore::find`] always reads what was last committed, on every
+/// Every method is atomic, and what is done to a token is recorded with it as a change of the token's
+/// tenant (AUD-01); a use is no change. [`TokenStore::find`] always reads what was last committed, on every
 /// replica: that is what makes a revocation count for the very next request.
 pub trait TokenStore: Send + Sync + 'static {
-    /// Keeps a new token.
+    /// Keeps a new token; recorded as created.
     ///
     /// # Errors
     ///
     /// [`StoreError::Taken`] for an id that exists, [`StoreError::Missing`] for an unknown tenant.
-    fn insert(&self, row: &TokenRow) -> Result<(), StoreError>;
+    fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError>;
 
     /// Reads a token by its id, with one indexed read.
     ///
@@ -131,19 +141,20 @@ pub trait TokenStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError>;
 
-    /// Marks a token as revoked; false when there is none or it was revoked before.
+    /// Marks a token as revoked, which is recorded; false when there is none or it was revoked before.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn revoke(&self, id: &TokenId, at: Timestamp, by: &str) -> Result<bool, StoreError>;
+    fn revoke(&self, id: &TokenId, at: Timestamp, by: &Author) -> Result<bool, StoreError>;
 
     /// Keeps a new token and lets the one it replaces end at `until`, unless that ends earlier.
+    /// The new one is recorded as created, the old one, when it ends earlier by it, as rotated.
     ///
     /// # Errors
     ///
     /// As [`TokenStore::insert`].
-    fn replace(&self, row: &TokenRow, until: Timestamp) -> Result<(), StoreError>;
+    fn replace(&self, row: &TokenRow, until: Timestamp, by: &Author) -> Result<(), StoreError>;
 
     /// Writes down a use.
     ///

@@ -2,6 +2,7 @@
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
+use headcount_core::journal::{Act, Author, Change, Switched};
 use headcount_core::quirks::Quirks;
 
 use crate::store::StoreError;
@@ -33,9 +34,33 @@ impl Tenant {
             && !text.starts_with('-')
             && !text.ends_with('-')
     }
+
+    /// Returns the record of giving this tenant other settings, none when they are its own.
+    pub fn change(
+        &self,
+        enabled: bool,
+        quirks: Quirks,
+        at: Timestamp,
+        by: &Author,
+    ) -> Option<Change> {
+        let differs = [("enabled", self.enabled != enabled), ("quirks", self.quirks != quirks)];
+        let paths: Vec<&str> =
+            differs.iter().filter(|(_, differs)| *differs).map(|(path, _)| *path).collect();
+        if paths.is_empty() {
+            return None;
+        }
+        let switched = if enabled { Switched::On } else { Switched::Off };
+        Some(Change {
+            switched: (self.enabled != enabled).then_some(switched),
+            ..Change::of(Act::Changed, &self.name, &paths, at, by)
+        })
+    }
 }
 
 /// Durable storage for tenants.
+///
+/// Every method is atomic, and what is done to a tenant is recorded with it as a change of this tenant
+/// (AUD-01).
 pub trait TenantStore: Send + Sync + 'static {
     /// Creates a tenant.
     ///
@@ -47,6 +72,7 @@ pub trait TenantStore: Send + Sync + 'static {
         name: &str,
         quirks: Quirks,
         at: Timestamp,
+        by: &Author,
     ) -> Result<Tenant, StoreError>;
 
     /// Returns all tenants by name.
@@ -63,17 +89,26 @@ pub trait TenantStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
 
-    /// Changes switches and state of a tenant; false when there is none of this name.
+    /// Changes switches and state of a tenant; false when there is none of this name. What stays as
+    /// it is leaves no record.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn set_tenant(&self, name: &str, enabled: bool, quirks: Quirks) -> Result<bool, StoreError>;
+    fn set_tenant(
+        &self,
+        name: &str,
+        enabled: bool,
+        quirks: Quirks,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError>;
 
-    /// Removes a tenant with everything in it, its tokens included; false when there is none.
+    /// Removes a tenant with everything in it, its tokens included; false when there is none. The
+    /// record of its changes stays and ends with this one.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn delete_tenant(&self, name: &str) -> Result<bool, StoreError>;
+    fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError>;
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use headcount_core::clock::{Clock, Timestamp};
-use headcount_core::ids::TenantId;
+use headcount_core::ids::{RequestId, TenantId};
+use headcount_core::journal::{Act, Actor, Author, Switched};
 use secrecy::ExposeSecret;
 
 use crate::format::{Presented, Purpose, generate};
@@ -52,6 +53,11 @@ impl Bench {
 }
 
 const TENANT: TenantId = TenantId::new(1);
+const NOW: Timestamp = Timestamp::from_micros(2_000_000_000);
+
+fn admin() -> Author {
+    Author { actor: Actor::Admin("test".to_owned()), request: RequestId::new("r1") }
+}
 
 fn new(name: &str) -> NewToken {
     NewToken {
@@ -61,7 +67,7 @@ fn new(name: &str) -> NewToken {
         expiry: Expiry::Default,
         cidrs: Vec::new(),
         user: None,
-        by: "test".to_owned(),
+        by: admin(),
     }
 }
 
@@ -175,15 +181,15 @@ fn tok_09_tok_10_revocation_expiry_and_a_disabled_tenant_count_at_once() {
     let bench = Bench::new();
     let (token, presented) = bench.issue();
     bench.tokens.verify(&presented).unwrap();
-    bench.store.set_tenant("default", false, Default::default()).unwrap();
+    bench.store.set_tenant("default", false, Default::default(), NOW, &admin()).unwrap();
     assert_eq!(bench.refusal(&presented), Refusal::TenantDisabled);
-    bench.store.set_tenant("default", true, Default::default()).unwrap();
+    bench.store.set_tenant("default", true, Default::default(), NOW, &admin()).unwrap();
     bench.pass(180 * 86_400 - 1);
     bench.tokens.verify(&presented).unwrap();
     bench.pass(1);
     assert_eq!(bench.refusal(&presented), Refusal::Expired);
-    assert!(bench.tokens.revoke(&token.id, "test").unwrap());
-    assert!(!bench.tokens.revoke(&token.id, "test").unwrap());
+    assert!(bench.tokens.revoke(&token.id, &admin()).unwrap());
+    assert!(!bench.tokens.revoke(&token.id, &admin()).unwrap());
     assert_eq!(bench.refusal(&presented), Refusal::Revoked);
 }
 
@@ -207,7 +213,7 @@ fn tok_17_a_life_is_bounded_by_the_policy() {
 fn tok_18_a_rotated_token_works_until_the_overlap_is_over() {
     let bench = Bench::new();
     let (token, old) = bench.issue();
-    let rotated = bench.tokens.rotate(&token.id, 3_600, "test").unwrap();
+    let rotated = bench.tokens.rotate(&token.id, 3_600, &admin()).unwrap();
     let fresh = Presented::parse(rotated.issued.secret.expose_secret()).unwrap();
     assert_eq!(rotated.issued.token.replaces.as_ref(), Some(&token.id));
     bench.pass(3_599);
@@ -216,7 +222,7 @@ fn tok_18_a_rotated_token_works_until_the_overlap_is_over() {
     bench.pass(1);
     assert_eq!(bench.refusal(&old), Refusal::Expired);
     bench.tokens.verify(&fresh).unwrap();
-    assert!(bench.tokens.rotate(&token.id, 0, "test").is_err());
+    assert!(bench.tokens.rotate(&token.id, 0, &admin()).is_err());
 }
 
 #[test]
@@ -234,6 +240,43 @@ fn tok_20_a_use_is_written_at_most_once_a_minute() {
 }
 
 #[test]
+fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
+    let bench = Bench::new();
+    let (token, _) = bench.issue();
+    assert_eq!(token.created_by, "test");
+    let rotated = bench.tokens.rotate(&token.id, 3_600, &admin()).unwrap().issued.token;
+    for _ in 0..2 {
+        bench.tokens.revoke(&rotated.id, &admin()).unwrap();
+        bench.store.set_tenant("default", false, Default::default(), NOW, &admin()).unwrap();
+    }
+    let second = bench.store.create_tenant("second", Default::default(), NOW, &admin()).unwrap();
+    assert!(bench.store.delete_tenant("second", NOW, &admin()).unwrap());
+    assert!(!bench.store.delete_tenant("second", NOW, &admin()).unwrap());
+    let told = |tenant| -> Vec<(Act, String, String)> {
+        let changes = bench.store.changes(tenant).into_iter();
+        changes
+            .map(|one| (one.change.act, one.id.to_string(), one.change.paths.join(" ")))
+            .collect()
+    };
+    let (old, new) = (token.id.to_string(), rotated.id.to_string());
+    let expected = [
+        (Act::Created, old.clone(), ""),
+        (Act::Created, new.clone(), "replaces"),
+        (Act::Rotated, old, "expires"),
+        (Act::Revoked, new, "revoked"),
+        (Act::Changed, "1".to_owned(), "enabled"),
+    ];
+    assert_eq!(told(TENANT), expected.map(|(act, id, paths)| (act, id, paths.to_owned())));
+    let last = bench.store.changes(TENANT).pop().unwrap().change;
+    assert_eq!(
+        (last.switched, last.names.name.as_deref(), last.actor),
+        (Some(Switched::Off), Some("default"), admin().actor)
+    );
+    let acts: Vec<Act> = told(second.id).into_iter().map(|(act, ..)| act).collect();
+    assert_eq!(acts, [Act::Created, Act::Deleted]);
+}
+
+#[test]
 fn tok_23_a_hash_with_foreign_parameters_is_refused_without_running() {
     let bench = Bench::new();
     let (token, presented) = bench.issue();
@@ -241,7 +284,7 @@ fn tok_23_a_hash_with_foreign_parameters_is_refused_without_running() {
     row.hash = crate::TokenHash::from_store(row.hash.to_store().replace("m=19456", "m=4194304"));
     row.secret_version = 2;
     let replaced = MemoryTokens::default();
-    replaced.insert(&row).unwrap();
+    replaced.insert(&row, &admin()).unwrap();
     let tokens = Tokens::new(Arc::new(replaced), bench.clock.clone(), Policy::default());
     assert!(matches!(tokens.verify(&presented), Err(TokenError::Refused(Refusal::WrongSecret))));
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::journal::Author;
 use headcount_core::quirks::Quirks;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -68,7 +69,7 @@ pub struct NewToken {
     /// The user for whom `/Me` stands.
     pub user: Option<ResourceId>,
     /// Who makes it.
-    pub by: String,
+    pub by: Author,
 }
 
 /// A token that was just made: the only place where its secret appears.
@@ -137,8 +138,9 @@ impl Tokens {
     ///
     /// [`TokenError::Invalid`] for a name or life that the policy does not allow.
     pub fn issue(&self, tenant: TenantId, new: NewToken) -> Result<IssuedToken, TokenError> {
+        let by = new.by.clone();
         let (row, secret) = self.make(tenant, new, None)?;
-        self.store.insert(&row)?;
+        self.store.insert(&row, &by)?;
         Ok(IssuedToken { token: row.token, secret })
     }
 
@@ -206,7 +208,7 @@ impl Tokens {
     /// # Errors
     ///
     /// [`TokenError::Store`].
-    pub fn revoke(&self, id: &TokenId, by: &str) -> Result<bool, TokenError> {
+    pub fn revoke(&self, id: &TokenId, by: &Author) -> Result<bool, TokenError> {
         Ok(self.store.revoke(id, self.clock.now(), by)?)
     }
 
@@ -215,7 +217,7 @@ impl Tokens {
     /// # Errors
     ///
     /// [`TokenError::Invalid`] when there is no such token or it no longer works.
-    pub fn rotate(&self, id: &TokenId, overlap: i64, by: &str) -> Result<Rotated, TokenError> {
+    pub fn rotate(&self, id: &TokenId, overlap: i64, by: &Author) -> Result<Rotated, TokenError> {
         if !(0..=30 * DAY).contains(&overlap) {
             return Err(TokenError::Invalid(
                 "the overlap must be between 0 and 30 days".to_owned(),
@@ -235,12 +237,12 @@ impl Tokens {
             expiry: life.map_or(Expiry::Never, |life| Expiry::After(life.max(1))),
             cidrs: old.cidrs.clone(),
             user: old.user.clone(),
-            by: by.to_owned(),
+            by: by.clone(),
         };
         let (row, secret) = self.make(old.tenant, new, Some(id.clone()))?;
         let until = now.plus_seconds(overlap);
         let old_until = old.expires.map_or(until, |expires| expires.min(until));
-        self.store.replace(&row, old_until)?;
+        self.store.replace(&row, old_until, by)?;
         Ok(Rotated { issued: IssuedToken { token: row.token, secret }, old_until })
     }
 
@@ -295,7 +297,7 @@ impl Tokens {
             scopes: new.scopes,
             cidrs: new.cidrs,
             created: now,
-            created_by: new.by,
+            created_by: new.by.actor.to_string(),
             expires,
             revoked: None,
             replaces,

@@ -2,19 +2,21 @@
 
 use anyhow::bail;
 use headcount_core::clock::Clock;
+use headcount_core::journal::Actor;
 use headcount_core::quirks::{QUIRKS, Quirks};
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 use serde_json::{Value, json};
 
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::machine::SystemClock;
+use crate::machine::{self, SystemClock};
 use crate::output;
 use crate::wiring;
 
 pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyhow::Result<()> {
     let parts = wiring::command(config)?;
     let store = &parts.store;
+    let (now, by) = (SystemClock.now(), machine::author(Actor::Cli));
     match command {
         cli::Tenant::Create { name, quirks } => {
             if !Tenant::is_name(&name) {
@@ -22,7 +24,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
                     "\"{name}\" is no name for a tenant; use lower-case letters, digits and hyphens"
                 );
             }
-            let created = store.create_tenant(&name, parse(&quirks)?, SystemClock.now());
+            let created = store.create_tenant(&name, parse(&quirks)?, now, &by);
             let tenant = created.map_err(|error| match error {
                 StoreError::Taken => anyhow::anyhow!("there is a tenant \"{name}\" already"),
                 other => other.into(),
@@ -60,7 +62,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
             let quirks = quirks.map_or(Ok(tenant.quirks), |text| parse(&text))?;
             let enabled = enabled.unwrap_or(tenant.enabled);
             wiring::keep_unique(&parts, &tenant, quirks)?;
-            store.set_tenant(&name, enabled, quirks)?;
+            store.set_tenant(&name, enabled, quirks, now, &by)?;
             done(
                 format,
                 &describe(&Tenant { quirks, enabled, ..tenant }),
@@ -78,7 +80,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
                     "this deletes every user, group and token of \"{name}\" for good; add --yes to do it"
                 );
             }
-            if !store.delete_tenant(&name)? {
+            if !store.delete_tenant(&name, now, &by)? {
                 bail!("there is no tenant \"{name}\"");
             }
             done(

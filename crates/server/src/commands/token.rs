@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
+use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::parse_filter;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use super::seconds;
 use crate::cli::{self, Format, TokenCreate};
 use crate::config::Config;
+use crate::machine;
 use crate::output;
 use crate::wiring::{self, Parts};
 
@@ -60,7 +62,7 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
             expiry,
             cidrs: new.cidr.iter().map(cidr).collect::<anyhow::Result<_>>()?,
             user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,
-            by: "command line".to_owned(),
+            by: machine::author(Actor::Cli),
         },
     )?;
     show_secret(&issued, &tenant.name, format, &json!({}));
@@ -184,7 +186,7 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
 }
 
 fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
-    if !parts.tokens.revoke(&TokenId::new(id), "command line")? {
+    if !parts.tokens.revoke(&TokenId::new(id), &machine::author(Actor::Cli))? {
         bail!(
             "there is no token with the id {id} that could be revoked; `headcount token list` shows all"
         );
@@ -199,7 +201,8 @@ fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
 }
 
 fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Result<()> {
-    let rotated = parts.tokens.rotate(&TokenId::new(id), seconds(overlap)?, "command line")?;
+    let by = machine::author(Actor::Cli);
+    let rotated = parts.tokens.rotate(&TokenId::new(id), seconds(overlap)?, &by)?;
     let tenants = parts.store.tenants()?;
     let tenant = tenants.iter().find(|tenant| tenant.id == rotated.issued.token.tenant);
     let name = tenant.map_or("", |tenant| tenant.name.as_str());

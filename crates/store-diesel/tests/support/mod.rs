@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use headcount_core::clock::Timestamp;
+use headcount_core::ids::RequestId;
+use headcount_core::journal::{Actor, Author};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_provider_conformance::Subject;
@@ -103,9 +105,15 @@ pub(crate) fn postgres_store(database: &Database) -> Arc<Store> {
     Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
 }
 
+/// Somebody at the command line.
+pub(crate) fn cli() -> Author {
+    Author { actor: Actor::Cli, request: RequestId::new("test") }
+}
+
 fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let first = store.tenant("default").unwrap().unwrap().id;
-    let second = store.create_tenant("second", Quirks::ALL, Timestamp::from_micros(0)).unwrap().id;
+    let at = Timestamp::from_micros(0);
+    let second = store.create_tenant("second", Quirks::ALL, at, &cli()).unwrap().id;
     Subject { provider: store.clone(), feed: store, tenants: [first, second], guard }
 }
 

@@ -149,6 +149,8 @@ CREATE TABLE tokens (
     created bigint NOT NULL,
     created_by text COLLATE "C" NOT NULL,
     expires bigint,
+    -- The end of its life that was told to admins before it came.
+    expiry_told bigint,
     revoked bigint,
     revoked_by text COLLATE "C",
     replaces text COLLATE "C",

@@ -149,6 +149,8 @@ CREATE TABLE tokens (
     created INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     expires INTEGER,
+    -- The end of its life that was told to admins before it came.
+    expiry_told INTEGER,
     revoked INTEGER,
     revoked_by TEXT,
     replaces TEXT,

@@ -1,0 +1,124 @@
+//! What is done to tokens and tenants is recorded in the transaction that does it.
+
+mod support;
+
+use std::sync::Arc;
+
+use headcount_core::clock::{Clock, Timestamp};
+use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::journal::{Act, Actor, ChangeFeed as _, Recorded, Switched};
+use headcount_core::quirks::Quirks;
+use headcount_store_diesel::Store;
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::memory::MemoryTokens;
+use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, TenantStore, TokenStore, Tokens};
+use support::{Database, Scratch, cli, postgres_store, sqlite_store};
+
+const DAY: i64 = 86_400;
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
+const DEFAULT: TenantId = TenantId::new(1);
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+fn on_both(test: fn(Arc<Store>)) {
+    let scratch = Scratch::new();
+    test(sqlite_store(&scratch));
+    let database = Database::new();
+    test(postgres_store(&database));
+}
+
+fn new(name: &str, days: i64) -> NewToken {
+    NewToken {
+        purpose: Purpose::Provisioning,
+        name: name.to_owned(),
+        scopes: Scopes::PROVISIONING,
+        expiry: Expiry::After(days * DAY),
+        cidrs: Vec::new(),
+        user: None,
+        by: cli(),
+    }
+}
+
+fn acts(changes: &[Recorded]) -> Vec<(Act, String, String)> {
+    let act = |one: &Recorded| (one.change.act, one.id.to_string(), one.change.paths.join(" "));
+    changes.iter().map(act).collect()
+}
+
+#[test]
+fn aud_01_both_databases_record_what_the_memory_records() {
+    on_both(|store| {
+        let memory = Arc::new(MemoryTokens::default());
+        let run = |tokens: Arc<dyn TokenStore>, tenants: &dyn TenantStore| -> Vec<TokenId> {
+            let tokens = Tokens::new(tokens, Arc::new(Fixed), Policy::default());
+            let old = tokens.issue(DEFAULT, new("one", 100)).unwrap().token.id;
+            let new = tokens.rotate(&old, 3_600, &cli()).unwrap().issued.token.id;
+            // The rest of its life is shorter than the overlap: nothing about the old one changes.
+            let last = tokens.rotate(&old, DAY, &cli()).unwrap().issued.token.id;
+            assert!(tokens.revoke(&new, &cli()).unwrap());
+            assert!(!tokens.revoke(&new, &cli()).unwrap());
+            assert!(!tokens.revoke(&TokenId::new("none"), &cli()).unwrap());
+            let set = |enabled, quirks| {
+                assert!(tenants.set_tenant("default", enabled, quirks, NOW, &cli()).unwrap());
+            };
+            set(true, Quirks::default());
+            set(false, Quirks::default());
+            set(true, Quirks::NONE);
+            assert!(!tenants.set_tenant("none", true, Quirks::ALL, NOW, &cli()).unwrap());
+            let second = tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).unwrap().id;
+            assert!(tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).is_err());
+            assert_eq!(second.key(), 2);
+            tokens.issue(second, self::new("two", 100)).unwrap();
+            assert!(tenants.delete_tenant("second", NOW, &cli()).unwrap());
+            assert!(!tenants.delete_tenant("second", NOW, &cli()).unwrap());
+            vec![old, new, last]
+        };
+        let made = run(store.clone(), &*store);
+        let expected = run(memory.clone(), &*memory);
+        let renamed = |(act, id, paths): (Act, String, String)| {
+            let place = expected.iter().position(|known| known.as_str() == id);
+            (act, place.map_or(id, |place| made[place].to_string()), paths)
+        };
+        let changes = store.changes(DEFAULT, 0, 100).unwrap();
+        let wanted = acts(&memory.changes(DEFAULT)).into_iter().map(renamed);
+        assert_eq!(acts(&changes), wanted.collect::<Vec<_>>());
+        assert_eq!(changes.len(), 7);
+        assert!(changes.iter().all(|one| one.change.actor == Actor::Cli));
+        assert!(changes.iter().all(|one| one.change.request == cli().request));
+        assert_eq!(changes[0].change.names.name.as_deref(), Some("one"));
+        let switched = [changes[5].change.switched, changes[6].change.switched];
+        assert_eq!(switched, [Some(Switched::Off), Some(Switched::On)]);
+        let second = store.changes(TenantId::new(2), 0, 100).unwrap();
+        let second: Vec<_> = second.iter().map(|one| (one.change.act, one.kind.as_str())).collect();
+        let wanted = [(Act::Created, "Tenant"), (Act::Created, "Token"), (Act::Deleted, "Tenant")];
+        assert_eq!(second, wanted);
+    });
+}
+
+#[test]
+fn a_token_that_ends_soon_is_told_once_for_each_end() {
+    on_both(|store| {
+        let tokens = Tokens::new(store.clone(), Arc::new(Fixed), Policy::default());
+        let soon = tokens.issue(DEFAULT, new("soon", 13)).unwrap().token.id;
+        let later = tokens.issue(DEFAULT, new("later", 20)).unwrap().token.id;
+        let rotated = tokens.issue(DEFAULT, new("rotated", 100)).unwrap().token.id;
+        tokens.rotate(&rotated, DAY, &cli()).unwrap();
+        let revoked = tokens.issue(DEFAULT, new("revoked", 1)).unwrap().token.id;
+        tokens.revoke(&revoked, &cli()).unwrap();
+        let tell = |after: i64| {
+            let now = NOW.plus_seconds(after * DAY);
+            store.tell_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()
+        };
+        assert_eq!([tell(0), tell(0), tell(5), tell(6), tell(6)], [1, 0, 0, 1, 0]);
+        let told = store.changes(DEFAULT, 0, 100).unwrap().into_iter();
+        let told: Vec<_> = told.filter(|one| one.change.act == Act::Expiring).collect();
+        let ids: Vec<&str> = told.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, [soon.as_str(), later.as_str()]);
+        assert_eq!(tell(90), 1, "what takes over from the rotated one ends, too");
+    });
+}
