@@ -1,6 +1,7 @@
 //! The statements of the checklist, each as a conversation, on both databases.
 //!
-//! The cases stand in `tests/conformance/*.scim`. Each has a tenant of its own on a shared server.
+//! The cases stand in `tests/conformance/*.scim`, those of the quirks in `tests/fixtures/quirks`, one
+//! file each. Each case has a tenant of its own on a shared server.
 
 #![allow(
     clippy::expect_used,
@@ -9,28 +10,37 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use headcount_e2e::conversation::{self, Case, NewToken, Stage};
+use headcount_e2e::server::binary;
 use headcount_e2e::{Client, Database, Server};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 
 type Servers = Mutex<HashMap<String, Arc<OnceLock<Server>>>>;
 
 fn main() {
     let arguments = Arguments::from_args();
     let servers: Arc<Servers> = Arc::default();
-    let mut trials = Vec::new();
-    for (file, text) in files() {
+    let mut trials =
+        vec![Trial::test("every_quirk_has_its_request_on_and_off", every_quirk_has_its_request)];
+    let quirks = files("fixtures/quirks").into_iter().map(|(file, text)| {
+        let stem = file.trim_end_matches(".scim").replace('-', "_");
+        (format!("quirk_{stem}_"), file, text)
+    });
+    let checklist =
+        files("conformance").into_iter().map(|(file, text)| (String::new(), file, text));
+    for (prefix, file, text) in checklist.chain(quirks) {
         for case in conversation::parse(&file, &text) {
             let case = Arc::new(case);
             for postgres in [false, true] {
                 let store = if postgres { "postgres" } else { "sqlite" };
                 let (case, servers) = (Arc::clone(&case), Arc::clone(&servers));
-                let name = format!("{store}::{}", case.name());
+                let name = format!("{store}::{prefix}{}", case.name());
                 trials.push(Trial::test(name, move || {
                     let server = server(&servers, &case, postgres);
                     let stage = stage(&case, server.get().expect("it was started"));
@@ -45,8 +55,43 @@ fn main() {
     done.exit_if_failed();
 }
 
-fn files() -> Vec<(String, String)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
+/// Asks the binary which quirks there are, and compares with the files.
+fn every_quirk_has_its_request() -> Result<(), Failed> {
+    let database = Database::sqlite();
+    let output = Command::new(binary())
+        .args(["tenant", "create", "other", "--quirks", "nonsense", "--database", &database.url])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let names = said.trim().rsplit("there are all, none, ").next().unwrap_or_default();
+    let known: BTreeSet<String> = names.split(", ").map(str::to_owned).collect();
+    let files: BTreeMap<String, Vec<Case>> = files("fixtures/quirks")
+        .into_iter()
+        .map(|(file, text)| {
+            (file.trim_end_matches(".scim").to_owned(), conversation::parse(&file, &text))
+        })
+        .collect();
+    let recorded: BTreeSet<String> = files.keys().cloned().collect();
+    if known.len() < 2 || known != recorded {
+        return Err(format!("the binary has {known:?}, there are files for {recorded:?}").into());
+    }
+    for (name, cases) in files {
+        let on = cases.iter().any(|case| case.title.starts_with("on:") && named(case, &name));
+        let without = format!("-{name}");
+        let off = cases.iter().any(|case| case.title.starts_with("off:") && named(case, &without));
+        if !(on && off) {
+            return Err(format!("{name} needs a case \"on: …\" and a case \"off: …\"").into());
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether the switches of a case name one.
+fn named(case: &Case, switch: &str) -> bool {
+    case.quirks.iter().any(|list| list.split(',').any(|word| word == switch))
+}
+
+fn files(folder: &str) -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "scim"));

@@ -1,4 +1,4 @@
-//! What the README says to type, typed.
+//! What the README and other pages say to type, typed.
 
 #![allow(
     clippy::expect_used,
@@ -19,10 +19,31 @@ fn text(file: &str) -> String {
     std::fs::read_to_string(root.join(file)).unwrap()
 }
 
-/// Returns the blocks that a document tells people to type.
-fn blocks(document: &str) -> Vec<String> {
-    let parts = document.split("```sh\n").skip(1);
-    parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
+/// What a page says to type, and what it says to see then.
+struct Block {
+    script: String,
+    /// It is shown in order to fail.
+    fails: bool,
+    seen: Option<String>,
+}
+
+/// Returns the blocks of a page: those marked `sh` or `sh fails`, each with a block marked `text` behind
+/// it, if there is one, for what it prints.
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for part in page.split("\n```").skip(1).step_by(2) {
+        let (language, text) = part.split_once('\n').unwrap();
+        match language {
+            "sh" | "sh fails" => blocks.push(Block {
+                script: text.to_owned(),
+                fails: language == "sh fails",
+                seen: None,
+            }),
+            "text" => blocks.last_mut().unwrap().seen = Some(text.to_owned()),
+            _ => {}
+        }
+    }
+    blocks
 }
 
 /// A server as a new user starts it, but on a free port.
@@ -51,29 +72,95 @@ impl Drop for Started {
     }
 }
 
+/// Types blocks into one shell and returns what each of them prints.
+fn type_in(directory: &Scratch, blocks: &[Block], address: &str) -> Vec<String> {
+    const MARK: &str = "\u{1e}";
+    let prelude =
+        format!("set -eu\nexec 2>&1\nheadcount() {{ '{}' \"$@\"; }}\n", binary().display());
+    let scripts = blocks.iter().map(|block| {
+        let script = block.script.replace("cargo run --release --", "headcount");
+        let script = script.replace(ADDRESS, address);
+        let script = if block.fails { format!("if {script}\nthen exit 1; fi") } else { script };
+        format!("{script}\nprintf '{MARK}'\n")
+    });
+    let script = prelude + &scripts.collect::<String>();
+    let output =
+        Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).replace(address, ADDRESS);
+    assert!(output.status.success(), "{said}");
+    said.split_terminator(MARK).map(str::to_owned).collect()
+}
+
+/// The address that pages are written with.
+const ADDRESS: &str = "http://127.0.0.1:8080";
+
+/// Does what a page says, the server in its place between the other steps, and holds the page to what it
+/// shows. Returns all that was printed.
+fn follow(directory: &Scratch, blocks: &[Block]) -> String {
+    let serves = |block: &Block| {
+        matches!(block.script.trim(), "cargo run --release -- serve" | "headcount serve")
+    };
+    let at = blocks.iter().position(serves).unwrap();
+    let (before, after) = (&blocks[..at], &blocks[at + 1..]);
+    let mut said = type_in(directory, before, ADDRESS);
+    let server = Started::serve(directory);
+    assert!(directory.path().join("headcount.db").exists(), "data is where the pages say");
+    said.extend(type_in(directory, after, &server.address));
+    for (block, said) in before.iter().chain(after).zip(&said) {
+        if let Some(seen) = &block.seen {
+            assert!(is_like(said.trim(), seen.trim()), "{}\n{said}\nis not\n{seen}", block.script);
+        }
+    }
+    said.concat()
+}
+
+/// Compares with what a page shows, where `…` stands for anything.
+fn is_like(said: &str, seen: &str) -> bool {
+    let (first, rest) = seen.split_once('…').unwrap_or((seen, ""));
+    let Some(mut left) = said.strip_prefix(first) else { return false };
+    if !seen.contains('…') {
+        return left.is_empty();
+    }
+    let mut parts = rest.split('…').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return left.ends_with(part);
+        }
+        match left.split_once(part) {
+            Some((_, rest)) => left = rest,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn what_a_page_shows_is_compared_but_for_its_gaps() {
+    assert!(is_like("abcd", "a…cd") && is_like("abcd", "…") && is_like("abcd", "…b…"));
+    assert!(is_like("abcd", "abcd") && is_like("abcd", "abcd…"));
+    assert!(!is_like("abcd", "abc") && !is_like("abcd", "a…c") && !is_like("abcd", "…c…b…"));
+    assert!(!is_like("abcd", "b…") && !is_like("ab", "ab…b"));
+}
+
 #[test]
 fn the_first_steps_work_as_written() {
-    let readme = text("README.md");
-    let blocks = blocks(&readme);
-    let (serve, steps) = blocks.split_first().unwrap();
-    let (test, steps) = steps.split_last().unwrap();
-    assert_eq!(serve, "cargo run --release -- serve\n");
-    assert_eq!(test, "cargo xtask test\n");
-    assert!(text(".ci/run").lines().any(|line| line == test.trim()), "CI runs the README's words");
+    let mut blocks = blocks(&text("README.md"));
+    let test = blocks.pop().unwrap().script;
+    assert_eq!(test, "cargo xtask test");
+    assert!(text(".ci/run").lines().any(|line| line == test), "CI runs the README's words");
 
-    let directory = Scratch::new();
-    let server = Started::serve(&directory);
-    assert!(directory.path().join("headcount.db").exists(), "data is where the README says");
-    let script = format!("set -eu\n{}", steps.concat())
-        .replace("cargo run --release --", &binary().display().to_string())
-        .replace("http://127.0.0.1:8080", &server.address);
-    let output = Command::new("sh").args(["-c", &script]).current_dir(directory.path()).output();
-    let output = output.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let said = follow(&Scratch::new(), &blocks);
     assert_eq!(said.matches("\"userName\":\"jane@example.com\"").count(), 2, "{said}");
     assert!(said.contains("\"active\":true") && said.contains("\"active\":false"), "{said}");
     assert!(said.trim_end().ends_with("204"), "{said}");
+}
+
+#[test]
+fn the_page_about_resource_types_works_as_written() {
+    let blocks = blocks(&text("docs/how-to/add-a-resource-type.md"));
+    assert!(blocks.iter().filter(|block| block.seen.is_some()).count() >= 9);
+    let said = follow(&Scratch::new(), &blocks);
+    assert!(said.contains("attributes[1].type"), "{said}");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 
 mod apt;
+mod conformance;
+mod docs;
+mod outcome;
 mod postgres;
 mod python;
 mod test;
@@ -16,7 +19,9 @@ use anyhow::{Context, bail};
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [--only sqlite] [FILTER]   run every test; starts a PostgreSQL of its own
+  conformance                     run every test and write docs/reference/conformance.md
   tidy                            check what the architecture promises
+  docs                            write the pages that are made from the code
   ci                              format, lints, tidy and tests, as CI does
 ";
 
@@ -25,7 +30,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
+        ["conformance"] => conformance::run(),
         ["tidy"] => tidy::run(),
+        ["docs"] => docs::run(),
         ["ci"] => ci(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };

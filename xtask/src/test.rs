@@ -6,24 +6,28 @@ use std::time::Instant;
 
 use anyhow::bail;
 
+use crate::outcome::Outcomes;
 use crate::postgres::Cluster;
-use crate::{apt, cargo, python};
-
-/// Groups of tests by what they prove, told from the name of the test binary or of the test.
-const GROUPS: [(&str, &str); 9] = [
-    ("replay", "IdP replay"),
-    ("third_party", "suites of others"),
-    ("protocol", "end to end"),
-    ("command_line", "end to end"),
-    ("replicas", "end to end"),
-    ("readme", "end to end"),
-    ("conformance", "provider contract"),
-    ("schema", "store"),
-    ("", "unit and data"),
-];
+use crate::{apt, cargo, conformance, python};
 
 /// Runs the tests; arguments are `--only sqlite` and a filter for names.
+///
+/// A run of everything also proves the checklist: see [`conformance`].
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let (outcomes, passed) = outcomes(arguments)?;
+    if !passed {
+        bail!("some tests failed");
+    }
+    if arguments.is_empty() { conformance::compare(outcomes.all()) } else { Ok(()) }
+}
+
+/// Runs every test and says what came of each, also when some failed.
+pub(crate) fn run_to_the_end() -> anyhow::Result<Outcomes> {
+    Ok(outcomes(&[])?.0)
+}
+
+/// Runs the tests and says what came of each, and whether all passed.
+fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     let started = Instant::now();
     let (only_sqlite, filter) = match arguments {
         ["--only", "sqlite", rest @ ..] => (true, rest),
@@ -59,21 +63,18 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let other = sender.clone();
     std::thread::spawn(move || forward(stderr, &other));
     std::thread::spawn(move || forward(stdout, &sender));
-    let mut count = Count::default();
+    let mut outcomes = Outcomes::default();
     for line in lines {
         println!("{line}");
-        count.line(&line);
+        outcomes.line(&line);
     }
     let status = child.wait()?;
-    count.print();
+    outcomes.print();
     println!("{:.0} s", started.elapsed().as_secs_f64());
-    if !status.success() {
-        bail!("some tests failed");
-    }
-    if count.total() == 0 {
+    if outcomes.all().is_empty() {
         bail!("no test ran");
     }
-    Ok(())
+    Ok((outcomes, status.success()))
 }
 
 fn forward(stream: impl std::io::Read, lines: &std::sync::mpsc::Sender<String>) {
@@ -81,50 +82,5 @@ fn forward(stream: impl std::io::Read, lines: &std::sync::mpsc::Sender<String>) 
         if lines.send(line).is_err() {
             return;
         }
-    }
-}
-
-/// Counts passed tests per group.
-#[derive(Default)]
-struct Count {
-    binary: String,
-    passed: Vec<(String, usize)>,
-}
-
-impl Count {
-    fn line(&mut self, line: &str) {
-        if let Some(running) = line.trim_start().strip_prefix("Running ") {
-            let path = running.split(['(', ')']).nth(1).unwrap_or(running);
-            let file = path.rsplit('/').next().unwrap_or_default();
-            self.binary = file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned();
-        }
-        let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... ok"))
-        else {
-            return;
-        };
-        let (_, group) =
-            GROUPS.iter().find(|(part, _)| self.binary.contains(part)).unwrap_or(&("", "other"));
-        let store = ["memory", "sqlite", "postgres"]
-            .into_iter()
-            .find(|store| name.split("::").any(|part| part == *store));
-        let group = store.map_or_else(|| (*group).to_owned(), |store| format!("{group}, {store}"));
-        match self.passed.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, count)) => *count += 1,
-            None => self.passed.push((group, 1)),
-        }
-    }
-
-    fn total(&self) -> usize {
-        self.passed.iter().map(|(_, count)| count).sum()
-    }
-
-    fn print(&self) {
-        println!("\ntests passed, by group:");
-        let mut groups = self.passed.clone();
-        groups.sort();
-        for (group, count) in groups {
-            println!("  {count:5}  {group}");
-        }
-        println!("  {:5}  in all", self.total());
     }
 }

@@ -10,6 +10,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
     findings.extend(arrows::check()?);
     findings.extend(sources::check()?);
+    findings.extend(crate::docs::check()?);
     if findings.is_empty() {
         println!("tidy: nothing to say");
         return Ok(());

@@ -2,7 +2,7 @@
 //!
 //! The only module that knows what identity providers do differently. One function per quirk, each
 //! behind its switch in [`Quirks`], each with the source there and a recorded request under
-//! `tests/fixtures/idp`. Everything behind this module is strictly RFC.
+//! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
 
 use std::borrow::Cow;
 

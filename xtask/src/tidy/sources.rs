@@ -1,5 +1,5 @@
 //! What sources and documents promise: lengths, names of migrations, where backends are matched, keys
-//! that are documented, quirks that are recorded.
+//! and errors that are documented.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,6 @@ pub(super) fn check() -> anyhow::Result<Vec<String>> {
     }
     findings.extend(migrations()?);
     findings.extend(settings()?);
-    findings.extend(quirks()?);
     findings.extend(errors()?);
     findings.extend(folders()?);
     Ok(findings)
@@ -101,20 +100,6 @@ fn settings() -> std::io::Result<Vec<String>> {
     let keys = table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
     let missing = keys.filter(|key| !document.contains(&format!("`{key}`")));
     Ok(missing.map(|key| format!("docs/OPERATING.md does not explain the setting {key}")).collect())
-}
-
-/// Every quirk is documented.
-fn quirks() -> std::io::Result<Vec<String>> {
-    let source = std::fs::read_to_string(root().join("crates/core/src/quirks.rs"))?;
-    let document = std::fs::read_to_string(root().join("docs/QUIRKS.md"))?;
-    let table = source
-        .split("quirks! {")
-        .nth(1)
-        .and_then(|rest| rest.split("\n}").next())
-        .unwrap_or_default();
-    let names = table.lines().filter_map(|line| line.split_once(" = ")?.1.split('"').nth(1));
-    let missing = names.filter(|name| !document.contains(&format!("`{name}`")));
-    Ok(missing.map(|name| format!("docs/QUIRKS.md does not explain the quirk {name}")).collect())
 }
 
 /// Every way in which a use case can refuse is explained.

@@ -106,7 +106,8 @@ impl Rules {
                 let value = self.text(value, at)?;
                 match value.as_ref().and_then(Value::as_str) {
                     Some(text)
-                        if !self.quirks.has(Quirks::REFERENCES_UNCHECKED) && !is_uri(text) =>
+                        if !self.quirks.has(Quirks::REFERENCES_UNCHECKED)
+                            && !is_reference(attribute, text) =>
                     {
                         Err(at.refuse("must be a URI"))
                     }
@@ -236,11 +237,19 @@ fn is_base64(text: &str) -> bool {
         && (padding == 0 || text.len().is_multiple_of(4))
 }
 
-/// Tells whether a text has the characters of a URI or relative reference (RFC 3986).
-fn is_uri(text: &str) -> bool {
-    text.chars().all(|c| {
+/// Tells whether a text has the form of a URI (RFC 3986). One that leads to a resource of this server
+/// may be relative; one that leads elsewhere, as `profileUrl`, names its scheme (RFC 7643 §4.1.1).
+fn is_reference(attribute: &Attribute, text: &str) -> bool {
+    let scheme = || {
+        text.split_once(':').is_some_and(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        })
+    };
+    let allowed = |c: char| {
         !c.is_whitespace()
             && !c.is_control()
             && !matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
-    })
+    };
+    text.chars().all(allowed) && (attribute.refers || scheme())
 }
