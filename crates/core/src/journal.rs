@@ -3,7 +3,9 @@
 
 pub mod chain;
 pub mod events;
+pub mod feed;
 pub mod set;
+pub mod trail;
 
 use std::fmt;
 

@@ -11,6 +11,7 @@ use headcount_token_admin::Tokens;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use crate::admin::Administration;
 use crate::client::AddressBlock;
 
 /// What an operator can set about HTTP.
@@ -67,6 +68,8 @@ pub struct Api {
     pub service: Service,
     /// The tokens.
     pub tokens: Arc<Tokens>,
+    /// What the admin API works with beside them.
+    pub administration: Administration,
     /// Ids of requests.
     pub request_ids: Arc<dyn IdSource>,
     /// What the operator has set.
@@ -80,6 +83,7 @@ impl Api {
     pub fn new(
         service: Service,
         tokens: Arc<Tokens>,
+        administration: Administration,
         request_ids: Arc<dyn IdSource>,
         settings: HttpSettings,
     ) -> Self {
@@ -89,6 +93,7 @@ impl Api {
         Self {
             service,
             tokens,
+            administration,
             request_ids,
             settings,
             permits: Arc::new(Semaphore::new(PERMITS)),

@@ -13,6 +13,7 @@ use actix_web::{HttpMessage, ResponseError};
 use futures_util::FutureExt;
 use headcount_core::ids::RequestId;
 
+use crate::admin::Problem;
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
 use crate::reply::Notes;
@@ -78,8 +79,14 @@ pub async fn observe(
         started,
     };
     let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
-    line.write(&notes, response.response().error().and_then(|error| error.as_error::<ApiError>()));
+    line.write(&notes, response.response().error().and_then(failure));
     Ok(response)
+}
+
+/// What went wrong, in SCIM or in the admin API.
+fn failure(error: &actix_web::Error) -> Option<&ApiError> {
+    let problem = || error.as_error::<Problem>().map(|problem| &problem.0);
+    error.as_error::<ApiError>().or_else(problem)
 }
 
 /// Adds the headers that every response has.

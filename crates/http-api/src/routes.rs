@@ -25,6 +25,7 @@ pub const BASE_PATH: &str = "/scim/v2";
 pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config.app_data(api);
+        config.service(crate::admin::scope());
         // RFC 7644 §3.13: without a version, the newest.
         for base in [BASE_PATH, "/scim"] {
             config.service(

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check_config;
+mod events;
 mod migrate;
 mod schema;
 mod serve;
@@ -24,6 +25,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(&loaded.config, &cli.common),
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
+        Command::Events(command) => events::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
         Command::Reindex => schema::reindex(&loaded.config, output),
         Command::Migrate => migrate::run(&loaded.config, output),

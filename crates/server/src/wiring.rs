@@ -9,7 +9,7 @@ use headcount_core::index;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Api, HttpSettings};
+use headcount_http_api::{Administration, Api, HttpSettings};
 use headcount_store_diesel::{DatabaseUrl, Settings, Store};
 use headcount_token_admin::{Policy, Tenant, Tokens};
 
@@ -17,8 +17,10 @@ use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
 use crate::schemas;
 use crate::seal::Sealer;
+use crate::tenancy::Tenancy;
 
 /// The parts of a process that works on the data.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<Store>,
@@ -130,7 +132,10 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_burst: config.limits.failures_burst,
         ..HttpSettings::default()
     };
-    Ok(Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings))
+    let tenants = Arc::new(Tenancy(parts.clone()));
+    let administration = Administration::new(parts.store.clone(), parts.store.clone(), tenants);
+    let tokens = Arc::clone(&parts.tokens);
+    Ok(Api::new(service, tokens, administration, Arc::new(UuidSource), settings))
 }
 
 fn public_url(text: &str) -> anyhow::Result<String> {

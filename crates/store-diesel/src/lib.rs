@@ -26,6 +26,7 @@ mod sql;
 mod store;
 mod tenants;
 mod tokens;
+mod trail;
 mod write;
 
 pub use connection::{DatabaseUrl, UrlError};

@@ -35,7 +35,7 @@ impl EventId {
     /// Reads `12.3`, or `0` for the start.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str| {
-            !text.is_empty() && text.len() <= 19 && text.bytes().all(|b| b.is_ascii_digit())
+            !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
         };
         let (place, number) = text.split_once('.').unwrap_or((text, "0"));
         if !digits(place) || !digits(number) || (place == text && text != "0") {
@@ -75,6 +75,22 @@ pub enum What {
     /// What happens to tokens and tenants alone, by the word of the act.
     Other(Act),
 }
+
+/// The words that types of events on resources end with.
+pub const RESOURCE_WORDS: [&str; 6] =
+    ["created", "updated", "deactivated", "reactivated", "deleted", "erased"];
+/// The types of events on members of a group.
+pub const MEMBER_TYPES: [&str; 2] = ["group.member_added", "group.member_removed"];
+/// The types of events on tokens and tenants.
+pub const OTHER_TYPES: [&str; 7] = [
+    "token.created",
+    "token.rotated",
+    "token.expiring",
+    "token.revoked",
+    "tenant.created",
+    "tenant.updated",
+    "tenant.deleted",
+];
 
 impl What {
     /// Returns the second half of the event's type.
@@ -174,6 +190,8 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     let whole = match change.act {
         Act::Created => Some(What::Created),
         Act::Deleted => Some(What::Deleted),
+        Act::Changed => Some(What::Updated),
+        Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased => Some(What::Other(change.act)),
         Act::Replaced | Act::Patched => None,
     };
     if let Some(what) = whole {

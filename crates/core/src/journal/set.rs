@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Act;
 use super::events::{Event, What};
+use crate::resource::Attributes;
 
 /// What all event URIs begin with (RFC 9967 §2.4).
 const PREFIX: &str = "urn:ietf:params:scim:event:prov:";
@@ -14,8 +15,8 @@ const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 pub struct State<'a> {
     /// What a reader of the resource is shown by default.
     pub shown: &'a Map<String, Value>,
-    /// Everything that is stored of it, by the names of top-level attributes.
-    pub stored: &'a Map<String, Value>,
+    /// Everything that is stored of it.
+    pub stored: &'a Attributes,
 }
 
 /// Returns the claims for an event on a resource; none for what SCIM has no word for.
@@ -74,7 +75,10 @@ fn payload(event: &Event, full: bool, state: Option<State<'_>>) -> Option<(Strin
 
 /// A PATCH that makes the changed attributes what they are now.
 fn operations(event: &Event, state: State<'_>) -> Value {
-    let operation = |path: &String| match (at(state.shown, path), at(state.stored, path)) {
+    let operation = |path: &String| match (
+        at(path, |name| state.shown.get(name)),
+        at(path, |name| state.stored.top(name)),
+    ) {
         (Some(value), _) => Some(json!({"op": "replace", "path": path, "value": value})),
         (None, None) => Some(json!({"op": "remove", "path": path})),
         // It is there, but shown only to those who ask for it by name.
@@ -85,10 +89,10 @@ fn operations(event: &Event, state: State<'_>) -> Value {
 }
 
 /// Finds an attribute by its path: a top-level name, or one inside an extension.
-fn at<'a>(attributes: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+fn at<'a>(path: &str, top: impl Fn(&str) -> Option<&'a Value>) -> Option<&'a Value> {
     match path.rsplit_once(':') {
-        Some((urn, name)) => attributes.get(urn)?.get(name),
-        None => attributes.get(path),
+        Some((urn, name)) => top(urn)?.get(name),
+        None => top(path),
     }
 }
 
@@ -108,6 +112,7 @@ mod tests {
     use crate::ids::{Kind, RequestId, ResourceId, Version};
     use crate::journal::Actor;
     use crate::journal::events::EventId;
+    use crate::resource::Document;
 
     fn event(what: What, act: Act, attributes: &[&str]) -> Event {
         Event {
@@ -152,8 +157,9 @@ mod tests {
     #[test]
     fn evt_003_004_005_a_payload_is_data_or_names() {
         let shown = object(json!({"id": "r1", "title": "x", "urn:e:User": {"a": 1}}));
-        let stored = object(json!({"title": "x", "urn:e:User": {"a": 1}, "hidden": "h"}));
-        let state = State { shown: &shown, stored: &stored };
+        let stored = json!({"schemas": [], "title": "x", "urn:e:User": {"a": 1}, "hidden": "h"});
+        let stored = Document::from_store(stored.to_string());
+        let state = State { shown: &shown, stored: stored.attributes().unwrap() };
         let paths = ["title", "nickName", "hidden", "urn:e:User:a", "urn:e:User:b"];
         for (what, act, name) in [
             (What::Created, Act::Created, "create"),

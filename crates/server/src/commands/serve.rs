@@ -9,6 +9,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
+use futures_util::future::select;
 use headcount_http_api::{Api, PERMITS};
 use headcount_store_diesel::{DatabaseUrl, Store};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -147,6 +148,7 @@ async fn serve(
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let store = Data::from(Arc::clone(store));
     let metrics = Data::new(metrics);
+    let served = Data::clone(&api);
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
@@ -156,13 +158,19 @@ async fn serve(
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
             .route("/metrics", web::get().to(render_metrics))
-            .configure(headcount_http_api::routes(Data::clone(&api)))
+            .configure(headcount_http_api::routes(Data::clone(&served)))
     })
     .workers(workers)
     .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIME)
     .shutdown_timeout(config.http.shutdown_seconds);
+    let stops = api.administration.bell.clone();
+    // Requests that wait and streams of events would hold up the end; they are told at its beginning.
+    drop(actix_web::rt::spawn(async move {
+        stopped().await;
+        stops.stop();
+    }));
     let server = match tls {
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
@@ -170,6 +178,18 @@ async fn serve(
     server.run().await?;
     tracing::info!("stopped; every request that was let in has been answered");
     Ok(())
+}
+
+/// Waits until the process is told to end.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    let (terminate, interrupt) = (terminate.recv(), interrupt.recv());
+    drop(select(Box::pin(terminate), Box::pin(interrupt)).await);
 }
 
 /// The process is alive.
