@@ -6,6 +6,7 @@ pub mod events;
 pub mod feed;
 pub mod set;
 pub mod trail;
+pub mod verify;
 
 use std::fmt;
 

@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Follow what happens to users and groups.
     #[command(subcommand)]
     Events(Events),
+    /// Verify, export and keep checkpoints of the record of changes, and erase names from it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Explain and check schema files of your own.
     #[command(subcommand)]
     Schema(Schema),
@@ -157,6 +160,44 @@ pub(crate) struct EventsTail {
     /// How many events to print before that.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) limit: usize,
+}
+
+/// Commands about the record of changes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check that nobody edited, deleted, inserted or moved recorded changes; status 1 if somebody did.
+    Verify {
+        /// Checkpoints that were kept elsewhere: they show whether the end was cut off.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// A public key that may have signed checkpoints beside this server's. May stand several times.
+        #[arg(long, value_name = "KEY", requires = "checkpoint")]
+        key: Vec<String>,
+    },
+    /// Make a signed checkpoint, to be kept where nobody can change both.
+    Checkpoint {
+        /// Write it to this file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print recorded changes, one JSON object a line.
+    Export {
+        /// Only those after this place.
+        #[arg(long, default_value_t = 0, value_name = "PLACE")]
+        after: i64,
+        /// Only those of this tenant.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
+    /// Erase the names that the record keeps of somebody who was deleted.
+    Erase {
+        /// The id, userName or externalId.
+        #[arg(value_name = "NAME_OR_ID")]
+        who: String,
+        /// The tenant; one that was deleted, by its key.
+        #[arg(long, default_value = "default", value_name = "NAME")]
+        tenant: String,
+    },
 }
 
 /// Commands about schema files.

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod audit;
 mod check_config;
 mod events;
 mod migrate;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
         Command::Events(command) => events::run(&loaded.config, command, output),
+        Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
         Command::Reindex => schema::reindex(&loaded.config, output),
         Command::Migrate => migrate::run(&loaded.config, output),

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) schemas: Schemas,
+    #[serde(default)]
+    pub(crate) audit: Audit,
     pub(crate) log: Log,
 }
 
@@ -76,6 +78,13 @@ pub(crate) struct Schemas {
     pub(crate) directory: Option<PathBuf>,
 }
 
+/// How the record of changes is proven.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Audit {
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) checkpoint_file: Option<PathBuf>,
+}
+
 /// What is written to standard error.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Log {
@@ -119,6 +128,8 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("limits.failures_per_second", Some("10")),
     ("limits.failures_burst", Some("100")),
     ("schemas.directory", None),
+    ("audit.key_file", None),
+    ("audit.checkpoint_file", None),
     ("log.format", Some("pretty")),
     ("log.filter", Some("info,actix_server=warn")),
 ];

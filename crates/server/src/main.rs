@@ -3,6 +3,8 @@
 //! Nothing depends on this crate. Start with [`cli`], what can be asked, then [`wiring`], how the
 //! parts are put together.
 
+mod background;
+mod checkpoint;
 mod cli;
 mod commands;
 mod config;

@@ -110,6 +110,14 @@ fn personal_text(names: &Names) -> Option<String> {
     Some(json!({"salt": salt, "name": names.name, "externalId": names.external_id}).to_string())
 }
 
+/// Reads what [`personal_text`] wrote.
+pub(crate) fn names(personal: Option<&str>) -> Names {
+    let personal: Value =
+        personal.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
+    Names { name: name("name"), external_id: name("externalId") }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = changes)]
 struct Row {
@@ -130,14 +138,11 @@ struct Row {
 
 impl Row {
     fn recorded(self) -> Option<Recorded> {
-        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-        let delta = parse(&self.delta);
+        let delta: Value = serde_json::from_str(&self.delta).unwrap_or_default();
         let ids = |name: &str| -> Vec<ResourceId> {
             let list = delta.get(name).and_then(Value::as_array);
             list.into_iter().flatten().filter_map(Value::as_str).map(ResourceId::new).collect()
         };
-        let personal = self.personal.as_deref().map(parse).unwrap_or_default();
-        let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
         Some(Recorded {
             seq: self.place?,
             members: MemberDelta { added: ids("added"), removed: ids("removed") },
@@ -159,7 +164,7 @@ impl Row {
                 switched: self
                     .switched
                     .map(|on| if on != 0 { Switched::On } else { Switched::Off }),
-                names: Names { name: name("name"), external_id: name("externalId") },
+                names: names(self.personal.as_deref()),
             },
         })
     }

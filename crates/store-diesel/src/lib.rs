@@ -7,6 +7,7 @@
 //! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
 //! one lane that commits for many, on PostgreSQL a transaction each.
 
+mod audit;
 mod changes;
 mod connection;
 mod error;
@@ -29,6 +30,7 @@ mod tokens;
 mod trail;
 mod write;
 
+pub use audit::{AuditSlice, Recalled};
 pub use connection::{DatabaseUrl, UrlError};
 pub use migrations::SchemaState;
 pub use rebuild::{DeriveFn, RebuildError};

@@ -9,6 +9,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::clock::Timestamp;
+
 /// A link of the chain: 32 bytes of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Link([u8; 32]);
@@ -109,6 +111,26 @@ impl AuditRow {
     /// Tells whether the names are those that were written; erased ones are.
     pub fn personal_holds(&self) -> bool {
         self.personal.as_deref().is_none_or(|text| digest(text) == self.personal_digest)
+    }
+}
+
+/// What the chain was at a place: kept elsewhere, it proves that nothing before it was cut off or
+/// written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The place.
+    pub place: i64,
+    /// The link of the row at it.
+    pub hash: Link,
+    /// When the checkpoint was made.
+    pub at: Timestamp,
+}
+
+impl Checkpoint {
+    /// Returns the text that is signed.
+    pub fn signed_text(&self) -> String {
+        let Self { place, hash, at } = self;
+        format!("headcount checkpoint v1\nplace {place}\nhash {hash}\nat {at}\n")
     }
 }
 

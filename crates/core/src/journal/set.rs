@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn evt_003_004_005_a_payload_is_data_or_names() {
-        let shown = object(json!({"id": "r1", "title": "x", "urn:e:User": {"a": 1}}));
+        let shown = object(&json!({"id": "r1", "title": "x", "urn:e:User": {"a": 1}}));
         let stored = json!({"schemas": [], "title": "x", "urn:e:User": {"a": 1}, "hidden": "h"});
         let stored = Document::from_store(stored.to_string());
         let state = State { shown: &shown, stored: stored.attributes().unwrap() };

@@ -94,7 +94,7 @@ pub(super) struct EventPage {
 #[expect(dead_code, reason = "the documentation is made from it")]
 pub(super) enum EventOrSet {
     /// `format=event`
-    Event(EventBody),
+    Event(Box<EventBody>),
     /// `format=set`
     Set(SetBody),
 }

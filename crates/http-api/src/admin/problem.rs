@@ -124,6 +124,23 @@ impl<E: Into<ApiError>> From<E> for Problem {
     }
 }
 
+impl Problem {
+    /// What SCIM tells, unless that is about provisioning.
+    fn detail(&self) -> String {
+        if matches!(self.0.cause, Cause::NoToken) {
+            return "no token was sent; put a token of the admin API into the header \
+                    Authorization: Bearer …"
+                .to_owned();
+        }
+        if matches!(self.0.cause, Cause::BadToken(_)) {
+            return "the token is not accepted; make a new one with headcount token create \
+                    --name NAME --scope administration"
+                .to_owned();
+        }
+        self.0.detail()
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -183,19 +200,7 @@ impl ResponseError for Problem {
             kind: format!("{TYPE}{kind}"),
             title: title.to_owned(),
             status: self.status_code().as_u16(),
-            detail: match &self.0.cause {
-                Cause::NoToken => {
-                    "no token was sent; put a token of the admin API into the header \
-                     Authorization: Bearer …"
-                        .to_owned()
-                }
-                Cause::BadToken(_) => {
-                    "the token is not accepted; make a new one with headcount token create \
-                     --scope administration"
-                        .to_owned()
-                }
-                _ => self.0.detail(),
-            },
+            detail: self.detail(),
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
         // Status and headers are those of every other error.

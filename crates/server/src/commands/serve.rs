@@ -16,6 +16,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::background::{Background, SealedTo};
+use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::Config;
 use crate::wiring::{self, Parts};
@@ -33,10 +35,18 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
     let api = Data::new(wiring::api(config, &parts)?);
+    let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
     announce(config, common, &parts, address)?;
-    actix_web::rt::System::new().block_on(serve(config, api, &parts.store, metrics, listener, tls))
+    let background = Background::start(Arc::clone(&parts.store), checkpoints)?;
+    let sealed = background.sealed();
+    let served = serve(config, api, &parts.store, sealed, metrics, listener, tls);
+    actix_web::rt::System::new().block_on(served)?;
+    // What the last requests changed is sealed before the process ends.
+    drop(background);
+    tracing::info!("stopped; every request that was let in has been answered");
+    Ok(())
 }
 
 /// Refuses what would put tokens on the wire in the clear, and what cannot be read.
@@ -138,6 +148,7 @@ async fn serve(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
+    mut sealed: SealedTo,
     metrics: PrometheusHandle,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
@@ -165,7 +176,12 @@ async fn serve(
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIME)
     .shutdown_timeout(config.http.shutdown_seconds);
-    let stops = api.administration.bell.clone();
+    let (rings, stops) = (api.administration.bell.clone(), api.administration.bell.clone());
+    drop(actix_web::rt::spawn(async move {
+        while sealed.changed().await.is_ok() {
+            rings.ring();
+        }
+    }));
     // Requests that wait and streams of events would hold up the end; they are told at its beginning.
     drop(actix_web::rt::spawn(async move {
         stopped().await;
@@ -175,9 +191,7 @@ async fn serve(
         Some(tls) => server.listen_rustls_0_23(listener, tls)?,
         None => server.listen(listener)?,
     };
-    server.run().await?;
-    tracing::info!("stopped; every request that was let in has been answered");
-    Ok(())
+    Ok(server.run().await?)
 }
 
 /// Waits until the process is told to end.

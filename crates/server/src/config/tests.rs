@@ -36,7 +36,7 @@ fn defaults_are_those_of_the_readme() {
     assert_eq!(loaded.config.database.url, "sqlite:headcount.db");
     assert_eq!(loaded.config.tokens.default_days, 180);
     assert!(loaded.config.http.trusted_proxies.is_empty());
-    assert_eq!(keys().count(), 25);
+    assert_eq!(keys().count(), 28);
 }
 
 #[test]

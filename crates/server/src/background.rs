@@ -1,0 +1,133 @@
+//! What the server does beside requests: it seals changes, tells which tokens end soon, and keeps
+//! checkpoints. One thread, which no error ends; of several replicas each has its own, and the database
+//! lets one at a time seal.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use headcount_core::clock::Clock as _;
+use headcount_core::journal::Actor;
+use headcount_store_diesel::Store;
+use tokio::sync::watch;
+
+use crate::checkpoint::CheckpointFile;
+use crate::machine::{self, SystemClock};
+
+/// How long a change waits for its place at most, when the server has nothing else to do.
+const SEAL_EVERY: Duration = Duration::from_millis(250);
+/// How often tokens that end soon are looked for.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// How often a checkpoint is kept while the chain grows.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// How long before its end a token is told, in seconds.
+const SOON: i64 = 14 * 24 * 60 * 60;
+
+/// The place up to which changes are sealed, by this server or by another; who waits for changes is
+/// woken when it grows.
+pub(crate) type SealedTo = watch::Receiver<i64>;
+
+/// The thread; it does its work a last time and ends when this is dropped.
+pub(crate) struct Background {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    sealed: SealedTo,
+}
+
+impl Background {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<Store>, file: Option<CheckpointFile>) -> anyhow::Result<Self> {
+        let (stop, stopped) = channel();
+        let (wake, sealed) = watch::channel(0);
+        let mut work = Work { store, file, wake, failing: [false; 3] };
+        let thread = std::thread::Builder::new().name("sealer".to_owned());
+        let thread = thread.spawn(move || work.run(&stopped)).context("the sealer cannot start")?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), sealed })
+    }
+
+    /// Returns what is told when something was sealed.
+    pub(crate) fn sealed(&self) -> SealedTo {
+        self.sealed.clone()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the sealer panicked; changes wait for the next server to be sealed");
+        }
+    }
+}
+
+struct Work {
+    store: Arc<Store>,
+    file: Option<CheckpointFile>,
+    wake: watch::Sender<i64>,
+    /// Which of the jobs failed the last time: each failure is logged once.
+    failing: [bool; 3],
+}
+
+impl Work {
+    fn run(&mut self, stopped: &Receiver<()>) {
+        let (mut told, mut kept): (Option<Instant>, _) = (None, Instant::now());
+        loop {
+            if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+                told = Some(Instant::now());
+                let done = self.tell();
+                self.note(0, "tokens that end soon are not told", &done);
+            }
+            let done = self.seal();
+            self.note(1, "changes are not sealed", &done);
+            let ended = stopped.recv_timeout(SEAL_EVERY) != Err(RecvTimeoutError::Timeout);
+            if ended {
+                let done = self.seal();
+                self.note(1, "changes are not sealed", &done);
+            }
+            if ended || kept.elapsed() >= KEEP_EVERY {
+                kept = Instant::now();
+                let done = self.keep();
+                self.note(2, "no checkpoint is kept", &done);
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self) -> anyhow::Result<()> {
+        let now = SystemClock.now();
+        let by = machine::author(Actor::System);
+        let count = self.store.tell_expiring(now, now.plus_seconds(SOON), &by)?;
+        if count > 0 {
+            tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
+        }
+        Ok(())
+    }
+
+    fn seal(&self) -> anyhow::Result<()> {
+        self.store.seal()?;
+        let place = self.store.last_sealed()?.map_or(0, |(place, _)| place);
+        self.wake.send_if_modified(|known| std::mem::replace(known, place) != place);
+        Ok(())
+    }
+
+    fn keep(&mut self) -> anyhow::Result<()> {
+        self.file.as_mut().map_or(Ok(()), |file| file.keep(&self.store))
+    }
+
+    /// Logs a failure once, and its end.
+    fn note(&mut self, job: usize, what: &'static str, done: &anyhow::Result<()>) {
+        let Some(failing) = self.failing.get_mut(job) else { return };
+        match done {
+            Ok(()) if *failing => tracing::info!("over: {what}"),
+            Err(error) if !*failing => {
+                tracing::error!(error = format!("{error:#}"), "{what}; it is tried again");
+            }
+            _ => {}
+        }
+        *failing = done.is_err();
+    }
+}

@@ -1,0 +1,277 @@
+//! `headcount audit …`: the record of changes, verified, exported and rid of names.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use headcount_core::clock::{Clock as _, Timestamp};
+use headcount_core::ids::TenantId;
+use headcount_core::journal::Actor;
+use headcount_core::journal::chain::Checkpoint;
+use headcount_core::journal::verify::{Finding, Sealed, Verdict, Verifier, What};
+use headcount_store_diesel::{Recalled, Store};
+use headcount_token_admin::{Tenant, TenantStore as _};
+use serde_json::{Value, json};
+
+use crate::checkpoint::{self, Signer};
+use crate::cli::{self, Format};
+use crate::config::Config;
+use crate::machine::{self, SystemClock};
+use crate::output;
+use crate::wiring;
+
+/// Rows that are read at once.
+const SLICE: usize = 1_000;
+
+pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyhow::Result<()> {
+    let store = wiring::command(config)?.store;
+    match command {
+        cli::Audit::Verify { checkpoint, key } => {
+            verify(config, &store, checkpoint.as_deref(), key, format)
+        }
+        cli::Audit::Checkpoint { out } => keep(config, &store, out.as_deref(), format),
+        cli::Audit::Export { after, tenant } => export(&store, after, tenant.as_deref()),
+        cli::Audit::Erase { who, tenant } => erase(&store, &who, &tenant, format),
+    }
+}
+
+/// Something that is wrong with a checkpoint itself.
+struct BadCheckpoint {
+    /// Which one of the file, from 1.
+    number: usize,
+    word: &'static str,
+    meaning: String,
+}
+
+fn verify(
+    config: &Config,
+    store: &Store,
+    file: Option<&Path>,
+    mut keys: Vec<String>,
+    format: Format,
+) -> anyhow::Result<()> {
+    let (mut checkpoints, mut bad) = (Vec::new(), Vec::new());
+    if let Some(file) = file {
+        keys.push(Signer::open(config, store)?.key());
+        (checkpoints, bad) = open_all(file, &keys)?;
+    }
+    let mut verifier = Verifier::new(&checkpoints);
+    let mut after = i64::MIN;
+    let verdict = loop {
+        let slice = store.audit(None, after, SLICE)?;
+        after = slice.rows.last().map_or(after, |row| row.place);
+        slice.rows.iter().for_each(|row| verifier.take(row));
+        if let Some(unsealed) = slice.unsealed {
+            break verifier.finish(&unsealed);
+        }
+    };
+    match format {
+        Format::Json => output::json(&report(&verdict, &bad)),
+        Format::Text => tell(&verdict, &bad, file.is_some()),
+    }
+    let count = verdict.findings.len() + verdict.more + bad.len();
+    if count > 0 {
+        bail!("the audit does not hold; findings: {count}");
+    }
+    Ok(())
+}
+
+/// Reads checkpoints and checks that each is signed by one of the keys.
+fn open_all(file: &Path, keys: &[String]) -> anyhow::Result<(Vec<Checkpoint>, Vec<BadCheckpoint>)> {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for (index, found) in checkpoint::read(file)?.into_iter().enumerate() {
+        let number = index + 1;
+        let mut is_bad = |word, meaning| bad.push(BadCheckpoint { number, word, meaning });
+        match found {
+            Err(line) => is_bad("unreadable", format!("line {line} of the file is no checkpoint")),
+            Ok(signed) => match signed.open() {
+                None => is_bad(
+                    "badSignature",
+                    format!(
+                        "the one of place {} was changed: its signature does not fit",
+                        signed.place
+                    ),
+                ),
+                Some(_) if !keys.contains(&signed.key) => is_bad(
+                    "foreignKey",
+                    format!(
+                        "the one of place {} is signed by the key {}, which is not this server's; \
+                         give --key with it if you know it",
+                        signed.place, signed.key
+                    ),
+                ),
+                Some(checkpoint) => good.push(checkpoint),
+            },
+        }
+    }
+    Ok((good, bad))
+}
+
+/// Says where something was found.
+fn whereabouts(finding: &Finding) -> (&'static str, i64) {
+    let unit = if finding.what == What::Displaced { "row" } else { "place" };
+    (unit, finding.place)
+}
+
+fn tell(verdict: &Verdict, bad: &[BadCheckpoint], with_checkpoint: bool) {
+    for BadCheckpoint { number, meaning, .. } in bad {
+        output::result(&format!("checkpoint {number}: {meaning}"));
+    }
+    for finding in &verdict.findings {
+        let (unit, number) = whereabouts(finding);
+        output::result(&format!("{unit} {number}: {}", finding.what));
+    }
+    if verdict.more > 0 {
+        output::result(&format!("and {} more", verdict.more));
+    }
+    let end = match verdict.last {
+        Some((place, link)) => format!(", the last at place {place} with hash {link}"),
+        None => String::new(),
+    };
+    let holds = verdict.findings.is_empty() && bad.is_empty();
+    let begin = if holds { "the audit holds: " } else { "" };
+    output::result(&format!("{begin}sealed changes: {}{end}", verdict.sealed));
+    if verdict.unsealed > 0 {
+        output::result(&format!(
+            "changes not sealed yet, about which nothing is proven: {}",
+            verdict.unsealed
+        ));
+    }
+    if with_checkpoint {
+        output::result(&format!("checkpoints that agree: {}", verdict.checkpoints));
+    } else if holds {
+        output::note(
+            "only a checkpoint kept elsewhere shows whether the end was cut off; give --checkpoint FILE",
+        );
+    }
+}
+
+fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
+    let found = verdict.findings.iter().map(|finding| {
+        let (unit, number) = whereabouts(finding);
+        json!({unit: number, "kind": finding.what.word(), "meaning": finding.what.to_string()})
+    });
+    let bad = bad.iter().map(|BadCheckpoint { number, word, meaning }| {
+        json!({"checkpoint": number, "kind": word, "meaning": meaning})
+    });
+    let findings: Vec<Value> = bad.chain(found).collect();
+    json!({
+        "holds": findings.is_empty(),
+        "sealed": verdict.sealed,
+        "unsealed": verdict.unsealed,
+        "last": verdict.last.map(|(place, hash)| json!({"place": place, "hash": hash.to_string()})),
+        "checkpoints": verdict.checkpoints,
+        "findings": findings,
+        "furtherFindings": verdict.more,
+    })
+}
+
+fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> anyhow::Result<()> {
+    store.seal()?;
+    let signed = Signer::open(config, store)?.sign(store)?;
+    let signed =
+        signed.context("nothing has been recorded yet, so that there is nothing to keep")?;
+    match out {
+        None => output::result(&serde_json::to_string(&signed)?),
+        Some(path) => {
+            checkpoint::write(path, &signed)?;
+            let text = format!("a checkpoint of place {} is in {}", signed.place, path.display());
+            match format {
+                Format::Json => output::json(&serde_json::to_value(&signed)?),
+                Format::Text => output::note(&text),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()> {
+    store.seal()?;
+    let tenants = store.tenants()?;
+    let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
+    let mut after = after;
+    loop {
+        let slice = store.audit(only, after, SLICE)?;
+        for sealed in &slice.rows {
+            after = sealed.place;
+            output::result(&line(sealed, &tenants).to_string());
+        }
+        if slice.unsealed.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// Finds a tenant by its name; one that was deleted, by its key.
+fn tenant_key(tenants: &[Tenant], name: &str) -> anyhow::Result<TenantId> {
+    let named = tenants.iter().find(|tenant| tenant.name == name).map(|tenant| tenant.id);
+    let key = || name.parse().ok().map(TenantId::new);
+    named.or_else(key).with_context(|| {
+        format!(
+            "there is no tenant \"{name}\"; one that was deleted is found by its key, \
+             which `headcount audit export` shows as tenantKey"
+        )
+    })
+}
+
+/// One change as it is exported.
+fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
+    let row = &sealed.row;
+    let tenant = tenants.iter().find(|tenant| tenant.id.key() == row.tenant);
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let delta = parse(&row.delta);
+    let ids = |name: &str| delta.get(name).cloned().unwrap_or_else(|| json!([]));
+    let personal = row.personal.as_deref().map(parse).unwrap_or_default();
+    let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
+    json!({
+        "place": sealed.place,
+        "time": Timestamp::from_micros(row.at).to_string(),
+        "tenant": tenant.map(|tenant| tenant.name.as_str()),
+        "tenantKey": row.tenant,
+        "actor": {"kind": row.actor_kind, "id": row.actor},
+        "request": row.request,
+        "act": row.act,
+        "kind": row.kind,
+        "resource": row.resource,
+        "version": row.version,
+        "paths": row.paths.split_whitespace().collect::<Vec<_>>(),
+        "membersAdded": ids("added"),
+        "membersRemoved": ids("removed"),
+        "groupsLeft": ids("left"),
+        "switchedOn": row.switched.map(|on| on != 0),
+        "name": name("name"),
+        "externalId": name("externalId"),
+        "erased": row.personal.is_none() && !row.personal_digest.is_empty(),
+        "hash": sealed.hash,
+    })
+}
+
+fn erase(store: &Store, who: &str, tenant: &str, format: Format) -> anyhow::Result<()> {
+    let tenant = tenant_key(&store.tenants()?, tenant)?;
+    let (there, gone): (Vec<Recalled>, Vec<Recalled>) =
+        store.recall(tenant, who)?.into_iter().partition(|recalled| recalled.exists);
+    if let (Some(one), true) = (there.first(), gone.is_empty()) {
+        bail!(
+            "{} {} still exists; delete it first, since only what the audit keeps of deleted ones can be erased",
+            one.kind,
+            one.id
+        );
+    }
+    if gone.is_empty() {
+        bail!("the audit holds no name of \"{who}\" in this tenant; nothing was erased");
+    }
+    let by = machine::author(Actor::Cli);
+    for one in &gone {
+        let rows = store.erase_names(tenant, one, SystemClock.now(), &by)?;
+        let text =
+            format!("{} {}: names are erased; changes that held them: {rows}", one.kind, one.id);
+        let shown = json!({"kind": one.kind.as_str(), "id": one.id.as_str(), "changes": rows});
+        match format {
+            Format::Json => output::json(&shown),
+            Format::Text => output::note(&text),
+        }
+    }
+    for one in &there {
+        output::note(&format!("{} {} still exists and keeps its names", one.kind, one.id));
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The record of changes as it is stored: read for verification and export, and the names in it erased.
+
+use diesel::prelude::*;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::index::fold;
+use headcount_core::journal::chain::AuditRow;
+use headcount_core::journal::verify::{Sealed, Unsealed};
+use headcount_core::journal::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
+use headcount_core::provider::{ProviderError, Source};
+
+use crate::changes::{append_other, names};
+use crate::connection::{DbConnection, snapshot};
+use crate::error::write_error;
+use crate::schema::{changes, resources, tenants, tokens};
+use crate::seal::Row;
+use crate::store::Store;
+
+/// Rows that are read at once while names are looked for.
+const SLICE: i64 = 1_000;
+
+/// A slice of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSlice {
+    /// Rows in the order of their places.
+    pub rows: Vec<Sealed>,
+    /// When the slice reaches the end of the chain: what has no place yet, in the same state of the data.
+    pub unsealed: Option<Unsealed>,
+}
+
+/// Somebody or something whose names stand in the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: ResourceId,
+    /// Whether it still exists, so that its names are not only a memory.
+    pub exists: bool,
+}
+
+type Stored = (Row, (Option<i64>, Option<String>));
+
+impl Store {
+    /// Reads rows of the chain after a place, at most `limit`, of one tenant or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn audit(
+        &self,
+        tenant: Option<TenantId>,
+        after: i64,
+        limit: usize,
+    ) -> Result<AuditSlice, ProviderError> {
+        self.read("the audit is read", |connection| {
+            snapshot(connection, |connection| {
+                let rows = sealed(connection, tenant, after, limit)?;
+                let end = rows.len() < limit;
+                let unsealed = if end { Some(unsealed(connection)?) } else { None };
+                Ok(AuditSlice { rows, unsealed })
+            })
+        })
+    }
+
+    /// Reads the end of the chain: place and hash of its last row.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn last_sealed(&self) -> Result<Option<(i64, String)>, ProviderError> {
+        let last = self.read("the end of the audit is read", |connection| {
+            changes::table
+                .filter(changes::place.is_not_null())
+                .order(changes::place.desc())
+                .select((changes::place, changes::hash))
+                .first::<(Option<i64>, Option<String>)>(connection)
+                .optional()
+        })?;
+        Ok(last.and_then(|(place, hash)| Some((place?, hash.unwrap_or_default()))))
+    }
+
+    /// Finds what the record holds names of, by id, name (in any case) or `externalId`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn recall(&self, tenant: TenantId, who: &str) -> Result<Vec<Recalled>, ProviderError> {
+        let (folded, mut after) = (fold(who), i64::MIN);
+        let mut found: Vec<(String, String)> = Vec::new();
+        loop {
+            let rows = self.read("names are looked for in the audit", |connection| {
+                named(connection, tenant, after)
+            })?;
+            let Some((last, ..)) = rows.last() else { break };
+            after = *last;
+            for (_, kind, id, personal) in rows {
+                let known = names(personal.as_deref());
+                let is_it = id == who
+                    || known.external_id.as_deref() == Some(who)
+                    || known.name.is_some_and(|name| fold(&name) == folded);
+                if is_it && found.iter().all(|(_, known)| *known != id) {
+                    found.push((kind, id));
+                }
+            }
+        }
+        self.read("it is asked who still exists", |connection| {
+            let recalled = |(kind, id): &(String, String)| -> QueryResult<Recalled> {
+                let exists = exists(connection, tenant, kind, id)?;
+                let (kind, id) = (Kind::new(kind.as_str()), ResourceId::new(id.as_str()));
+                Ok(Recalled { kind, id, exists })
+            };
+            found.iter().map(recalled).collect()
+        })
+    }
+
+    /// Erases the names of something that no longer exists from the record, records that, and returns
+    /// how many rows held them. The chain holds as before, since it is made over digests.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn erase_names(
+        &self,
+        tenant: TenantId,
+        of: &Recalled,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<usize, ProviderError> {
+        let change = Change { names: Names::default(), ..Change::of(Act::Erased, "", &[], at, by) };
+        let done = self.writer.write(&mut |connection| {
+            let rows = changes::table
+                .filter(changes::tenant.eq(tenant.key()))
+                .filter(changes::resource.eq(of.id.as_str()))
+                .filter(changes::personal.is_not_null());
+            let count = diesel::update(rows)
+                .set(changes::personal.eq(None::<String>))
+                .execute(connection)?;
+            if count > 0 {
+                append_other(connection, tenant, &change, of.kind.as_str(), of.id.as_str())?;
+            }
+            Ok(count)
+        });
+        done.map_err(|error| match write_error("names are erased", error) {
+            headcount_core::Error::Provider(error) => error,
+            other => ProviderError::Internal(Source::new("names are erased", other)),
+        })
+    }
+}
+
+fn sealed(
+    connection: &mut DbConnection,
+    tenant: Option<TenantId>,
+    after: i64,
+    limit: usize,
+) -> QueryResult<Vec<Sealed>> {
+    let rows = changes::table
+        .filter(changes::place.gt(after))
+        .order(changes::place)
+        .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+        .select((Row::as_select(), (changes::place, changes::hash)));
+    let rows: Vec<Stored> = match tenant {
+        Some(tenant) => rows.filter(changes::tenant.eq(tenant.key())).load(connection)?,
+        None => rows.load(connection)?,
+    };
+    let sealed = |(row, (place, hash)): Stored| {
+        Some(Sealed { place: place?, hash: hash.unwrap_or_default(), row: AuditRow::from(row) })
+    };
+    Ok(rows.into_iter().filter_map(sealed).collect())
+}
+
+fn unsealed(connection: &mut DbConnection) -> QueryResult<Unsealed> {
+    let open = || changes::table.filter(changes::place.is_null());
+    Ok(Unsealed {
+        count: open().count().get_result(connection)?,
+        erased: open()
+            .filter(changes::act.eq(Act::Erased.word()))
+            .select((changes::tenant, changes::resource))
+            .load(connection)?,
+        displaced: open()
+            .filter(changes::hash.is_not_null())
+            .order(changes::seq)
+            .select(changes::seq)
+            .load(connection)?,
+    })
+}
+
+type NamedRow = (i64, String, String, Option<String>);
+
+fn named(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    after: i64,
+) -> QueryResult<Vec<NamedRow>> {
+    changes::table
+        .filter(changes::tenant.eq(tenant.key()))
+        .filter(changes::seq.gt(after))
+        .filter(changes::personal.is_not_null())
+        .order(changes::seq)
+        .limit(SLICE)
+        .select((changes::seq, changes::kind, changes::resource, changes::personal))
+        .load(connection)
+}
+
+/// Tells whether something is still there. Ids are never given again: what is gone stays gone.
+fn exists(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    kind: &str,
+    id: &str,
+) -> QueryResult<bool> {
+    let count: i64 = match kind {
+        TOKEN_KIND => tokens::table.filter(tokens::id.eq(id)).count().get_result(connection)?,
+        TENANT_KIND => {
+            tenants::table.filter(tenants::id.eq(tenant.key())).count().get_result(connection)?
+        }
+        _ => resources::table
+            .filter(resources::tenant.eq(tenant.key()))
+            .filter(resources::id.eq(id))
+            .count()
+            .get_result(connection)?,
+    };
+    Ok(count > 0)
+}
