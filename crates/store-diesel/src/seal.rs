@@ -4,6 +4,8 @@
 //! after a larger one. Places are given out after it, by one sealer at a time: whoever reads up to a
 //! place has everything before it. A change waits at most for the next pass.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::{ProviderError, Source};
@@ -17,6 +19,9 @@ use crate::write::one_sealer;
 
 /// Rows that one pass seals.
 const PASS: i64 = 500;
+/// How often, and after what pause, one looks again that waits for another that seals.
+const PATIENCE: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A row of the record, for hashing.
 #[derive(Queryable, Selectable)]
@@ -64,14 +69,17 @@ impl From<Row> for AuditRow {
 impl Store {
     /// Gives every change that was committed before this call its place, and returns how many got one.
     ///
-    /// When another server is at it, that one does the work.
+    /// When another one is at it, that one does the work, for which this waits a second at most.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn seal(&self) -> Result<usize, ProviderError> {
-        let mut sealed = 0;
-        while self.has_unsealed()? {
+        let Some(newest) = self.newest_unsealed()? else {
+            return Ok(0);
+        };
+        let (mut sealed, mut patience) = (0, PATIENCE);
+        while self.has_unsealed(newest)? {
             let pass = self.writer.write(&mut |connection| {
                 if one_sealer(connection)? { Ok(Some(seal_some(connection)?)) } else { Ok(None) }
             });
@@ -81,15 +89,30 @@ impl Store {
             })?;
             match pass {
                 Some(count) => sealed += count,
-                None => break,
+                None if patience == 0 => break,
+                None => {
+                    patience -= 1;
+                    std::thread::sleep(PAUSE);
+                }
             }
         }
         Ok(sealed)
     }
 
-    fn has_unsealed(&self) -> Result<bool, ProviderError> {
+    /// Returns the number of the newest change without a place.
+    fn newest_unsealed(&self) -> Result<Option<i64>, ProviderError> {
+        self.read("unsealed changes are looked for", |connection| {
+            let unsealed = changes::table.filter(changes::place.is_null());
+            unsealed.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
+        })
+    }
+
+    /// Tells whether there are changes without a place up to a number. Those that come later are for
+    /// later: whoever seals on a busy server must not seal for ever.
+    fn has_unsealed(&self, newest: i64) -> Result<bool, ProviderError> {
         let first = self.read("unsealed changes are looked for", |connection| {
             let unsealed = changes::table.filter(changes::place.is_null());
+            let unsealed = unsealed.filter(changes::seq.le(newest));
             unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
