@@ -76,9 +76,10 @@ pub(super) fn read<T: DeserializeOwned>(body: ScimJson) -> Result<T, ApiError> {
     from_value(body.parse()?)
 }
 
-/// Reads a body that may be left out.
+/// Reads a body that may be left out, or be null.
 pub(super) fn read_or_empty<T: DeserializeOwned>(body: ScimJson) -> Result<T, ApiError> {
-    from_value(if body.is_empty() { Value::Object(Map::new()) } else { body.parse()? })
+    let value = if body.is_empty() { Value::Null } else { body.parse()? };
+    from_value(if value.is_null() { Value::Object(Map::new()) } else { value })
 }
 
 fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {

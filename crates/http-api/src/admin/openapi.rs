@@ -38,8 +38,9 @@ use crate::api::Api;
 )]
 struct Described;
 
-/// Returns the description for a deployment: it names the kinds that the deployment has.
-pub fn openapi(registry: &Registry) -> Value {
+/// Returns the description for a deployment: it names the kinds that the deployment has, and the
+/// longest life that it gives to tokens.
+pub fn openapi(registry: &Registry, longest_life: i64) -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
     let scheme = json!({
         "type": "http", "scheme": "bearer",
@@ -56,6 +57,8 @@ pub fn openapi(registry: &Registry) -> Value {
     let quirks: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
     let names = json!({"type": "string", "enum": quirks, "description": "The name of a quirk."});
     set(document.pointer_mut("/components/schemas/QuirkName"), names);
+    let life = "/components/schemas/NewToken/properties/expiresIn/maximum";
+    set(document.pointer_mut(life), longest_life.into());
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, path) in paths {
         for (_, operation) in path.as_object_mut().into_iter().flatten() {
@@ -92,5 +95,5 @@ fn finish(operation: &mut Value, registry: &Registry) {
     security(()),
 )]
 pub(super) async fn document(api: Data<Api>) -> HttpResponse {
-    HttpResponse::Ok().json(openapi(&api.service.registry))
+    HttpResponse::Ok().json(openapi(&api.service.registry, api.tokens.policy().longest_life))
 }
