@@ -12,11 +12,13 @@
 //!
 //! The whole form is described in `tests/conformance/README.md`.
 
+mod bulk;
 mod parse;
 mod run;
 
 use crate::Client;
 
+pub use bulk::can_be_bulk;
 pub use parse::parse;
 pub use run::run;
 
@@ -35,6 +37,8 @@ pub struct Case {
     pub config: Vec<(String, String)>,
     /// Whether its server has the example schemas.
     pub schemas: bool,
+    /// Whether its writes mean the same only as requests of their own, not in a bulk request.
+    pub directly: bool,
     /// Further tokens by name: of the same tenant with these scopes, or of another tenant.
     pub tokens: Vec<(String, NewToken)>,
     /// The exchanges in order.
@@ -79,6 +83,8 @@ pub struct Stage {
     pub client: Client,
     /// The further tokens by name.
     pub tokens: Vec<(String, String)>,
+    /// Whether writes are sent as operations of bulk requests.
+    pub in_bulk: bool,
 }
 
 impl Case {

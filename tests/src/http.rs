@@ -80,6 +80,14 @@ impl Connection {
         stream.flush()
     }
 
+    /// Reads an interim answer such as `100 Continue` and returns its status.
+    pub fn interim(&mut self) -> std::io::Result<u16> {
+        let line = self.line()?;
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        while !self.line()?.is_empty() {}
+        status.ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {line:?}")))
+    }
+
     /// Reads one answer; `head` tells that it has no body whatever it says.
     pub fn receive(&mut self, head: bool) -> std::io::Result<Response> {
         let started = Instant::now();

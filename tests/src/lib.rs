@@ -13,6 +13,7 @@
 pub mod conversation;
 pub mod http;
 pub mod replay;
+pub mod seed;
 pub mod server;
 
 pub use http::{Client, Response};

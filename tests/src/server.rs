@@ -76,6 +76,19 @@ impl Database {
         Self { url, scratch: Scratch::new(), postgres: Some(name) }
     }
 
+    /// Takes the PostgreSQL database away from everybody, or gives it back.
+    pub fn set_available(&self, available: bool) {
+        let (Some(name), Ok(server)) = (&self.postgres, std::env::var("HEADCOUNT_TEST_POSTGRES"))
+        else {
+            panic!("only a database of PostgreSQL can be taken away");
+        };
+        psql(&server, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {available}"));
+        if !available {
+            let sessions = format!("FROM pg_stat_activity WHERE datname = '{name}'");
+            psql(&server, &format!("SELECT pg_terminate_backend(pid) {sessions}"));
+        }
+    }
+
     /// Tells whether it is PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         self.postgres.is_some()

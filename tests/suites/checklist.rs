@@ -39,13 +39,12 @@ fn main() {
             let case = Arc::new(case);
             for postgres in [false, true] {
                 let store = if postgres { "postgres" } else { "sqlite" };
-                let (case, servers) = (Arc::clone(&case), Arc::clone(&servers));
                 let name = format!("{store}::{prefix}{}", case.name());
-                trials.push(Trial::test(name, move || {
-                    let server = server(&servers, &case, postgres);
-                    let stage = stage(&case, server.get().expect("it was started"));
-                    conversation::run(&case, &stage).map_err(Into::into)
-                }));
+                if prefix.is_empty() && conversation::can_be_bulk(&case) {
+                    let name = format!("{store}::blk_028_{}", case.name());
+                    trials.push(trial(name, &case, &servers, postgres, true));
+                }
+                trials.push(trial(name, &case, &servers, postgres, false));
             }
         }
     }
@@ -53,6 +52,22 @@ fn main() {
     // Servers end with the last reference to them.
     drop(servers);
     done.exit_if_failed();
+}
+
+/// A case on one of the databases; `in_bulk`, its writes are operations of bulk requests (BLK-028).
+fn trial(
+    name: String,
+    case: &Arc<Case>,
+    servers: &Arc<Servers>,
+    postgres: bool,
+    in_bulk: bool,
+) -> Trial {
+    let (case, servers) = (Arc::clone(case), Arc::clone(servers));
+    Trial::test(name, move || {
+        let server = server(&servers, &case, postgres);
+        let stage = stage(&case, server.get().expect("it was started"), in_bulk);
+        conversation::run(&case, &stage).map_err(Into::into)
+    })
 }
 
 /// Asks the binary which quirks there are, and compares with the files.
@@ -129,7 +144,7 @@ fn server(servers: &Servers, case: &Case, postgres: bool) -> Arc<OnceLock<Server
 static TENANTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the tenants and tokens of a case.
-fn stage(case: &Case, server: &Server) -> Stage {
+fn stage(case: &Case, server: &Server, in_bulk: bool) -> Stage {
     let name = format!("case-{}", TENANTS.fetch_add(1, Ordering::SeqCst));
     let client = server.tenant(&name, case.quirks.as_deref().unwrap_or("all"));
     let token = |wanted: &NewToken| match wanted {
@@ -144,5 +159,5 @@ fn stage(case: &Case, server: &Server) -> Stage {
         }
     };
     let tokens = case.tokens.iter().map(|(name, wanted)| (name.clone(), token(wanted))).collect();
-    Stage { client, tokens }
+    Stage { client, tokens, in_bulk }
 }

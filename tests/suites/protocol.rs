@@ -176,7 +176,6 @@ on_both!(a_refused_patch_changes_nothing, |server: &Server| {
         (json!([{"op": "move", "path": "title"}]), 400, "invalidSyntax"),
         (json!([{"op": "replace", "path": "active", "value": "perhaps"}]), 400, "invalidValue"),
         (json!([{"op": "remove", "path": "userName"}]), 400, "mutability"),
-        (json!([]), 400, "invalidSyntax"),
         (json!("x"), 400, "invalidSyntax"),
     ] {
         refused(
@@ -240,94 +239,112 @@ on_both!(what_is_not_there_is_not_found, |server: &Server| {
     refused(&client.get("/Me"), 501, None, "/Me");
 });
 
-on_both!(oversized_and_foreign_bodies_are_refused, |server: &Server| {
-    let client = server.client();
-    let large = format!("{{\"userName\":\"{}\"}}", "x".repeat(10 * 1024 * 1024));
-    refused(&client.raw("POST", "/Users", &[], Some(large.as_bytes())), 413, None, "10 MiB");
-    let mut connection = Connection::open(server.address).unwrap();
-    let head = client.request("POST", "/Users", &[("Transfer-Encoding", "chunked")], None);
-    let head = String::from_utf8(head).unwrap().replace("Content-Length: 0\r\n", "");
-    connection.send(head.as_bytes()).unwrap();
-    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    for _ in 0..20 {
-        if connection.send(chunk.as_bytes()).is_err() {
-            break;
+on_both!(
+    htp_007_htp_008_htp_013_htp_016_oversized_and_foreign_bodies_are_refused,
+    |server: &Server| {
+        let client = server.client();
+        let large = format!("{{\"userName\":\"{}\"}}", "x".repeat(10 * 1024 * 1024));
+        refused(&client.raw("POST", "/Users", &[], Some(large.as_bytes())), 413, None, "10 MiB");
+        let mut connection = Connection::open(server.address).unwrap();
+        let head = client.request("POST", "/Users", &[("Transfer-Encoding", "chunked")], None);
+        let head = String::from_utf8(head).unwrap().replace("Content-Length: 0\r\n", "");
+        connection.send(head.as_bytes()).unwrap();
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        for _ in 0..20 {
+            if connection.send(chunk.as_bytes()).is_err() {
+                break;
+            }
         }
-    }
-    refused(&connection.receive(false).unwrap(), 413, None, "20 chunks of 64 KiB");
-    for (name, value) in [
-        ("Content-Type", "text/plain"),
-        ("Content-Type", "application/x-www-form-urlencoded"),
-        ("Content-Type", "application/json; charset=latin1"),
-        ("Content-Encoding", "gzip"),
-    ] {
+        refused(&connection.receive(false).unwrap(), 413, None, "20 chunks of 64 KiB");
+        for (name, value) in [
+            ("Content-Type", "text/plain"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Content-Type", "application/json; charset=latin1"),
+            ("Content-Encoding", "gzip"),
+        ] {
+            refused(
+                &client.raw("POST", "/Users", &[(name, value)], Some(b"{\"userName\":\"a\"}")),
+                415,
+                None,
+                value,
+            );
+        }
         refused(
-            &client.raw("POST", "/Users", &[(name, value)], Some(b"{\"userName\":\"a\"}")),
-            415,
+            &client.get(&format!("/Users?filter={}", "x".repeat(40_000))),
+            414,
             None,
-            value,
+            "a long URL",
         );
+        assert_eq!(client.get("/Users").at("/totalResults"), "0");
     }
-    refused(&client.get(&format!("/Users?filter={}", "x".repeat(40_000))), 414, None, "a long URL");
-    assert_eq!(client.get("/Users").at("/totalResults"), "0");
-});
+);
 
-on_both!(tokens_that_are_none_are_refused, |server: &Server| {
-    let client = server.client();
-    let nobody = client.with_token(None);
-    let missing = nobody.get("/Users");
-    refused(&missing, 401, None, "no token");
-    assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"scim\""));
-    let good = client.token.clone().unwrap();
-    let (id, secret) = (good.get(3..19).unwrap(), good.get(20..).unwrap());
-    let mut answers = Vec::new();
-    for token in [
-        "",
-        "x",
-        "hc_",
-        &good.replace("hc_", "hca_"),
-        good.get(..40).unwrap(),
-        &format!("hc_{id}_{}", secret.chars().rev().collect::<String>()),
-    ] {
-        let response = client.with_token(Some(token)).get("/Users");
-        refused(&response, 401, None, token);
-        answers.push((response.header("www-authenticate").map(str::to_owned), response.body));
-    }
-    assert!(
-        answers.iter().all(|answer| *answer == answers[0]),
-        "every bad token gets the same answer"
-    );
-    for (headers, status) in [
-        (vec![("Authorization", "Basic dXNlcjpwYXNz")], 401),
-        (vec![("Authorization", "Bearer")], 401),
-        (vec![("Cookie", "token=x")], 401),
-    ] {
+on_both!(
+    aut_001_aut_002_aut_003_aut_004_aut_006_aut_011_aut_015_tokens_that_are_none_are_refused,
+    |server: &Server| {
+        let client = server.client();
+        let nobody = client.with_token(None);
+        let missing = nobody.get("/Users");
+        refused(&missing, 401, None, "no token");
+        assert_eq!(missing.header("www-authenticate"), Some("Bearer realm=\"scim\""));
+        let good = client.token.clone().unwrap();
+        let (id, secret) = (good.get(3..19).unwrap(), good.get(20..).unwrap());
+        let mut answers = Vec::new();
+        for token in [
+            "",
+            "x",
+            "hc_",
+            &good.replace("hc_", "hca_"),
+            good.get(..40).unwrap(),
+            &format!("hc_{id}_{}", secret.chars().rev().collect::<String>()),
+        ] {
+            let response = client.with_token(Some(token)).get("/Users");
+            refused(&response, 401, None, token);
+            answers.push((response.header("www-authenticate").map(str::to_owned), response.body));
+        }
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "every bad token gets the same answer"
+        );
+        for (headers, status) in [
+            (vec![("Authorization", "Basic dXNlcjpwYXNz")], 401),
+            (vec![("Authorization", "Bearer")], 401),
+            (vec![("Cookie", "token=x")], 401),
+        ] {
+            refused(
+                &nobody.raw("GET", "/Users", &headers, None),
+                status,
+                None,
+                &format!("{headers:?}"),
+            );
+        }
+        let bearer = format!("Bearer {good}");
         refused(
-            &nobody.raw("GET", "/Users", &headers, None),
-            status,
+            &client.raw("GET", "/Users", &[("Authorization", &bearer)], None),
+            400,
             None,
-            &format!("{headers:?}"),
+            "two tokens",
         );
+        refused(
+            &nobody.get(&format!("/Users?access_token={good}")),
+            401,
+            None,
+            "a token in the URL",
+        );
+        assert_eq!(
+            nobody
+                .raw("GET", "/Users", &[("Authorization", &format!("bEARER   {good}"))], None)
+                .status,
+            200
+        );
+        for path in ["/Nothing", "/Schemas", "/ResourceTypes", "/Me", "/Users/x"] {
+            refused(&nobody.get(path), 401, None, path);
+        }
+        assert_eq!(nobody.get("/ServiceProviderConfig").status, 200);
     }
-    let bearer = format!("Bearer {good}");
-    refused(
-        &client.raw("GET", "/Users", &[("Authorization", &bearer)], None),
-        400,
-        None,
-        "two tokens",
-    );
-    refused(&nobody.get(&format!("/Users?access_token={good}")), 401, None, "a token in the URL");
-    assert_eq!(
-        nobody.raw("GET", "/Users", &[("Authorization", &format!("bEARER   {good}"))], None).status,
-        200
-    );
-    for path in ["/Nothing", "/Schemas", "/ResourceTypes", "/Me", "/Users/x"] {
-        refused(&nobody.get(path), 401, None, path);
-    }
-    assert_eq!(nobody.get("/ServiceProviderConfig").status, 200);
-});
+);
 
-on_both!(scopes_networks_and_revocation_hold, |server: &Server| {
+on_both!(aut_005_aut_010_err_008_sec_004_scopes_networks_and_revocation_hold, |server: &Server| {
     let reader = Client::new(server.address, &server.token(&["--scope", "scim:read"]));
     let id = server.client().create("/Users", &json!({"userName": "someone"}));
     assert_eq!(reader.get("/Users").status, 200);
@@ -512,7 +529,7 @@ on_both!(a_large_group_is_streamed_whole, |server: &Server| {
     assert_eq!((shown.status, shown.at("/displayName").as_str()), (200, "large"));
 });
 
-on_both!(conditional_requests_protect_changes, |server: &Server| {
+on_both!(etg_007_etg_008_etg_011_conditional_requests_protect_changes, |server: &Server| {
     let client = server.client();
     let id = client.create("/Users", &json!({"userName": "someone"}));
     let path = format!("/Users/{id}");
@@ -535,7 +552,7 @@ on_both!(conditional_requests_protect_changes, |server: &Server| {
     assert_eq!(send("DELETE", "W/\"1\", \"3\"", "").status, 204);
 });
 
-on_both!(every_answer_has_its_headers, |server: &Server| {
+on_both!(htp_018_htp_019_htp_022_every_answer_has_its_headers, |server: &Server| {
     let client = server.client();
     for response in [
         client.get("/Users"),

@@ -22,7 +22,7 @@ fn two_servers() -> [Server; 2] {
 }
 
 #[test]
-fn pat_085_con_01_two_thousand_members_added_in_parallel_are_all_there() {
+fn etg_015_pat_085_con_01_two_thousand_members_added_in_parallel_are_all_there() {
     let servers = two_servers();
     let first = servers[0].client();
     let mut connection = Connection::open(first.address).unwrap();
@@ -113,7 +113,7 @@ fn tok_09_a_revoked_token_is_refused_by_the_other_server_at_once() {
     }
 }
 
-on_both!(con_04_one_of_many_writers_with_the_same_version_wins, |server: &Server| {
+on_both!(etg_006_con_04_one_of_many_writers_with_the_same_version_wins, |server: &Server| {
     let client = server.client();
     let id = client.create("/Users", &json!({"userName": "someone"}));
     let path = format!("/Users/{id}");
@@ -137,7 +137,7 @@ on_both!(con_04_one_of_many_writers_with_the_same_version_wins, |server: &Server
     }
 });
 
-on_both!(con_05_patches_of_different_attributes_both_survive, |server: &Server| {
+on_both!(etg_015_con_05_patches_of_different_attributes_both_survive, |server: &Server| {
     let client = server.client();
     let id = client.create("/Users", &json!({"userName": "someone"}));
     let path = format!("/Users/{id}");

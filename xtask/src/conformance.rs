@@ -114,7 +114,9 @@ impl Report {
         match self.proofs.get(&row.id) {
             Some(proof) if !proof.failed.is_empty() => Standing::Failed,
             Some(proof) if proof.sqlite && proof.postgres => Standing::Proved,
-            _ if self.excused.contains_key(&row.id) => Standing::Excused,
+            _ if self.excused.get(&row.id).is_some_and(|excused| !excused.later) => {
+                Standing::Excused
+            }
             _ => Standing::Open,
         }
     }
@@ -185,6 +187,7 @@ fn ids(name: &str) -> (Vec<String>, &str) {
         let mut words = rest.splitn(3, '_');
         let (Some(group), Some(number)) = (words.next(), words.next()) else { break };
         let letters = (2..=3).contains(&group.len())
+            && group.starts_with(|first: char| first.is_ascii_lowercase())
             && group.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !letters || number.len() != 3 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             break;

@@ -8,6 +8,7 @@ mod docs;
 mod outcome;
 mod postgres;
 mod python;
+mod soak;
 mod test;
 mod tidy;
 
@@ -23,6 +24,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                            check what the architecture promises
   docs                            write the pages that are made from the code
   ci                              format, lints, tidy and tests, as CI does
+  soak equivalence [--pairs N] [--seed S]
+                                  evaluator, SQLite, PostgreSQL and the model give the same answers
+  soak fuzz [--seconds 30] [--seed S]
+                                  each reader of what clients send, on mutations of the corpus
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["docs"] => docs::run(),
         ["ci"] => ci(),
+        ["soak", "equivalence", rest @ ..] => soak::equivalence(rest),
+        ["soak", "fuzz", rest @ ..] => soak::fuzz(rest),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match done {

@@ -29,9 +29,12 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// The store a test speaks of; `None` when it needs none.
     pub(crate) fn store(&self) -> Option<&'static str> {
-        ["memory", "sqlite", "postgres"]
-            .into_iter()
-            .find(|store| self.name.split("::").any(|part| part == *store))
+        let words = self.name.split("::");
+        let last = self.name.rsplit(['_', ':']).next();
+        let mut words = words.chain(last);
+        words.find_map(|word| {
+            ["memory", "sqlite", "postgres"].into_iter().find(|store| *store == word)
+        })
     }
 
     fn group(&self) -> String {

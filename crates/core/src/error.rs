@@ -2,6 +2,8 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use std::borrow::Cow;
+
 use thiserror::Error as ThisError;
 
 use crate::ids::ResourceId;
@@ -36,7 +38,7 @@ pub enum Error {
         /// The attribute.
         path: String,
         /// Which rule forbids the change.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// A PATCH operation has nothing to work on.
     #[error("{0}")]
@@ -246,8 +248,10 @@ impl Error {
             }
             Self::Syntax(reason) => Self::Syntax(prefixed(reason)),
             Self::NoTarget(reason) => Self::NoTarget(prefixed(reason)),
-            other @ (Self::Mutability { .. }
-            | Self::TooMany(_)
+            Self::Mutability { path, reason } => {
+                Self::Mutability { path, reason: format!("{reason} ({place})").into() }
+            }
+            other @ (Self::TooMany(_)
             | Self::Uniqueness { .. }
             | Self::NotFound { .. }
             | Self::PreconditionFailed { .. }

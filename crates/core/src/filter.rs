@@ -131,3 +131,5 @@ impl<A, O> Filter<A, O> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worst_cases;

@@ -1,14 +1,25 @@
 //! What happened: one record per change, written in the transaction of the change; one per request,
 //! written beside it.
 
+pub mod advice;
 pub mod chain;
+mod digest;
 pub mod events;
 pub mod feed;
+mod redact;
+mod request;
 pub mod set;
+mod story;
 pub mod trail;
 pub mod verify;
+mod words;
 
 use std::fmt;
+
+pub use digest::{Digester, Exchange};
+pub use request::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
+pub use story::{Entry, Present, Story, Storyteller, Verdict};
+pub use words::moment;
 
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
@@ -233,6 +244,18 @@ pub trait ChangeFeed: Send + Sync + 'static {
     fn newest_changes(
         &self,
         tenant: TenantId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError>;
+
+    /// Returns the latest changes of one resource, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChangeFeed::changes`].
+    fn history(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 }

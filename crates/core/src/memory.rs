@@ -192,6 +192,20 @@ impl ChangeFeed for MemoryProvider {
             tenant.changes.iter().skip(older).cloned().collect()
         }))
     }
+
+    fn history(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            let of_it = tenant.changes.iter().filter(|recorded| recorded.id == *id);
+            let mut latest: Vec<Recorded> = of_it.rev().take(limit).cloned().collect();
+            latest.reverse();
+            latest
+        }))
+    }
 }
 
 fn provider_error(error: Error) -> ProviderError {

@@ -57,10 +57,10 @@ quirks! {
     ARRAYS_OF_ONE = 4, "arrays-of-one",
         "one value arrived where an array is due, or an array where one value is: it was read as meant",
         "OneLogin Enterprise template, Captain-P-Goldfish/SCIM-SDK#47, #541";
-    /// `op` in any case, `operations` in any case, `schemas` missing in PATCH.
+    /// `op` in any case, `operations` in any case or empty, `schemas` missing in PATCH.
     PATCH_ENVELOPE = 5, "patch-envelope",
         "the PATCH message was spelled in its own way: it was read as the RFC spells it",
-        "Microsoft Entra ID (\"Replace\"), authentik (no schemas), Microsoft's Postman collection";
+        "Microsoft Entra ID (\"Replace\"), authentik (no schemas), Microsoft's Postman collection and validator (AzureAD/SCIMReferenceCode#112)";
     /// Keys of a pathless value may be paths.
     PATHS_AS_KEYS = 6, "paths-as-keys",
         "a PATCH value had paths as its keys: each was read as a path",

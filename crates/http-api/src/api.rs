@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 
 use crate::admin::Administration;
 use crate::client::AddressBlock;
+use crate::error::{ApiError, Cause};
+use crate::recorder::Recorder;
 
 /// What an operator can set about HTTP.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// The largest body of a bulk request, in bytes.
     pub bulk_bytes: usize,
-    /// Operations of one bulk request.
+    /// Operations of one bulk request; with 0 there is no bulk.
     pub bulk_operations: usize,
     /// How long a body may take.
     pub body_time: Duration,
@@ -68,12 +70,14 @@ pub struct Api {
     pub service: Service,
     /// The tokens.
     pub tokens: Arc<Tokens>,
-    /// What the admin API works with beside them.
-    pub administration: Administration,
+    /// What the admin API works with beside them; without it there is no admin API.
+    pub administration: Option<Administration>,
     /// Ids of requests.
     pub request_ids: Arc<dyn IdSource>,
     /// What the operator has set.
     pub settings: HttpSettings,
+    /// Where requests are written down; nowhere, when absent.
+    pub recorder: Option<Recorder>,
     pub(crate) permits: Arc<Semaphore>,
     failures: DefaultKeyedRateLimiter<AddressBlock>,
 }
@@ -83,7 +87,6 @@ impl Api {
     pub fn new(
         service: Service,
         tokens: Arc<Tokens>,
-        administration: Administration,
         request_ids: Arc<dyn IdSource>,
         settings: HttpSettings,
     ) -> Self {
@@ -93,12 +96,18 @@ impl Api {
         Self {
             service,
             tokens,
-            administration,
+            administration: None,
             request_ids,
             settings,
+            recorder: None,
             permits: Arc::new(Semaphore::new(PERMITS)),
             failures: RateLimiter::keyed(quota),
         }
+    }
+
+    /// Returns what the admin API works with. Its routes are there only when it is.
+    pub(crate) fn administration(&self) -> Result<&Administration, ApiError> {
+        self.administration.as_ref().ok_or_else(|| Cause::Lost.into())
     }
 
     /// Counts a failed authentication of an address; false when there have been too many lately.

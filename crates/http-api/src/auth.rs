@@ -96,6 +96,13 @@ impl<P> FromRequest for Authenticated<P> {
     }
 }
 
+/// The id of the token that a request presents, proven or not: for the log alone.
+pub(crate) fn claimed(headers: &header::HeaderMap) -> Option<TokenId> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, token) = text.trim().split_once(' ')?;
+    Presented::parse(token.trim()).map(|presented| presented.id().clone())
+}
+
 /// A wrong token counts against its address.
 fn refusal(request: &HttpRequest, cause: Cause) -> ApiError {
     let api = request.app_data::<actix_web::web::Data<Api>>();

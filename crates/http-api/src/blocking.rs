@@ -80,9 +80,9 @@ pub(crate) async fn hop<T: Send + 'static>(
     done.await.map_err(|_lost| Cause::Lost.into())
 }
 
-/// Asks something of the store for a readiness probe, beside the queue of requests.
-pub async fn ready(probe: impl FnOnce() -> bool + Send + 'static) -> bool {
+/// Asks something of the store beside the queue of requests, as for a probe; nothing when it was lost.
+pub async fn aside<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let done = actix_web::web::block(probe);
-    done.await.unwrap_or(false)
+    let done = actix_web::web::block(job);
+    done.await.ok()
 }

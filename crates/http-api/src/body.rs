@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use headcount_core::error::Error;
@@ -20,6 +20,9 @@ use crate::error::{ApiError, Cause};
 /// The body of a request, read but not parsed; what is wrong with it is told in its turn, after what
 /// is wrong with the token and the target (ETG-017).
 pub(crate) struct ScimJson(Result<Bytes, ApiError>);
+
+/// The body as it came, for the provisioning log.
+pub(crate) struct Sent(pub(crate) Bytes);
 
 impl ScimJson {
     /// Parses the body.
@@ -47,6 +50,7 @@ impl FromRequest for ScimJson {
         let head = check_head(request.headers());
         let announced = content_length(request.headers());
         let payload = payload.take();
+        let request = request.clone();
         Box::pin(async move {
             let Some((limit, time)) = limits else {
                 return Err(Cause::Lost.into());
@@ -54,7 +58,11 @@ impl FromRequest for ScimJson {
             if let Err(cause) = head {
                 return Ok(Self(Err(cause.into())));
             }
-            Ok(Self(read(payload, announced, limit, time).await))
+            let body = read(payload, announced, limit, time).await;
+            if let Ok(bytes) = &body {
+                request.extensions_mut().insert(Sent(bytes.clone()));
+            }
+            Ok(Self(body))
         })
     }
 }
@@ -147,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn htp_004_to_008_media_types() {
+    fn htp_004_htp_005_htp_006_htp_007_htp_008_media_types() {
         for good in [
             "application/scim+json",
             "application/json",

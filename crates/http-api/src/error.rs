@@ -161,6 +161,28 @@ impl ApiError {
         }
     }
 
+    /// Returns the attribute that was rejected, for the log.
+    pub(crate) fn field(&self) -> Option<String> {
+        match &self.cause {
+            Cause::Refused(error) => error.field().map(str::to_owned),
+            Cause::NoToken
+            | Cause::BadToken(_)
+            | Cause::AmbiguousToken
+            | Cause::Scope(_)
+            | Cause::Network
+            | Cause::Method(_)
+            | Cause::MediaType(_)
+            | Cause::UriTooLong
+            | Cause::SlowBody
+            | Cause::BrokenBody
+            | Cause::TooManyFailures
+            | Cause::Overloaded
+            | Cause::Tokens(_)
+            | Cause::Lost
+            | Cause::Admin(_) => None,
+        }
+    }
+
     /// Returns why a token was not accepted, for the log alone.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         let Cause::BadToken(refusal) = &self.cause else {

@@ -15,6 +15,7 @@ mod body;
 mod client;
 mod error;
 mod observe;
+mod recorder;
 mod reply;
 mod routes;
 mod stream;
@@ -22,6 +23,7 @@ mod target;
 
 pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi};
 pub use api::{Api, HttpSettings, PERMITS};
-pub use blocking::ready;
+pub use blocking::aside;
 pub use observe::observe;
+pub use recorder::{Keep, Recorder};
 pub use routes::{BASE_PATH, routes};

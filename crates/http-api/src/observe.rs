@@ -10,13 +10,20 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpMessage, ResponseError};
+use bytes::Bytes;
 use futures_util::FutureExt;
+use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
+use headcount_core::journal::Exchange;
+use headcount_core::quirks::Quirks;
 
 use crate::admin::Problem;
 use crate::api::Api;
+use crate::body::Sent;
 use crate::error::{ApiError, Cause};
 use crate::reply::Notes;
+use crate::routes::BASE_PATH;
+use crate::{auth, client, target};
 
 /// The longest request target.
 const LONGEST_URI: usize = 32 * 1024;
@@ -44,6 +51,7 @@ pub async fn observe(
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
+    let seen = Seen::of(&request, method, started);
     let too_long =
         request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_URI);
     let mut response = if too_long {
@@ -54,14 +62,10 @@ pub async fn observe(
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
                 let error = ApiError { request: Some(id), ..Cause::Lost.into() };
-                Line {
-                    id: error.request.as_ref(),
-                    method,
-                    route: "unmatched",
-                    status: 500,
-                    started,
-                }
-                .write(&Notes::default(), Some(&error));
+                let (id, route) = (error.request.as_ref(), "unmatched");
+                let line = Line { id, method, route, status: 500, started };
+                line.write(&Notes::default(), Some(&error));
+                seen.record(&line, &Notes::default(), Some(&error), None);
                 return Err(error.into());
             }
         }
@@ -79,7 +83,10 @@ pub async fn observe(
         started,
     };
     let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
-    line.write(&notes, response.response().error().and_then(failure));
+    let error = response.response().error().and_then(failure);
+    line.write(&notes, error);
+    let body = response.request().extensions_mut().remove::<Sent>();
+    seen.record(&line, &notes, error, body.map(|Sent(body)| body));
     Ok(response)
 }
 
@@ -159,6 +166,91 @@ impl Line<'_> {
         let labels = [method, route, ("status", status.to_string())];
         metrics::counter!("headcount_requests_total", &labels).increment(1);
     }
+}
+
+/// What a request shows before it is worked on, for the provisioning log.
+///
+/// None when nothing is written down, as for the paths that have nothing to do with provisioning.
+struct Seen(Option<(Data<Api>, Exchange<Bytes>)>);
+
+impl Seen {
+    fn of(request: &ServiceRequest, method: &'static str, started: Instant) -> Self {
+        let api = request.app_data::<Data<Api>>().filter(|api| api.recorder.is_some());
+        let Some((api, path)) = api.zip(below_base(request.path())) else {
+            return Self(None);
+        };
+        let agent = request.headers().get(header::USER_AGENT);
+        let address = client::address(request.request(), &api.settings);
+        let elapsed = i64::try_from(started.elapsed().as_micros()).unwrap_or(0);
+        let exchange = Exchange {
+            at: Timestamp::from_micros(api.service.clock.now().micros() - elapsed),
+            micros: 0,
+            request: RequestId::new(""),
+            tenant: None,
+            token: auth::claimed(request.headers()),
+            token_name: None,
+            refused: None,
+            address: address.map(|address| address.to_canonical().to_string()),
+            agent: agent.map(|agent| shown(&String::from_utf8_lossy(agent.as_bytes()))),
+            method,
+            path: shown(path),
+            filter: target::filter_of(request.query_string()),
+            status: 0,
+            scim_type: None,
+            field: None,
+            reason: None,
+            quirks: Quirks::NONE,
+            body: None,
+            reply: None,
+            rejected: Vec::new(),
+        };
+        Self(Some((Data::clone(api), exchange)))
+    }
+
+    fn record(self, line: &Line<'_>, notes: &Notes, error: Option<&ApiError>, body: Option<Bytes>) {
+        let Some((api, exchange)) = self.0 else { return };
+        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
+        let exchange = Exchange {
+            micros: i64::try_from(line.started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            request: line.id.cloned().unwrap_or_else(|| RequestId::new("")),
+            tenant: who.map(|who| who.tenant),
+            token: who.map(|who| who.token.clone()).or(exchange.token),
+            token_name: who.map(|who| who.name.clone()),
+            refused: error.and_then(ApiError::refusal).map(str::to_owned),
+            status: line.status,
+            scim_type: error.and_then(|error| error.status_and_type().1),
+            field: error.and_then(ApiError::field),
+            reason: error.map(ApiError::detail),
+            quirks: notes.applied.quirks(),
+            body,
+            reply: notes.reply.clone(),
+            rejected: notes.rejected.clone(),
+            ..exchange
+        };
+        if let Some(recorder) = &api.recorder {
+            recorder.record(exchange);
+        }
+    }
+}
+
+/// The path below the base of SCIM; the whole path when it lies elsewhere, as after a wrong base URL
+/// was entered. None for what identity providers have no business with.
+fn below_base(path: &str) -> Option<&str> {
+    const OTHER: [&str; 6] =
+        ["/healthz", "/readyz", "/metrics", "/api/", "/console", "/favicon.ico"];
+    for base in [BASE_PATH, "/scim"] {
+        if let Some(rest) =
+            path.strip_prefix(base).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
+            return Some(if rest.is_empty() { "/" } else { rest });
+        }
+    }
+    (!OTHER.iter().any(|other| path.starts_with(other))).then_some(path)
+}
+
+/// A text of a client as the log shows it: of bearable length and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 /// The method, out of a closed set.

@@ -21,6 +21,7 @@ pub(crate) struct Reply {
     body: Body,
     etag: Option<String>,
     location: Option<String>,
+    may_be_kept: bool,
     notes: Notes,
 }
 
@@ -36,12 +37,23 @@ pub(crate) struct Notes {
     pub(crate) who: Option<Arc<Who>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
+    /// The body of the answer to a write.
+    pub(crate) reply: Option<Bytes>,
+    /// Of a bulk request, the attribute that was rejected in each operation.
+    pub(crate) rejected: Vec<Option<String>>,
 }
 
 impl Reply {
     /// A response without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, body: Body::None, etag: None, location: None, notes: Notes::default() }
+        Self {
+            status,
+            body: Body::None,
+            etag: None,
+            location: None,
+            may_be_kept: false,
+            notes: Notes::default(),
+        }
     }
 
     /// A response whose body is at hand.
@@ -61,6 +73,13 @@ impl Reply {
         self
     }
 
+    /// Lets the client keep the reply, if it asks each time whether it still holds.
+    pub(crate) fn kept_as(mut self, etag: String) -> Self {
+        self.etag = Some(etag);
+        self.may_be_kept = true;
+        self
+    }
+
     /// Adds what the log wants to know.
     pub(crate) fn noted(mut self, notes: Notes) -> Self {
         self.notes = notes;
@@ -77,7 +96,7 @@ impl Reply {
 impl Responder for Reply {
     type Body = BoxBody;
 
-    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+    fn respond_to(mut self, request: &HttpRequest) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(etag) = self.etag {
             response.insert_header((header::ETAG, etag));
@@ -85,9 +104,16 @@ impl Responder for Reply {
         if let Some(location) = self.location {
             response.insert_header((header::LOCATION, location));
         }
+        if self.may_be_kept {
+            response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
+        }
         let mut response = match self.body {
             Body::None => response.finish(),
-            Body::Whole(body) => response.content_type(SCIM_JSON).body(Bytes::from(body)),
+            Body::Whole(body) => {
+                let body = Bytes::from(body);
+                self.notes.reply = is_write(request).then(|| body.clone());
+                response.content_type(SCIM_JSON).body(body)
+            }
             Body::Stream(stream) => {
                 response.content_type(SCIM_JSON).streaming(stream.into_chunks())
             }
@@ -95,4 +121,10 @@ impl Responder for Reply {
         response.extensions_mut().insert(self.notes);
         response
     }
+}
+
+/// Tells whether a request changes something: what reads return is not written down.
+fn is_write(request: &HttpRequest) -> bool {
+    let method = request.method();
+    !method.is_safe() && !request.path().ends_with("/.search")
 }

@@ -19,13 +19,18 @@ use crate::reply::Reply;
 /// The path under which everything of SCIM stands.
 pub const BASE_PATH: &str = "/scim/v2";
 
+/// Versions that are not spoken here; the paths of the one that is are matched before.
+const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
+
 /// Adds everything of SCIM to an application.
 ///
 /// The application has to be wrapped in [`crate::observe`] and in actix-web's path normalization.
 pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
+        if api.administration.is_some() {
+            config.service(crate::admin::scope());
+        }
         config.app_data(api);
-        config.service(crate::admin::scope());
         // RFC 7644 §3.13: without a version, the newest.
         for base in [BASE_PATH, "/scim"] {
             config.service(
@@ -74,6 +79,9 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     ))
                     .default_service(web::to(unknown)),
             );
+            if base == BASE_PATH {
+                config.service(web::resource(OTHER_VERSIONS).default_service(web::to(unknown)));
+            }
         }
     }
 }

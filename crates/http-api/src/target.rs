@@ -106,6 +106,13 @@ impl FromRequest for Query {
     }
 }
 
+/// The filter of a query as it was sent, for the provisioning log.
+pub(crate) fn filter_of(query: &str) -> Option<String> {
+    let mut pairs = query.split('&').rev().filter_map(|pair| pair.split_once('='));
+    let (_, raw) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("filter"))?;
+    decoded(raw).ok()
+}
+
 /// Reads the parameters of RFC 7644 §3.4.2; others are ignored (QRY-007).
 fn parse_query(text: &str) -> Result<SearchRequest, Error> {
     let mut request = SearchRequest::default();

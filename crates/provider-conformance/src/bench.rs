@@ -70,8 +70,13 @@ impl Bench {
     /// When the built-in schemas are unsound.
     pub fn new(subject: Subject) -> Self {
         let registry = Registry::builtin().unwrap_or_else(|error| panic!("{error}"));
+        Self::over(subject, Arc::new(registry))
+    }
+
+    /// Sets a service up over the kinds of a registry.
+    pub fn over(subject: Subject, registry: Arc<Registry>) -> Self {
         let service = Service {
-            registry: Arc::new(registry),
+            registry,
             provider: Arc::clone(&subject.provider),
             clock: Arc::new(Ticking(AtomicI64::new(1_767_225_600_000_000))),
             ids: Arc::new(Counting(AtomicI64::new(1))),

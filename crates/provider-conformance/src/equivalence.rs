@@ -3,57 +3,16 @@
 //! The same random resources are put into the provider under test and into the memory provider,
 //! which evaluates filters one resource at a time; then both are asked the same random questions.
 
-use std::sync::Arc;
-
-use headcount_core::ids::{ResourceId, TenantId};
-use headcount_core::memory::MemoryProvider;
+use headcount_core::ids::ResourceId;
 use headcount_core::message::SearchRequest;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
 use crate::Subject;
 use crate::bench::{Bench, GROUP, USER, member_list};
+use crate::random::Random;
+use crate::random::values::{TEXTS, TIMES};
+use crate::world;
 
-/// Random choices that can be repeated from their seed.
-pub struct Random(StdRng);
-
-impl Random {
-    /// Begins a sequence of choices.
-    pub fn new(seed: u64) -> Self {
-        Self(StdRng::seed_from_u64(seed))
-    }
-
-    /// Returns a number below `limit`, which is taken for at least one.
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0.random_range(0..limit.max(1))
-    }
-
-    /// Returns true once in `times`.
-    pub fn once_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
-    /// Returns one of several.
-    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        let index = self.below(of.len());
-        of.get(index).unwrap_or_else(|| panic!("a choice of nothing"))
-    }
-}
-
-/// Texts on which comparisons have gone wrong elsewhere: case beyond ASCII, wildcards of SQL,
-/// prefixes of one another, composed and decomposed letters, letters of four bytes.
-const TEXTS: [&str; 22] = [
-    "a", "A", "ab", "b", "B", "ä", "Ä", "a\u{308}", "ß", "ẞ", "ss", "σ", "ς", "İ", "100%", "1_0",
-    "a\\b", "'quoted'", "é😀", "😀", "z", "\u{fffd}",
-];
-const TIMES: [&str; 5] = [
-    "2026-01-01T00:00:00Z",
-    "2026-01-01T00:00:00.000003Z",
-    "2026-01-01T00:00:00.0000030001Z",
-    "2026-01-01T01:00:00+01:00",
-    "1999-12-31T23:59:59Z",
-];
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// Two benches that hold the same resources.
@@ -70,15 +29,11 @@ impl Twins {
     ///
     /// When one of them refuses what the other takes.
     pub fn new(subject: Subject, random: &mut Random, users: usize) -> Self {
-        let memory = Arc::new(MemoryProvider::default());
-        let memory = Subject {
-            provider: memory.clone(),
-            feed: memory,
-            tenants: [TenantId::new(1), TenantId::new(2)],
-            guard: Box::new(()),
+        let mut twins = Self {
+            subject: Bench::new(subject),
+            memory: Bench::new(world::memory()),
+            ids: Vec::new(),
         };
-        let mut twins =
-            Self { subject: Bench::new(subject), memory: Bench::new(memory), ids: Vec::new() };
         for number in 0..users {
             let body = user(random, number);
             twins.create(USER, &body);

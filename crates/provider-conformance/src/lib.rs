@@ -9,11 +9,18 @@
 
 pub mod bench;
 pub mod equivalence;
+pub mod fuzz;
 pub mod isolation;
 pub mod membership;
+pub mod model;
 pub mod paging;
+pub mod print;
 pub mod races;
+pub mod random;
+mod report;
 pub mod selection;
+pub mod stream;
+pub mod world;
 pub mod writing;
 
 use std::sync::Arc;
@@ -47,7 +54,7 @@ macro_rules! provider_conformance {
                 insert_get_delete_round_trip unknown_ids_are_absent
                 uniqueness_holds_across_case_rename_and_delete unique_keys_belong_to_a_kind
                 update_keeps_stores_and_fails_without_trace versions_grow_by_exactly_one
-                a_refused_delete_leaves_everything changes_are_recorded_if_and_only_if_they_happen
+                a_refused_delete_leaves_everything evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen
                 batches_are_single_steps nothing_is_left_of_a_deleted_resource);
             $crate::provider_conformance!(@tests $subject, isolation:
                 tenants_are_isolated_in_every_method);
@@ -56,7 +63,7 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, selection:
                 operators_and_types_select_alike element_filters_match_one_value
                 negation_is_the_exact_complement sorting_puts_missing_values_where_the_rfc_says
-                extensions_are_searched index_rows_follow_the_document);
+                extensions_are_searched alternatives_stay_together index_rows_follow_the_document);
             $crate::provider_conformance!(@tests $subject, membership:
                 members_change_by_rows unknown_members_are_refused members_leave_with_their_user
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts
@@ -66,6 +73,8 @@ macro_rules! provider_conformance {
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
             $crate::provider_conformance!(@tests $subject, equivalence:
                 random_filters_select_what_the_evaluator_selects random_sorts_order_like_the_evaluator);
+            $crate::provider_conformance!(@tests $subject, stream:
+                random_operations_do_what_the_model_does);
         }
     };
     (@tests $subject:expr, $module:ident: $($clause:ident)*) => {

@@ -235,3 +235,15 @@ pub fn index_rows_follow_the_document(subject: Subject) {
     bench.patch(USER, &user, json!({"op": "remove", "path": "emails"}));
     assert!(!found("three@x"));
 }
+
+/// An alternative that an index answers stays one term beside another that no index answers.
+pub fn alternatives_stay_together(subject: Subject) {
+    let bench = Bench::new(subject);
+    for (name, active) in [("anna", true), ("bert", true), ("carl", false), ("dora", true)] {
+        let body = json!({"userName": name, "active": active, "title": "Boss"});
+        bench.create(USER, body);
+    }
+    let filter =
+        "title eq \"boss\" and active eq true and (userName eq \"anna\" or userName eq \"carl\")";
+    assert_eq!(bench.filter(USER, filter), ["anna"]);
+}

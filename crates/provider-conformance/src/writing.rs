@@ -157,12 +157,33 @@ pub fn a_refused_delete_leaves_everything(subject: Subject) {
 }
 
 /// There is a record for each change and none for anything else, with what really happened in it.
-pub fn changes_are_recorded_if_and_only_if_they_happen(subject: Subject) {
+pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.create(USER, json!({"userName": "a", "externalId": "e"}));
     let group = bench.group("g", &[&user]);
-    bench.patch(USER, &user, json!({"op": "replace", "path": "active", "value": false}));
-    bench.patch(USER, &user, json!({"op": "replace", "path": "active", "value": false}));
+    let off = json!({"op": "replace", "path": "active", "value": false});
+    bench.patch(USER, &user, off.clone());
+    for nothing_new in [
+        off,
+        json!({"op": "remove", "path": "title"}),
+        json!({"op": "replace", "path": "userName", "value": "a"}),
+        json!({"op": "replace", "path": "password", "value": "a-Secret-1"}),
+    ] {
+        assert!(!bench.patch(USER, &user, nothing_new).changed);
+    }
+    let stranger = format!("members[value eq \"{}\"]", bench.caller(0).request);
+    assert!(!bench.patch(GROUP, &group, json!({"op": "remove", "path": stranger})).changed);
+    let same = json!({"userName": "a", "externalId": "e", "active": false});
+    let (kind, condition) = (bench.kind(USER), Precondition::default());
+    let put = bench.service.replace(
+        &bench.caller(0),
+        &kind,
+        &user,
+        same,
+        &condition,
+        &headcount_core::service::Shape::default(),
+    );
+    assert!(put.is_ok_and(|written| !written.changed));
     assert!(bench.try_create(0, USER, json!({"userName": "A"})).is_err());
     let missing = ResourceId::new("nobody");
     assert!(

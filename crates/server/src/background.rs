@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use headcount_core::clock::Clock as _;
 use headcount_core::journal::Actor;
-use headcount_store_diesel::Store;
+use headcount_store_diesel::{LogStore, Store};
 use tokio::sync::watch;
 
 use crate::checkpoint::CheckpointFile;
+use crate::erasing;
 use crate::machine::{self, SystemClock};
+use crate::wiring::Parts;
 
 /// How long a change waits for its place at most, when the server has nothing else to do.
 const SEAL_EVERY: Duration = Duration::from_millis(250);
@@ -38,10 +40,17 @@ pub(crate) struct Background {
 
 impl Background {
     /// Starts the thread.
-    pub(crate) fn start(store: Arc<Store>, file: Option<CheckpointFile>) -> anyhow::Result<Self> {
+    ///
+    /// Names of what was deleted more than `names_days` ago are erased.
+    pub(crate) fn start(
+        parts: &Parts,
+        file: Option<CheckpointFile>,
+        names_days: u32,
+    ) -> anyhow::Result<Self> {
+        let (store, log) = (Arc::clone(&parts.store), Arc::clone(&parts.log));
         let (stop, stopped) = channel();
         let (wake, sealed) = watch::channel(0);
-        let mut work = Work { store, file, wake, failing: [false; 3] };
+        let mut work = Work { store, log, names_days, file, wake, failing: [false; 4] };
         let thread = std::thread::Builder::new().name("sealer".to_owned());
         let thread = thread.spawn(move || work.run(&stopped)).context("the sealer cannot start")?;
         Ok(Self { stop: Some(stop), thread: Some(thread), sealed })
@@ -64,10 +73,12 @@ impl Drop for Background {
 
 struct Work {
     store: Arc<Store>,
+    log: Arc<LogStore>,
+    names_days: u32,
     file: Option<CheckpointFile>,
     wake: watch::Sender<i64>,
     /// Which of the jobs failed the last time: each failure is logged once.
-    failing: [bool; 3],
+    failing: [bool; 4],
 }
 
 impl Work {
@@ -78,12 +89,14 @@ impl Work {
                 told = Some(Instant::now());
                 let done = self.tell();
                 self.note(0, "tokens that end soon are not told", &done);
+                let done = self.erase();
+                self.note(3, "names of what was deleted are not erased", &done);
             }
             let done = self.seal();
             self.note(1, "changes are not sealed", &done);
             let ended = stopped.recv_timeout(SEAL_EVERY) != Err(RecvTimeoutError::Timeout);
             if ended {
-                let done = self.seal();
+                let done = self.store.seal_all().map(drop).map_err(Into::into);
                 self.note(1, "changes are not sealed", &done);
             }
             if ended || kept.elapsed() >= KEEP_EVERY {
@@ -103,6 +116,28 @@ impl Work {
         let count = self.store.tell_expiring(now, now.plus_seconds(SOON), &by)?;
         if count > 0 {
             tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
+        }
+        Ok(())
+    }
+
+    /// Erases the names of what is long gone (DEL-009).
+    fn erase(&self) -> anyhow::Result<()> {
+        const DAY: i64 = 24 * 60 * 60;
+        let before = SystemClock.now().plus_seconds(-DAY * i64::from(self.names_days));
+        let by = machine::author(Actor::System);
+        let mut count = 0;
+        loop {
+            let gone = self.store.long_gone(before)?;
+            for (tenant, recalled) in &gone {
+                erasing::erase(&self.store, &self.log, *tenant, recalled, &by)?;
+            }
+            count += gone.len();
+            if gone.is_empty() {
+                break;
+            }
+        }
+        if count > 0 {
+            tracing::info!(count, "names of what was deleted long ago are erased");
         }
         Ok(())
     }

@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Follow what happens to users and groups.
     #[command(subcommand)]
     Events(Events),
+    /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
+    #[command(subcommand)]
+    Log(Log),
     /// Verify, export and keep checkpoints of the record of changes, and erase names from it.
     #[command(subcommand)]
     Audit(Audit),
@@ -160,6 +163,39 @@ pub(crate) struct EventsTail {
     /// How many events to print before that.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) limit: usize,
+}
+
+/// Commands about the provisioning log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Show the latest requests, oldest first.
+    Tail {
+        /// Only those of this tenant.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// Only those that failed.
+        #[arg(long)]
+        failed: bool,
+        /// So many at first.
+        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+        limit: usize,
+        /// Go on with what arrives, until interrupted.
+        #[arg(long, short = 'f')]
+        follow: bool,
+    },
+    /// Show one request whole, with its redacted bodies.
+    Show {
+        /// Its number, as `log tail` shows it, or its request id.
+        id: String,
+    },
+    /// Tell everything that is known of a user or group: why is it here, or why not?
+    Explain {
+        /// A userName, displayName, externalId, e-mail address or id, in any case.
+        name: String,
+        /// The tenant.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+    },
 }
 
 /// Commands about the record of changes.

@@ -3,6 +3,7 @@
 mod audit;
 mod check_config;
 mod events;
+mod log;
 mod migrate;
 mod schema;
 mod serve;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
         Command::Events(command) => events::run(&loaded.config, command, output),
+        Command::Log(command) => log::run(&loaded.config, command, output),
         Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
         Command::Reindex => schema::reindex(&loaded.config, output),

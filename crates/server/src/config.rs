@@ -24,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) schemas: Schemas,
-    #[serde(default)]
+    pub(crate) requests: Requests,
     pub(crate) audit: Audit,
     pub(crate) log: Log,
 }
@@ -41,6 +41,7 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Http {
     pub(crate) listen: String,
+    pub(crate) metrics_listen: Option<String>,
     pub(crate) public_url: Option<String>,
     pub(crate) behind_proxy: bool,
     pub(crate) trusted_proxies: Vec<String>,
@@ -63,6 +64,8 @@ pub(crate) struct Tokens {
 pub(crate) struct Limits {
     pub(crate) body_bytes: usize,
     pub(crate) body_seconds: u64,
+    pub(crate) bulk_bytes: usize,
+    pub(crate) bulk_operations: usize,
     pub(crate) page: usize,
     pub(crate) largest_page: usize,
     pub(crate) group_reply_members: usize,
@@ -78,11 +81,20 @@ pub(crate) struct Schemas {
     pub(crate) directory: Option<PathBuf>,
 }
 
+/// How much of the provisioning log is kept.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Requests {
+    pub(crate) keep: bool,
+    pub(crate) keep_days: u32,
+    pub(crate) keep_bytes: u64,
+}
+
 /// How the record of changes is proven.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Audit {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) checkpoint_file: Option<PathBuf>,
+    pub(crate) names_days: u32,
 }
 
 /// What is written to standard error.
@@ -108,6 +120,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("database.pool_size", None),
     ("database.prepared_statements", Some("true")),
     ("http.listen", Some("127.0.0.1:8080")),
+    ("http.metrics_listen", None),
     ("http.public_url", None),
     ("http.behind_proxy", Some("false")),
     ("http.trusted_proxies", Some("")),
@@ -120,6 +133,8 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("tokens.allow_never_expires", Some("false")),
     ("limits.body_bytes", Some("1048576")),
     ("limits.body_seconds", Some("30")),
+    ("limits.bulk_bytes", Some("4194304")),
+    ("limits.bulk_operations", Some("1000")),
     ("limits.page", Some("100")),
     ("limits.largest_page", Some("1000")),
     ("limits.group_reply_members", Some("200")),
@@ -128,8 +143,12 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("limits.failures_per_second", Some("10")),
     ("limits.failures_burst", Some("100")),
     ("schemas.directory", None),
+    ("requests.keep", Some("true")),
+    ("requests.keep_days", Some("30")),
+    ("requests.keep_bytes", Some("1073741824")),
     ("audit.key_file", None),
     ("audit.checkpoint_file", None),
+    ("audit.names_days", Some("90")),
     ("log.format", Some("pretty")),
     ("log.filter", Some("info,actix_server=warn")),
 ];

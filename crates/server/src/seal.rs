@@ -40,6 +40,10 @@ impl Seal for Sealer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use headcount_provider_conformance::fuzz::{self, Effort, FEW};
+
     use super::*;
 
     #[test]
@@ -63,5 +67,50 @@ mod tests {
         for bad in ["", "a", "AAAA", "!!!!", "=", "ü"] {
             assert_eq!(sealer.open(bad, "cursor 1"), None, "{bad}");
         }
+    }
+
+    /// Only what this key has sealed for this purpose is opened, and only in the letters it was given
+    /// out in.
+    fn fuzzed(effort: Effort) {
+        let sealer = Sealer::new(&[7; 32]).unwrap();
+        let words = ["A", "_", "-", "=", "+", "/", "@", " ", "\u{e4}"];
+        fuzz::run("cursor", &words, effort, |input| {
+            let text = String::from_utf8_lossy(input).into_owned();
+            assert_eq!(sealer.open(&text, "cursor 1"), None, "{text}");
+            let sealed = sealer.seal(&text, "cursor 1");
+            assert_eq!(sealer.open(&sealed, "cursor 1").as_deref(), Some(&*text));
+            assert_eq!(sealer.open(&sealed, &format!("cursor 1{text}x")), None);
+            // The input says where the sealed text is damaged, and by what.
+            let mut damaged = sealed.clone().into_bytes();
+            for (index, byte) in input.iter().enumerate().take(4) {
+                let at = (index * 31 + usize::from(*byte)) % damaged.len();
+                match byte % 3 {
+                    0 => damaged.insert(at, *byte),
+                    1 => drop(damaged.remove(at)),
+                    _ => damaged[at] = *byte,
+                }
+            }
+            let damaged = String::from_utf8_lossy(&damaged).into_owned();
+            assert!(damaged == sealed || sealer.open(&damaged, "cursor 1").is_none(), "{damaged}");
+            damaged != sealed
+        });
+    }
+
+    #[test]
+    fn cur_007_no_mutation_of_a_cursor_is_opened() {
+        fuzzed(Effort { seed: 1, inputs: FEW, time: Duration::ZERO });
+    }
+
+    #[test]
+    #[ignore = "runs for long; cargo xtask soak fuzz"]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the soak command says how long and from which seed"
+    )]
+    fn soak() {
+        let setting = |name| std::env::var(name).ok().and_then(|text: String| text.parse().ok());
+        let time = Duration::from_secs(setting("HEADCOUNT_SOAK_SECONDS").unwrap_or(30));
+        let seed = setting("HEADCOUNT_SOAK_SEED").unwrap_or(1_000);
+        fuzzed(Effort { seed, inputs: FEW, time });
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::Context;
 use headcount_core::clock::Clock as _;
 use headcount_core::index;
+use headcount_core::journal::Digester;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Administration, Api, HttpSettings};
-use headcount_store_diesel::{DatabaseUrl, Settings, Store};
+use headcount_http_api::{Administration, Api, HttpSettings, Keep, Recorder};
+use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
 use headcount_token_admin::{Policy, Tenant, Tokens};
 
 use crate::config::Config;
@@ -25,6 +26,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) log: Arc<LogStore>,
 }
 
 /// Opens everything that a server needs.
@@ -52,7 +54,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     let registry = Arc::new(schemas::registry(config)?);
     let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
-    Ok(Parts { registry, store, tokens })
+    let log = Arc::new(LogStore::new(&settings));
+    Ok(Parts { registry, store, tokens, log })
 }
 
 fn policy(config: &Config) -> Policy {
@@ -127,15 +130,30 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         trusted_proxies: proxies.collect::<anyhow::Result<_>>()?,
         tls: config.http.tls_cert.is_some(),
         body_bytes: config.limits.body_bytes,
+        bulk_bytes: config.limits.bulk_bytes,
+        bulk_operations: config.limits.bulk_operations,
         body_time: Duration::from_secs(config.limits.body_seconds),
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
-        ..HttpSettings::default()
     };
     let tenants = Arc::new(Tenancy(parts.clone()));
     let administration = Administration::new(parts.store.clone(), parts.store.clone(), tenants);
     let tokens = Arc::clone(&parts.tokens);
-    Ok(Api::new(service, tokens, administration, Arc::new(UuidSource), settings))
+    let mut api = Api::new(service, tokens, Arc::new(UuidSource), settings);
+    api.administration = Some(administration);
+    if config.requests.keep {
+        api.recorder = Some(recorder(config, parts)?);
+    }
+    Ok(api)
+}
+
+/// Starts what writes the provisioning log.
+fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
+    let keep = Keep { days: config.requests.keep_days, bytes: config.requests.keep_bytes };
+    let digester = Digester::new(Arc::clone(&parts.registry));
+    let (log, tokens) = (Arc::clone(&parts.log), Arc::clone(&parts.tokens));
+    let recorder = Recorder::start(log, digester, tokens, Arc::new(SystemClock), keep);
+    recorder.context("the thread that writes the provisioning log cannot be started")
 }
 
 fn public_url(text: &str) -> anyhow::Result<String> {

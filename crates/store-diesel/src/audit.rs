@@ -114,6 +114,30 @@ impl Store {
         })
     }
 
+    /// Finds what was deleted before a moment and whose names are still kept, some at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn long_gone(&self, before: Timestamp) -> Result<Vec<(TenantId, Recalled)>, ProviderError> {
+        let rows = self.read("it is asked who is long gone", |connection| {
+            changes::table
+                .filter(changes::act.eq(Act::Deleted.word()))
+                .filter(changes::personal.is_not_null())
+                .filter(changes::at.lt(before.micros()))
+                .order(changes::at)
+                .limit(SLICE)
+                .select((changes::tenant, changes::kind, changes::resource))
+                .load::<(i64, String, String)>(connection)
+        })?;
+        let gone = |(tenant, kind, id): (i64, String, String)| {
+            let recalled =
+                Recalled { kind: Kind::new(kind), id: ResourceId::new(id), exists: false };
+            (TenantId::new(tenant), recalled)
+        };
+        Ok(rows.into_iter().map(gone).collect())
+    }
+
     /// Erases the names of something that no longer exists from the record, records that, and returns
     /// how many rows held them. The chain holds as before, since it is made over digests.
     ///
@@ -176,6 +200,11 @@ fn unsealed(connection: &mut DbConnection) -> QueryResult<Unsealed> {
         erased: open()
             .filter(changes::act.eq(Act::Erased.word()))
             .select((changes::tenant, changes::resource))
+            .load(connection)?,
+        deleted_tenants: open()
+            .filter(changes::act.eq(Act::Deleted.word()))
+            .filter(changes::kind.eq(TENANT_KIND))
+            .select(changes::tenant)
             .load(connection)?,
         displaced: open()
             .filter(changes::hash.is_not_null())

@@ -193,7 +193,7 @@ impl ChangeFeed for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal()?;
+        self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<Row> = self.read("changes are read", |connection| {
             changes::table
@@ -212,13 +212,35 @@ impl ChangeFeed for Store {
         tenant: TenantId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal()?;
+        self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows: Vec<Row> = self.read("the newest changes are read", |connection| {
             changes::table
                 .filter(changes::tenant.eq(tenant.key()))
                 .filter(changes::place.is_not_null())
                 .order(changes::place.desc())
+                .limit(limit)
+                .select(Row::as_select())
+                .load(connection)
+        })?;
+        rows.reverse();
+        recorded(rows)
+    }
+
+    fn history(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        self.seal_soon()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
+            changes::table
+                .filter(changes::tenant.eq(tenant.key()))
+                .filter(changes::resource.eq(id.as_str()))
+                .filter(changes::place.is_not_null())
+                .order(changes::seq.desc())
                 .limit(limit)
                 .select(Row::as_select())
                 .load(connection)

@@ -1,13 +1,16 @@
 //! Connections: which database a URL means, how one is opened, and what is set on it.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
-use diesel::{Connection, QueryResult};
+use diesel::{Connection, QueryResult, RunQueryDsl};
 use thiserror::Error as ThisError;
+
+use crate::sql::Sql;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -95,8 +98,19 @@ pub(crate) struct Manager {
     /// SQLite readers cannot write, whatever a query says.
     pub(crate) read_only: bool,
     pub(crate) prepared_statements: bool,
+    /// What of SQLite's durability is needed.
+    pub(crate) durability: Durability,
     /// How long SQLite waits for another process that writes.
     pub(crate) busy: Duration,
+}
+
+/// When a commit of SQLite is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Before it is acknowledged.
+    Full,
+    /// A moment later; a crash may lose the last ones, never more.
+    Later,
 }
 
 impl Manager {
@@ -115,7 +129,11 @@ impl Manager {
                 let mode = if self.read_only { "ro" } else { "rw" };
                 let uri = format!("file:{}?mode={mode}", escaped(path));
                 let mut connection = diesel::SqliteConnection::establish(&uri)?;
-                let pragmas = if self.read_only { READER } else { WRITER };
+                let pragmas = match (self.read_only, self.durability) {
+                    (true, _) => READER,
+                    (false, Durability::Full) => WRITER,
+                    (false, Durability::Later) => LOG_WRITER,
+                };
                 let pragmas = format!("PRAGMA busy_timeout = {}; {pragmas}", self.busy.as_millis());
                 connection
                     .batch_execute(&pragmas)
@@ -144,6 +162,10 @@ impl Manager {
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
     PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
+/// The log gives space back when it is pruned.
+const LOG_WRITER: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
+    PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
 const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
 
@@ -153,20 +175,42 @@ fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
+/// A connection of the pool. Diesel notices a server that has hung up only inside a transaction of
+/// its own making, so whoever notices it otherwise says so here.
+pub(crate) struct Pooled {
+    connection: DbConnection,
+    pub(crate) dead: bool,
+}
+
+impl Deref for Pooled {
+    type Target = DbConnection;
+
+    fn deref(&self) -> &DbConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut DbConnection {
+        &mut self.connection
+    }
+}
+
 impl ManageConnection for Manager {
-    type Connection = DbConnection;
+    type Connection = Pooled;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<DbConnection, Self::Error> {
-        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    fn connect(&self) -> Result<Pooled, Self::Error> {
+        let connection = self.open().map_err(diesel::r2d2::Error::ConnectionError)?;
+        Ok(Pooled { connection, dead: false })
     }
 
-    fn is_valid(&self, connection: &mut DbConnection) -> Result<(), Self::Error> {
-        connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
+        pooled.connection.ping().map_err(diesel::r2d2::Error::QueryError)
     }
 
-    fn has_broken(&self, connection: &mut DbConnection) -> bool {
-        connection.is_broken()
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.dead || pooled.connection.is_broken()
     }
 }
 
@@ -211,6 +255,48 @@ pub(crate) fn snapshot<T>(
     // A read has nothing to keep, whichever way it ended.
     let ended = connection.batch_execute("ROLLBACK");
     done.and_then(|value| ended.map(|()| value))
+}
+
+/// Returns how many bytes the provisioning log takes.
+pub(crate) fn log_bytes(connection: &mut DbConnection) -> QueryResult<i64> {
+    let sql = match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => {
+            "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, \
+             pragma_freelist_count() f, pragma_page_size() s"
+        }
+        // What was deleted is still in the files, and will be used again.
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => {
+            "SELECT coalesce(sum(pg_total_relation_size(relid) * n_live_tup / \
+             greatest(n_live_tup + n_dead_tup, 1)), 0)::bigint FROM pg_stat_user_tables \
+             WHERE relname IN ('requests', 'request_names')"
+        }
+    };
+    Sql::new(sql).query::<diesel::sql_types::BigInt>().get_result(connection)
+}
+
+/// Gives space that the log no longer needs back to the disk; PostgreSQL does so by itself.
+pub(crate) fn give_back(connection: &mut DbConnection) -> QueryResult<()> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(connection) => {
+            connection.batch_execute("PRAGMA incremental_vacuum(2000)")
+        }
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Ok(()),
+    }
+}
+
+/// Begins a transaction whose loss in a crash is bearable.
+pub(crate) fn begin_relaxed(connection: &mut DbConnection) -> QueryResult<()> {
+    let begin = match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => "BEGIN; SET LOCAL synchronous_commit = off",
+    };
+    connection.batch_execute(begin)
 }
 
 /// Creates the file with access for its owner only; SQLite gives its side files the same mode.

@@ -4,6 +4,8 @@
 //! index probes. Every predicate is true or false and never unknown, so that `NOT` is the exact
 //! complement (FLT-031).
 
+use std::sync::Arc;
+
 use headcount_core::filter::{Comparison, Filter, Operand, ResolvedFilter};
 use headcount_core::index::prefix_end;
 use headcount_core::path::{AttrRef, Place};
@@ -42,6 +44,8 @@ impl Scope<'_> {
         for term in terms {
             let Compiled { sql: part, residual, .. } = self.compile(term);
             if let Some(part) = part {
+                // An alternative binds less tightly than what it is joined to.
+                let part = Sql::new("(").then(part).text(")");
                 sql = Some(match sql {
                     Some(sql) => sql.text(" AND ").then(part),
                     None => part,
@@ -112,6 +116,10 @@ impl Scope<'_> {
             Place::Modified => moment("r.modified", comparison, operand),
             Place::Version => version(comparison, text),
             Place::Indexed(path) => {
+                // A value of several without `primary` is not primary and has no row for it (CHR-037).
+                if is_defaulted(at) && (comparison != Comparison::Equal || text != "1") {
+                    return None;
+                }
                 let rows = self.index_rows(path)?;
                 if comparison == Comparison::NotEqual {
                     // Some value differs, or there is none (FLT-010).
@@ -147,12 +155,12 @@ impl Scope<'_> {
         }
         // One row carries one value and the `type` beside it: a filter over these two is answered by
         // rows, if nothing without the value can satisfy it.
-        let path = indexed_path(inner)?;
-        if !needs_value(inner) {
+        let row = IndexRow { path: row_path(inner)? };
+        if !row.is_needed(inner) {
             return None;
         }
-        let predicate = value_and_label(inner)?;
-        Some(self.index_rows(&path)?.text(" AND (").then(predicate).text("))"))
+        let predicate = row.predicate(inner)?;
+        Some(self.index_rows(&row.path)?.text(" AND (").then(predicate).text("))"))
     }
 
     /// `r.pk IN (SELECT … one path`, open at its end.
@@ -338,63 +346,103 @@ fn version(comparison: Comparison, text: &str) -> Option<Sql> {
     }
 }
 
-/// Returns the one indexed path that a filter inside brackets is about.
-fn indexed_path(filter: &ResolvedFilter) -> Option<std::sync::Arc<str>> {
-    match filter {
-        Filter::And(terms) | Filter::Or(terms) => terms.iter().find_map(indexed_path),
-        Filter::Not(inner) => indexed_path(inner),
-        Filter::Present(at) | Filter::Compare(at, ..) => match &at.place {
-            Place::Indexed(path) => Some(std::sync::Arc::clone(path)),
-            _ => None,
-        },
-        Filter::Element(..) => None,
-    }
+/// Tells whether the attribute is `primary` of a multi-valued one, which is false when it is absent.
+fn is_defaulted(at: &AttrRef) -> bool {
+    at.is_plural() && at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "primary")
 }
 
-/// Tells whether only a value that has the indexed sub-attribute can satisfy the filter.
-fn needs_value(filter: &ResolvedFilter) -> bool {
-    match filter {
-        Filter::And(terms) => terms.iter().any(needs_value),
-        Filter::Or(terms) => !terms.is_empty() && terms.iter().all(needs_value),
-        Filter::Not(_) | Filter::Element(..) => false,
-        Filter::Present(at) => matches!(at.place, Place::Indexed(_)),
-        Filter::Compare(at, comparison, _) => {
-            matches!(at.place, Place::Indexed(_)) && *comparison != Comparison::NotEqual
-        }
-    }
+fn is_type(at: &AttrRef) -> bool {
+    at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "type")
 }
 
-/// Compiles a filter over one index row `x`; none when it is about anything but value and type.
-fn value_and_label(filter: &ResolvedFilter) -> Option<Sql> {
-    let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
-        let mut joined: Option<Sql> = None;
-        for term in terms {
-            let part = Sql::new("(").then(value_and_label(term)?).text(")");
-            joined = Some(match joined {
-                Some(sql) => sql.text(word).then(part),
-                None => part,
-            });
-        }
-        Some(joined.unwrap_or_else(|| Sql::new(none)))
-    };
-    let column = |at: &AttrRef| match (&at.place, at.sub_attribute.as_ref().map(|sub| &*sub.name)) {
-        (Place::Indexed(_), _) => Some(("x.value", false)),
-        (Place::Document, Some("type")) => Some(("x.label", true)),
+/// Returns the path whose rows can answer a filter inside brackets: the one indexed sub-attribute
+/// that the filter is about. An indexed `type` yields to another one, whose rows carry it beside.
+fn row_path(filter: &ResolvedFilter) -> Option<Arc<str>> {
+    let mut leaves = Vec::new();
+    collect_leaves(filter, &mut leaves);
+    let path = |at: &&AttrRef| match &at.place {
+        Place::Indexed(path) => Some(Arc::clone(path)),
         _ => None,
     };
+    let other = leaves.iter().copied().filter(|at| !is_type(at)).find_map(|at| path(&at));
+    other.or_else(|| leaves.iter().find_map(path))
+}
+
+fn collect_leaves<'f>(filter: &'f ResolvedFilter, leaves: &mut Vec<&'f AttrRef>) {
     match filter {
-        Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
-        Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
-        Filter::Not(inner) => Some(Sql::new("NOT (").then(value_and_label(inner)?).text(")")),
-        Filter::Present(at) => {
-            let (column, nullable) = column(at)?;
-            Some(if nullable { Sql::new(column).text(" IS NOT NULL") } else { Sql::new("1 = 1") })
+        Filter::And(terms) | Filter::Or(terms) => {
+            for term in terms {
+                collect_leaves(term, leaves);
+            }
         }
-        Filter::Compare(at, comparison, Operand(text)) => {
-            let (column, nullable) = column(at)?;
-            Some(compared(column, nullable, *comparison, text))
+        Filter::Not(inner) => collect_leaves(inner, leaves),
+        Filter::Present(at) | Filter::Compare(at, ..) => leaves.push(at),
+        Filter::Element(..) => {}
+    }
+}
+
+/// The index row `x` of one path.
+struct IndexRow {
+    path: Arc<str>,
+}
+
+impl IndexRow {
+    /// Tells whether the row's value is that of the attribute.
+    fn is_of(&self, at: &AttrRef) -> bool {
+        matches!(&at.place, Place::Indexed(path) if *path == self.path)
+    }
+
+    /// Tells whether only a value that has such a row can satisfy the filter.
+    fn is_needed(&self, filter: &ResolvedFilter) -> bool {
+        match filter {
+            Filter::And(terms) => terms.iter().any(|term| self.is_needed(term)),
+            Filter::Or(terms) => !terms.is_empty() && terms.iter().all(|term| self.is_needed(term)),
+            Filter::Not(_) | Filter::Element(..) => false,
+            Filter::Present(at) => self.is_of(at),
+            Filter::Compare(at, comparison, Operand(text)) => {
+                self.is_of(at)
+                    && *comparison != Comparison::NotEqual
+                    && (!is_defaulted(at) || text == "1")
+            }
         }
-        Filter::Element(..) => None,
+    }
+
+    /// Compiles a filter over the row; none when it is about anything but its value and type.
+    fn predicate(&self, filter: &ResolvedFilter) -> Option<Sql> {
+        let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
+            let mut joined: Option<Sql> = None;
+            for term in terms {
+                let part = Sql::new("(").then(self.predicate(term)?).text(")");
+                joined = Some(match joined {
+                    Some(sql) => sql.text(word).then(part),
+                    None => part,
+                });
+            }
+            Some(joined.unwrap_or_else(|| Sql::new(none)))
+        };
+        let column = |at: &AttrRef| match at {
+            at if self.is_of(at) => Some(("x.value", false)),
+            // Rows of a singular attribute carry no type.
+            at if is_type(at) && at.is_plural() => Some(("x.label", true)),
+            _ => None,
+        };
+        match filter {
+            Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
+            Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
+            Filter::Not(inner) => Some(Sql::new("NOT (").then(self.predicate(inner)?).text(")")),
+            Filter::Present(at) => {
+                let (column, nullable) = column(at)?;
+                Some(match nullable {
+                    true => Sql::new(column).text(" IS NOT NULL"),
+                    false => Sql::new("1 = 1"),
+                })
+            }
+            Filter::Compare(at, comparison, Operand(text)) => {
+                let (column, nullable) = column(at)?;
+                Some(compared(column, nullable, *comparison, text))
+            }
+            Filter::Element(..) => None,
+        }
     }
 }
 

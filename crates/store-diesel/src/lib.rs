@@ -8,6 +8,7 @@
 //! one lane that commits for many, on PostgreSQL a transaction each.
 
 mod audit;
+mod census;
 mod changes;
 mod connection;
 mod error;
@@ -15,6 +16,7 @@ mod expiring;
 mod filter_sql;
 mod find;
 mod keys;
+mod log;
 mod members;
 mod migrations;
 mod names;
@@ -31,7 +33,9 @@ mod trail;
 mod write;
 
 pub use audit::{AuditSlice, Recalled};
+pub use census::{Counted, PoolState};
 pub use connection::{DatabaseUrl, UrlError};
+pub use log::LogStore;
 pub use migrations::SchemaState;
 pub use rebuild::{DeriveFn, RebuildError};
 pub use store::{KindPlan, OpenError, Settings, Store};

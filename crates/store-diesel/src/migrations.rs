@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use diesel::migration::{MigrationSource, MigrationVersion};
+use diesel::migration::MigrationSource;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::connection::DbConnection;
+use crate::sql::Sql;
 
 #[cfg(feature = "sqlite")]
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+#[cfg(feature = "sqlite")]
+const SQLITE_LOG: EmbeddedMigrations = embed_migrations!("migrations/sqlite-log");
 #[cfg(feature = "postgres")]
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -27,26 +32,42 @@ pub enum SchemaState {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Compares the database with this release.
+/// Compares the database with this release. It only reads, so that a role without the right to make
+/// tables can do it.
 pub(crate) fn state(connection: &mut DbConnection) -> Result<SchemaState, Failure> {
-    match connection {
+    let noted = match connection {
         #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(connection) => {
-            compare::<diesel::sqlite::Sqlite, _>(connection, &SQLITE)
+        DbConnection::Sqlite(_) => {
+            "SELECT name FROM sqlite_master WHERE name = '__diesel_schema_migrations'"
         }
         #[cfg(feature = "postgres")]
-        DbConnection::Postgres(connection) => compare::<diesel::pg::Pg, _>(connection, &POSTGRES),
+        DbConnection::Postgres(_) => {
+            "SELECT name::text FROM to_regclass('__diesel_schema_migrations') AS name \
+             WHERE name IS NOT NULL"
+        }
+    };
+    let noted = Sql::new(noted).query::<Text>().get_result::<String>(connection).optional()?;
+    if noted.is_none() {
+        return Ok(SchemaState::Empty);
+    }
+    let applied = Sql::new("SELECT version FROM __diesel_schema_migrations");
+    let applied = applied.query::<Text>().load::<String>(connection)?.into_iter().collect();
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => compare::<diesel::sqlite::Sqlite>(&applied, &SQLITE),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => compare::<diesel::pg::Pg>(&applied, &POSTGRES),
     }
 }
 
-fn compare<B, C>(connection: &mut C, source: &EmbeddedMigrations) -> Result<SchemaState, Failure>
+fn compare<B>(
+    applied: &BTreeSet<String>,
+    source: &EmbeddedMigrations,
+) -> Result<SchemaState, Failure>
 where
     B: diesel::backend::Backend,
-    C: MigrationHarness<B>,
     EmbeddedMigrations: MigrationSource<B>,
 {
-    let applied: BTreeSet<String> =
-        connection.applied_migrations()?.iter().map(MigrationVersion::to_string).collect();
     let known: BTreeSet<String> = MigrationSource::<B>::migrations(source)?
         .iter()
         .map(|migration| migration.name().version().to_string())
@@ -55,7 +76,7 @@ where
         return Ok(SchemaState::Empty);
     }
     let ahead: Vec<_> = applied.difference(&known).cloned().collect();
-    let behind: Vec<_> = known.difference(&applied).cloned().collect();
+    let behind: Vec<_> = known.difference(applied).cloned().collect();
     Ok(match (ahead.is_empty(), behind.is_empty()) {
         (false, _) => SchemaState::Ahead(ahead),
         (true, false) => SchemaState::Behind(behind),
@@ -81,6 +102,20 @@ pub(crate) fn migrate(connection: &mut DbConnection) -> Result<(), Failure> {
         }
     }
     .map_err(|Wrapped(failure)| failure)
+}
+
+/// Brings the file of the provisioning log up to date; PostgreSQL keeps the log with everything else.
+pub(crate) fn migrate_log(connection: &mut DbConnection) -> Result<(), Failure> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(connection) => connection
+            .immediate_transaction(|connection| {
+                run::<diesel::sqlite::Sqlite, _>(connection, SQLITE_LOG).map_err(Wrapped)
+            })
+            .map_err(|Wrapped(failure)| failure),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Ok(()),
+    }
 }
 
 fn run<B, C>(connection: &mut C, source: EmbeddedMigrations) -> Result<(), Failure>

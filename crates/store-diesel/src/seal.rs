@@ -15,12 +15,12 @@ use crate::error::{WriteError, write_error};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::write::one_sealer;
+use crate::write::{Patience, one_sealer};
 
 /// Rows that one pass seals.
 const PASS: i64 = 500;
-/// How often, and after what pause, one looks again that waits for another that seals.
-const PATIENCE: u32 = 200;
+/// How often, and after what pause, a reader looks again that waits for another who seals.
+const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A row of the record, for hashing.
@@ -69,19 +69,57 @@ impl From<Row> for AuditRow {
 impl Store {
     /// Gives every change that was committed before this call its place, and returns how many got one.
     ///
-    /// When another one is at it, that one does the work, for which this waits a second at most.
+    /// When another server is at it, that one does the work.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn seal(&self) -> Result<usize, ProviderError> {
+        self.seal_with(Patience::None)
+    }
+
+    /// Does what [`Store::seal`] does, and waits when another server is at it: afterwards every change
+    /// that was committed before this call has its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::seal`]; [`ProviderError::Unavailable`] also when the other one does not end.
+    pub fn seal_all(&self) -> Result<usize, ProviderError> {
+        self.seal_with(Patience::Some)
+    }
+
+    /// Does what [`Store::seal_all`] does, for a reader: it keeps no connection while it waits, and
+    /// after a second it is content with what is sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::seal`].
+    pub(crate) fn seal_soon(&self) -> Result<(), ProviderError> {
+        let Some(newest) = self.newest_unsealed()? else {
+            return Ok(());
+        };
+        for _ in 0..TRIES {
+            self.seal()?;
+            if !self.has_unsealed(newest)? {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn seal_with(&self, patience: Patience) -> Result<usize, ProviderError> {
         let Some(newest) = self.newest_unsealed()? else {
             return Ok(0);
         };
-        let (mut sealed, mut patience) = (0, PATIENCE);
+        let mut sealed = 0;
         while self.has_unsealed(newest)? {
             let pass = self.writer.write(&mut |connection| {
-                if one_sealer(connection)? { Ok(Some(seal_some(connection)?)) } else { Ok(None) }
+                if one_sealer(connection, patience)? {
+                    Ok(Some(seal_some(connection)?))
+                } else {
+                    Ok(None)
+                }
             });
             let pass = pass.map_err(|error| match write_error("changes are sealed", error) {
                 headcount_core::Error::Provider(error) => error,
@@ -89,11 +127,7 @@ impl Store {
             })?;
             match pass {
                 Some(count) => sealed += count,
-                None if patience == 0 => break,
-                None => {
-                    patience -= 1;
-                    std::thread::sleep(PAUSE);
-                }
+                None => break,
             }
         }
         Ok(sealed)

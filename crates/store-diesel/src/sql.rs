@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::{QueryResult, RunQueryDsl};
 
 use crate::connection::DbConnection;
@@ -18,6 +18,7 @@ enum Piece {
     Text(&'static str),
     Integer(i64),
     String(String),
+    Optional(Option<String>),
 }
 
 /// A statement or a part of one.
@@ -46,6 +47,12 @@ impl Sql {
     /// Appends a bound text.
     pub(crate) fn string(mut self, value: impl Into<String>) -> Self {
         self.pieces.push(Piece::String(value.into()));
+        self
+    }
+
+    /// Appends a bound text or null.
+    pub(crate) fn optional(mut self, value: Option<String>) -> Self {
+        self.pieces.push(Piece::Optional(value));
         self
     }
 
@@ -90,7 +97,7 @@ impl Sql {
     pub(crate) fn shape(&self) -> String {
         let show = |piece: &Piece| match piece {
             Piece::Text(text) => *text,
-            Piece::Integer(_) | Piece::String(_) => "?",
+            Piece::Integer(_) | Piece::String(_) | Piece::Optional(_) => "?",
         };
         self.pieces.iter().map(show).collect()
     }
@@ -108,6 +115,7 @@ impl<T, DB> QueryFragment<DB> for TypedQuery<T>
 where
     DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
     str: ToSql<Text, DB>,
+    Option<String>: ToSql<Nullable<Text>, DB>,
     i64: ToSql<BigInt, DB>,
 {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -119,6 +127,9 @@ where
                 Piece::Text(text) => pass.push_sql(text),
                 Piece::Integer(value) => pass.push_bind_param::<BigInt, i64>(value)?,
                 Piece::String(value) => pass.push_bind_param::<Text, str>(value)?,
+                Piece::Optional(value) => {
+                    pass.push_bind_param::<Nullable<Text>, Option<String>>(value)?;
+                }
             }
         }
         Ok(())

@@ -11,7 +11,9 @@ use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
 use thiserror::Error as ThisError;
 
-use crate::connection::{Backend, DatabaseUrl, DbConnection, Manager, create_private, pool};
+use crate::connection::{
+    Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private, pool,
+};
 use crate::error::{WriteError, provider_error};
 use crate::migrations::{self, SchemaState};
 use crate::names::Names;
@@ -138,6 +140,7 @@ impl Store {
             url: settings.url.clone(),
             read_only: false,
             prepared_statements: settings.prepared_statements,
+            durability: Durability::Full,
             busy: settings.busy,
         };
         let mut connection =
@@ -189,6 +192,7 @@ impl Store {
             url: settings.url.clone(),
             read_only: false,
             prepared_statements: settings.prepared_statements,
+            durability: Durability::Full,
             busy: settings.busy,
         };
         let mut connection =

@@ -10,7 +10,7 @@ use headcount_token_admin::{StoreError, Tenant, TenantStore};
 use crate::changes;
 use crate::connection::DbConnection;
 use crate::error::token_error;
-use crate::schema::tenants;
+use crate::schema::{self, tenants};
 use crate::store::Store;
 
 type Row = (i64, String, i32, i64, i64);
@@ -104,13 +104,17 @@ impl TenantStore for Store {
     }
 
     fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
-        // Everything that belongs to a tenant refers to it and goes with it, but for the record.
+        // Everything that belongs to a tenant refers to it and goes with it. The record of changes
+        // stays, without what it says of persons.
         let deleted = self.writer.write(&mut |connection| {
             let id: Option<i64> = diesel::delete(tenants::table.filter(tenants::name.eq(name)))
                 .returning(tenants::id)
                 .get_result(connection)
                 .optional()?;
             let Some(id) = id.map(TenantId::new) else { return Ok(false) };
+            diesel::update(schema::changes::table.filter(schema::changes::tenant.eq(id.key())))
+                .set(schema::changes::personal.eq(None::<String>))
+                .execute(connection)?;
             record(connection, id, &Change::of(Act::Deleted, name, &[], at, by))?;
             Ok(true)
         });

@@ -19,7 +19,7 @@ impl AuditTrail for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Audited>, ProviderError> {
-        self.seal()?;
+        self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<(Option<i64>, Option<String>, Row)> =
             self.read("the record of changes is read", |connection| {

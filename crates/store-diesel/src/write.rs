@@ -174,7 +174,7 @@ pub(crate) fn checkout<T>(
         })?;
         match first(&mut connection) {
             Ok(_) => return Ok(connection),
-            Err(error) if meaning(&error) == Meaning::Disconnected => {}
+            Err(error) if meaning(&error) == Meaning::Disconnected => connection.dead = true,
             Err(error) => return Err(WriteError::Db(error)),
         }
     }
@@ -193,15 +193,33 @@ pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
     }
 }
 
+/// Whether a sealer waits for another one that is at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// The other one does the work.
+    None,
+    /// Until it has ended, within bounds.
+    Some,
+}
+
 /// Makes this transaction the only one that seals; false when another one is at it.
-pub(crate) fn one_sealer(connection: &mut DbConnection) -> Result<bool, DieselError> {
+pub(crate) fn one_sealer(
+    connection: &mut DbConnection,
+    patience: Patience,
+) -> Result<bool, DieselError> {
     match connection {
         // Whoever writes is alone.
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => Ok(true),
+        // The number is arbitrary and never changes: it is the name of the lock.
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(connection) if patience == Patience::Some => connection
+            .batch_execute(
+                "SET LOCAL lock_timeout = 10000; SELECT pg_advisory_xact_lock(4836102347752)",
+            )
+            .map(|()| true),
         #[cfg(feature = "postgres")]
         DbConnection::Postgres(connection) => {
-            // The number is arbitrary and never changes: it is the name of the lock.
             let lock = diesel::dsl::sql::<diesel::sql_types::Bool>(
                 "SELECT pg_try_advisory_xact_lock(4836102347752)",
             );

@@ -72,7 +72,7 @@ fn new(name: &str) -> NewToken {
 }
 
 #[test]
-fn tok_01_tokens_have_their_shape_and_never_repeat() {
+fn aut_008_tok_01_tokens_have_their_shape_and_never_repeat() {
     let mut seen = HashSet::new();
     for _ in 0..20_000 {
         let (id, secret) = generate(Purpose::Provisioning);
@@ -194,7 +194,7 @@ fn tok_09_tok_10_revocation_expiry_and_a_disabled_tenant_count_at_once() {
 }
 
 #[test]
-fn tok_17_a_life_is_bounded_by_the_policy() {
+fn aut_009_tok_17_a_life_is_bounded_by_the_policy() {
     let bench = Bench::new();
     let issue = |expiry| bench.tokens.issue(TENANT, NewToken { expiry, ..new("x") });
     assert!(matches!(issue(Expiry::Never), Err(TokenError::Invalid(_))));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
@@ -105,8 +106,17 @@ pub struct Tokens {
     clock: Arc<dyn Clock>,
     policy: Policy,
     verifier: Verifier,
-    uses: SyncSender<(TokenId, LastUsed)>,
+    uses: Option<SyncSender<(TokenId, LastUsed)>>,
+    writer: Option<JoinHandle<()>>,
     noted: Mutex<HashMap<TokenId, Timestamp>>,
+}
+
+impl Drop for Tokens {
+    /// What waits to be written down is written before the store goes.
+    fn drop(&mut self) {
+        drop(self.uses.take());
+        drop(self.writer.take().map(JoinHandle::join));
+    }
 }
 
 impl Tokens {
@@ -121,13 +131,14 @@ impl Tokens {
                 }
             }
         };
-        drop(std::thread::Builder::new().name("token-uses".to_owned()).spawn(write));
+        let thread = std::thread::Builder::new().name("token-uses".to_owned()).spawn(write);
         Self {
             store,
             clock,
             policy,
             verifier: Verifier::new(),
-            uses,
+            uses: Some(uses),
+            writer: thread.ok(),
             noted: Mutex::new(HashMap::new()),
         }
     }
@@ -196,7 +207,8 @@ impl Tokens {
         let agent =
             agent.map(|agent| agent.chars().filter(|c| !c.is_control()).take(200).collect());
         // When the queue is full, the next use will be written instead.
-        drop(self.uses.try_send((token.id.clone(), LastUsed { at: now, address, agent })));
+        let used = (token.id.clone(), LastUsed { at: now, address, agent });
+        drop(self.uses.as_ref().map(|uses| uses.try_send(used)));
     }
 
     /// Returns the tokens of a tenant, or of all, newest first.
@@ -206,6 +218,15 @@ impl Tokens {
     /// [`TokenError::Store`].
     pub fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, TokenError> {
         Ok(self.store.list(tenant)?)
+    }
+
+    /// Reads a token by its id, whatever its state.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Store`].
+    pub fn find(&self, id: &TokenId) -> Result<Option<Token>, TokenError> {
+        Ok(self.store.find(id)?.map(|row| row.token))
     }
 
     /// Revokes a token, from the next request on; false when there is none or it was revoked before.

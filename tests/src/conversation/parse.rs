@@ -106,6 +106,7 @@ fn option(case: &mut Case, line: &str, place: &str) {
         [] => {}
         ["quirks", list] => case.quirks = Some((*list).to_owned()),
         ["schemas"] => case.schemas = true,
+        ["directly"] => case.directly = true,
         ["config", setting] => {
             let (key, value) =
                 setting.split_once('=').unwrap_or_else(|| panic!("{place}: config key=value"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Case, Exchange, Stage};
+use super::{Case, Exchange, Stage, bulk};
 use crate::http::Response;
 use crate::replay::{Variables, invariants, matches, pointer};
 
@@ -62,6 +62,13 @@ fn send(exchange: &Exchange, stage: &Stage, variables: &mut Variables) -> Result
     };
     let headers: Vec<(&str, &str)> =
         headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if stage.in_bulk {
+        let operation =
+            bulk::send(exchange, &client, &stage.client, &target, &headers, body.as_deref());
+        if let Some(answer) = operation {
+            return answer;
+        }
+    }
     client
         .try_raw(&exchange.method, &target, &headers, body.as_deref())
         .map_err(|error| format!("no answer: {error}"))

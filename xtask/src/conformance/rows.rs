@@ -28,6 +28,8 @@ pub(super) struct Excused {
     pub(super) reason: String,
     /// The rest of the statement is proved.
     pub(super) partly: bool,
+    /// It applies, and is not built: the statement counts as open.
+    pub(super) later: bool,
 }
 
 pub(super) fn checklist() -> anyhow::Result<Vec<Row>> {
@@ -53,8 +55,9 @@ pub(super) fn excused() -> anyhow::Result<BTreeMap<String, Excused>> {
         let Some(reason) = entry.get("reason").and_then(toml::Value::as_str) else {
             bail!("not-applicable.toml: {id} has no reason")
         };
-        let partly = entry.get("partly").and_then(toml::Value::as_bool).unwrap_or(false);
-        excused.insert(id, Excused { reason: reason.to_owned(), partly });
+        let is = |name: &str| entry.get(name).and_then(toml::Value::as_bool).unwrap_or(false);
+        let (partly, later) = (is("partly"), is("later"));
+        excused.insert(id, Excused { reason: reason.to_owned(), partly, later });
     }
     Ok(excused)
 }

@@ -29,6 +29,8 @@ impl ResolvedFilter {
         resource: &Resource,
         relations: &dyn Relations,
     ) -> Result<bool, Error> {
+        #[cfg(test)]
+        super::worst_cases::step();
         Ok(match self {
             Filter::And(terms) => {
                 for term in terms {
@@ -126,6 +128,8 @@ fn sub_value(plural: bool, sub: &Attribute, element: &Value) -> Option<String> {
 
 /// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes.
 pub fn element_matches(filter: &ResolvedFilter, element: &Value) -> bool {
+    #[cfg(test)]
+    super::worst_cases::step();
     match filter {
         Filter::And(terms) => terms.iter().all(|term| element_matches(term, element)),
         Filter::Or(terms) => terms.iter().any(|term| element_matches(term, element)),

@@ -10,7 +10,7 @@ use crate::schema::{Registry, ResourceType};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-fn user(mut attributes: Value) -> Resource {
+pub(super) fn user(mut attributes: Value) -> Resource {
     let registry = Registry::builtin().unwrap();
     let kind = registry.kind("User").unwrap();
     attributes["schemas"] = json!([crate::schema::USER]);
@@ -28,7 +28,7 @@ fn user(mut attributes: Value) -> Resource {
     }
 }
 
-struct NoRows;
+pub(super) struct NoRows;
 
 impl Relations for NoRows {
     fn holds(&self, _predicate: &ResolvedFilter) -> bool {

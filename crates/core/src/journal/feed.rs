@@ -147,6 +147,18 @@ mod tests {
             let limit_places = i64::try_from(limit).unwrap_or(i64::MAX);
             self.changes(tenant, self.0 - limit_places, limit)
         }
+
+        fn history(
+            &self,
+            tenant: TenantId,
+            id: &ResourceId,
+            limit: usize,
+        ) -> Result<Vec<Recorded>, ProviderError> {
+            let mut of_it = self.changes(tenant, 0, usize::MAX)?;
+            of_it.retain(|recorded| recorded.id == *id);
+            of_it.truncate(limit);
+            Ok(of_it)
+        }
     }
 
     fn group(place: i64) -> Recorded {

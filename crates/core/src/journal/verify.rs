@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::Act;
 use super::chain::{AuditRow, Checkpoint, Link};
+use super::{Act, TENANT_KIND};
 
 /// Findings that are kept; a chain that was rewritten has one for each row.
 const MOST_FINDINGS: usize = 1_000;
@@ -35,6 +35,8 @@ pub struct Unsealed {
     pub count: i64,
     /// Whom those among them are about that record an erasure.
     pub erased: Vec<Subject>,
+    /// Tenants whose deletion is among them: it erases every name of theirs.
+    pub deleted_tenants: Vec<i64>,
     /// Numbers of those that have a hash: they had a place once.
     pub displaced: Vec<i64>,
 }
@@ -225,6 +227,7 @@ impl Verifier {
         for subject in &unsealed.erased {
             self.nameless.remove(subject);
         }
+        self.nameless.retain(|(tenant, _), _| !unsealed.deleted_tenants.contains(tenant));
         let end = self.last.unwrap_or(0);
         for place in std::mem::take(&mut self.checkpoints).into_keys() {
             self.find(place, if place > end { What::Cut } else { What::Rewritten });
@@ -263,6 +266,10 @@ impl Verifier {
         }
         if row.act == Act::Erased.word() {
             self.nameless.remove(&(row.tenant, row.resource.clone()));
+        }
+        // With a tenant, every name in it goes.
+        if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
+            self.nameless.retain(|(tenant, _), _| *tenant != row.tenant);
         }
     }
 
@@ -415,8 +422,12 @@ mod tests {
         assert_eq!(check(&later, &[]), [(2, What::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
-        let unsealed =
-            Unsealed { count: 2, erased: vec![(1, "r12".to_owned())], displaced: vec![7] };
+        let unsealed = Unsealed {
+            count: 2,
+            erased: vec![(1, "r12".to_owned())],
+            displaced: vec![7],
+            ..Unsealed::default()
+        };
         let found = verifier.finish(&unsealed).findings;
         assert_eq!(found, [Finding { place: 7, what: What::Displaced }]);
     }

@@ -36,6 +36,13 @@ pub struct BulkOperation {
     pub data: Option<Value>,
 }
 
+impl BulkOperation {
+    /// Tells whether the operation creates something.
+    pub fn is_post(&self) -> bool {
+        self.method.eq_ignore_ascii_case("post")
+    }
+}
+
 impl BulkRequest {
     /// Reads the body of a request on `/Bulk`.
     ///

@@ -66,7 +66,7 @@ fn missing_required(error: Error, removed: &[String]) -> Error {
     match error {
         Error::Value { path, .. } if removed.contains(&path) => Error::Mutability {
             path,
-            reason: "a required attribute cannot be removed; replace its value",
+            reason: "a required attribute cannot be removed; replace its value".into(),
         },
         other => other,
     }
@@ -157,7 +157,7 @@ impl Engine<'_, '_> {
                 }
                 return Err(Error::Mutability {
                     path: name,
-                    reason: "only the server sets this attribute",
+                    reason: "only the server sets this attribute".into(),
                 });
             }
             let at = AttrRef {
@@ -282,7 +282,7 @@ impl Engine<'_, '_> {
         let base = &self.kind.schema.id;
         let refuse = || Error::Mutability {
             path: "schemas".to_owned(),
-            reason: "the schema of the resource type cannot be removed",
+            reason: "the schema of the resource type cannot be removed".into(),
         };
         let urns: Vec<String> = match value {
             Some(Value::Array(urns)) => {

@@ -60,5 +60,5 @@ pub(crate) fn check_immutable(
 }
 
 fn immutable(path: String) -> Error {
-    Error::Mutability { path, reason: "the value was set before and can never change" }
+    Error::Mutability { path, reason: "the value was set before and can never change".into() }
 }

@@ -39,7 +39,7 @@ impl Engine<'_, '_> {
         if verb != Verb::Remove {
             return Err(Error::Mutability {
                 path: "members".to_owned(),
-                reason: "a member is added or removed as a whole, never edited",
+                reason: "a member is added or removed as a whole, never edited".into(),
             });
         }
         if let Some(ids) = named_members(filter) {

@@ -50,7 +50,7 @@ impl PatchRequest {
         let Some(Value::Array(raw)) = envelope.remove("Operations") else {
             return Err(Error::syntax("Operations is missing; it is an array of operations"));
         };
-        if raw.is_empty() {
+        if raw.is_empty() && !repairs.allows(Quirks::PATCH_ENVELOPE) {
             return Err(Error::syntax("Operations is empty; send at least one operation"));
         }
         if raw.len() > MAX_OPERATIONS {
@@ -199,14 +199,14 @@ impl Reader<'_, '_> {
         }
         Err(Error::Mutability {
             path: "id".to_owned(),
-            reason: "the id of a resource never changes; remove it from the value",
+            reason: "the id of a resource never changes; remove it from the value".into(),
         })
     }
 
     fn writable(&self, target: &PatchTarget) -> Result<(), Error> {
         let read_only = |path: String| Error::Mutability {
             path,
-            reason: "only the server sets this attribute",
+            reason: "only the server sets this attribute".into(),
         };
         match target {
             PatchTarget::Attribute(reference) => {
@@ -325,7 +325,7 @@ impl Reader<'_, '_> {
 fn members_are_whole() -> Error {
     Error::Mutability {
         path: "members".to_owned(),
-        reason: "a member is added or removed as a whole, never edited",
+        reason: "a member is added or removed as a whole, never edited".into(),
     }
 }
 

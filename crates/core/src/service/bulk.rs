@@ -5,14 +5,15 @@
 //! a few commits. A circle of creations is cut: one of them is created without its references and
 //! completed when the others are there.
 
+mod plan;
 mod references;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Caller, Precondition, Service, Tags};
+use self::plan::{Plan, Subject, Verb, in_data};
+use super::{Caller, Precondition, Service};
 use crate::error::{Error, excerpt};
 use crate::ids::{ResourceId, Version};
 use crate::message::{BulkOperation, BulkRequest, BulkResult};
@@ -33,37 +34,6 @@ pub struct BulkDone {
     pub results: Vec<BulkResult>,
     /// The repairs that the operations needed.
     pub applied: Applied,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Create,
-    Replace,
-    Patch,
-    Delete,
-}
-
-/// What an operation is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Subject {
-    /// Something new.
-    New,
-    /// A resource that is there.
-    Id(ResourceId),
-    /// A resource that another operation creates.
-    BulkId(String),
-}
-
-/// What an operation asks for, as far as it can be told before others have run.
-#[derive(Debug)]
-struct Plan {
-    kind: Arc<ResourceType>,
-    verb: Verb,
-    subject: Subject,
-    data: Value,
-    precondition: Precondition,
-    /// The bulk ids that it names.
-    needs: Vec<String>,
 }
 
 /// How far an operation has come.
@@ -115,7 +85,12 @@ impl Service {
             // A refused operation takes its turn like the others, so that failOnErrors counts it.
             let (plan, state) = match planned {
                 Ok(plan) => (Some(plan), State::Waiting),
-                Err(error) => (None, State::Done(Err(error))),
+                Err(error) => {
+                    if let (true, Some(bulk_id)) = (operation.is_post(), &operation.bulk_id) {
+                        creators.entry(bulk_id).or_insert(index);
+                    }
+                    (None, State::Done(Err(error)))
+                }
             };
             plans.push(plan);
             states.push(state);
@@ -133,92 +108,6 @@ impl Service {
         };
         let processed = run.all();
         run.finish(processed)
-    }
-
-    /// Reads an operation: everything about it that depends on no other.
-    fn plan(&self, operation: &BulkOperation, permit: &Permit<'_>) -> Result<Plan, Error> {
-        let verb = match operation.method.to_ascii_uppercase().as_str() {
-            "POST" => Verb::Create,
-            "PUT" => Verb::Replace,
-            "PATCH" => Verb::Patch,
-            "DELETE" => Verb::Delete,
-            _ => {
-                return Err(Error::syntax(
-                    "method is missing or unknown; it must be POST, PUT, PATCH or DELETE",
-                ));
-            }
-        };
-        let (kind, subject) = self.target(verb, &operation.path)?;
-        permit(&kind)?;
-        if verb == Verb::Create && operation.bulk_id.is_none() {
-            return Err(Error::syntax("a POST needs a bulkId (RFC 7644 §3.7)"));
-        }
-        let mut data = match (&operation.data, verb) {
-            (_, Verb::Delete) => Value::Null,
-            (Some(data), _) => data.clone(),
-            (None, _) => {
-                return Err(Error::syntax("data is missing; it is the body of the operation"));
-            }
-        };
-        let if_match = match operation.version.as_deref().filter(|_| verb != Verb::Create) {
-            Some(version) => Some(Tags::parse(version)?),
-            None => None,
-        };
-        let mut needs = Vec::new();
-        if let Subject::BulkId(id) = &subject {
-            needs.push(id.clone());
-        }
-        in_data(&kind, verb, &mut data, &mut |text| {
-            if let Some(id) = references::bulk_id(text)
-                && !needs.iter().any(|known| known == id)
-            {
-                needs.push(id.to_owned());
-            }
-        });
-        let precondition = Precondition { if_match, if_none_match: None };
-        Ok(Plan { kind, verb, subject, data, precondition, needs })
-    }
-
-    /// Reads a path: `/Users` to create, `/Users/id` for everything else.
-    fn target(&self, verb: Verb, path: &str) -> Result<(Arc<ResourceType>, Subject), Error> {
-        let refuse = || {
-            Error::syntax(format!(
-                "the path \"{}\" must be an endpoint such as /Users for POST, and a resource such as /Users/id otherwise",
-                excerpt(path)
-            ))
-        };
-        let rest = path.strip_prefix('/').ok_or_else(refuse)?;
-        let (endpoint, id) = match rest.trim_end_matches('/').split_once('/') {
-            None => (rest.trim_end_matches('/'), None),
-            Some((endpoint, id)) => (endpoint, Some(id)),
-        };
-        let plain = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '%', '\\']);
-        if !plain(endpoint) || id.is_some_and(|id| !plain(id) || id == "." || id == "..") {
-            return Err(refuse());
-        }
-        if ["Bulk", "Me", ".search"].iter().any(|own| endpoint.eq_ignore_ascii_case(own)) {
-            return Err(Error::syntax(format!("/{endpoint} cannot stand in a bulk request")));
-        }
-        let kind = self.registry.by_endpoint(endpoint).ok_or_else(|| Error::NotFound {
-            what: format!("endpoint \"/{}\"", excerpt(endpoint)),
-        })?;
-        let subject = match (verb, id) {
-            (Verb::Create, None) => Subject::New,
-            (Verb::Create, Some(_)) | (_, None) => return Err(refuse()),
-            (_, Some(id)) => match references::bulk_id(id) {
-                Some(id) => Subject::BulkId(id.to_owned()),
-                None => Subject::Id(ResourceId::new(id)),
-            },
-        };
-        Ok((Arc::clone(kind), subject))
-    }
-}
-
-fn in_data(kind: &ResourceType, verb: Verb, data: &mut Value, visit: &mut references::Visitor<'_>) {
-    match verb {
-        Verb::Patch => references::in_patch(kind, data, visit),
-        Verb::Create | Verb::Replace => references::in_resource(kind, data, visit),
-        Verb::Delete => {}
     }
 }
 
@@ -333,7 +222,7 @@ impl Run<'_> {
                     }
                 }
                 (State::Waiting | State::Begun(_), Some(Some(plan))) => {
-                    let known = plan.needs.iter().all(|id| self.ids.contains_key(id));
+                    let known = plan.needs.iter().all(|id| self.has(id, index));
                     let subject = self.subject(plan);
                     let first = subject.as_ref().is_none_or(|id| !busy.contains(id));
                     if known && first {
@@ -341,14 +230,34 @@ impl Run<'_> {
                         if ready.len() == SLICE {
                             break;
                         }
-                    } else {
-                        busy.extend(subject);
+                        continue;
+                    }
+                    busy.extend(subject);
+                    // With failOnErrors nothing overtakes an operation that waits but what it
+                    // waits for: whatever stands behind an error must be left undone.
+                    if self.errors_left.is_some() {
+                        if ready.is_empty() {
+                            ready.extend(self.awaited(index, &mut HashSet::new()));
+                        }
+                        break;
                     }
                 }
                 _ => {}
             }
         }
         (ready, None)
+    }
+
+    /// Tells whether what a bulk id names is there for an operation. What was begun to cut a circle
+    /// is there for the others in the circle alone: it may yet be taken back, or be completed over
+    /// what others did to it.
+    fn has(&self, bulk_id: &str, index: usize) -> bool {
+        let creator = self.creators.get(bulk_id).copied();
+        let begun = creator
+            .filter(|creator| matches!(self.states.get(*creator), Some(State::Begun(_))))
+            .filter(|creator| *creator != index);
+        self.ids.contains_key(bulk_id)
+            && begun.is_none_or(|creator| self.reaches(creator, index, &mut HashSet::new()))
     }
 
     fn subject(&self, plan: &Plan) -> Option<ResourceId> {
@@ -379,6 +288,17 @@ impl Run<'_> {
         // Depth is bounded by the number of operations, which a limit bounds in turn.
         next.into_iter()
             .any(|next| next == wanted || (seen.insert(next) && self.reaches(next, wanted, seen)))
+    }
+
+    /// Returns a creation that waits for nothing and for which an operation waits, directly or not.
+    fn awaited(&self, from: usize, seen: &mut HashSet<usize>) -> Option<usize> {
+        let plan = self.plans.get(from).and_then(Option::as_ref)?;
+        let missing = plan.needs.iter().filter(|id| !self.has(id, from));
+        let mut creators = missing.filter_map(|id| self.creators.get(id.as_str()).copied());
+        if creators.clone().next().is_none() {
+            return Some(from);
+        }
+        creators.find_map(|next| if seen.insert(next) { self.awaited(next, seen) } else { None })
     }
 
     /// Creates a resource without the references that nobody can give yet.
@@ -555,7 +475,7 @@ impl Run<'_> {
                 };
                 Some(format!("{}/{id}", plan.kind.endpoint))
             });
-            let is_post = operation.method.eq_ignore_ascii_case("post");
+            let is_post = operation.is_post();
             let as_sent = || operation.path.starts_with('/').then(|| operation.path.clone());
             let location = target.or_else(|| if is_post { None } else { as_sent() });
             results.push(BulkResult {

@@ -44,12 +44,14 @@ impl Tags {
 
     /// Tells whether the version is among the tags.
     pub fn include(&self, version: Version) -> bool {
+        self.name(&version.counter().to_string())
+    }
+
+    /// Tells whether the opaque part of a tag is among them.
+    pub fn name(&self, opaque: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::List(tags) => {
-                let counter = version.counter().to_string();
-                tags.contains(&counter)
-            }
+            Self::List(tags) => tags.iter().any(|tag| tag == opaque),
         }
     }
 }

@@ -151,7 +151,7 @@ pub(super) async fn audit(
     let done = run(&api, auth, move |session| {
         let (after, limit, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
-        let rows = session.api.administration.trail.audit(tenant, after, limit);
+        let rows = session.api.administration()?.trail.audit(tenant, after, limit);
         let rows = rows.map_err(Error::from)?;
         Answer::ok(&PageBody {
             next: rows.last().map_or(after, |row| row.place),

@@ -95,7 +95,8 @@ pub(super) async fn counters(
         let (since, named) = asked?;
         let (api, tenant) = (session.api, session.tenant(named.as_deref())?);
         let from = since.unwrap_or(Timestamp::from_micros(i64::MIN));
-        let counts = api.administration.trail.count_changes(tenant, from).map_err(Error::from)?;
+        let counts =
+            api.administration()?.trail.count_changes(tenant, from).map_err(Error::from)?;
         let kinds = api.service.registry.kinds().iter().map(|kind| {
             let count = counts.iter().find(|count| count.kind == kind.kind);
             Ok(KindBody {

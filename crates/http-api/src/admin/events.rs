@@ -178,7 +178,7 @@ impl Asked {
         }
         let tenant: TenantId = session.tenant(self.tenant.as_deref())?;
         let api = session.api;
-        let feed = &*api.administration.feed;
+        let feed = &*api.administration()?.feed;
         let batch = read_events(feed, tenant, after, self.limit, &self.wanted)
             .map_err(headcount_core::error::Error::from)?;
         let pen = Pen { service: &api.service, tenant, style: &self.style };
@@ -216,7 +216,7 @@ pub(super) async fn events(
     let asked = Asked::read(&request, &api);
     let streams = wants_stream(&request);
     let auth = Arc::new(auth);
-    let bell = api.administration.bell.listen();
+    let bell = api.administration()?.bell.listen();
     // Whoever has no token learns nothing, not even what is wrong with the question.
     let (first, asked, who) = first(&api, &auth, asked).await?;
     if streams {

@@ -89,7 +89,7 @@ impl Session<'_> {
     ///
     /// Whoever may not see others learns nothing about which there are.
     pub(super) fn named(&self, name: &str) -> Result<Tenant, ApiError> {
-        let tenants = &self.api.administration.tenants;
+        let tenants = &self.api.administration()?.tenants;
         let tenant = tenants.tenant(name).map_err(|error| stored(error, "tenant"))?;
         if !self.scopes.allow(Scopes::TENANTS_ALL) {
             let own = tenant.filter(|tenant| tenant.id == self.caller.tenant);
@@ -100,7 +100,7 @@ impl Session<'_> {
 
     /// Returns the tenants that the caller may see.
     pub(super) fn tenants(&self) -> Result<Vec<Tenant>, ApiError> {
-        let all = self.api.administration.tenants.tenants();
+        let all = self.api.administration()?.tenants.tenants();
         let mut all = all.map_err(|error| stored(error, "tenant"))?;
         if !self.scopes.allow(Scopes::TENANTS_ALL) {
             all.retain(|tenant| tenant.id == self.caller.tenant);

@@ -37,7 +37,7 @@ impl Listening {
     /// Takes a place for a reader that has listened since before it looked: what happens between its
     /// look and its wait rings as well.
     pub(super) fn begin(api: &Api, bell: watch::Receiver<bool>) -> Result<Self, ApiError> {
-        let place = Arc::clone(&api.administration.places).try_acquire_owned();
+        let place = Arc::clone(&api.administration()?.places).try_acquire_owned();
         let place = place.map_err(|_full| ApiError::from(Fault::Listeners))?;
         Ok(Self { bell, _place: place })
     }

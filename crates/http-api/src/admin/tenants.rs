@@ -141,7 +141,7 @@ pub(super) async fn create(
         }
         let quirks = new.quirks.as_deref().map_or(Ok(Quirks::ALL), quirks)?;
         let (api, now) = (session.api, session.api.service.clock.now());
-        let tenants = &api.administration.tenants;
+        let tenants = &api.administration()?.tenants;
         let made = tenants.create_tenant(&new.name, quirks, now, &session.author());
         let made = made.map_err(|error| stored(error, "tenant"))?;
         Answer::created(&body(&made), format!("{}/tenants/{}", super::ADMIN_PATH, made.name))
@@ -203,7 +203,7 @@ pub(super) async fn change(
         let quirks = change.quirks.as_deref().map_or(Ok(tenant.quirks), quirks)?;
         let enabled = change.enabled.unwrap_or(tenant.enabled);
         let (api, now) = (session.api, session.api.service.clock.now());
-        let tenants = &api.administration.tenants;
+        let tenants = &api.administration()?.tenants;
         let set = tenants.set_tenant(&tenant.name, enabled, quirks, now, &session.author());
         if !set.map_err(|error| stored(error, "tenant"))? {
             return Err(Fault::Missing(format!("tenant \"{}\"", tenant.name)).into());
@@ -241,7 +241,7 @@ pub(super) async fn delete(
             return Err(Fault::Conflict(reason.to_owned()).into());
         }
         let (api, now) = (session.api, session.api.service.clock.now());
-        let gone = api.administration.tenants.delete_tenant(&name, now, &session.author());
+        let gone = api.administration()?.tenants.delete_tenant(&name, now, &session.author());
         if !gone.map_err(|error| stored(error, "tenant"))? {
             return Err(Fault::Missing(format!("tenant \"{name}\"")).into());
         }

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use headcount_core::error::Error;
-use headcount_core::message::{BulkRequest, bulk_response};
+use headcount_core::message::{BulkRequest, BulkResult, bulk_response};
 
 use crate::api::Api;
 use crate::auth::{Accepted, Authenticated, Permission, Provision};
@@ -21,6 +21,10 @@ pub(super) async fn bulk(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let done = blocking::run_knowing(&api, auth, None, move |api, caller, who| {
+        if api.settings.bulk_operations == 0 {
+            let reason = "bulk requests are not supported here; send the operations one by one";
+            return Err(Error::NotImplemented(reason.to_owned()).into());
+        }
         let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
         let done = api.service.bulk(caller, &request, &|kind| {
             let needed = Provision::needed(Some(kind));
@@ -34,7 +38,10 @@ pub(super) async fn bulk(
         for error in done.results.iter().filter_map(|result| result.outcome.as_ref().err()) {
             log_failure(caller.request.as_str(), error);
         }
-        let notes = Notes { applied: done.applied, ..Notes::default() };
+        let failed =
+            |result: &BulkResult| result.outcome.as_ref().err()?.field().map(str::to_owned);
+        let rejected = done.results.iter().map(failed).collect();
+        let notes = Notes { applied: done.applied, rejected, ..Notes::default() };
         Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base)).noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))

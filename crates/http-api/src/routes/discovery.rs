@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use headcount_core::error::Error;
 use headcount_core::message::ListHead;
+use headcount_core::service::Precondition;
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -14,12 +15,17 @@ use crate::client;
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::routes::BASE_PATH;
+use crate::target::IfMatch;
 
 /// GET `ServiceProviderConfig`, readable without a token (RFC 7643 §5).
-pub(super) async fn config(request: HttpRequest, api: Data<Api>) -> Result<Reply, ApiError> {
+pub(super) async fn config(
+    request: HttpRequest,
+    condition: IfMatch,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
     refuse_filter(&request)?;
     let base = base(&request, &api);
-    Ok(one(&service_provider_config(&api, &base)))
+    Ok(one(&service_provider_config(&api, &base), &condition.check()?))
 }
 
 /// What the server supports. Everything said here is so; a test probes each.
@@ -29,7 +35,7 @@ fn service_provider_config(api: &Api, base: &str) -> Value {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
         "patch": {"supported": true},
         "bulk": {
-            "supported": true,
+            "supported": settings.bulk_operations > 0,
             "maxOperations": settings.bulk_operations,
             "maxPayloadSize": settings.bulk_bytes,
         },
@@ -63,6 +69,7 @@ fn service_provider_config(api: &Api, base: &str) -> Value {
 pub(super) async fn resource_types(
     auth: Authenticated<Read>,
     request: HttpRequest,
+    condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
@@ -74,6 +81,7 @@ pub(super) async fn resource_types(
                 .kinds()
                 .iter()
                 .map(|kind| resource_type_document(&kind.document, &base)),
+            &condition.check()?,
         ))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -84,6 +92,7 @@ pub(super) async fn resource_type(
     auth: Authenticated<Read>,
     request: HttpRequest,
     name: Path<String>,
+    condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
@@ -91,7 +100,7 @@ pub(super) async fn resource_type(
         filtered?;
         let kind =
             api.service.registry.kind(&name).ok_or_else(|| missing("resource type", &name))?;
-        Ok(one(&resource_type_document(&kind.document, &base)))
+        Ok(one(&resource_type_document(&kind.document, &base), &condition.check()?))
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -100,6 +109,7 @@ pub(super) async fn resource_type(
 pub(super) async fn schemas(
     auth: Authenticated<Read>,
     request: HttpRequest,
+    condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
@@ -111,6 +121,7 @@ pub(super) async fn schemas(
                 .schemas()
                 .iter()
                 .map(|schema| schema_document(&schema.document, &base)),
+            &condition.check()?,
         ))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -121,13 +132,14 @@ pub(super) async fn schema(
     auth: Authenticated<Read>,
     request: HttpRequest,
     urn: Path<String>,
+    condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, base) = (refuse_filter(&request), base(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
         let schema = api.service.registry.schema(&urn).ok_or_else(|| missing("schema", &urn))?;
-        Ok(one(&schema_document(&schema.document, &base)))
+        Ok(one(&schema_document(&schema.document, &base), &condition.check()?))
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -177,12 +189,30 @@ fn with_meta(document: &Value, kind: &str, location: &str) -> Value {
     document
 }
 
-fn one(document: &Value) -> Reply {
-    Reply::whole(StatusCode::OK, document.to_string().into_bytes())
+fn one(document: &Value, condition: &Precondition) -> Reply {
+    unless_known(document.to_string().into_bytes(), condition)
+}
+
+/// Answers with a document, or with 304 when the client has it (DSC-017).
+fn unless_known(body: Vec<u8>, condition: &Precondition) -> Reply {
+    let opaque = format!("{:016x}", digest(&body));
+    let known = condition.if_none_match.as_ref().is_some_and(|tags| tags.name(&opaque));
+    let reply = match known {
+        true => Reply::empty(StatusCode::NOT_MODIFIED),
+        false => Reply::whole(StatusCode::OK, body),
+    };
+    reply.kept_as(format!("W/\"{opaque}\""))
+}
+
+/// FNV-1a: the same in every replica, and good enough to tell one's own documents apart.
+fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// These lists are short and always whole: paging parameters do not apply (RFC 7644 §4).
-fn list(documents: impl ExactSizeIterator<Item = Value>) -> Reply {
+fn list(documents: impl ExactSizeIterator<Item = Value>, condition: &Precondition) -> Reply {
     let items = documents.len();
     let total = u64::try_from(items).unwrap_or(u64::MAX);
     let head = ListHead { total, items, start_index: Some(1), next_cursor: None };
@@ -195,5 +225,5 @@ fn list(documents: impl ExactSizeIterator<Item = Value>) -> Reply {
         body.extend_from_slice(document.to_string().as_bytes());
     }
     ListHead::close(&mut body);
-    Reply::whole(StatusCode::OK, body)
+    unless_known(body, condition)
 }

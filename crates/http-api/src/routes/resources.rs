@@ -222,7 +222,7 @@ fn stored(
 }
 
 fn notes(kind: &ResourceType, applied: Applied) -> Notes {
-    Notes { who: None, kind: Some(kind.kind.to_string()), applied }
+    Notes { kind: Some(kind.kind.to_string()), applied, ..Notes::default() }
 }
 
 /// A reply that shows one resource.
@@ -263,7 +263,7 @@ fn listed(
 ) -> Result<Reply, ApiError> {
     let listing = api.service.search(caller, kinds, request)?;
     let kind = kinds.first().filter(|_| kinds.len() == 1).map(|kind| kind.kind.to_string());
-    let notes = Notes { who: None, kind, applied: listing.applied };
+    let notes = Notes { kind, applied: listing.applied, ..Notes::default() };
     let writer = Writer::new(
         caller.tenant,
         listing.projections,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use headcount_core::clock::{Clock as _, Timestamp};
+use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::journal::Actor;
 use headcount_core::journal::chain::Checkpoint;
@@ -15,22 +15,24 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Signer};
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::machine::{self, SystemClock};
+use crate::erasing;
+use crate::machine;
 use crate::output;
-use crate::wiring;
+use crate::wiring::{self, Parts};
 
 /// Rows that are read at once.
 const SLICE: usize = 1_000;
 
 pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyhow::Result<()> {
-    let store = wiring::command(config)?.store;
+    let parts = wiring::command(config)?;
+    let store = &parts.store;
     match command {
         cli::Audit::Verify { checkpoint, key } => {
-            verify(config, &store, checkpoint.as_deref(), key, format)
+            verify(config, store, checkpoint.as_deref(), key, format)
         }
-        cli::Audit::Checkpoint { out } => keep(config, &store, out.as_deref(), format),
-        cli::Audit::Export { after, tenant } => export(&store, after, tenant.as_deref()),
-        cli::Audit::Erase { who, tenant } => erase(&store, &who, &tenant, format),
+        cli::Audit::Checkpoint { out } => keep(config, store, out.as_deref(), format),
+        cli::Audit::Export { after, tenant } => export(store, after, tenant.as_deref()),
+        cli::Audit::Erase { who, tenant } => erase(&parts, &who, &tenant, format),
     }
 }
 
@@ -166,7 +168,7 @@ fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
 }
 
 fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> anyhow::Result<()> {
-    store.seal()?;
+    store.seal_all()?;
     let signed = Signer::open(config, store)?.sign(store)?;
     let signed =
         signed.context("nothing has been recorded yet, so that there is nothing to keep")?;
@@ -185,7 +187,7 @@ fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> a
 }
 
 fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()> {
-    store.seal()?;
+    store.seal_all()?;
     let tenants = store.tenants()?;
     let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
     let mut after = after;
@@ -219,7 +221,11 @@ fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
     let tenant = tenants.iter().find(|tenant| tenant.id.key() == row.tenant);
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let delta = parse(&row.delta);
-    let ids = |name: &str| delta.get(name).cloned().unwrap_or_else(|| json!([]));
+    let ids = |name: &str| -> Vec<Value> {
+        let list = delta.get(name).and_then(Value::as_array).into_iter().flatten();
+        // An id may stand in a list with what else is known of it.
+        list.map(|one| one.get(0).unwrap_or(one).clone()).collect()
+    };
     let personal = row.personal.as_deref().map(parse).unwrap_or_default();
     let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
     json!({
@@ -245,7 +251,8 @@ fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
     })
 }
 
-fn erase(store: &Store, who: &str, tenant: &str, format: Format) -> anyhow::Result<()> {
+fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Result<()> {
+    let store = &parts.store;
     let tenant = tenant_key(&store.tenants()?, tenant)?;
     let (there, gone): (Vec<Recalled>, Vec<Recalled>) =
         store.recall(tenant, who)?.into_iter().partition(|recalled| recalled.exists);
@@ -261,10 +268,17 @@ fn erase(store: &Store, who: &str, tenant: &str, format: Format) -> anyhow::Resu
     }
     let by = machine::author(Actor::Cli);
     for one in &gone {
-        let rows = store.erase_names(tenant, one, SystemClock.now(), &by)?;
-        let text =
-            format!("{} {}: names are erased; changes that held them: {rows}", one.kind, one.id);
-        let shown = json!({"kind": one.kind.as_str(), "id": one.id.as_str(), "changes": rows});
+        let erased = erasing::erase(store, &parts.log, tenant, one, &by)?;
+        let text = format!(
+            "{} {}: names are erased; changes that held them: {}, requests taken out of the log: {}",
+            one.kind, one.id, erased.changes, erased.requests
+        );
+        let shown = json!({
+            "kind": one.kind.as_str(),
+            "id": one.id.as_str(),
+            "changes": erased.changes,
+            "requests": erased.requests
+        });
         match format {
             Format::Json => output::json(&shown),
             Format::Text => output::note(&text),

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use futures_util::future::select;
-use headcount_http_api::{Api, PERMITS};
+use headcount_http_api::{Api, PERMITS, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
-use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -20,6 +20,7 @@ use crate::background::{Background, SealedTo};
 use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::Config;
+use crate::metrics::{self, Metrics};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
 
@@ -34,15 +35,31 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     check(config)?;
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
+    let metrics = Data::new(Metrics::new(metrics, &parts));
     let api = Data::new(wiring::api(config, &parts)?);
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
-    announce(config, common, &parts, address)?;
-    let background = Background::start(Arc::clone(&parts.store), checkpoints)?;
+    let background = Background::start(&parts, checkpoints, config.audit.names_days)?;
     let sealed = background.sealed();
-    let served = serve(config, api, &parts.store, sealed, metrics, listener, tls);
-    actix_web::rt::System::new().block_on(served)?;
+    let apart = match &config.http.metrics_listen {
+        Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
+        None => None,
+    };
+    let server = server(config, Data::clone(&api), &parts.store, metrics, listener, tls)?;
+    actix_web::rt::System::new().block_on(async {
+        let served = actix_web::rt::spawn(server);
+        let apart = apart.map(actix_web::rt::spawn);
+        tell_readers(&api, sealed);
+        // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
+        tokio::task::yield_now().await;
+        announce(config, common, &parts, address)?;
+        served.await??;
+        apart.iter().for_each(tokio::task::JoinHandle::abort);
+        anyhow::Ok(())
+    })?;
+    // What was answered last is still to be written down.
+    api.recorder.iter().for_each(Recorder::close);
     // What the last requests changed is sealed before the process ends.
     drop(background);
     tracing::info!("stopped; every request that was let in has been answered");
@@ -144,22 +161,21 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     Ok(Some(config.context("the certificate and the key do not belong together")?))
 }
 
-async fn serve(
+/// Makes the server; it runs when it is awaited.
+fn server(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
-    mut sealed: SealedTo,
-    metrics: PrometheusHandle,
+    metrics: Data<Metrics>,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Server> {
     let workers = config
         .http
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let store = Data::from(Arc::clone(store));
-    let metrics = Data::new(metrics);
-    let served = Data::clone(&api);
+    let together = config.http.metrics_listen.is_none();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
@@ -168,30 +184,51 @@ async fn serve(
             .app_data(Data::clone(&metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
-            .route("/metrics", web::get().to(render_metrics))
-            .configure(headcount_http_api::routes(Data::clone(&served)))
+            .configure(|config| {
+                if together {
+                    config.route("/metrics", web::get().to(metrics::render));
+                }
+            })
+            .configure(headcount_http_api::routes(Data::clone(&api)))
     })
     .workers(workers)
     .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIME)
     .shutdown_timeout(config.http.shutdown_seconds);
-    let (rings, stops) = (api.administration.bell.clone(), api.administration.bell.clone());
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
+/// Serves the metrics, and nothing else, at an address of their own.
+fn metrics_apart(address: &str, metrics: Data<Metrics>) -> anyhow::Result<actix_web::dev::Server> {
+    let listener = listen(address).context("http.metrics_listen")?;
+    output::note(&format!("metrics are at http://{}/metrics", listener.local_addr()?));
+    let server = HttpServer::new(move || {
+        App::new().app_data(Data::clone(&metrics)).route("/metrics", web::get().to(metrics::render))
+    });
+    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+/// Wakes those who wait for events when something was sealed, and when the server is told to stop: they
+/// would hold up its end.
+fn tell_readers(api: &Api, mut sealed: SealedTo) {
+    let Some(bell) = api.administration.as_ref().map(|administration| &administration.bell) else {
+        return;
+    };
+    let (rings, stops) = (bell.clone(), bell.clone());
     drop(actix_web::rt::spawn(async move {
         while sealed.changed().await.is_ok() {
             rings.ring();
         }
     }));
-    // Requests that wait and streams of events would hold up the end; they are told at its beginning.
     drop(actix_web::rt::spawn(async move {
         stopped().await;
         stops.stop();
     }));
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
-    };
-    Ok(server.run().await?)
 }
 
 /// Waits until the process is told to end.
@@ -213,16 +250,11 @@ async fn health() -> HttpResponse {
 
 /// The database answers.
 async fn ready(store: Data<Store>) -> HttpResponse {
-    let probe = headcount_http_api::ready(move || store.ping().is_ok());
+    let probe = headcount_http_api::aside(move || store.ping().is_ok());
     match probe.await {
-        true => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
-        false => HttpResponse::ServiceUnavailable()
+        Some(true) => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
+        Some(false) | None => HttpResponse::ServiceUnavailable()
             .content_type("text/plain")
             .body("the database does not answer\n"),
     }
-}
-
-/// The metrics of this process, in the format of Prometheus.
-async fn render_metrics(metrics: Data<PrometheusHandle>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use headcount_core::clock::Clock;
-use headcount_core::journal::Actor;
+use headcount_core::journal::{Actor, RequestLog as _};
 use headcount_core::quirks::{QUIRKS, Quirks};
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 use serde_json::{Value, json};
@@ -80,9 +80,11 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
                     "this deletes every user, group and token of \"{name}\" for good; add --yes to do it"
                 );
             }
+            let Some(tenant) = store.tenant(&name)? else { bail!("there is no tenant \"{name}\"") };
             if !store.delete_tenant(&name, now, &by)? {
                 bail!("there is no tenant \"{name}\"");
             }
+            parts.log.forget(tenant.id)?;
             done(
                 format,
                 &json!({"name": name, "deleted": true}),

@@ -110,7 +110,7 @@ pub(crate) fn cli() -> Author {
     Author { actor: Actor::Cli, request: RequestId::new("test") }
 }
 
-fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
+pub(crate) fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Subject {
     let first = store.tenant("default").unwrap().unwrap().id;
     let at = Timestamp::from_micros(0);
     let second = store.create_tenant("second", Quirks::ALL, at, &cli()).unwrap().id;
@@ -118,11 +118,25 @@ fn subject(store: Arc<Store>, guard: Box<dyn std::any::Any + Send + Sync>) -> Su
 }
 
 pub(crate) fn sqlite() -> Subject {
+    sqlite_for(&Registry::builtin().unwrap())
+}
+
+/// A new SQLite file for the kinds of a registry.
+pub(crate) fn sqlite_for(registry: &Registry) -> Subject {
     let scratch = Scratch::new();
-    subject(sqlite_store(&scratch), Box::new(scratch))
+    let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
+    let store = Store::open(&Settings::serve(url), &plan(registry), true).unwrap();
+    subject(store, Box::new(scratch))
 }
 
 pub(crate) fn postgres() -> Subject {
+    postgres_for(&Registry::builtin().unwrap())
+}
+
+/// A new PostgreSQL database for the kinds of a registry.
+pub(crate) fn postgres_for(registry: &Registry) -> Subject {
     let database = Database::new();
-    subject(postgres_store(&database), Box::new(database))
+    let settings = Settings::serve(DatabaseUrl::parse(&database.url).unwrap());
+    let store = Store::open(&settings, &plan(registry), true).unwrap();
+    subject(store, Box::new(database))
 }

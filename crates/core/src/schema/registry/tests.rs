@@ -118,6 +118,34 @@ fn chr_033_chr_041_what_cannot_be_honoured_is_refused_with_its_place() {
 }
 
 #[test]
+fn chr_039_predefined_sub_attributes_keep_their_meaning() {
+    let with = |name: &str, value_type: &str| {
+        let mut sub = json!({"name": name, "type": value_type});
+        if value_type == "reference" {
+            sub["referenceTypes"] = json!(["User"]);
+        }
+        let mut schema = device_schema();
+        schema["attributes"][0] = json!({
+            "name": "owners", "type": "complex", "multiValued": true, "subAttributes": [{"name": "value"}, sub],
+        });
+        build(&[schema, device_type()])
+    };
+    for (name, meant) in
+        [("primary", "boolean"), ("type", "string"), ("display", "string"), ("$ref", "reference")]
+    {
+        assert!(with(name, meant).is_ok(), "{name} as {meant}");
+        for other in ["string", "boolean", "integer", "dateTime", "reference"] {
+            if other != meant {
+                let error = with(name, other).unwrap_err().to_string();
+                let expected = format!("the sub-attribute \"{name}\" has its meaning");
+                assert!(error.contains(&expected), "{name} as {other}: {error}");
+            }
+        }
+    }
+    assert!(with("since", "dateTime").is_ok(), "other names are free");
+}
+
+#[test]
 fn index_marks_must_lead_somewhere() {
     let marks = IndexMarks::from([("User".to_owned(), vec!["nickName".to_owned()])]);
     let registry = Registry::from_documents(&[], &marks).unwrap();

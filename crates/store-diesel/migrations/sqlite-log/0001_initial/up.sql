@@ -30,6 +30,7 @@ CREATE TABLE requests (
 
 CREATE INDEX requests_tenant ON requests (tenant, seq);
 CREATE INDEX requests_token ON requests (token, seq) WHERE token IS NOT NULL;
+CREATE INDEX requests_request ON requests (request);
 CREATE INDEX requests_failed ON requests (tenant, seq) WHERE status >= 400;
 
 -- The names and ids by which a request can be found, in their comparable form.

@@ -1,0 +1,135 @@
+//! What may be kept of a body: everything but secrets.
+
+use serde_json::Value;
+
+/// The longest text of a body that is kept, in bytes.
+pub(super) const LONGEST: usize = 4 * 1024;
+
+/// What stands in the place of a secret.
+const MASK: &str = "(not kept)";
+
+/// Names of attributes whose values are not kept, wherever they stand and whatever is around them.
+const SECRET: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "privatekey"];
+
+/// Takes the secrets out of a body: values of attributes that are never returned, of names that tell
+/// of secrets, and texts that look like one of our tokens. `never` are the names, in lower case, of
+/// the attributes that a schema marks `returned: never`.
+pub(super) fn mask(value: &mut Value, never: &[String]) {
+    match value {
+        Value::Object(map) => {
+            // `{"op": "replace", "path": "password", "value": "…"}`
+            let about_secret = map.iter().any(|(name, value)| {
+                name.eq_ignore_ascii_case("path")
+                    && value.as_str().is_some_and(|path| is_secret(path, never))
+            });
+            for (name, value) in map.iter_mut() {
+                let value_of_secret = about_secret && name.eq_ignore_ascii_case("value");
+                // `password eq "…"`, alone or inside a path
+                let compares_secret = value.as_str().is_some_and(|text| {
+                    let is = |known: &str| name.eq_ignore_ascii_case(known);
+                    (is("filter") || is("path") && text.contains('"')) && is_secret(text, never)
+                });
+                if is_secret(name, never) || value_of_secret || compares_secret {
+                    *value = MASK.into();
+                } else {
+                    mask(value, never);
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| mask(value, never)),
+        Value::String(text) => {
+            if looks_like_token(text) {
+                MASK.clone_into(text);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Tells whether an attribute or a path is about a secret.
+fn is_secret(name: &str, never: &[String]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    SECRET.iter().any(|word| lower.contains(word))
+        || lower.split(['.', ':', '[', ']', ' ']).any(|part| never.iter().any(|name| name == part))
+}
+
+/// Tells whether a text holds one of our tokens, as when somebody pastes it into the wrong field:
+/// `hc_` or `hca_`, sixteen letters or digits, and an underscore.
+pub(super) fn looks_like_token(text: &str) -> bool {
+    ["hc_", "hca_"].iter().any(|prefix| {
+        text.match_indices(prefix).any(|(at, _)| {
+            let rest = text.as_bytes().get(at + prefix.len()..).unwrap_or_default();
+            let id = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+            id >= 16 && rest.get(id) == Some(&b'_')
+        })
+    })
+}
+
+/// A line of text without secrets: a path, a filter, a reason. One that names a secret may hold it.
+pub(super) fn line(text: String, never: &[String]) -> String {
+    if looks_like_token(&text) || is_secret(&text, never) { MASK.to_owned() } else { text }
+}
+
+/// Cuts a text at the limit and says how much is missing.
+pub(super) fn cut(mut text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let missing = text.len() - end;
+    text.truncate(end);
+    text.push_str(&format!("… ({missing} bytes more)"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pwd_01_secrets_are_not_kept_wherever_they_stand() {
+        let never = vec!["pin".to_owned()];
+        let mut body = json!({
+            "userName": "jane", "password": "p1", "PassWord": "p2", "PIN": 4711,
+            "urn:example:badge": {"pin": 4712, "clientSecret": "s"},
+            "emails": [{"value": "jane@example.com", "accessToken": "t"}],
+            "filter": "password sw \"p6\"",
+            "Operations": [
+                {"op": "remove", "path": "badges[pin eq \"p7\"]"},
+                {"op": "replace", "path": "password", "value": "p3"},
+                {"op": "replace", "path": "urn:example:badge:pin", "value": {"deep": "p4"}},
+                {"op": "replace", "value": {"password": "p5", "title": "Engineer"}},
+                {"op": "replace", "path": "title", "value": "hc_0123456789abcdef_0123"},
+                {"op": "replace", "path": "nickName", "value": "hc_short_word"}
+            ]
+        });
+        mask(&mut body, &never);
+        let text = body.to_string();
+        for secret in
+            ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "4711", "4712", "\"s\"", "\"t\"", "hc_01"]
+        {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+        for kept in ["jane@example.com", "Engineer", "hc_short", "\"path\":\"password\""] {
+            assert!(text.contains(kept), "{kept} in {text}");
+        }
+    }
+
+    #[test]
+    fn pwd_01_a_line_that_names_a_secret_is_not_kept() {
+        let never = vec!["pin".to_owned()];
+        for text in ["password eq \"p\"", "urn:x:badge:pin eq 4", "/Users/hca_0123456789abcdef_x"] {
+            assert_eq!(line(text.to_owned(), &never), MASK);
+        }
+        assert_eq!(line("userName eq \"pink\"".to_owned(), &never), "userName eq \"pink\"");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = cut("ä".repeat(LONGEST));
+        assert!(text.len() < LONGEST + 40 && text.ends_with("bytes more)"));
+        assert_eq!(cut("short".to_owned()), "short");
+    }
+}

@@ -1,0 +1,168 @@
+//! The provisioning log: one record per request, reads and refusals included.
+//!
+//! A [`RequestRecord`] says who asked what and what came of it, in words and without secrets. It is
+//! made by [`super::digest`] beside the request, never in its way, and kept by a [`RequestLog`].
+
+use crate::clock::Timestamp;
+use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use crate::provider::ProviderError;
+use crate::quirks::Quirks;
+
+/// One request as the provisioning log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// When it arrived.
+    pub at: Timestamp,
+    /// How long it took, in microseconds.
+    pub micros: i64,
+    /// Its id, which the answer carries in `X-Request-Id`.
+    pub request: RequestId,
+    /// The tenant; none for a token that is nobody's.
+    pub tenant: Option<TenantId>,
+    /// The public id of the token that was presented.
+    pub token: Option<TokenId>,
+    /// The name that an admin gave the token.
+    pub token_name: Option<String>,
+    /// Why the token was refused.
+    pub refused: Option<String>,
+    /// The client's address.
+    pub address: Option<String>,
+    /// The client's `User-Agent`.
+    pub agent: Option<String>,
+    /// The identity provider, told by its dialect: `entra`, `okta`, …
+    pub idp: Option<String>,
+    /// The HTTP method.
+    pub method: String,
+    /// The path below the base, as `/Users/2819c223`, without its query.
+    pub path: String,
+    /// The kind of resource.
+    pub kind: Option<Kind>,
+    /// The resource.
+    pub resource: Option<ResourceId>,
+    /// The name it went by, as people read it.
+    pub name: Option<String>,
+    /// Every name and id by which it can be found, in the form of [`crate::index::fold`].
+    pub names: Vec<String>,
+    /// The filter of a search, as it was sent.
+    pub query: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The `scimType` of an error.
+    pub scim_type: Option<String>,
+    /// The attribute that was rejected.
+    pub field: Option<String>,
+    /// The `detail` of an error.
+    pub reason: Option<String>,
+    /// The repairs that the request needed.
+    pub quirks: Quirks,
+    /// The body of the request, without secrets, at most 4 KiB of it.
+    pub body: Option<String>,
+    /// The body of the answer to a write, likewise.
+    pub reply: Option<String>,
+}
+
+/// A record with its number in the log; later ones have larger numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The number.
+    pub seq: i64,
+    /// The record. Its `names` are not read back.
+    pub record: RequestRecord,
+}
+
+/// Which records are asked for; newest first.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Only those of a tenant, or of none that is known when the key is 0.
+    pub tenant: Option<TenantId>,
+    /// Only those of a token.
+    pub token: Option<TokenId>,
+    /// Only those about a resource or an identity that went by this name or id.
+    pub name: Option<String>,
+    /// Only those that failed.
+    pub failed: bool,
+    /// Only those of a kind.
+    pub kind: Option<Kind>,
+    /// Only those that are older than this number.
+    pub before: Option<i64>,
+    /// Only those that are newer than this number.
+    pub after: Option<i64>,
+    /// At most so many; those next to `after` when only that is given.
+    pub limit: usize,
+}
+
+/// How often a quirk was applied to the requests of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuirkCount {
+    /// The token.
+    pub token: TokenId,
+    /// The quirk's name.
+    pub quirk: String,
+    /// How often.
+    pub amount: i64,
+    /// When last.
+    pub last: Timestamp,
+}
+
+/// How much of the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Records older than this go.
+    pub before: Timestamp,
+    /// The oldest go while the log is larger than this many bytes.
+    pub bytes: u64,
+}
+
+/// Durable storage for the provisioning log.
+///
+/// Losing the last second of it in a crash is acceptable; standing in the way of a request is not.
+pub trait RequestLog: Send + Sync + 'static {
+    /// Keeps records, all or none, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`], also when the disk is full.
+    fn append(&self, records: &[RequestRecord]) -> Result<(), ProviderError>;
+
+    /// Returns records, newest first; oldest first when only `after` is given.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError>;
+
+    /// Returns the records of one request: more than one for a bulk request.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn of_request(&self, request: &str) -> Result<Vec<Logged>, ProviderError>;
+
+    /// Returns how often which quirk was applied, per token.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError>;
+
+    /// Removes the records that are found by any of the names, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError>;
+
+    /// Removes everything about a tenant that is no longer there.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn forget(&self, tenant: TenantId) -> Result<(), ProviderError>;
+
+    /// Removes what is not kept, a slice at a time, and returns how many records went.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn prune(&self, retention: Retention) -> Result<usize, ProviderError>;
+}

@@ -1,0 +1,257 @@
+//! "Why was Jane not provisioned?": everything that is known of one identity, in order.
+//!
+//! The story is put together from the provisioning log, which knows attempts and their names, from the
+//! record of changes, which knows what really happened, and from what is there now.
+
+use std::collections::BTreeSet;
+
+use super::request::{LogQuery, Logged, RequestLog};
+use super::{Act, ChangeFeed, Recorded};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::ids::{Kind, RequestId, ResourceId, TenantId};
+use crate::index::{Columns, fold};
+use crate::provider::{Provider, Query, Start, With};
+use crate::quirks::{Applied, Quirks};
+use crate::schema::{Membership, Registry, ResourceType};
+use crate::service::parse_filter;
+
+/// Records and changes that are read for one name or id.
+const MOST: usize = 500;
+/// Ids that are followed from one name.
+const MOST_IDS: usize = 10;
+
+/// The attributes by which people name somebody.
+const NAMED_BY: [&str; 5] = ["id", "userName", "displayName", "externalId", "emails.value"];
+
+/// Reads what is known of an identity.
+pub struct Storyteller<'a> {
+    /// The kinds.
+    pub registry: &'a Registry,
+    /// What is there now.
+    pub provider: &'a dyn Provider,
+    /// What happened.
+    pub changes: &'a dyn ChangeFeed,
+    /// What was asked.
+    pub log: &'a dyn RequestLog,
+}
+
+/// Everything that is known of an identity.
+#[derive(Debug, Clone)]
+pub struct Story {
+    /// The name or id that was asked for.
+    pub name: String,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// What is there now.
+    pub present: Vec<Present>,
+    /// What happened, oldest first.
+    pub entries: Vec<Entry>,
+    /// The newest request of the tenant, whomever it was about: whether anybody sends anything at all.
+    pub last_request: Option<Timestamp>,
+}
+
+/// What a story comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    Present,
+    /// It is there, but switched off.
+    Deactivated,
+    /// It was there and was deleted.
+    Deleted,
+    /// It was sent, and refused.
+    Refused,
+    /// It was asked for, but never sent.
+    OnlyAskedFor,
+    /// Nobody ever named it.
+    NeverNamed,
+}
+
+/// A resource that goes by the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: ResourceId,
+    /// Its naming attribute.
+    pub name: Option<String>,
+    /// Whether it is active, for kinds that can be switched off.
+    pub active: Option<bool>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub modified: Timestamp,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// The request, as far as the log still has it.
+    pub request: Option<Logged>,
+    /// The changes that it made to the identity.
+    pub changes: Vec<Recorded>,
+    /// Whether it was about the identity itself, rather than about a group that it is in.
+    pub own: bool,
+}
+
+impl Storyteller<'_> {
+    /// Tells the story of whoever goes or went by `name`: a userName, displayName, externalId, e-mail
+    /// address or id, in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Provider`].
+    pub fn tell(&self, tenant: TenantId, name: &str) -> Result<Story, Error> {
+        let name = name.trim();
+        let present = self.present(tenant, name)?;
+        let mut requests = self.requests(tenant, name)?;
+        let mut ids: Vec<ResourceId> = present.iter().map(|present| present.id.clone()).collect();
+        for logged in requests.iter().filter(|logged| self.is_own(logged, name, &[])) {
+            let written = logged.record.method != "GET";
+            let id = logged.record.resource.clone();
+            let new = id.filter(|id| written && !ids.contains(id));
+            ids.extend(new);
+        }
+        ids.truncate(MOST_IDS);
+        let mut changes = Vec::new();
+        // The other names it went by, so that whoever asks for one finds what was sent under another.
+        let mut others = BTreeSet::new();
+        for id in &ids {
+            others.insert(fold(id.as_str()));
+            let history = self.changes.history(tenant, id, MOST)?;
+            for names in history.iter().map(|recorded| &recorded.change.names) {
+                others.extend(
+                    [&names.name, &names.external_id].into_iter().flatten().map(|n| fold(n)),
+                );
+            }
+            changes.extend(history);
+        }
+        others.remove(&fold(name));
+        for other in others.iter().take(MOST_IDS) {
+            requests.extend(self.requests(tenant, other)?);
+        }
+        let newest = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
+        let last_request = self.log.requests(&newest)?.first().map(|logged| logged.record.at);
+        let own = |logged: &Logged| self.is_own(logged, name, &ids);
+        let entries = entries(requests, changes, &own);
+        let verdict = verdict(&present, &entries);
+        Ok(Story { name: name.to_owned(), verdict, present, entries, last_request })
+    }
+
+    fn requests(&self, tenant: TenantId, name: &str) -> Result<Vec<Logged>, Error> {
+        let name = Some(fold(name));
+        let query = LogQuery { tenant: Some(tenant), name, limit: MOST, ..LogQuery::default() };
+        Ok(self.log.requests(&query)?)
+    }
+
+    /// Tells whether a record is about the one who goes by the name or has one of the ids, rather than
+    /// about a group that has it as a member.
+    fn is_own(&self, logged: &Logged, name: &str, ids: &[ResourceId]) -> bool {
+        let record = &logged.record;
+        let named = record.name.as_deref().is_some_and(|own| fold(own) == fold(name));
+        let kind = record.kind.as_ref().and_then(|kind| self.registry.kind(kind.as_str()));
+        let has_members = kind.is_some_and(|kind| kind.membership == Membership::Members);
+        named || !has_members || record.resource.as_ref().is_some_and(|id| ids.contains(id))
+    }
+
+    fn present(&self, tenant: TenantId, name: &str) -> Result<Vec<Present>, Error> {
+        let mut present = Vec::new();
+        for kind in self.registry.kinds() {
+            let Some(filter) = goes_by(kind, name) else { continue };
+            let (start, with) = (Start::Offset(0), With::Nothing);
+            let query =
+                Query { kind, filter: Some(filter), sort: None, start, limit: MOST_IDS, with };
+            for found in self.provider.find(tenant, &query)?.resources {
+                let columns = Columns::of(kind, found.resource.document.attributes()?);
+                present.push(Present {
+                    kind: kind.kind.clone(),
+                    id: found.resource.id,
+                    name: columns.name,
+                    active: columns.active,
+                    created: found.resource.created,
+                    modified: found.resource.modified,
+                });
+            }
+        }
+        Ok(present)
+    }
+}
+
+/// The filter for whoever of a kind goes by a name.
+fn goes_by(kind: &ResourceType, name: &str) -> Option<crate::filter::ResolvedFilter> {
+    let quoted = serde_json::Value::from(name);
+    let mut terms = Vec::new();
+    for attribute in NAMED_BY {
+        let term = format!("{attribute} eq {quoted}");
+        terms.extend(parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok());
+    }
+    (!terms.is_empty()).then_some(Filter::Or(terms))
+}
+
+/// Puts requests and changes in order, each change with the request that made it.
+fn entries(
+    requests: Vec<Logged>,
+    changes: Vec<Recorded>,
+    own: &dyn Fn(&Logged) -> bool,
+) -> Vec<Entry> {
+    let mut seen = BTreeSet::new();
+    let mut entries: Vec<Entry> = Vec::new();
+    for logged in requests {
+        if seen.insert(logged.seq) {
+            let (at, own) = (logged.record.at, own(&logged));
+            entries.push(Entry { at, request: Some(logged), changes: Vec::new(), own });
+        }
+    }
+    for change in changes {
+        let made = |entry: &&mut Entry| {
+            entry.request.as_ref().is_some_and(|logged| made_by(logged, &change))
+        };
+        match entries.iter_mut().find(made) {
+            Some(entry) => entry.changes.push(change),
+            None => {
+                let at = change.change.at;
+                entries.push(Entry { at, request: None, changes: vec![change], own: true });
+            }
+        }
+    }
+    let number = |entry: &Entry| entry.request.as_ref().map_or(0, |logged| logged.seq);
+    entries.sort_by_key(|entry| (entry.at, number(entry)));
+    entries
+}
+
+/// Tells whether a request made a change. A bulk request has one record per operation.
+fn made_by(logged: &Logged, change: &Recorded) -> bool {
+    let same: &RequestId = &change.change.request;
+    logged.record.request == *same && logged.record.resource.as_ref() == Some(&change.id)
+}
+
+fn verdict(present: &[Present], entries: &[Entry]) -> Verdict {
+    if present.iter().any(|present| present.active != Some(false)) {
+        return Verdict::Present;
+    }
+    if !present.is_empty() {
+        return Verdict::Deactivated;
+    }
+    let deleted =
+        |entry: &Entry| entry.changes.iter().any(|recorded| recorded.change.act == Act::Deleted);
+    // What came last counts: somebody may be deleted and then refused.
+    for entry in entries.iter().rev() {
+        if deleted(entry) {
+            return Verdict::Deleted;
+        }
+        if entry.own && entry.request.as_ref().is_some_and(is_refusal) {
+            return Verdict::Refused;
+        }
+    }
+    if entries.is_empty() { Verdict::NeverNamed } else { Verdict::OnlyAskedFor }
+}
+
+fn is_refusal(logged: &Logged) -> bool {
+    let record = &logged.record;
+    record.status >= 400 && matches!(record.method.as_str(), "POST" | "PUT" | "PATCH")
+}

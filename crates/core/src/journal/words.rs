@@ -1,0 +1,152 @@
+//! The record and the story in plain words, the same at the command line, in the API and on pages.
+
+use super::request::RequestRecord;
+use super::{Act, Recorded, Story, Switched, Verdict};
+use crate::clock::Timestamp;
+
+impl Story {
+    /// Says in a sentence or two what became of whoever was asked for.
+    pub fn summary(&self) -> String {
+        let name = &self.name;
+        let who = |present: &super::Present| {
+            let shown = present.name.as_deref().unwrap_or_default();
+            format!("{} \"{shown}\", id {}", present.kind, present.id)
+        };
+        let present: Vec<String> = self.present.iter().map(who).collect();
+        let present = present.join("; ");
+        match self.verdict {
+            Verdict::Present => format!("\"{name}\" is here: {present}."),
+            Verdict::Deactivated => format!("\"{name}\" is here, but deactivated: {present}."),
+            Verdict::Deleted => format!("\"{name}\" was here and has been deleted."),
+            Verdict::Refused => format!("\"{name}\" is not here: it was sent, and refused."),
+            Verdict::OnlyAskedFor => {
+                format!("\"{name}\" is not here: it was asked for, but never sent.")
+            }
+            Verdict::NeverNamed => {
+                format!("\"{name}\" is not here, and no request that is still in the log names it.")
+            }
+        }
+    }
+
+    /// Says what to do next; nothing when all is well.
+    pub fn what_to_do(&self) -> Option<String> {
+        let refused = self.last_write().filter(|record| record.status >= 400);
+        if let Some(advice) = refused.and_then(super::advice::advice) {
+            return Some(format!("The last attempt to write it was refused. {advice}"));
+        }
+        match self.verdict {
+            Verdict::Present => None,
+            Verdict::Deactivated => Some(
+                "If that is wrong, look in the identity provider whether the account is blocked, or no longer assigned to this application.".to_owned(),
+            ),
+            Verdict::Deleted => Some(
+                "If that is wrong, assign the user to this application in the identity provider again: it will be created anew, under a new id.".to_owned(),
+            ),
+            Verdict::Refused | Verdict::OnlyAskedFor | Verdict::NeverNamed => {
+                Some(self.never_sent())
+            }
+        }
+    }
+
+    /// The newest request that wrote it, or tried to.
+    fn last_write(&self) -> Option<&RequestRecord> {
+        let own = self.entries.iter().rev().filter(|entry| entry.own);
+        own.filter_map(|entry| entry.request.as_ref()).map(|logged| &logged.record).find(|record| {
+            matches!(record.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE")
+                && !record.path.ends_with("/.search")
+        })
+    }
+
+    fn never_sent(&self) -> String {
+        let heard = match self.last_request {
+            None => "No request has arrived for this tenant at all: check base URL and token with the identity provider's connection test.".to_owned(),
+            Some(at) => format!("The last request of this tenant arrived at {}.", moment(at)),
+        };
+        format!(
+            "{heard} Check in the identity provider: is the user (or one of its groups) assigned to this application; \
+             is it inside the scope of provisioning and its filters; has a cycle run since (Entra takes up to 40 minutes, \
+             \"Provision on demand\" sends one user at once); is the name spelled as the identity provider sends it, \
+             or does it map another attribute to userName."
+        )
+    }
+}
+
+impl RequestRecord {
+    /// Says in a few words what was asked and what came of it.
+    pub fn outcome(&self) -> String {
+        if self.status >= 400 {
+            return if self.refused.is_some() { "token refused" } else { "refused" }.to_owned();
+        }
+        let search = self.path.ends_with("/.search");
+        match self.method.as_str() {
+            "POST" if !search => "created",
+            "PUT" => "replaced",
+            "PATCH" => "changed",
+            "DELETE" => "deleted",
+            _ if self.resource.is_some() => "read",
+            _ if self.query.is_some() => "searched",
+            _ if self.kind.is_some() => "listed",
+            _ => "asked what the server can do",
+        }
+        .to_owned()
+    }
+
+    /// Returns the identity provider as people write it, or whoever else it was.
+    pub fn sender(&self) -> &str {
+        match self.idp.as_deref() {
+            Some("entra") => "Entra",
+            Some("okta") => "Okta",
+            Some("onelogin") => "OneLogin",
+            Some("jumpcloud") => "JumpCloud",
+            Some("authentik") => "authentik",
+            Some("keycloak") => "Keycloak",
+            Some("google") => "Google",
+            Some("ping") => "Ping",
+            Some(other) => other,
+            None => self.token_name.as_deref().unwrap_or("unknown"),
+        }
+    }
+
+    /// Returns what was repaired in the request, a sentence each.
+    pub fn repairs(&self) -> Vec<String> {
+        self.quirks.iter().map(|quirk| format!("{} ({})", quirk.told, quirk.name)).collect()
+    }
+}
+
+impl Recorded {
+    /// Says in a few words what the change did.
+    pub fn outcome(&self) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        match self.change.switched {
+            Some(Switched::On) => parts.push("activated".to_owned()),
+            Some(Switched::Off) => parts.push("deactivated".to_owned()),
+            None => {}
+        }
+        let rest = self.change.paths.iter().filter(|path| *path != "active" && *path != "members");
+        let rest: Vec<&str> = rest.map(String::as_str).collect();
+        match self.change.act {
+            Act::Replaced | Act::Patched if !rest.is_empty() => {
+                parts.push(format!("changed {}", rest.join(", ")));
+            }
+            Act::Replaced | Act::Patched => {}
+            act => parts.push(act.word().to_owned()),
+        }
+        let members = |count: usize, word: &str| {
+            let noun = if count == 1 { "member" } else { "members" };
+            (count > 0).then(|| format!("{word} {count} {noun}"))
+        };
+        parts.extend(members(self.members.added.len(), "added"));
+        parts.extend(members(self.members.removed.len(), "removed"));
+        if !self.left.is_empty() {
+            parts.push(format!("left {} group(s)", self.left.len()));
+        }
+        format!("version {}: {}", self.version.counter(), parts.join(", "))
+    }
+}
+
+/// A moment as people read it: `2026-11-21 08:30:00 UTC`.
+pub fn moment(at: Timestamp) -> String {
+    let text = at.to_string();
+    let seconds = text.get(..19).unwrap_or(&text);
+    format!("{} UTC", seconds.replace('T', " "))
+}

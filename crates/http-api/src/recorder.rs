@@ -1,0 +1,223 @@
+//! Hands what was seen of each request to the provisioning log: beside the request, in batches, and
+//! bounded. When the log cannot keep up or its disk is full, records are dropped and counted; a
+//! request never waits for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headcount_core::clock::Clock;
+use headcount_core::journal::{Digester, Exchange, RequestLog, RequestRecord, Retention};
+use headcount_token_admin::Tokens;
+
+/// Requests that may wait to be written down.
+const MOST_WAITING: usize = 10_000;
+/// Bytes of bodies that may wait with them.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// How long the writer gathers before it writes.
+const GATHER: Duration = Duration::from_millis(50);
+/// How often the log is pruned.
+const PRUNE: Duration = Duration::from_secs(60);
+/// Refused tokens of one address that are written down in a second; the rest is only counted.
+const REFUSED_PER_SECOND: u32 = 10;
+/// Addresses whose refusals are told apart.
+const MOST_ADDRESSES: usize = 10_000;
+
+/// How much of the log is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// For so many days.
+    pub days: u32,
+    /// And at most so many bytes.
+    pub bytes: u64,
+}
+
+/// Writes the provisioning log on a thread of its own.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Exchange<Bytes>>,
+    bytes: usize,
+    refusals: HashMap<String, (Instant, u32)>,
+    closed: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the writing thread works with.
+struct Writer {
+    log: Arc<dyn RequestLog>,
+    digester: Digester,
+    tokens: Arc<Tokens>,
+    clock: Arc<dyn Clock>,
+    keep: Keep,
+}
+
+impl Recorder {
+    /// Starts the thread that writes to `log`.
+    pub fn start(
+        log: Arc<dyn RequestLog>,
+        digester: Digester,
+        tokens: Arc<Tokens>,
+        clock: Arc<dyn Clock>,
+        keep: Keep,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
+        let writer = Writer { log, digester, tokens, clock, keep };
+        let inner = Arc::clone(&shared);
+        let run = move || writer.run(&inner);
+        let thread = std::thread::Builder::new().name("provisioning-log".to_owned()).spawn(run)?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Takes a request that was answered. Never waits.
+    pub(crate) fn record(&self, exchange: Exchange<Bytes>) {
+        let mut state = self.shared.lock();
+        if exchange.refused.is_some() && !state.may_be_told(exchange.address.as_deref()) {
+            metrics::counter!("headcount_log_refusals_untold_total").increment(1);
+            return;
+        }
+        let bytes = exchange.bytes();
+        if state.waiting.len() >= MOST_WAITING || state.bytes + bytes > MOST_BYTES {
+            metrics::counter!("headcount_log_dropped_total").increment(1);
+            return;
+        }
+        state.bytes += bytes;
+        state.waiting.push(exchange);
+        if state.waiting.len() == 1 {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Writes what waits and ends the thread.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the thread was printed when it happened; there is nothing left to write.
+        drop(thread.map(JoinHandle::join));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl State {
+    /// A flood of wrong tokens must not push everything else out of the log.
+    fn may_be_told(&mut self, address: Option<&str>) -> bool {
+        let now = Instant::now();
+        let recent = |at: &Instant| now.duration_since(*at) < Duration::from_secs(1);
+        if self.refusals.len() >= MOST_ADDRESSES {
+            self.refusals.retain(|_, (at, _)| recent(at));
+        }
+        let entry = self.refusals.entry(address.unwrap_or_default().to_owned());
+        let (at, count) = entry.or_insert((now, 0));
+        if !recent(at) {
+            (*at, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= REFUSED_PER_SECOND
+    }
+}
+
+impl Writer {
+    fn run(&self, shared: &Shared) {
+        let mut pruned: Option<Instant> = None;
+        let mut failing = false;
+        loop {
+            let (exchanges, closed) = next(shared);
+            let records: Vec<RequestRecord> =
+                exchanges.iter().flat_map(|exchange| self.records(exchange)).collect();
+            drop(exchanges);
+            if !records.is_empty() {
+                self.append(&records, &mut failing);
+            }
+            if closed {
+                return;
+            }
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE) {
+                pruned = Some(Instant::now());
+                self.prune();
+            }
+        }
+    }
+
+    /// A token that was refused is told with its name and its tenant, as far as it is known here.
+    fn records(&self, exchange: &Exchange<Bytes>) -> Vec<RequestRecord> {
+        let mut records = self.digester.digest(exchange);
+        if let (None, Some(id)) = (exchange.tenant, &exchange.token)
+            && let Ok(Some(token)) = self.tokens.find(id)
+        {
+            for record in &mut records {
+                record.tenant = Some(token.tenant);
+                record.token_name = Some(token.name.clone());
+            }
+        }
+        records
+    }
+
+    fn append(&self, records: &[RequestRecord], failing: &mut bool) {
+        match self.log.append(records) {
+            Ok(()) => *failing = false,
+            Err(error) => {
+                let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+                metrics::counter!("headcount_log_dropped_total").increment(count);
+                // Once, until it works again: this very log may be on the disk that is full.
+                if !std::mem::replace(failing, true) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(
+                        %error,
+                        cause,
+                        "the provisioning log cannot be written; provisioning goes on without it"
+                    );
+                }
+            }
+        }
+    }
+
+    fn prune(&self) {
+        const DAY: i64 = 24 * 60 * 60;
+        let before = self.clock.now().plus_seconds(-DAY * i64::from(self.keep.days));
+        if let Err(error) = self.log.prune(Retention { before, bytes: self.keep.bytes }) {
+            tracing::warn!(%error, "the provisioning log was not pruned");
+        }
+    }
+}
+
+/// Waits for exchanges, gathers a moment and takes them; tells whether they are the last.
+fn next(shared: &Shared) -> (Vec<Exchange<Bytes>>, bool) {
+    let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
+    let state = shared.lock();
+    let (state, _) =
+        shared.wake.wait_timeout_while(state, PRUNE, idle).unwrap_or_else(PoisonError::into_inner);
+    if !state.closed && !state.waiting.is_empty() {
+        drop(state);
+        std::thread::sleep(GATHER);
+        return take(&mut shared.lock());
+    }
+    let mut state = state;
+    take(&mut state)
+}
+
+fn take(state: &mut State) -> (Vec<Exchange<Bytes>>, bool) {
+    state.bytes = 0;
+    (std::mem::take(&mut state.waiting), state.closed)
+}

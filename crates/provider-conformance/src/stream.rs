@@ -1,0 +1,350 @@
+//! A stream of random operations, run against a store and against the [model](crate::model).
+
+use std::collections::BTreeSet;
+
+use headcount_core::error::Error;
+use headcount_core::ids::ResourceId;
+use headcount_core::message::SearchRequest;
+use headcount_core::provider::{Found, With};
+use headcount_core::service::{Precondition, Shape, Tags};
+use serde_json::{Map, Value, json};
+
+use crate::Subject;
+use crate::bench::{Bench, GROUP, USER};
+use crate::model::{Change, Data, Entry, Kind, Model, Operation, Outcome, Question, What};
+use crate::random::Random;
+
+/// Few names, so that they meet; some are the same in another case.
+const NAMES: [&str; 12] =
+    ["anna", "Anna", "ANNA", "bert", "Bert", "ann", "carl", "ärger", "Ärger", "dora", "100%", "z"];
+const TITLES: [&str; 4] = ["boss", "Boss", "ärgerlich", "x"];
+/// After so many operations everything is compared.
+const LOOK: usize = 40;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Run {
+    /// Operations that were compared.
+    pub operations: usize,
+    /// Those that were refused, by both.
+    pub refused: usize,
+}
+
+/// Runs random operations and compares every outcome, and the whole state again and again.
+///
+/// # Panics
+///
+/// When the store does something else than the model, with the seed and the operations before it.
+pub fn run(subject: Subject, seed: u64, operations: usize) -> Run {
+    let bench = Bench::new(subject);
+    let mut random = Random::new(seed);
+    let mut model = Model::default();
+    let mut done = Run::default();
+    let mut last: Vec<String> = Vec::new();
+    for number in 0..operations {
+        let operation = operation(&mut random, &model);
+        let outcome = perform(&bench, &operation);
+        let new_id = match &outcome {
+            Outcome::Stored(entry) => entry.id.clone(),
+            _ => String::new(),
+        };
+        let expected = model.run(&operation, &new_id);
+        last.push(format!("{operation:?}\n    {expected:?}"));
+        if last.len() > 12 {
+            last.remove(0);
+        }
+        assert_eq!(
+            outcome,
+            expected,
+            "seed {seed}, operation {number}: the store does otherwise than the model after\n{}",
+            last.join("\n")
+        );
+        done.operations += 1;
+        done.refused += usize::from(matches!(outcome, Outcome::Refused(..)));
+        if number % LOOK == LOOK - 1 || number + 1 == operations {
+            look(&bench, &model, &format!("seed {seed}, operation {number}\n{}", last.join("\n")));
+        }
+    }
+    done
+}
+
+/// Compares the whole state.
+fn look(bench: &Bench, model: &Model, place: &str) {
+    for (index, tenant) in model.tenants.iter().enumerate() {
+        for kind in [Kind::User, Kind::Group] {
+            let request = SearchRequest { count: Some(1_000), ..SearchRequest::default() };
+            let listing =
+                bench.service.search(&bench.caller(index), &[bench.kind(name(kind))], &request);
+            let listing = listing.unwrap_or_else(|error| panic!("{place}: {error}"));
+            let stored: Vec<_> = listing.resources.iter().map(|found| entry(kind, found)).collect();
+            let expected: Vec<_> =
+                tenant.entries.iter().filter(|entry| entry.kind == kind).cloned().collect();
+            assert_eq!(stored, expected, "{place}: the state differs in tenant {index}");
+            for found in &listing.resources {
+                let id = found.resource.id.as_str();
+                let shown: BTreeSet<&str> =
+                    found.computed.groups.iter().map(|group| group.group.as_str()).collect();
+                let in_group = |group: &&Entry| group.data.members.contains(id);
+                let groups = tenant.entries.iter().filter(in_group).map(|group| &*group.id);
+                let expected: BTreeSet<&str> = groups.filter(|_| kind == Kind::User).collect();
+                assert_eq!(shown, expected, "{place}: the groups of {id}");
+            }
+        }
+        let changes = bench.subject.feed.changes(bench.tenant(index), 0, 1_000_000);
+        let changes = changes.unwrap_or_else(|error| panic!("{place}: {error}"));
+        assert_eq!(changes.len(), tenant.changes, "{place}: recorded changes of tenant {index}");
+    }
+}
+
+fn name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => USER,
+        Kind::Group => GROUP,
+    }
+}
+
+fn name_attribute(kind: Kind) -> &'static str {
+    match kind {
+        Kind::User => "userName",
+        Kind::Group => "displayName",
+    }
+}
+
+/// Does the operation to the store.
+fn perform(bench: &Bench, operation: &Operation) -> Outcome {
+    let kind = operation.kind;
+    let (caller, resource_type) = (bench.caller(operation.tenant), bench.kind(name(kind)));
+    let shape = Shape::default();
+    let service = &bench.service;
+    let stored = |written: Result<headcount_core::service::Written, Error>| {
+        let written = written?;
+        let id = &written.found.resource.id;
+        // The reply to a PATCH need not show all members.
+        let with = if kind == Kind::Group { With::Members(1_000) } else { With::Nothing };
+        let tenant = bench.tenant(operation.tenant);
+        let found = service.provider.get(tenant, &resource_type.kind, id, with)?;
+        let found = found.ok_or_else(|| Error::internal("what was written is there"))?;
+        Ok(Outcome::Stored(entry(kind, &found)))
+    };
+    let outcome: Result<Outcome, Error> = match &operation.what {
+        What::Create(data) => {
+            stored(service.create(&caller, &resource_type, body(kind, data), &shape))
+        }
+        What::Replace(id, seen, data) => {
+            let id = ResourceId::new(id.as_str());
+            let seen = precondition(*seen);
+            stored(service.replace(&caller, &resource_type, &id, body(kind, data), &seen, &shape))
+        }
+        What::Patch(id, seen, changes) => {
+            let id = ResourceId::new(id.as_str());
+            let operations: Vec<_> = changes.iter().map(|change| patch(kind, change)).collect();
+            let body = json!({"Operations": operations});
+            let seen = precondition(*seen);
+            stored(service.patch(&caller, &resource_type, &id, body, &seen, &shape))
+        }
+        What::Delete(id, seen) => {
+            let id = ResourceId::new(id.as_str());
+            let seen = precondition(*seen);
+            service.delete(&caller, &resource_type, &id, &seen).map(|()| Outcome::Deleted)
+        }
+        What::Find(question, order, skip, count) => {
+            let number = |number: usize| i64::try_from(number).ok();
+            let request = SearchRequest {
+                filter: Some(filter(kind, question)),
+                sort_by: order.map(|_| name_attribute(kind).to_owned()),
+                sort_order: order.filter(|descending| *descending).map(|_| "descending".to_owned()),
+                start_index: number(skip + 1),
+                count: number(*count),
+                ..SearchRequest::default()
+            };
+            service.search(&caller, &[resource_type], &request).map(|listing| {
+                let ids = listing.resources.iter().map(|found| found.resource.id.to_string());
+                let total = usize::try_from(listing.head.total).unwrap_or(usize::MAX);
+                Outcome::Found(total, ids.collect())
+            })
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        let (status, scim_type) = error.status_and_type();
+        Outcome::Refused(status, scim_type)
+    })
+}
+
+fn precondition(seen: Option<i64>) -> Precondition {
+    let if_match = seen.map(|version| Tags::List(vec![version.to_string()]));
+    Precondition { if_match, if_none_match: None }
+}
+
+fn entry(kind: Kind, found: &Found) -> Entry {
+    let attributes = found.resource.document.attributes();
+    let attributes = attributes.unwrap_or_else(|error| panic!("{error}"));
+    let text = |name: &str| attributes.top(name).and_then(Value::as_str).map(str::to_owned);
+    Entry {
+        id: found.resource.id.to_string(),
+        kind,
+        version: found.resource.version.counter(),
+        data: Data {
+            name: text(name_attribute(kind)).unwrap_or_default(),
+            external_id: text("externalId"),
+            title: text("title"),
+            active: attributes.top("active").and_then(Value::as_bool),
+            members: found.computed.members.iter().map(|member| member.id.to_string()).collect(),
+        },
+    }
+}
+
+fn list(members: &BTreeSet<String>) -> Value {
+    members.iter().map(|id| json!({"value": id})).collect()
+}
+
+fn body(kind: Kind, data: &Data) -> Value {
+    let mut map = Map::new();
+    map.insert(name_attribute(kind).to_owned(), data.name.clone().into());
+    if let Some(id) = &data.external_id {
+        map.insert("externalId".to_owned(), id.clone().into());
+    }
+    if let Some(title) = &data.title {
+        map.insert("title".to_owned(), title.clone().into());
+    }
+    if let Some(active) = data.active {
+        map.insert("active".to_owned(), active.into());
+    }
+    if kind == Kind::Group && !data.members.is_empty() {
+        map.insert("members".to_owned(), list(&data.members));
+    }
+    Value::Object(map)
+}
+
+fn patch(kind: Kind, change: &Change) -> Value {
+    let set = |path: &str, value: Value| json!({"op": "replace", "path": path, "value": value});
+    match change {
+        Change::Name(name) => set(name_attribute(kind), name.clone().into()),
+        Change::Title(Some(title)) => set("title", title.clone().into()),
+        Change::Title(None) => json!({"op": "remove", "path": "title"}),
+        Change::Active(active) => json!({"op": "replace", "value": {"active": active}}),
+        Change::Add(members) => json!({"op": "add", "path": "members", "value": list(members)}),
+        Change::Remove(id) => {
+            json!({"op": "remove", "path": format!("members[value eq \"{id}\"]")})
+        }
+        Change::Members(members) => set("members", list(members)),
+    }
+}
+
+fn filter(kind: Kind, question: &Question) -> String {
+    let name = name_attribute(kind);
+    match question {
+        Question::All => "id pr".to_owned(),
+        Question::NameIs(text) => format!("{name} eq \"{text}\""),
+        Question::NameBegins(text) => format!("{name} sw \"{text}\""),
+        Question::TitleIs(text) => format!("title eq \"{text}\""),
+        Question::NoTitle => "not (title pr)".to_owned(),
+        Question::ActiveIs(active) => format!("active eq {active}"),
+        Question::ExternalIdIs(id) => format!("externalId eq \"{id}\""),
+        Question::HasMember(id) => format!("members.value eq \"{id}\""),
+        Question::InGroup(id) => format!("groups[value eq \"{id}\"]"),
+        Question::Neither(two) => {
+            format!("not ({} or {})", filter(kind, &two.0), filter(kind, &two.1))
+        }
+    }
+}
+
+/// Makes a random operation on what there is, and now and then on what there is not.
+fn operation(random: &mut Random, model: &Model) -> Operation {
+    let tenant = usize::from(random.once_in(4));
+    let kind = if random.once_in(2) { Kind::Group } else { Kind::User };
+    let all: Vec<&Entry> = model.tenants.iter().flat_map(|tenant| &tenant.entries).collect();
+    let own: Vec<&Entry> =
+        model.tenants.get(tenant).into_iter().flat_map(|tenant| &tenant.entries).collect();
+    let id = |random: &mut Random, of: &[&Entry]| match of.is_empty() || random.once_in(25) {
+        true => "nobody".to_owned(),
+        false => random.one(of).id.clone(),
+    };
+    let fitting: Vec<&Entry> = own.iter().copied().filter(|entry| entry.kind == kind).collect();
+    let target = match random.once_in(12) {
+        true => id(random, &all),
+        false => id(random, &fitting),
+    };
+    let seen = random.once_in(4).then(|| {
+        let version = own.iter().find(|entry| entry.id == target).map_or(1, |entry| entry.version);
+        if random.once_in(3) { version + 1 } else { version }
+    });
+    let members = |random: &mut Random| -> BTreeSet<String> {
+        let of = if random.once_in(12) { &all } else { &own };
+        (0..random.below(4)).map(|_| id(random, of)).collect()
+    };
+    let full = own.len() > 40;
+    let what = match random.below(12) {
+        0 | 1 if !full => {
+            let members = members(random);
+            What::Create(data(random, kind, members))
+        }
+        2 => {
+            let members = members(random);
+            What::Replace(target, seen, data(random, kind, members))
+        }
+        3 => What::Delete(target, seen),
+        4 if full => What::Delete(target, seen),
+        4..=8 => {
+            let changes = (0..1 + random.below(3)).map(|_| match (kind, random.below(4)) {
+                (_, 0) => Change::Name(any_name(random)),
+                (Kind::User, 1) => Change::Title(None),
+                (Kind::User, 2) => Change::Title(Some((*random.one(&TITLES)).to_owned())),
+                (Kind::User, _) => Change::Active(random.once_in(2)),
+                (Kind::Group, 1) => Change::Add(members(random)),
+                (Kind::Group, 2) => Change::Remove(id(random, &own)),
+                (Kind::Group, _) => Change::Members(members(random)),
+            });
+            What::Patch(target, seen, changes.collect())
+        }
+        _ => {
+            let question = question(random, kind, &own, 2);
+            let order = random.once_in(2).then(|| random.once_in(2));
+            What::Find(question, order, random.below(6), random.below(20))
+        }
+    };
+    Operation { tenant, kind, what }
+}
+
+fn any_name(random: &mut Random) -> String {
+    let name = *random.one(&NAMES);
+    if random.once_in(3) { name.to_owned() } else { format!("{name}{}", random.below(30)) }
+}
+
+fn data(random: &mut Random, kind: Kind, members: BTreeSet<String>) -> Data {
+    let user = kind == Kind::User;
+    Data {
+        name: any_name(random),
+        external_id: random.once_in(3).then(|| any_name(random)),
+        title: (user && random.once_in(2)).then(|| (*random.one(&TITLES)).to_owned()),
+        active: (user && random.once_in(3)).then(|| random.once_in(2)),
+        members: if user { BTreeSet::new() } else { members },
+    }
+}
+
+fn question(random: &mut Random, kind: Kind, own: &[&Entry], depth: usize) -> Question {
+    let id = |random: &mut Random| match own.is_empty() {
+        true => "nobody".to_owned(),
+        false => random.one(own).id.clone(),
+    };
+    match (random.below(9), kind) {
+        (0, _) => Question::NameIs(any_name(random)),
+        (1 | 2, _) => Question::NameBegins((*random.one(&NAMES)).to_owned()),
+        (3, _) => Question::ExternalIdIs(any_name(random)),
+        (4, _) if depth > 0 => Question::Neither(Box::new((
+            question(random, kind, own, depth - 1),
+            question(random, kind, own, depth - 1),
+        ))),
+        (5, Kind::User) => Question::TitleIs((*random.one(&TITLES)).to_owned()),
+        (6, Kind::User) => Question::NoTitle,
+        (7, Kind::User) => Question::ActiveIs(random.once_in(2)),
+        (8, Kind::User) => Question::InGroup(id(random)),
+        (5..=8, Kind::Group) => Question::HasMember(id(random)),
+        _ => Question::All,
+    }
+}
+
+/// A thousand random operations do to the provider what they do to the model.
+pub fn random_operations_do_what_the_model_does(subject: Subject) {
+    let done = run(subject, 3, 1_000);
+    assert!(done.refused > 50 && done.refused < 700, "{done:?}");
+}

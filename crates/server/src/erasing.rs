@@ -1,0 +1,41 @@
+//! Erases the names of what was deleted, wherever they are kept: in the record of changes and in the
+//! provisioning log.
+
+use headcount_core::clock::Clock as _;
+use headcount_core::ids::TenantId;
+use headcount_core::index::fold;
+use headcount_core::journal::{Author, ChangeFeed as _, RequestLog as _};
+use headcount_store_diesel::{LogStore, Recalled, Store};
+
+use crate::machine::SystemClock;
+
+/// Changes of one resource in which names are looked for.
+const MOST_CHANGES: usize = 10_000;
+
+/// What was erased.
+pub(crate) struct Erased {
+    /// Changes that held a name.
+    pub(crate) changes: usize,
+    /// Requests that are gone from the log.
+    pub(crate) requests: usize,
+}
+
+/// Erases every name of one deleted resource, token or tenant.
+pub(crate) fn erase(
+    store: &Store,
+    log: &LogStore,
+    tenant: TenantId,
+    of: &Recalled,
+    by: &Author,
+) -> anyhow::Result<Erased> {
+    let mut known = vec![fold(of.id.as_str())];
+    for recorded in store.history(tenant, &of.id, MOST_CHANGES)? {
+        let names = recorded.change.names;
+        known.extend([names.name, names.external_id].into_iter().flatten().map(|name| fold(&name)));
+    }
+    known.sort_unstable();
+    known.dedup();
+    let requests = log.erase(tenant, &known)?;
+    let changes = store.erase_names(tenant, of, SystemClock.now(), by)?;
+    Ok(Erased { changes, requests })
+}

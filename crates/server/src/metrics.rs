@@ -1,0 +1,111 @@
+//! What Prometheus scrapes: the counters of this process, and what the database knows of tenants and
+//! tokens.
+//!
+//! Labels come from closed sets: routes, statuses, names of tenants, public ids of tokens. Nothing of a
+//! resource is ever one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use headcount_store_diesel::{LogStore, Store};
+use headcount_token_admin::Tokens;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::wiring::Parts;
+
+/// How long an answer about the database is good: whoever asks more often gets the same.
+const FRESH: Duration = Duration::from_secs(5);
+/// Tokens that are told, newest first.
+const MOST_TOKENS: usize = 1_000;
+
+/// Everything that is scraped.
+pub(crate) struct Metrics {
+    handle: PrometheusHandle,
+    store: Arc<Store>,
+    log: Arc<LogStore>,
+    tokens: Arc<Tokens>,
+    gauges: Mutex<Option<(Instant, String)>>,
+}
+
+impl Metrics {
+    pub(crate) fn new(handle: PrometheusHandle, parts: &Parts) -> Self {
+        metrics::counter!("headcount_log_dropped_total").increment(0);
+        metrics::counter!("headcount_log_refusals_untold_total").increment(0);
+        let (store, tokens) = (Arc::clone(&parts.store), Arc::clone(&parts.tokens));
+        Self { handle, store, log: Arc::clone(&parts.log), tokens, gauges: Mutex::new(None) }
+    }
+
+    /// What the database knows. A database that does not answer leaves its part out.
+    fn gauges(&self) -> String {
+        let mut known = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, text)) = &*known
+            && at.elapsed() < FRESH
+        {
+            return text.clone();
+        }
+        let mut text = String::new();
+        self.write_census(&mut text);
+        self.write_tokens(&mut text);
+        for (pool, state) in [("data", self.store.pool_state()), ("log", self.log.pool_state())] {
+            for (state, amount) in [("open", state.open), ("idle", state.idle)] {
+                let labels = [("pool", pool), ("state", state)];
+                line(&mut text, "headcount_pool_connections", &labels, amount);
+            }
+        }
+        *known = Some((Instant::now(), text.clone()));
+        text
+    }
+
+    fn write_census(&self, text: &mut String) {
+        let census = self.store.census().unwrap_or_default();
+        head(text, "headcount_resources", "Resources by tenant and kind.");
+        for counted in census {
+            let labels = [("tenant", counted.tenant.as_str()), ("kind", counted.kind.as_str())];
+            line(text, "headcount_resources", &labels, counted.amount);
+        }
+    }
+
+    fn write_tokens(&self, text: &mut String) {
+        let tokens = self.tokens.list(None).unwrap_or_default();
+        let works = tokens.iter().filter(|token| token.revoked.is_none()).take(MOST_TOKENS);
+        let works: Vec<_> = works.collect();
+        let seconds = |micros: i64| micros / 1_000_000;
+        let expires = "headcount_token_expires_timestamp_seconds";
+        head(text, expires, "When a token stops working, in seconds since 1970.");
+        for token in &works {
+            if let Some(at) = token.expires {
+                line(text, expires, &[("token", token.id.as_str())], seconds(at.micros()));
+            }
+        }
+        let used = "headcount_token_last_request_timestamp_seconds";
+        head(text, used, "When a token was last used, at most a minute behind.");
+        for token in &works {
+            if let Some(last) = &token.last_used {
+                line(text, used, &[("token", token.id.as_str())], seconds(last.at.micros()));
+            }
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, help: &str) {
+    text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+}
+
+fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    let quoted =
+        |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let labels: Vec<String> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", quoted(value))).collect();
+    text.push_str(&format!("{name}{{{}}} {value}\n", labels.join(",")));
+}
+
+/// Answers a scrape, in the format of Prometheus.
+pub(crate) async fn render(metrics: Data<Metrics>) -> HttpResponse {
+    let of_database = Data::clone(&metrics);
+    let gauges = headcount_http_api::aside(move || of_database.gauges()).await.unwrap_or_default();
+    let mut text = metrics.handle.render();
+    text.push_str(&gauges);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
+}

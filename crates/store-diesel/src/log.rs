@@ -1,0 +1,323 @@
+//! The provisioning log: on SQLite a file of its own, on PostgreSQL tables of its own.
+//!
+//! Whatever goes wrong here stays here: the log is opened when it is first needed, and a full disk
+//! loses records, never a request.
+
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::r2d2::Pool;
+use diesel::sql_types::BigInt;
+use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::journal::{RequestRecord, Retention};
+use headcount_core::provider::{ProviderError, Source};
+
+use crate::connection::{
+    Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
+    give_back, log_bytes, pool,
+};
+use crate::error::provider_error;
+use crate::migrations;
+use crate::sql::Sql;
+use crate::store::Settings;
+
+/// Connections that read the log.
+const READERS: u32 = 2;
+/// Rows that one statement writes; few lengths make few statements.
+const LENGTHS: [usize; 3] = [32, 8, 1];
+/// Records that pruning removes at once.
+const SLICE: i64 = 2_000;
+
+/// Keeps what was asked and answered.
+pub struct LogStore {
+    manager: Manager,
+    pub(crate) readers: Pool<Manager>,
+    /// The connection that writes, once it was needed.
+    writer: Mutex<Option<DbConnection>>,
+}
+
+impl LogStore {
+    /// Says where the log is; nothing is opened yet.
+    pub fn new(settings: &Settings) -> Self {
+        let url = match &settings.url {
+            DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(beside(path)),
+            postgres @ DatabaseUrl::Postgres(_) => postgres.clone(),
+        };
+        let manager = Manager {
+            url,
+            read_only: false,
+            prepared_statements: settings.prepared_statements,
+            durability: Durability::Later,
+            busy: Duration::from_secs(2),
+        };
+        let reading = Manager { read_only: true, ..manager.clone() };
+        let readers = pool(reading, READERS, Duration::from_secs(1));
+        Self { manager, readers, writer: Mutex::new(None) }
+    }
+
+    /// Runs a write in a transaction of its own.
+    fn write<T>(
+        &self,
+        what: &'static str,
+        job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
+    ) -> Result<T, ProviderError> {
+        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.open()?,
+        };
+        let done = begin_relaxed(&mut connection).and_then(|()| {
+            let value = job(&mut connection)?;
+            connection.batch_execute("COMMIT")?;
+            Ok(value)
+        });
+        match done {
+            Ok(value) => {
+                *slot = Some(connection);
+                Ok(value)
+            }
+            // The next write opens a connection of its own: this one may be in any state.
+            Err(error) => Err(provider_error(what, error)),
+        }
+    }
+
+    /// Opens the log, making its file when there is none.
+    fn open(&self) -> Result<DbConnection, ProviderError> {
+        const WHAT: &str = "the provisioning log is opened";
+        let unavailable = |error: String| ProviderError::Unavailable(Source::new(WHAT, error));
+        if let DatabaseUrl::Sqlite(path) = &self.manager.url {
+            create_private(path).map_err(|error| unavailable(error.to_string()))?;
+        }
+        let mut connection = self.manager.open().map_err(|error| unavailable(error.to_string()))?;
+        migrations::migrate_log(&mut connection).map_err(|error| unavailable(error.to_string()))?;
+        Ok(connection)
+    }
+
+    /// Makes sure that there is a log to read.
+    fn prepare(&self) -> Result<(), ProviderError> {
+        if self.manager.backend() == Backend::Postgres {
+            return Ok(());
+        }
+        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some(self.open()?);
+        }
+        Ok(())
+    }
+
+    fn append_all(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
+        self.write("the provisioning log is written", |connection| {
+            let mut rest = records;
+            while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
+                let (chunk, behind) = rest.split_at(length);
+                let mut numbers: Vec<i64> = rows(chunk).query::<BigInt>().load(connection)?;
+                // Numbers are given out in the order of the rows; the answer may come in any.
+                numbers.sort_unstable();
+                names(connection, chunk, &numbers)?;
+                rest = behind;
+            }
+            count_quirks(connection, records)
+        })
+    }
+
+    fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
+        self.write("somebody is erased from the provisioning log", |connection| {
+            let mut count = 0;
+            for name in names {
+                let found = |sql: &'static str, column: &'static str| {
+                    Sql::new(sql)
+                        .text(column)
+                        .text(" IN (SELECT n.seq FROM request_names n WHERE n.tenant = ")
+                        .int(tenant.key())
+                        .text(" AND n.name = ")
+                        .string(clean(name))
+                        .text(")")
+                };
+                count += found("DELETE FROM requests WHERE ", "seq")
+                    .query::<()>()
+                    .execute(connection)?;
+                found("DELETE FROM request_names WHERE ", "seq")
+                    .query::<()>()
+                    .execute(connection)?;
+            }
+            Ok(count)
+        })
+    }
+
+    fn forget_all(&self, tenant: TenantId) -> Result<(), ProviderError> {
+        self.write("a tenant is taken out of the provisioning log", |connection| {
+            for sql in [
+                "DELETE FROM request_names WHERE tenant = ",
+                "DELETE FROM requests WHERE tenant = ",
+                "DELETE FROM quirk_counts WHERE tenant = ",
+            ] {
+                Sql::new(sql).int(tenant.key()).query::<()>().execute(connection)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn prune_all(&self, retention: Retention) -> Result<usize, ProviderError> {
+        const WHAT: &str = "the provisioning log is pruned";
+        let most = i64::try_from(retention.bytes).unwrap_or(i64::MAX);
+        let mut pruned = 0;
+        loop {
+            let count = self.write(WHAT, |connection| {
+                let oldest = Sql::new(
+                    "SELECT max(seq) FROM (SELECT seq, at FROM requests ORDER BY seq LIMIT ",
+                )
+                .int(SLICE)
+                .text(") oldest");
+                let oldest = if log_bytes(connection)? > most {
+                    oldest
+                } else {
+                    oldest.text(" WHERE at < ").int(retention.before.micros())
+                };
+                let last: Option<i64> =
+                    oldest.query::<diesel::sql_types::Nullable<BigInt>>().get_result(connection)?;
+                let Some(last) = last else { return Ok(0) };
+                for sql in [
+                    "DELETE FROM request_names WHERE seq <= ",
+                    "DELETE FROM requests WHERE seq <= ",
+                ] {
+                    pruned += Sql::new(sql).int(last).query::<()>().execute(connection)?;
+                }
+                Ok(1)
+            })?;
+            if count == 0 {
+                break;
+            }
+        }
+        if pruned > 0
+            && let Some(connection) =
+                self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            give_back(connection).map_err(|error| provider_error(WHAT, error))?;
+        }
+        Ok(pruned)
+    }
+}
+
+/// The file of the log beside the file of the data: `headcount-log.db` beside `headcount.db`.
+fn beside(path: &Path) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}-log.{}", extension.to_string_lossy()),
+        None => format!("{stem}-log"),
+    };
+    path.with_file_name(name)
+}
+
+fn key(tenant: Option<TenantId>) -> i64 {
+    tenant.map_or(0, TenantId::key)
+}
+
+/// The statement that writes records and returns their numbers.
+fn rows(records: &[RequestRecord]) -> Sql {
+    let mut sql = Sql::new(
+        "INSERT INTO requests (tenant, at, micros, request, token, token_name, refused, address, agent, \
+         idp, method, route, kind, resource, name, query, status, scim_type, field, reason, quirks, body, \
+         reply) VALUES ",
+    );
+    for (index, record) in records.iter().enumerate() {
+        let text = |text: &Option<String>| text.as_deref().map(clean);
+        sql = sql.text(if index == 0 { "(" } else { ", (" });
+        sql = sql.int(key(record.tenant)).text(", ").int(record.at.micros()).text(", ");
+        sql = sql.int(record.micros).text(", ").string(record.request.as_str());
+        for value in [
+            record.token.as_ref().map(|token| token.as_str().to_owned()),
+            text(&record.token_name),
+            text(&record.refused),
+            text(&record.address),
+            text(&record.agent),
+            text(&record.idp),
+        ] {
+            sql = sql.text(", ").optional(value);
+        }
+        sql = sql.text(", ").string(clean(&record.method)).text(", ").string(clean(&record.path));
+        for value in [
+            record.kind.as_ref().map(|kind| kind.as_str().to_owned()),
+            record.resource.as_ref().map(|id| clean(id.as_str())),
+            text(&record.name),
+            text(&record.query),
+        ] {
+            sql = sql.text(", ").optional(value);
+        }
+        sql = sql.text(", ").int(record.status);
+        for value in [&record.scim_type, &record.field, &record.reason] {
+            sql = sql.text(", ").optional(text(value));
+        }
+        sql = sql.text(", ").int(record.quirks.bits());
+        sql = sql.text(", ").optional(text(&record.body)).text(", ").optional(text(&record.reply));
+        sql = sql.text(")");
+    }
+    sql.text(" RETURNING seq")
+}
+
+/// PostgreSQL keeps no NUL in texts.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn names(
+    connection: &mut DbConnection,
+    records: &[RequestRecord],
+    numbers: &[i64],
+) -> QueryResult<()> {
+    let all: Vec<(i64, &str, i64)> = records
+        .iter()
+        .zip(numbers)
+        .flat_map(|(record, seq)| {
+            record.names.iter().map(|name| (key(record.tenant), name.as_str(), *seq))
+        })
+        .collect();
+    let mut rest = all.as_slice();
+    while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
+        let (chunk, behind) = rest.split_at(length);
+        let mut sql = Sql::new("INSERT INTO request_names (tenant, name, seq) VALUES ");
+        for (index, (tenant, name, seq)) in chunk.iter().enumerate() {
+            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(*tenant).text(", ");
+            sql = sql.string(clean(name)).text(", ").int(*seq).text(")");
+        }
+        sql.text(" ON CONFLICT DO NOTHING").query::<()>().execute(connection)?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// Adds the repairs of some records to the counters of their tokens.
+fn count_quirks(connection: &mut DbConnection, records: &[RequestRecord]) -> QueryResult<()> {
+    let mut counts: std::collections::BTreeMap<(i64, &TokenId, &str), (i64, i64)> =
+        std::collections::BTreeMap::new();
+    for record in records {
+        let Some(token) = &record.token else { continue };
+        for quirk in record.quirks.iter() {
+            let count = counts.entry((key(record.tenant), token, quirk.name)).or_default();
+            *count = (count.0 + 1, count.1.max(record.at.micros()));
+        }
+    }
+    for ((tenant, token, quirk), (amount, last)) in counts {
+        Sql::new("INSERT INTO quirk_counts (tenant, token, quirk, amount, last) VALUES (")
+            .int(tenant)
+            .text(", ")
+            .string(token.as_str())
+            .text(", ")
+            .string(quirk)
+            .text(", ")
+            .int(amount)
+            .text(", ")
+            .int(last)
+            .text(
+                ") ON CONFLICT (tenant, token, quirk) DO UPDATE SET \
+                 amount = quirk_counts.amount + excluded.amount, last = excluded.last",
+            )
+            .query::<()>()
+            .execute(connection)?;
+    }
+    Ok(())
+}

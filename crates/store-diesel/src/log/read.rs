@@ -1,0 +1,194 @@
+//! Reading the provisioning log.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::journal::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
+use headcount_core::provider::{ProviderError, Source};
+use headcount_core::quirks::Quirks;
+
+use super::{LogStore, clean};
+use crate::connection::DbConnection;
+use crate::error::provider_error;
+use crate::schema::quirk_counts;
+use crate::sql::Sql;
+
+type Columns = (
+    (BigInt, BigInt, BigInt, BigInt, Text),
+    (
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+    ),
+    (Text, Text, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<Text>),
+    (
+        Integer,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+        BigInt,
+        Nullable<Text>,
+        Nullable<Text>,
+    ),
+);
+
+type Optional = Option<String>;
+
+#[derive(Queryable)]
+struct Row {
+    number: (i64, i64, i64, i64, String),
+    who: (Optional, Optional, Optional, Optional, Optional, Optional),
+    what: (String, String, Optional, Optional, Optional, Optional),
+    outcome: (i32, Optional, Optional, Optional, i64, Optional, Optional),
+}
+
+impl Row {
+    fn logged(self) -> Logged {
+        let (seq, tenant, at, micros, request) = self.number;
+        let (token, token_name, refused, address, agent, idp) = self.who;
+        let (method, path, kind, resource, name, query) = self.what;
+        let (status, scim_type, field, reason, quirks, body, reply) = self.outcome;
+        let record = RequestRecord {
+            at: Timestamp::from_micros(at),
+            micros,
+            request: RequestId::new(request),
+            tenant: (tenant != 0).then(|| TenantId::new(tenant)),
+            token: token.map(TokenId::new),
+            token_name,
+            refused,
+            address,
+            agent,
+            idp,
+            method,
+            path,
+            kind: kind.map(Kind::new),
+            resource: resource.map(ResourceId::new),
+            name,
+            names: Vec::new(),
+            query,
+            status: u16::try_from(status).unwrap_or(0),
+            scim_type,
+            field,
+            reason,
+            quirks: Quirks::from_bits(quirks),
+            body,
+            reply,
+        };
+        Logged { seq, record }
+    }
+}
+
+const SELECT: &str = "SELECT r.seq, r.tenant, r.at, r.micros, r.request, r.token, r.token_name, r.refused, \
+    r.address, r.agent, r.idp, r.method, r.route, r.kind, r.resource, r.name, r.query, r.status, \
+    r.scim_type, r.field, r.reason, r.quirks, r.body, r.reply FROM ";
+
+/// The statement for a question. By name, the index of names leads; it stops at the limit.
+fn statement(query: &LogQuery) -> Sql {
+    let mut sql = match &query.name {
+        Some(name) => Sql::new(SELECT)
+            .text("request_names n JOIN requests r ON r.seq = n.seq WHERE n.name = ")
+            .string(clean(name)),
+        None => Sql::new(SELECT).text("requests r WHERE r.seq > 0"),
+    };
+    let (tenant, number) = if query.name.is_some() {
+        (" AND n.tenant = ", "n.seq")
+    } else {
+        (" AND r.tenant = ", "r.seq")
+    };
+    if let Some(wanted) = query.tenant {
+        sql = sql.text(tenant).int(wanted.key());
+    }
+    if let Some(token) = &query.token {
+        sql = sql.text(" AND r.token = ").string(clean(token.as_str()));
+    }
+    if let Some(kind) = &query.kind {
+        sql = sql.text(" AND r.kind = ").string(clean(kind.as_str()));
+    }
+    if query.failed {
+        sql = sql.text(" AND r.status >= 400");
+    }
+    if let Some(before) = query.before {
+        sql = sql.text(" AND ").text(number).text(" < ").int(before);
+    }
+    if let Some(after) = query.after {
+        sql = sql.text(" AND ").text(number).text(" > ").int(after);
+    }
+    let onward = query.after.is_some() && query.before.is_none();
+    let order = if onward { " LIMIT " } else { " DESC LIMIT " };
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    sql.text(" ORDER BY ").text(number).text(order).int(limit)
+}
+
+impl LogStore {
+    fn read<T>(
+        &self,
+        what: &'static str,
+        job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
+    ) -> Result<T, ProviderError> {
+        self.prepare()?;
+        let taken = self.readers.get();
+        let mut connection =
+            taken.map_err(|error| ProviderError::Unavailable(Source::new(what, error)))?;
+        job(&mut connection).map_err(|error| provider_error(what, error))
+    }
+
+    fn load(&self, sql: Sql) -> Result<Vec<Logged>, ProviderError> {
+        let rows: Vec<Row> = self.read("the provisioning log is read", |connection| {
+            sql.query::<Columns>().load(connection)
+        })?;
+        Ok(rows.into_iter().map(Row::logged).collect())
+    }
+}
+
+impl RequestLog for LogStore {
+    fn append(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
+        self.append_all(records)
+    }
+
+    fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError> {
+        self.load(statement(query))
+    }
+
+    fn of_request(&self, request: &str) -> Result<Vec<Logged>, ProviderError> {
+        let sql = Sql::new(SELECT).text("requests r WHERE r.request = ").string(clean(request));
+        self.load(sql.text(" ORDER BY r.seq LIMIT 10000"))
+    }
+
+    fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError> {
+        let rows = self.read("the counters of quirks are read", |connection| {
+            quirk_counts::table
+                .filter(quirk_counts::tenant.eq(tenant.key()))
+                .order((quirk_counts::token, quirk_counts::quirk))
+                .select((
+                    quirk_counts::token,
+                    quirk_counts::quirk,
+                    quirk_counts::amount,
+                    quirk_counts::last,
+                ))
+                .load::<(String, String, i64, i64)>(connection)
+        })?;
+        let count = |(token, quirk, amount, last): (String, String, i64, i64)| QuirkCount {
+            token: TokenId::new(token),
+            quirk,
+            amount,
+            last: Timestamp::from_micros(last),
+        };
+        Ok(rows.into_iter().map(count).collect())
+    }
+
+    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
+        self.erase_all(tenant, names)
+    }
+
+    fn forget(&self, tenant: TenantId) -> Result<(), ProviderError> {
+        self.forget_all(tenant)
+    }
+
+    fn prune(&self, retention: Retention) -> Result<usize, ProviderError> {
+        self.prune_all(retention)
+    }
+}

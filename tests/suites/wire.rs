@@ -1,0 +1,249 @@
+//! What only bytes on a connection can show: heads, chunks, keep-alive, what a proxy adds.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headcount_e2e::http::Connection;
+use headcount_e2e::{Database, Response, Server, on_both};
+use serde_json::{Value, json};
+
+const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+
+/// Checks that an answer is a SCIM error.
+fn refused(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(response.header("content-type"), Some("application/scim+json"));
+    assert_eq!(response.json()["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:Error"]));
+    assert_eq!(response.at("/status"), status.to_string());
+}
+
+fn creations(count: usize) -> Value {
+    let operations: Vec<Value> = (0..count)
+        .map(|n| json!({"method": "POST", "path": "/Users", "bulkId": n.to_string(), "data": {"userName": format!("u{n}")}}))
+        .collect();
+    json!({"schemas": [BULK], "Operations": operations})
+}
+
+on_both!(blk_025_one_operation_more_than_the_advertised_is_too_many, |server: &Server| {
+    let client = server.client();
+    let config = client.get("/ServiceProviderConfig").json();
+    let most = usize::try_from(config["bulk"]["maxOperations"].as_u64().unwrap()).unwrap();
+    let response = client.post("/Bulk", &creations(most + 1));
+    refused(&response, 413);
+    assert!(response.at("/detail").contains(&most.to_string()), "{}", response.text());
+    assert_eq!(client.get("/Users?count=0").at("/totalResults"), "0");
+    let whole = client.post("/Bulk", &creations(most));
+    assert_eq!(whole.status, 200);
+    let results = whole.json()["Operations"].as_array().unwrap().clone();
+    assert_eq!(results.len(), most);
+    assert!(results.iter().all(|result| result["status"] == "201"));
+    assert_eq!(client.get("/Users?count=0").at("/totalResults"), most.to_string());
+});
+
+on_both!(blk_026_htp_013_a_body_over_the_limit_is_refused_before_it_is_read, |server: &Server| {
+    let client = server.client();
+    let config = client.get("/ServiceProviderConfig").json();
+    let bulk = config["bulk"]["maxPayloadSize"].as_u64().unwrap();
+    for (path, limit) in [("/Bulk", bulk), ("/Users", 1024 * 1024), ("/Users/.search", 1024 * 1024)]
+    {
+        let head = String::from_utf8(client.request("POST", path, &[], None)).unwrap();
+        // The length is announced; not one byte of the body follows.
+        let announced = format!("Content-Length: {}\r\n", limit + 1);
+        let mut connection = Connection::open(server.address).unwrap();
+        connection.send(head.replace("Content-Length: 0\r\n", &announced).as_bytes()).unwrap();
+        let answer = connection.receive(false).unwrap();
+        refused(&answer, 413);
+        assert!(answer.at("/detail").contains(&limit.to_string()), "{}", answer.text());
+        // Nothing is announced, and the last chunk never comes.
+        let mut connection = Connection::open(server.address).unwrap();
+        let chunked = head.replace("Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n");
+        connection.send(chunked.as_bytes()).unwrap();
+        let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+        for _ in 0..=limit / 0x10000 {
+            if connection.send(chunk.as_bytes()).is_err() {
+                break;
+            }
+        }
+        refused(&connection.receive(false).unwrap(), 413);
+    }
+    assert_eq!(client.get("/Users?count=0").at("/totalResults"), "0");
+});
+
+on_both!(blk_033_blk_017_whoever_hangs_up_finds_whole_operations, |server: &Server| {
+    let client = server.client();
+    let groups: Vec<Value> = (0..200)
+        .flat_map(|n| {
+            let user = json!({"method": "POST", "path": "/Users", "bulkId": format!("u{n}"), "data": {"userName": format!("u{n}")}});
+            let group = json!({"method": "POST", "path": "/Groups", "bulkId": format!("g{n}"),
+                "data": {"displayName": format!("g{n}"), "members": [{"value": format!("bulkId:u{n}")}]}});
+            [user, group]
+        })
+        .collect();
+    let body = json!({"schemas": [BULK], "Operations": groups}).to_string();
+    let request = client.request("POST", "/Bulk", &[], Some(body.as_bytes()));
+    let mut connection = Connection::open(server.address).unwrap();
+    connection.send(&request).unwrap();
+    // Something of it is done, and then nobody waits for the answer.
+    let begun = headcount_e2e::server::wait_for(Duration::from_secs(20), || {
+        (client.get("/Users?count=0").at("/totalResults") != "0").then_some(())
+    });
+    assert!(begun.is_some());
+    drop(connection);
+    // Sent again, it creates what is missing and refuses the rest; nothing is there twice.
+    let again = client.raw("POST", "/Bulk", &[], Some(body.as_bytes()));
+    assert_eq!(again.status, 200);
+    for result in again.json()["Operations"].as_array().unwrap() {
+        assert!(matches!(result["status"].as_str(), Some("201" | "409")), "{result}");
+    }
+    let users = client.get("/Users?count=1000").json();
+    assert_eq!(users["totalResults"], 200);
+    // The client finds each by its name (CRE-015).
+    assert_eq!(client.get("/Users?filter=userName+eq+%22u7%22").at("/totalResults"), "1");
+    let groups = client.get("/Groups?count=1000").json();
+    for group in groups["Resources"].as_array().unwrap() {
+        assert_eq!(group["members"].as_array().map(Vec::len), Some(1), "{group}");
+    }
+});
+
+on_both!(htp_014_err_001_a_target_and_a_head_have_a_limit, |server: &Server| {
+    let client = server.client();
+    let long = "x".repeat(40 * 1024);
+    refused(&client.get(&format!("/Users?filter={long}")), 414);
+    refused(&client.get(&format!("/Users/{long}")), 414);
+    let nobody = client.with_token(None);
+    refused(&nobody.get(&format!("/Users?filter={long}")), 414);
+    // What the parser itself refuses it answers before there is a request (docs/ERRORS.md), or it
+    // ends the connection.
+    let huge = "x".repeat(512 * 1024);
+    for answer in [
+        client.try_raw("GET", &format!("/Users?filter={huge}"), &[], None),
+        client.try_raw("GET", "/Users", &[("X-Long", &huge)], None),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        assert!(matches!(answer.status, 400 | 414 | 431), "{}", answer.status);
+    }
+    assert_eq!(client.get("/Users").status, 200);
+});
+
+on_both!(htp_015_answers_without_a_body_leave_the_connection_sound, |server: &Server| {
+    let client = server.client();
+    let mut connection = Connection::open(server.address).unwrap();
+    for round in 0..3 {
+        let made = client.on(
+            &mut connection,
+            "POST",
+            "/Users",
+            Some(&json!({"userName": format!("u{round}")})),
+        );
+        let path = format!("/Users/{}", made.at("/id"));
+        let head = client.on(&mut connection, "HEAD", &path, None);
+        assert_eq!((head.status, head.body.len()), (200, 0));
+        assert_eq!(head.header("content-type"), Some("application/scim+json"));
+        let tag = made.header("etag").unwrap();
+        let known = client.request("GET", &path, &[("If-None-Match", tag)], None);
+        connection.send(&known).unwrap();
+        let known = connection.receive(false).unwrap();
+        assert_eq!((known.status, known.header("etag")), (304, Some(tag)));
+        let gone = client.on(&mut connection, "DELETE", &path, None);
+        assert_eq!(gone.status, 204);
+        assert_eq!((gone.header("content-type"), gone.header("transfer-encoding")), (None, None));
+        assert!(gone.header("content-length").is_none_or(|length| length == "0"));
+        // Had one of them sent a body, it would stand before this answer.
+        assert_eq!(client.on(&mut connection, "GET", &path, None).status, 404);
+    }
+});
+
+on_both!(htp_016_compressed_bodies_are_refused, |server: &Server| {
+    let client = server.client();
+    let body = b"{\"userName\":\"a\"}";
+    for encoding in ["gzip", "br", "deflate", "zstd", "compress", "gzip, identity"] {
+        let answer = client.raw("POST", "/Users", &[("Content-Encoding", encoding)], Some(body));
+        refused(&answer, 415);
+    }
+    assert_eq!(client.get("/Users").at("/totalResults"), "0");
+    let plain = client.raw("POST", "/Users", &[("Content-Encoding", "identity")], Some(body));
+    assert_eq!(plain.status, 201);
+});
+
+on_both!(htp_017_whoever_takes_compression_can_read_the_answer, |server: &Server| {
+    let client = server.client();
+    let id = client.create("/Users", &json!({"userName": "someone"}));
+    let answer =
+        client.raw("GET", &format!("/Users/{id}"), &[("Accept-Encoding", "gzip, br")], None);
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("etag").is_some_and(|tag| tag.starts_with("W/")));
+    match answer.header("content-encoding") {
+        None => assert_eq!(answer.at("/userName"), "someone"),
+        Some(encoding) => assert!(["gzip", "br"].contains(&encoding), "{encoding}"),
+    }
+});
+
+#[test]
+fn htp_021_behind_a_proxy_links_are_what_the_proxy_says() {
+    for (flags, expected) in [
+        (vec!["--behind-proxy"], "https://scim.example.com"),
+        (vec![], ""),
+        (
+            vec!["--behind-proxy", "--public-url", "https://id.example.com/tenant"],
+            "https://id.example.com/tenant",
+        ),
+    ] {
+        let server = Server::start_with(Arc::new(Database::sqlite()), &flags, &[]);
+        let client = server.client();
+        let own = format!("http://{}", server.address);
+        let origin = if expected.is_empty() { own.as_str() } else { expected };
+        let headers = [("X-Forwarded-Host", "scim.example.com"), ("X-Forwarded-Proto", "https")];
+        let body = json!({"userName": "someone"}).to_string();
+        let made =
+            client.raw("POST", "/Users?attributes=userName", &headers, Some(body.as_bytes()));
+        let location = format!("{origin}/scim/v2/Users/{}", made.at("/id"));
+        assert_eq!(made.header("location"), Some(location.as_str()), "{flags:?}");
+        let schemas = client.raw("GET", "/Schemas?x=y", &headers, None);
+        let prefix = format!("{origin}/scim/v2/Schemas/urn:");
+        assert!(schemas.at("/Resources/0/meta/location").starts_with(&prefix), "{flags:?}");
+    }
+}
+
+on_both!(htp_023_a_connection_outlives_a_pause, |server: &Server| {
+    let client = server.client();
+    let mut connection = Connection::open(server.address).unwrap();
+    for round in 0..50 {
+        assert_eq!(client.on(&mut connection, "GET", "/Users", None).status, 200, "{round}");
+    }
+    // Longer than the five seconds after which actix-web would hang up by itself.
+    std::thread::sleep(Duration::from_secs(7));
+    assert_eq!(client.on(&mut connection, "GET", "/Users", None).status, 200);
+});
+
+on_both!(htp_024_a_client_that_asks_first_is_told_to_go_on_or_refused, |server: &Server| {
+    let client = server.client();
+    let body = b"{\"userName\":\"asked\"}";
+    let expecting = |client: &headcount_e2e::Client| {
+        let request = client.request("POST", "/Users", &[("Expect", "100-continue")], Some(body));
+        request[..request.len() - body.len()].to_vec()
+    };
+    // The body is sent after the server's word, which the reader skips.
+    let mut connection = Connection::open(server.address).unwrap();
+    connection.send(&expecting(&client)).unwrap();
+    assert_eq!(connection.interim().unwrap(), 100);
+    connection.send(body).unwrap();
+    assert_eq!(connection.receive(false).unwrap().status, 201);
+    // Nobody without a token is asked for a body.
+    for nobody in [client.with_token(None), client.with_token(Some("hc_wrong"))] {
+        let mut connection = Connection::open(server.address).unwrap();
+        connection.send(&expecting(&nobody)).unwrap();
+        let answer = connection.receive(false).unwrap();
+        refused(&answer, 401);
+    }
+    assert_eq!(client.get("/Users").at("/totalResults"), "1");
+});

@@ -1,0 +1,91 @@
+//! `cargo xtask soak`: the random tests of the test command for as long as one likes.
+
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::cargo;
+use crate::postgres::Cluster;
+
+/// What is compared when the command line does not say.
+const PAIRS: u64 = 2_000_000;
+/// How long each reader is fuzzed when the command line does not say.
+const SECONDS: u64 = 30;
+
+/// Compares answers over random deployments, and both stores with the reference model.
+pub(crate) fn equivalence(arguments: &[&str]) -> anyhow::Result<()> {
+    let [pairs, seed] = options(arguments, [("--pairs", PAIRS), ("--seed", clock_seed())])?;
+    let cluster = Cluster::start()?;
+    let started = Instant::now();
+    println!(
+        "seed {seed}; repeat with: cargo xtask soak equivalence --pairs {pairs} --seed {seed}"
+    );
+    let mut tests = ignored("headcount-store-diesel", &["--release", "--test", "equivalence"]);
+    tests
+        .env("HEADCOUNT_TEST_POSTGRES", cluster.url())
+        .env("HEADCOUNT_SOAK_PAIRS", pairs.to_string())
+        .env("HEADCOUNT_SOAK_SEED", seed.to_string());
+    crate::run(&mut tests)
+        .context("answers differ; see above for the seed and the smallest case")?;
+    println!(
+        "soak equivalence: {pairs} pairs, 0 differences, {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Gives mutations of the corpus to everything that reads what clients send.
+pub(crate) fn fuzz(arguments: &[&str]) -> anyhow::Result<()> {
+    let [seconds, seed] = options(arguments, [("--seconds", SECONDS), ("--seed", clock_seed())])?;
+    let started = Instant::now();
+    println!("seed {seed}; repeat with: cargo xtask soak fuzz --seconds {seconds} --seed {seed}");
+    let core = ignored("headcount-core", &["--release", "--test", "fuzz"]);
+    // A release of the server takes minutes to build and would unseal no faster.
+    let server = ignored("headcount-server", &["--bin", "headcount"]);
+    for mut tests in [core, server] {
+        tests
+            .env("HEADCOUNT_SOAK_SECONDS", seconds.to_string())
+            .env("HEADCOUNT_SOAK_SEED", seed.to_string());
+        crate::run(&mut tests).context("an input breaks a promise; see above for it")?;
+    }
+    println!(
+        "soak fuzz: {seconds} s for each target, {:.0} s in all",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The tests named `soak`, which the test command leaves out.
+fn ignored(package: &str, what: &[&str]) -> std::process::Command {
+    let mut tests = cargo(&["test", "--locked", "--package", package]);
+    tests.args(what).args(["--", "soak", "--ignored", "--nocapture", "--test-threads=1"]);
+    tests
+}
+
+/// Reads `--name NUMBER` pairs.
+fn options<const N: usize>(
+    arguments: &[&str],
+    known: [(&str, u64); N],
+) -> anyhow::Result<[u64; N]> {
+    let mut values = known.map(|(_, default)| default);
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let Some(at) = known.iter().position(|(name, _)| name == word) else {
+            bail!("{word} is no option; there are {}", known.map(|(name, _)| name).join(", "));
+        };
+        let number = words.next().with_context(|| format!("{word} needs a number"))?;
+        if let Some(value) = values.get_mut(at) {
+            *value = number
+                .replace('_', "")
+                .parse()
+                .with_context(|| format!("{word} needs a number"))?;
+        }
+    }
+    Ok(values)
+}
+
+/// A seed that differs from run to run; it is printed.
+fn clock_seed() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    since % 1_000_000 * 1_000
+}
