@@ -210,6 +210,12 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Returns a client of the admin API with a new token that has these scopes.
+    pub fn admin(&self, scopes: &str) -> Client {
+        let token = self.token(&["--scope", scopes]);
+        Client { base: "/api/v1".to_owned(), ..Client::new(self.address, &token) }
+    }
+
     /// Returns a client with a new token that may do everything an identity provider does.
     pub fn client(&self) -> Client {
         Client::new(self.address, &self.token(&[]))

@@ -4,9 +4,13 @@
 pub mod advice;
 pub mod chain;
 mod digest;
+pub mod events;
+pub mod feed;
 mod redact;
 mod request;
+pub mod set;
 mod story;
+pub mod trail;
 pub mod verify;
 mod words;
 
@@ -204,7 +208,16 @@ pub struct Recorded {
     /// The members that really came and went.
     pub members: MemberDelta,
     /// The groups that a deleted resource was a member of.
-    pub left: Vec<ResourceId>,
+    pub left: Vec<Left>,
+}
+
+/// A group that a deleted resource was a member of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The group.
+    pub group: ResourceId,
+    /// Its version after the member was gone.
+    pub version: Version,
 }
 
 /// Reads recorded changes.
@@ -220,6 +233,17 @@ pub trait ChangeFeed: Send + Sync + 'static {
         &self,
         tenant: TenantId,
         after: i64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError>;
+
+    /// Returns the newest `limit` changes of the tenant, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChangeFeed::changes`].
+    fn newest_changes(
+        &self,
+        tenant: TenantId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key};
 use crate::ids::{Kind, ResourceId, TenantId, Version};
 use crate::index::UniqueKey;
-use crate::journal::{Change, ChangeFeed, Recorded};
+use crate::journal::{Change, ChangeFeed, Left, Recorded};
 use crate::members::{Member, MemberDelta, MembershipEntry};
 use crate::patch::members_match;
 use crate::path::Place;
@@ -179,6 +179,17 @@ impl ChangeFeed for MemoryProvider {
                 .take(limit)
                 .cloned()
                 .collect()
+        }))
+    }
+
+    fn newest_changes(
+        &self,
+        tenant: TenantId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            let older = tenant.changes.len().saturating_sub(limit);
+            tenant.changes.iter().skip(older).cloned().collect()
         }))
     }
 
@@ -352,7 +363,10 @@ impl Tenant {
             if group.members.remove(id).is_some() {
                 group.resource.version = group.resource.version.next();
                 group.resource.modified = change.at.max(group.resource.modified.next());
-                left.push(group.resource.id.clone());
+                left.push(Left {
+                    group: group.resource.id.clone(),
+                    version: group.resource.version,
+                });
             }
         }
         self.record(at, change, MemberDelta::default(), left);
@@ -401,7 +415,7 @@ impl Tenant {
         Ok(delta)
     }
 
-    fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<ResourceId>) {
+    fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<Left>) {
         let seq = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
         if let Some(Stored { resource, .. }) = self.resources.get(&at) {
             let (kind, id, version) =

@@ -11,7 +11,9 @@ use headcount_token_admin::Tokens;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use crate::admin::Administration;
 use crate::client::AddressBlock;
+use crate::error::{ApiError, Cause};
 use crate::recorder::Recorder;
 
 /// What an operator can set about HTTP.
@@ -68,6 +70,8 @@ pub struct Api {
     pub service: Service,
     /// The tokens.
     pub tokens: Arc<Tokens>,
+    /// What the admin API works with beside them; without it there is no admin API.
+    pub administration: Option<Administration>,
     /// Ids of requests.
     pub request_ids: Arc<dyn IdSource>,
     /// What the operator has set.
@@ -92,12 +96,18 @@ impl Api {
         Self {
             service,
             tokens,
+            administration: None,
             request_ids,
             settings,
             recorder: None,
             permits: Arc::new(Semaphore::new(PERMITS)),
             failures: RateLimiter::keyed(quota),
         }
+    }
+
+    /// Returns what the admin API works with. Its routes are there only when it is.
+    pub(crate) fn administration(&self) -> Result<&Administration, ApiError> {
+        self.administration.as_ref().ok_or_else(|| Cause::Lost.into())
     }
 
     /// Counts a failed authentication of an address; false when there have been too many lately.

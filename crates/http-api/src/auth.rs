@@ -77,7 +77,7 @@ pub(crate) struct Who {
 /// Only the form is checked here, before the body is read; whether the token is accepted is found out
 /// in [`crate::blocking`], together with the work.
 pub(crate) struct Authenticated<P> {
-    pub(crate) presented: Presented,
+    pub(crate) presented: Arc<Presented>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) request: RequestId,
@@ -138,12 +138,25 @@ impl<P> Authenticated<P> {
         let api = request.app_data::<actix_web::web::Data<Api>>().ok_or(Cause::Lost)?;
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self {
-            presented,
+            presented: Arc::new(presented),
             address: client::address(request, &api.settings),
             agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
             request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Lost)?,
             permission: PhantomData,
         })
+    }
+}
+
+impl<P> Authenticated<P> {
+    /// Returns the same once more, for a request that proves its token several times.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            presented: Arc::clone(&self.presented),
+            address: self.address,
+            agent: self.agent.clone(),
+            request: self.request.clone(),
+            permission: PhantomData,
+        }
     }
 }
 

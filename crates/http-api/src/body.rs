@@ -29,6 +29,11 @@ impl ScimJson {
     pub(crate) fn parse(self) -> Result<Value, ApiError> {
         Ok(json::parse(&self.0?)?)
     }
+
+    /// Tells whether there is no body at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_ok_and(Bytes::is_empty)
+    }
 }
 
 impl FromRequest for ScimJson {

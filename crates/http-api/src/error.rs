@@ -14,6 +14,7 @@ use headcount_core::message::error_body;
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::{Refusal, Scopes, TokenError};
 
+use crate::admin::Fault;
 use crate::auth::Who;
 use crate::reply::SCIM_JSON;
 
@@ -61,6 +62,8 @@ pub(crate) enum Cause {
     Tokens(TokenError),
     /// A handler panicked or was lost.
     Lost,
+    /// What only the admin API refuses.
+    Admin(Fault),
 }
 
 impl From<Cause> for ApiError {
@@ -105,6 +108,7 @@ impl ApiError {
             Cause::TooManyFailures => (429, None),
             Cause::Overloaded | Cause::Tokens(_) => (503, None),
             Cause::Lost => (500, None),
+            Cause::Admin(fault) => (fault.status(), None),
         }
     }
 
@@ -128,6 +132,7 @@ impl ApiError {
             Cause::BrokenBody => "the body could not be read to its end".to_owned(),
             Cause::TooManyFailures => "too many requests with a token that is not accepted; correct the token".to_owned(),
             Cause::Overloaded | Cause::Tokens(TokenError::Busy) => "the server is busy; repeat the request later".to_owned(),
+            Cause::Admin(fault) => fault.detail(),
             Cause::Tokens(_) => "tokens cannot be checked at the moment; repeat the request later".to_owned(),
         }
     }
@@ -151,7 +156,8 @@ impl ApiError {
             | Cause::TooManyFailures
             | Cause::Overloaded
             | Cause::Tokens(_)
-            | Cause::Lost => None,
+            | Cause::Lost
+            | Cause::Admin(_) => None,
         }
     }
 
@@ -172,7 +178,8 @@ impl ApiError {
             | Cause::TooManyFailures
             | Cause::Overloaded
             | Cause::Tokens(_)
-            | Cause::Lost => None,
+            | Cause::Lost
+            | Cause::Admin(_) => None,
         }
     }
 
@@ -209,7 +216,8 @@ impl ApiError {
             | Cause::SlowBody
             | Cause::BrokenBody
             | Cause::TooManyFailures
-            | Cause::Overloaded => None,
+            | Cause::Overloaded
+            | Cause::Admin(_) => None,
         }
     }
 }

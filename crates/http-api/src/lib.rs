@@ -7,6 +7,7 @@
 //!
 //! Start with [`routes`], the crate's one entrance, then `routes/resources.rs`.
 
+mod admin;
 mod api;
 mod auth;
 mod blocking;
@@ -20,6 +21,7 @@ mod routes;
 mod stream;
 mod target;
 
+pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi};
 pub use api::{Api, HttpSettings, PERMITS};
 pub use blocking::aside;
 pub use observe::observe;

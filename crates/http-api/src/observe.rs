@@ -19,6 +19,7 @@ use headcount_core::quirks::Quirks;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::admin::Problem;
 use crate::api::Api;
 use crate::body::Sent;
 use crate::error::{ApiError, Cause};
@@ -86,12 +87,18 @@ pub async fn observe(
         started,
     };
     let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
-    let error = response.response().error().and_then(|error| error.as_error::<ApiError>());
+    let error = response.response().error().and_then(failure);
     line.fill(&span, &notes, error);
     line.write(&notes, error);
     let body = response.request().extensions_mut().remove::<Sent>();
     seen.record(&line, &notes, error, body.map(|Sent(body)| body));
     Ok(response)
+}
+
+/// What went wrong, in SCIM or in the admin API.
+fn failure(error: &actix_web::Error) -> Option<&ApiError> {
+    let problem = || error.as_error::<Problem>().map(|problem| &problem.0);
+    error.as_error::<ApiError>().or_else(problem)
 }
 
 /// Adds the headers that every response has.

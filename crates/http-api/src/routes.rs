@@ -27,6 +27,9 @@ const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
 /// The application has to be wrapped in [`crate::observe`] and in actix-web's path normalization.
 pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
+        if api.administration.is_some() {
+            config.service(crate::admin::scope());
+        }
         config.app_data(api);
         // RFC 7644 §3.13: without a version, the newest.
         for base in [BASE_PATH, "/scim"] {

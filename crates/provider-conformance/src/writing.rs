@@ -2,7 +2,7 @@
 
 use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, Version};
-use headcount_core::journal::{Act, Switched};
+use headcount_core::journal::{Act, Left, Switched};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{ChangeFn, Step, StepDone, Update, With};
 use headcount_core::service::Precondition;
@@ -222,7 +222,7 @@ pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: 
         (at(2).change.paths.join(" "), at(2).change.switched),
         ("active".to_owned(), Some(Switched::Off))
     );
-    assert_eq!(at(3).left, [group]);
+    assert_eq!(at(3).left, [Left { group, version: Version::new(2) }]);
     assert!(changes.is_sorted_by_key(|recorded| recorded.seq));
 }
 

@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Make, list, change and delete tenants.
     #[command(subcommand)]
     Tenant(Tenant),
+    /// Follow what happens to users and groups.
+    #[command(subcommand)]
+    Events(Events),
     /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
     #[command(subcommand)]
     Log(Log),
@@ -120,7 +123,8 @@ pub(crate) struct TokenCreate {
     /// The tenant that it opens.
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
-    /// What it allows: provisioning, or some of scim:read users:write groups:write events:read.
+    /// What it allows: provisioning, administration, or some of `scim:read` `users:write`
+    /// `groups:write` `events:read` `admin:read` `admin:write` `tenants:all`.
     #[arg(long, default_value = "provisioning")]
     pub(crate) scope: Vec<String>,
     /// When it stops working: 180d, 12h, or never.
@@ -132,6 +136,33 @@ pub(crate) struct TokenCreate {
     /// A network from which it may be used, such as 203.0.113.0/24. May stand several times.
     #[arg(long, value_name = "NET")]
     pub(crate) cidr: Vec<String>,
+}
+
+/// Commands about events.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// Print the newest events, oldest first; fails when there are none.
+    Tail(EventsTail),
+}
+
+/// Flags of `events tail`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsTail {
+    /// The tenant.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Print what came after this event, by its id; 0 begins with the first.
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<String>,
+    /// Only these types, separated by commas, such as `user.*,group.member_added`.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) types: Option<String>,
+    /// Go on printing what comes.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// How many events to print before that.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) limit: usize,
 }
 
 /// Commands about the provisioning log.

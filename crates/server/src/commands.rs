@@ -2,6 +2,7 @@
 
 mod audit;
 mod check_config;
+mod events;
 mod log;
 mod migrate;
 mod schema;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(&loaded.config, &cli.common),
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
+        Command::Events(command) => events::run(&loaded.config, command, output),
         Command::Log(command) => log::run(&loaded.config, command, output),
         Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),

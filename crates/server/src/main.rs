@@ -15,6 +15,7 @@ mod output;
 mod schemas;
 mod seal;
 mod telemetry;
+mod tenancy;
 mod wiring;
 
 use std::process::ExitCode;

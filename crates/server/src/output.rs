@@ -10,6 +10,12 @@ pub(crate) fn result(text: &str) {
     drop(writeln!(std::io::stdout(), "{text}"));
 }
 
+/// Prints one of many results; false when nobody reads them any more.
+pub(crate) fn line(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
+
 /// Prints a result for programs.
 pub(crate) fn json(value: &Value) {
     result(&format!("{value:#}"));

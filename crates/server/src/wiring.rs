@@ -10,7 +10,7 @@ use headcount_core::journal::Digester;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Api, HttpSettings, Keep, Recorder};
+use headcount_http_api::{Administration, Api, HttpSettings, Keep, Recorder};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
 use headcount_token_admin::{Policy, Tenant, Tokens};
 
@@ -18,8 +18,10 @@ use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
 use crate::schemas;
 use crate::seal::Sealer;
+use crate::tenancy::Tenancy;
 
 /// The parts of a process that works on the data.
+#[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<Store>,
@@ -134,7 +136,11 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
     };
-    let mut api = Api::new(service, Arc::clone(&parts.tokens), Arc::new(UuidSource), settings);
+    let tenants = Arc::new(Tenancy(parts.clone()));
+    let administration = Administration::new(parts.store.clone(), parts.store.clone(), tenants);
+    let tokens = Arc::clone(&parts.tokens);
+    let mut api = Api::new(service, tokens, Arc::new(UuidSource), settings);
+    api.administration = Some(administration);
     if config.requests.keep {
         api.recorder = Some(recorder(config, parts)?);
     }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::journal::chain;
-use headcount_core::journal::{Act, Actor, Change, ChangeFeed, Names, Recorded, Switched};
+use headcount_core::journal::{Act, Actor, Change, ChangeFeed, Left, Names, Recorded, Switched};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(crate) struct Effect<'a> {
     pub(crate) id: &'a ResourceId,
     pub(crate) version: i64,
     pub(crate) members: &'a MemberDelta,
-    pub(crate) left: &'a [ResourceId],
+    pub(crate) left: &'a [Left],
 }
 
 /// Appends a change.
@@ -88,7 +88,11 @@ fn delta_text(effect: &Effect<'_>) -> String {
     json!({
         "added": texts(&effect.members.added),
         "removed": texts(&effect.members.removed),
-        "left": texts(effect.left),
+        "left": effect
+            .left
+            .iter()
+            .map(|left| (left.group.as_str(), left.version.counter()))
+            .collect::<Vec<_>>(),
     })
     .to_string()
 }
@@ -142,7 +146,7 @@ impl Row {
         Some(Recorded {
             seq: self.place?,
             members: MemberDelta { added: ids("added"), removed: ids("removed") },
-            left: ids("left"),
+            left: left(&delta),
             kind: Kind::new(self.kind),
             id: ResourceId::new(self.resource),
             version: Version::new(self.version),
@@ -166,6 +170,22 @@ impl Row {
     }
 }
 
+fn left(delta: &Value) -> Vec<Left> {
+    let list = delta.get("left").and_then(Value::as_array);
+    let one = |pair: &Value| {
+        let (group, version) = (pair.get(0)?.as_str()?, pair.get(1)?.as_i64()?);
+        Some(Left { group: ResourceId::new(group), version: Version::new(version) })
+    };
+    list.into_iter().flatten().filter_map(one).collect()
+}
+
+fn recorded(rows: Vec<Row>) -> Result<Vec<Recorded>, ProviderError> {
+    let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
+    whole.ok_or_else(|| {
+        ProviderError::Internal(Source::invariant("every change row has a known act"))
+    })
+}
+
 impl ChangeFeed for Store {
     fn changes(
         &self,
@@ -173,7 +193,7 @@ impl ChangeFeed for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal()?;
+        self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<Row> = self.read("changes are read", |connection| {
             changes::table
@@ -187,13 +207,33 @@ impl ChangeFeed for Store {
         recorded(rows)
     }
 
+    fn newest_changes(
+        &self,
+        tenant: TenantId,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ProviderError> {
+        self.seal_soon()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows: Vec<Row> = self.read("the newest changes are read", |connection| {
+            changes::table
+                .filter(changes::tenant.eq(tenant.key()))
+                .filter(changes::place.is_not_null())
+                .order(changes::place.desc())
+                .limit(limit)
+                .select(Row::as_select())
+                .load(connection)
+        })?;
+        rows.reverse();
+        recorded(rows)
+    }
+
     fn history(
         &self,
         tenant: TenantId,
         id: &ResourceId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal()?;
+        self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
             changes::table
@@ -208,11 +248,4 @@ impl ChangeFeed for Store {
         rows.reverse();
         recorded(rows)
     }
-}
-
-fn recorded(rows: Vec<Row>) -> Result<Vec<Recorded>, ProviderError> {
-    let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
-    whole.ok_or_else(|| {
-        ProviderError::Internal(Source::invariant("every change row has a known act"))
-    })
 }

@@ -29,6 +29,7 @@ mod sql;
 mod store;
 mod tenants;
 mod tokens;
+mod trail;
 mod write;
 
 pub use audit::{AuditSlice, Recalled};

@@ -1,10 +1,11 @@
 //! The writes of one resource: all rows of one change, inside a transaction that somebody else opened.
 
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use headcount_core::error::Error;
-use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::index::{IndexEntry, UniqueKey};
+use headcount_core::journal::Left;
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, ProviderError, Update, Updated, With,
@@ -141,9 +142,12 @@ impl Store {
             .int(change.at.micros())
             .text(" ELSE modified + 1 END WHERE pk = ")
             .int(group)
-            .text(" RETURNING id");
-            let ids: Vec<String> = sql.query::<Text>().load(connection)?;
-            left.extend(ids.into_iter().map(ResourceId::new));
+            .text(" RETURNING id, version");
+            let rows: Vec<(String, i64)> = sql.query::<(Text, BigInt)>().load(connection)?;
+            left.extend(rows.into_iter().map(|(id, version)| Left {
+                group: ResourceId::new(id),
+                version: Version::new(version),
+            }));
         }
         let gone = diesel::delete(resources::table.find(pk)).execute(connection);
         match gone {

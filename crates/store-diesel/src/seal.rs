@@ -4,6 +4,8 @@
 //! after a larger one. Places are given out after it, by one sealer at a time: whoever reads up to a
 //! place has everything before it. A change waits at most for the next pass.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::{ProviderError, Source};
@@ -17,6 +19,9 @@ use crate::write::{Patience, one_sealer};
 
 /// Rows that one pass seals.
 const PASS: i64 = 500;
+/// How often, and after what pause, a reader looks again that waits for another who seals.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A row of the record, for hashing.
 #[derive(Queryable, Selectable)]
@@ -83,9 +88,32 @@ impl Store {
         self.seal_with(Patience::Some)
     }
 
+    /// Does what [`Store::seal_all`] does, for a reader: it keeps no connection while it waits, and
+    /// after a second it is content with what is sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::seal`].
+    pub(crate) fn seal_soon(&self) -> Result<(), ProviderError> {
+        let Some(newest) = self.newest_unsealed()? else {
+            return Ok(());
+        };
+        for _ in 0..TRIES {
+            self.seal()?;
+            if !self.has_unsealed(newest)? {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
     fn seal_with(&self, patience: Patience) -> Result<usize, ProviderError> {
+        let Some(newest) = self.newest_unsealed()? else {
+            return Ok(0);
+        };
         let mut sealed = 0;
-        while self.has_unsealed()? {
+        while self.has_unsealed(newest)? {
             let pass = self.writer.write(&mut |connection| {
                 if one_sealer(connection, patience)? {
                     Ok(Some(seal_some(connection)?))
@@ -105,9 +133,20 @@ impl Store {
         Ok(sealed)
     }
 
-    fn has_unsealed(&self) -> Result<bool, ProviderError> {
+    /// Returns the number of the newest change without a place.
+    fn newest_unsealed(&self) -> Result<Option<i64>, ProviderError> {
+        self.read("unsealed changes are looked for", |connection| {
+            let unsealed = changes::table.filter(changes::place.is_null());
+            unsealed.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
+        })
+    }
+
+    /// Tells whether there are changes without a place up to a number. Those that come later are for
+    /// later: whoever seals on a busy server must not seal for ever.
+    fn has_unsealed(&self, newest: i64) -> Result<bool, ProviderError> {
         let first = self.read("unsealed changes are looked for", |connection| {
             let unsealed = changes::table.filter(changes::place.is_null());
+            let unsealed = unsealed.filter(changes::seq.le(newest));
             unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())

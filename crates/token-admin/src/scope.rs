@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::format::Purpose;
+
 /// A set of permissions.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scopes(u32);
@@ -21,6 +23,8 @@ impl Scopes {
     pub const ADMIN_READ: Self = Self(1 << 5);
     /// Changing tokens and tenants through the admin API.
     pub const ADMIN_WRITE: Self = Self(1 << 6);
+    /// Seeing and managing every tenant through the admin API, not only the token's own.
+    pub const TENANTS_ALL: Self = Self(1 << 7);
 
     /// What an identity provider needs: the default of a provisioning token.
     pub const PROVISIONING: Self =
@@ -29,8 +33,11 @@ impl Scopes {
     pub const ADMINISTRATION: Self =
         Self(Self::ADMIN_READ.0 | Self::ADMIN_WRITE.0 | Self::EVENTS_READ.0);
 
+    /// What makes a token one of the admin API.
+    const OF_ADMIN_API: Self = Self(Self::ADMINISTRATION.0 | Self::TENANTS_ALL.0);
+
     /// Every scope with its name.
-    pub const NAMES: [(&'static str, Self); 7] = [
+    pub const NAMES: [(&'static str, Self); 8] = [
         ("scim:read", Self::SCIM_READ),
         ("users:write", Self::USERS_WRITE),
         ("groups:write", Self::GROUPS_WRITE),
@@ -38,6 +45,7 @@ impl Scopes {
         ("events:read", Self::EVENTS_READ),
         ("admin:read", Self::ADMIN_READ),
         ("admin:write", Self::ADMIN_WRITE),
+        ("tenants:all", Self::TENANTS_ALL),
     ];
     const BUNDLES: [(&'static str, Self); 2] =
         [("provisioning", Self::PROVISIONING), ("administration", Self::ADMINISTRATION)];
@@ -51,6 +59,30 @@ impl Scopes {
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Returns what is in both sets.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Returns what is not in the other set.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Returns those that open something of the admin API.
+    #[must_use]
+    pub const fn of_admin_api(self) -> Self {
+        self.common(Self::OF_ADMIN_API)
+    }
+
+    /// Returns what a token with these scopes is for: one that opens anything of the admin API is a
+    /// token of the admin API, whatever else it opens.
+    pub const fn purpose(self) -> Purpose {
+        if self.of_admin_api().is_empty() { Purpose::Provisioning } else { Purpose::Administration }
     }
 
     /// Tells whether nothing is allowed.

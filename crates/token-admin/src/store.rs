@@ -109,6 +109,9 @@ pub enum StoreError {
     /// What the new row refers to does not exist.
     #[error("what it belongs to does not exist")]
     Missing,
+    /// What is stored does not allow it, and why.
+    #[error("{0}")]
+    Refused(String),
     /// The store cannot be reached or refused.
     #[error("the storage is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -143,6 +143,11 @@ impl Tokens {
         }
     }
 
+    /// Returns what the operator allows.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// Makes a token and returns its secret, once.
     ///
     /// # Errors

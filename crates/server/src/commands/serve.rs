@@ -10,6 +10,7 @@ use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
+use futures_util::future::select;
 use headcount_http_api::{Api, PERMITS, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
 use rustls::pki_types::pem::PemObject;
@@ -45,10 +46,11 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
         Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
         None => None,
     };
-    let server = server(config, Data::clone(&api), &parts.store, sealed, metrics, listener, tls)?;
+    let server = server(config, Data::clone(&api), &parts.store, metrics, listener, tls)?;
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
         let apart = apart.map(actix_web::rt::spawn);
+        tell_readers(&api, sealed);
         // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
         tokio::task::yield_now().await;
         announce(config, common, &parts, address)?;
@@ -164,7 +166,6 @@ fn server(
     config: &Config,
     api: Data<Api>,
     store: &Arc<Store>,
-    sealed: SealedTo,
     metrics: Data<Metrics>,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
@@ -173,14 +174,13 @@ fn server(
         .http
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let (store, sealed) = (Data::from(Arc::clone(store)), Data::new(sealed));
+    let store = Data::from(Arc::clone(store));
     let together = config.http.metrics_listen.is_none();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(from_fn(headcount_http_api::observe))
             .app_data(Data::clone(&store))
-            .app_data(Data::clone(&sealed))
             .app_data(Data::clone(&metrics))
             .route("/healthz", web::get().to(health))
             .route("/readyz", web::get().to(ready))
@@ -211,6 +211,36 @@ fn metrics_apart(address: &str, metrics: Data<Metrics>) -> anyhow::Result<actix_
         App::new().app_data(Data::clone(&metrics)).route("/metrics", web::get().to(metrics::render))
     });
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+/// Wakes those who wait for events when something was sealed, and when the server is told to stop: they
+/// would hold up its end.
+fn tell_readers(api: &Api, mut sealed: SealedTo) {
+    let Some(bell) = api.administration.as_ref().map(|administration| &administration.bell) else {
+        return;
+    };
+    let (rings, stops) = (bell.clone(), bell.clone());
+    drop(actix_web::rt::spawn(async move {
+        while sealed.changed().await.is_ok() {
+            rings.ring();
+        }
+    }));
+    drop(actix_web::rt::spawn(async move {
+        stopped().await;
+        stops.stop();
+    }));
+}
+
+/// Waits until the process is told to end.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    let (terminate, interrupt) = (terminate.recv(), interrupt.recv());
+    drop(select(Box::pin(terminate), Box::pin(interrupt)).await);
 }
 
 /// The process is alive.

@@ -6,7 +6,6 @@ use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::parse_filter;
-use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, TenantStore, Token};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -33,13 +32,10 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
     let scopes = Scopes::parse(&new.scope.join(" ")).map_err(|word| {
         let known: Vec<_> = Scopes::NAMES.iter().map(|(name, _)| *name).collect();
         anyhow::anyhow!(
-            "there is no scope \"{word}\"; there are provisioning, {}",
+            "there is no scope \"{word}\"; there are provisioning, administration, {}",
             known.join(", ")
         )
     })?;
-    let admin = Scopes::ADMIN_READ.with(Scopes::ADMIN_WRITE);
-    let purpose =
-        Scopes::NAMES.iter().any(|(_, scope)| admin.allow(*scope) && scopes.allow(*scope));
     let expiry = match new.expires.as_deref() {
         None => Expiry::Default,
         Some("never") => Expiry::Never,
@@ -56,7 +52,7 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
     let issued = parts.tokens.issue(
         tenant.id,
         NewToken {
-            purpose: if purpose { Purpose::Administration } else { Purpose::Provisioning },
+            purpose: scopes.purpose(),
             name: new.name,
             scopes,
             expiry,

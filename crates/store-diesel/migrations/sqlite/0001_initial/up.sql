@@ -134,6 +134,7 @@ CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
 -- Whose names are still kept although they are gone.
 CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
+CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
 
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY NOT NULL,

@@ -1,0 +1,238 @@
+//! Reading the feed: from a cursor on, as many events as wanted, of the types wanted.
+
+use super::ChangeFeed;
+use super::events::{Event, EventId, MEMBER_TYPES, OTHER_TYPES, RESOURCE_WORDS, unfold};
+use crate::ids::TenantId;
+use crate::provider::ProviderError;
+use crate::schema::Registry;
+
+/// Changes that are read at a time.
+const PART: usize = 500;
+/// Changes that one request looks at, at most, in search of events that are wanted.
+const MOST: usize = 10_000;
+
+/// Returns every type of event that this server can tell.
+pub fn event_types(registry: &Registry) -> Vec<String> {
+    let of_kinds = registry.kinds().iter().flat_map(|kind| {
+        let kind = kind.kind.as_str().to_lowercase();
+        let has_active = kind == "user";
+        let words =
+            RESOURCE_WORDS.iter().filter(move |word| has_active || !word.ends_with("activated"));
+        words.map(move |word| format!("{kind}.{word}")).collect::<Vec<_>>()
+    });
+    let others = MEMBER_TYPES.iter().chain(&OTHER_TYPES).map(|name| (*name).to_owned());
+    of_kinds.chain(others).collect()
+}
+
+/// The types of events that a reader wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted(Vec<String>);
+
+impl Wanted {
+    /// Reads a list separated by commas; `user.*` stands for all of users.
+    ///
+    /// # Errors
+    ///
+    /// The word that is no type, with those that are.
+    pub fn parse(registry: &Registry, text: &str) -> Result<Self, String> {
+        let known = event_types(registry);
+        let is_known = |word: &str| match word.strip_suffix('*') {
+            Some(kind) => kind.ends_with('.') && known.iter().any(|name| name.starts_with(kind)),
+            None => known.iter().any(|name| name == word),
+        };
+        let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
+        match words.iter().find(|word| !is_known(word)) {
+            Some(word) => Err(format!(
+                "there is no type \"{word}\"; there are {}, and user.* for all of a kind",
+                known.join(", ")
+            )),
+            None => Ok(Self(words)),
+        }
+    }
+
+    /// Tells whether a type is wanted.
+    pub fn wants(&self, event_type: &str) -> bool {
+        let fits = |word: &String| match word.strip_suffix('*') {
+            Some(kind) => event_type.starts_with(kind),
+            None => event_type == word,
+        };
+        self.0.is_empty() || self.0.iter().any(fits)
+    }
+}
+
+/// Events, and where the next ones begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Event>,
+    /// The cursor behind everything that was looked at.
+    pub next: EventId,
+    /// Whether there is more to look at now.
+    pub more: bool,
+}
+
+/// Reads events behind a cursor.
+///
+/// The cursor passes only what was looked at, so that nothing is left out between two calls.
+///
+/// # Errors
+///
+/// Those of the feed.
+pub fn read_events(
+    feed: &dyn ChangeFeed,
+    tenant: TenantId,
+    after: EventId,
+    limit: usize,
+    wanted: &Wanted,
+) -> Result<Batch, ProviderError> {
+    let mut batch = Batch { events: Vec::new(), next: after, more: true };
+    let part = PART.min(limit.max(2));
+    // The change that the cursor stands in may have more events.
+    let mut place = after.place.saturating_sub(1);
+    let mut looked = 0;
+    loop {
+        let changes = feed.changes(tenant, place, part)?;
+        for recorded in &changes {
+            for event in unfold(recorded) {
+                if event.id <= after {
+                    continue;
+                }
+                if batch.events.len() >= limit {
+                    return Ok(batch);
+                }
+                batch.next = event.id;
+                if wanted.wants(&event.event_type()) {
+                    batch.events.push(event);
+                }
+            }
+            place = recorded.seq;
+        }
+        looked += changes.len();
+        if changes.len() < part {
+            return Ok(Batch { more: false, ..batch });
+        }
+        if looked >= MOST {
+            return Ok(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::ids::{Kind, RequestId, ResourceId, Version};
+    use crate::journal::{Act, Actor, Change, Names, Recorded};
+    use crate::members::MemberDelta;
+
+    /// A feed of groups, each created with three members.
+    struct Groups(i64);
+
+    impl ChangeFeed for Groups {
+        fn changes(
+            &self,
+            _tenant: TenantId,
+            after: i64,
+            limit: usize,
+        ) -> Result<Vec<Recorded>, ProviderError> {
+            let places = after.max(0) + 1..=self.0;
+            Ok(places.take(limit).map(group).collect())
+        }
+
+        fn newest_changes(
+            &self,
+            tenant: TenantId,
+            limit: usize,
+        ) -> Result<Vec<Recorded>, ProviderError> {
+            let limit_places = i64::try_from(limit).unwrap_or(i64::MAX);
+            self.changes(tenant, self.0 - limit_places, limit)
+        }
+
+        fn history(
+            &self,
+            tenant: TenantId,
+            id: &ResourceId,
+            limit: usize,
+        ) -> Result<Vec<Recorded>, ProviderError> {
+            let mut of_it = self.changes(tenant, 0, usize::MAX)?;
+            of_it.retain(|recorded| recorded.id == *id);
+            of_it.truncate(limit);
+            Ok(of_it)
+        }
+    }
+
+    fn group(place: i64) -> Recorded {
+        Recorded {
+            seq: place,
+            kind: Kind::new("Group"),
+            id: ResourceId::new(place.to_string()),
+            version: Version::FIRST,
+            change: Change {
+                at: Timestamp::from_micros(0),
+                actor: Actor::System,
+                request: RequestId::new("q"),
+                act: Act::Created,
+                paths: Vec::new(),
+                switched: None,
+                names: Names::default(),
+            },
+            members: MemberDelta {
+                added: ["a", "b", "c"].map(ResourceId::new).to_vec(),
+                removed: Vec::new(),
+            },
+            left: Vec::new(),
+        }
+    }
+
+    fn walk(feed: &Groups, limit: usize, wanted: &Wanted) -> Vec<String> {
+        let (mut after, mut told) = (EventId::START, Vec::new());
+        loop {
+            let batch = read_events(feed, TenantId::new(1), after, limit, wanted).unwrap();
+            assert!(batch.events.len() <= limit);
+            told.extend(batch.events.iter().map(|event| event.id.to_string()));
+            assert!(batch.next > after || !batch.more);
+            after = batch.next;
+            if !batch.more {
+                return told;
+            }
+        }
+    }
+
+    #[test]
+    fn no_event_is_left_out_or_told_twice_whatever_the_page() {
+        let all: Vec<String> = (1..=1_100)
+            .flat_map(|place| (1..=4).map(move |number| format!("{place}.{number}")))
+            .collect();
+        for limit in [1, 3, 4, 5, 499, 1_000] {
+            assert_eq!(walk(&Groups(1_100), limit, &Wanted::default()), all, "{limit}");
+        }
+        assert!(walk(&Groups(0), 10, &Wanted::default()).is_empty());
+    }
+
+    #[test]
+    fn a_search_for_rare_types_goes_on_where_it_stopped() {
+        let registry = Registry::builtin().unwrap();
+        let none = Wanted::parse(&registry, "user.created,token.*").unwrap();
+        let feed = Groups(25_000);
+        let batch = read_events(&feed, TenantId::new(1), EventId::START, 100, &none).unwrap();
+        assert!(batch.events.is_empty() && batch.more && batch.next.place >= 9_999);
+        assert!(walk(&feed, 100, &none).is_empty());
+        let groups = Wanted::parse(&registry, "group.created").unwrap();
+        assert_eq!(walk(&Groups(2), 10, &groups), ["1.1", "2.1"]);
+        let all = Wanted::parse(&registry, "group.*").unwrap();
+        assert_eq!(walk(&Groups(1), 10, &all).len(), 4);
+    }
+
+    #[test]
+    fn types_that_do_not_exist_are_refused() {
+        let registry = Registry::builtin().unwrap();
+        let types = event_types(&registry);
+        for wanted in ["user.deactivated", "group.member_added", "token.expiring"] {
+            assert!(types.iter().any(|name| name == wanted), "{wanted}");
+        }
+        assert!(!types.iter().any(|name| name == "group.deactivated"));
+        for wrong in ["", "user", "user.create", "*", ".*", "user.created,", "users.*"] {
+            assert!(Wanted::parse(&registry, wrong).is_err(), "{wrong}");
+        }
+    }
+}

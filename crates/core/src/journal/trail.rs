@@ -1,0 +1,60 @@
+//! The record of changes as administrators read it: word for word, and counted.
+
+use super::chain::AuditRow;
+use crate::clock::Timestamp;
+use crate::ids::{Kind, TenantId};
+use crate::provider::ProviderError;
+
+/// A row of the record with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// Its place.
+    pub place: i64,
+    /// Its hash, 64 hexadecimal digits.
+    pub hash: String,
+    /// The row.
+    pub row: AuditRow,
+}
+
+/// How many changes of a kind there were since some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeCount {
+    /// The kind.
+    pub kind: Kind,
+    /// Resources that were created.
+    pub created: u64,
+    /// Changes by PUT and PATCH.
+    pub changed: u64,
+    /// Changes that switched a user on, which count as changes, too.
+    pub reactivated: u64,
+    /// Changes that switched a user off, which count as changes, too.
+    pub deactivated: u64,
+    /// Resources that were deleted.
+    pub deleted: u64,
+}
+
+/// Reads the record of changes of one tenant.
+pub trait AuditTrail: Send + Sync + 'static {
+    /// Returns rows behind the place `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn audit(
+        &self,
+        tenant: TenantId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Audited>, ProviderError>;
+
+    /// Counts changes at or after a moment, by kind in the order of names.
+    ///
+    /// # Errors
+    ///
+    /// As [`AuditTrail::audit`].
+    fn count_changes(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+    ) -> Result<Vec<ChangeCount>, ProviderError>;
+}

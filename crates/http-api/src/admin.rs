@@ -1,0 +1,93 @@
+//! The admin API under `/api/v1`: events for applications; tokens, tenants, the record of changes and
+//! counters for administrators. One file per resource.
+//!
+//! Its tokens are its own (`hca_…`); a token sees its own tenant unless it has the scope `tenants:all`.
+//! Everything else is as in SCIM: the same checks, limits and headers. Errors are problem details
+//! (RFC 9457).
+
+mod answer;
+mod audit;
+mod counters;
+mod event;
+mod events;
+mod openapi;
+mod params;
+mod problem;
+mod session;
+mod sse;
+mod state;
+mod tenants;
+mod tokens;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
+
+pub use event::event_json;
+pub use openapi::openapi;
+pub(crate) use problem::{Fault, Problem};
+pub use state::{Administration, Bell};
+
+use crate::api::Api;
+use crate::auth::Accepted;
+use crate::error::{ApiError, Cause};
+
+/// The path under which the admin API stands.
+pub const ADMIN_PATH: &str = "/api/v1";
+
+/// All routes.
+pub(crate) fn scope() -> Scope {
+    web::scope(ADMIN_PATH)
+        .service(only("/events", "GET").route(web::get().to(events::events)))
+        .service(
+            only("/tokens", "GET, POST")
+                .route(web::get().to(tokens::list))
+                .route(web::post().to(tokens::create)),
+        )
+        .service(
+            only("/tokens/{id}", "GET, DELETE")
+                .route(web::get().to(tokens::get))
+                .route(web::delete().to(tokens::revoke)),
+        )
+        .service(only("/tokens/{id}/rotate", "POST").route(web::post().to(tokens::rotate)))
+        .service(
+            only("/tenants", "GET, POST")
+                .route(web::get().to(tenants::list))
+                .route(web::post().to(tenants::create)),
+        )
+        .service(
+            only("/tenants/{name}", "GET, PATCH, DELETE")
+                .route(web::get().to(tenants::get))
+                .route(web::patch().to(tenants::change))
+                .route(web::delete().to(tenants::delete)),
+        )
+        .service(only("/audit", "GET").route(web::get().to(audit::audit)))
+        .service(only("/counters", "GET").route(web::get().to(counters::counters)))
+        .service(only("/openapi.json", "GET").route(web::get().to(openapi::document)))
+        .default_service(web::to(unknown))
+}
+
+/// A resource that answers the methods it does not have as HTTP wants it.
+fn only(path: &str, allowed: &'static str) -> Resource {
+    let refuse = move |request: HttpRequest| async move {
+        if request.method() == Method::OPTIONS {
+            // No CORS: browsers of other origins have no business here.
+            return Ok(HttpResponse::build(StatusCode::NO_CONTENT)
+                .insert_header((header::ALLOW, allowed))
+                .finish());
+        }
+        Err(Problem(Cause::Method(allowed).into()))
+    };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+/// Whoever has no token learns nothing about which paths exist.
+async fn unknown(
+    auth: session::Admitted<Accepted>,
+    api: Data<Api>,
+) -> Result<HttpResponse, Problem> {
+    let done = session::run(&api, auth, |_| {
+        Err::<(), ApiError>(Fault::Missing("such path".to_owned()).into())
+    });
+    done.await.map(|((), _)| HttpResponse::NotFound().finish())
+}

@@ -1,0 +1,200 @@
+//! How an event looks.
+
+use headcount_core::error::Error;
+use headcount_core::ids::TenantId;
+use headcount_core::journal::events::{Event, What};
+use headcount_core::journal::set::{self, State};
+use headcount_core::provider::With;
+use headcount_core::resource::{Projection, Reply, Resource};
+use headcount_core::schema::{Registry, ResourceType};
+use headcount_core::service::Service;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// Something that happened to one resource.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(super) struct EventBody {
+    /// Its id, which never changes, and the cursor behind it.
+    id: String,
+    /// What happened, such as `user.created` or `group.member_added`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// When, in UTC.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who did it.
+    actor: ActorBody,
+    /// In which request; all events of one request have the same.
+    request: String,
+    /// What it happened to.
+    resource: Subject,
+    /// The attributes that changed, by name.
+    attributes: Vec<String>,
+    /// The id of the member that came or left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member: Option<String>,
+    /// With `payload=full`: the resource as it is now, without members. Absent when it is gone, and
+    /// where the event says all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+}
+
+/// Who did something.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Actor)]
+pub(super) struct ActorBody {
+    /// `token`, `admin`, `cli` or `system`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The id of the token, or the name of the admin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+impl ActorBody {
+    pub(super) fn new(kind: &str, id: &str) -> Self {
+        Self { kind: kind.to_owned(), id: Some(id.to_owned()).filter(|id| !id.is_empty()) }
+    }
+}
+
+/// What an event is about.
+#[derive(Serialize, ToSchema)]
+struct Subject {
+    /// The resource type, such as `User`; `Token` or `Tenant` for those.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Its id.
+    id: String,
+    /// Its path below the base URL of SCIM; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
+    /// The number in its `meta.version` after the change; it grows with every change of the resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+}
+
+/// Returns the path of the resource below the base URL; none for what SCIM does not serve.
+fn uri(registry: &Registry, event: &Event) -> Option<String> {
+    let kind = registry.kind(event.kind.as_str())?;
+    Some(format!("{}/{}", kind.endpoint, event.resource))
+}
+
+fn body(registry: &Registry, event: &Event, data: Option<Box<RawValue>>) -> EventBody {
+    let (actor, id) = event.actor.parts();
+    EventBody {
+        id: event.id.to_string(),
+        kind: event.event_type(),
+        at: event.at.to_string(),
+        actor: ActorBody::new(actor, id),
+        request: event.request.to_string(),
+        resource: Subject {
+            kind: event.kind.to_string(),
+            id: event.resource.to_string(),
+            uri: uri(registry, event),
+            version: event.version.map(headcount_core::ids::Version::counter),
+        },
+        attributes: event.attributes.clone(),
+        member: event.member.as_ref().map(ToString::to_string),
+        data,
+    }
+}
+
+/// Returns an event as the feed shows it, without a payload.
+pub fn event_json(registry: &Registry, event: &Event) -> Value {
+    serde_json::to_value(body(registry, event, None)).unwrap_or_default()
+}
+
+/// How events are written for one reader.
+#[derive(Debug, Clone)]
+pub(super) struct Style {
+    /// As Security Event Tokens.
+    pub(super) sets: bool,
+    /// With the resource.
+    pub(super) full: bool,
+    /// Under which address the client knows us.
+    pub(super) origin: String,
+}
+
+/// Writes events.
+pub(super) struct Pen<'a> {
+    pub(super) service: &'a Service,
+    pub(super) tenant: TenantId,
+    pub(super) style: &'a Style,
+}
+
+impl Pen<'_> {
+    /// Writes an event; none when the style has no words for it.
+    pub(super) fn write(&self, event: &Event) -> Result<Option<Box<RawValue>>, Error> {
+        let registry = &self.service.registry;
+        if !self.style.sets {
+            let data = match self.state(event)? {
+                Some((kind, resource)) => Some(raw(self.shown(&kind, &resource)?)?),
+                None => None,
+            };
+            return Ok(Some(raw_of(&body(registry, event, data))?));
+        }
+        let Some(uri) = uri(registry, event) else {
+            return Ok(None);
+        };
+        // The payload of a token is what the change made, or it is left out: never a later state.
+        let state = self.state(event)?;
+        let state = state.filter(|(_, resource)| Some(resource.version) == event.version);
+        let shown: Map<String, Value> = match &state {
+            Some((kind, resource)) => serde_json::from_str(&self.shown(kind, resource)?)
+                .map_err(|_error| Error::internal("a reply is a JSON object"))?,
+            None => Map::new(),
+        };
+        let state = match &state {
+            Some((_, resource)) => {
+                Some(State { shown: &shown, stored: resource.document.attributes()? })
+            }
+            None => None,
+        };
+        let claims = set::claims(event, &uri, &self.style.origin, self.style.full, state);
+        claims.map(|claims| raw_of(&claims)).transpose()
+    }
+
+    /// Reads the resource as it is now, where the reader wants it and the event does not say all.
+    fn state(
+        &self,
+        event: &Event,
+    ) -> Result<Option<(std::sync::Arc<ResourceType>, Resource)>, Error> {
+        let whole = matches!(event.what, What::Created | What::Updated)
+            || (!self.style.sets && matches!(event.what, What::Deactivated | What::Reactivated));
+        let kind = self.service.registry.kind(event.kind.as_str());
+        let Some(kind) = kind.filter(|_| whole && self.style.full) else {
+            return Ok(None);
+        };
+        let provider = &self.service.provider;
+        let found = provider.get(self.tenant, &kind.kind, &event.resource, With::Nothing)?;
+        Ok(found.map(|found| (std::sync::Arc::clone(kind), found.resource)))
+    }
+
+    /// Writes a resource as SCIM does, without members and groups.
+    fn shown(&self, kind: &ResourceType, resource: &Resource) -> Result<String, Error> {
+        let computed: Vec<String> = ["members", "groups"]
+            .into_iter()
+            .filter(|name| kind.resolve(name).is_ok())
+            .map(str::to_owned)
+            .collect();
+        let projection = Projection::new(kind, &[], &computed)?;
+        let base = format!("{}{}", self.style.origin, crate::BASE_PATH);
+        let registry = &self.service.registry;
+        let reply = Reply { registry, kind, projection: &projection, base: &base };
+        let mut out = Vec::new();
+        reply.write(&mut out, resource, &Default::default())?;
+        String::from_utf8(out).map_err(|_error| Error::internal("a reply is UTF-8"))
+    }
+}
+
+fn raw(text: String) -> Result<Box<RawValue>, Error> {
+    RawValue::from_string(text).map_err(|_error| Error::internal("a reply is JSON"))
+}
+
+fn raw_of(value: &impl Serialize) -> Result<Box<RawValue>, Error> {
+    serde_json::value::to_raw_value(value).map_err(|_error| Error::internal("an event is JSON"))
+}

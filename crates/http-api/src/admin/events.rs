@@ -1,0 +1,276 @@
+//! The event feed: page by page, waiting for what comes, or as a stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{Either, HttpRequest};
+use headcount_core::ids::TenantId;
+use headcount_core::journal::events::EventId;
+use headcount_core::journal::feed::{Wanted, read_events};
+use headcount_token_admin::Scopes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::Answer;
+use super::event::{EventBody, Pen, Style};
+use super::params::{Params, bad};
+use super::problem::{Problem, ProblemBody};
+use super::session::{Admitted, ReadEvents, Session, attempt};
+use super::sse::{EventStream, Listening};
+use crate::api::Api;
+use crate::auth::Who;
+use crate::client;
+use crate::error::ApiError;
+
+/// Events of a page when the client does not say.
+const PAGE: usize = 100;
+/// The longest wait, in seconds.
+const LONGEST_WAIT: u64 = 30;
+
+/// What is asked of the feed.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+struct EventsQuery {
+    /// The cursor: the id of the last event that was processed, or `next` of the page before. `0`, the
+    /// default, is the beginning.
+    #[param(pattern = r"^(0|[0-9]{1,18}\.[0-9]{1,9})$")]
+    after: Option<String>,
+    /// The types that are wanted; all, when absent. `user.*` stands for all types of users.
+    #[param(style = Form, explode = false, min_items = 1)]
+    types: Option<Vec<String>>,
+    /// Events on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// `full` adds the resource as it is now; the token then needs the scope `scim:read`, too.
+    #[param(inline)]
+    payload: Option<Payload>,
+    /// `set` writes events as the claims of Security Event Tokens (RFC 9967).
+    #[param(inline)]
+    format: Option<Format>,
+    /// Seconds to wait for an event when there is none yet.
+    #[param(minimum = 0, maximum = 30)]
+    wait: Option<u32>,
+    /// Another tenant than the token's own; needs the scope `tenants:all`.
+    #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    tenant: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the documentation is made from it")]
+enum Payload {
+    Thin,
+    Full,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the documentation is made from it")]
+enum Format {
+    Event,
+    Set,
+}
+
+/// A page of the feed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventPage {
+    /// The events, oldest first; with `format=set` the claims of a Security Event Token each.
+    #[schema(value_type = Vec<EventOrSet>)]
+    events: Vec<Box<RawValue>>,
+    /// The cursor to ask for the next page with.
+    next: String,
+    /// Whether there is a next page already.
+    more: bool,
+}
+
+/// An event in one of the two formats.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the documentation is made from it")]
+pub(super) enum EventOrSet {
+    /// `format=event`
+    Event(Box<EventBody>),
+    /// `format=set`
+    Set(SetBody),
+}
+
+/// The claims of a Security Event Token (RFC 8417, RFC 9967), unsigned.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SecurityEvent)]
+pub(super) struct SetBody {
+    /// Who tells.
+    iss: String,
+    /// When the change was made, in seconds since 1970.
+    iat: i64,
+    /// The id of the event.
+    jti: String,
+    /// The request; the same for all events of one.
+    txn: String,
+    /// `format` is `scim`; `uri`, below the base URL; `externalId`, when there is one.
+    #[schema(value_type = Object)]
+    sub_id: (),
+    /// One event, by its URI.
+    #[schema(value_type = Object)]
+    events: (),
+}
+
+/// What is asked, after it was read.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) after: EventId,
+    pub(super) wanted: Wanted,
+    pub(super) limit: usize,
+    pub(super) style: Style,
+    pub(super) wait: Duration,
+    pub(super) tenant: Option<String>,
+}
+
+/// Events that were read and written.
+pub(super) struct Written {
+    /// Id, type and text of each.
+    pub(super) events: Vec<(EventId, String, Box<RawValue>)>,
+    pub(super) next: EventId,
+    pub(super) more: bool,
+}
+
+impl Asked {
+    fn read(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        let mut params = Params::of(request);
+        let cursor = params.take("after")?;
+        // A stream that was cut off goes on where it stopped, whatever its URL says.
+        let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
+        let after = match last.filter(|id| !id.is_empty()).or(cursor.as_deref()) {
+            None => EventId::START,
+            Some(text) => EventId::parse(text).ok_or_else(|| {
+                bad("after", "it must be the id of an event, the next of a page, or 0")
+            })?,
+        };
+        let wanted = match params.take("types")? {
+            None => Wanted::default(),
+            Some(text) => Wanted::parse(&api.service.registry, &text)
+                .map_err(|reason| bad("types", &reason))?,
+        };
+        let limit = params.number("limit", 1, 1_000)?.and_then(|limit| limit.try_into().ok());
+        let full = params.word("payload", &[("thin", false), ("full", true)])?.unwrap_or_default();
+        let sets = params.word("format", &[("event", false), ("set", true)])?.unwrap_or_default();
+        let wait = params.number("wait", 0, LONGEST_WAIT)?.unwrap_or_default();
+        let tenant = params.take("tenant")?;
+        params.end()?;
+        Ok(Self {
+            after,
+            wanted,
+            limit: limit.unwrap_or(PAGE),
+            style: Style { sets, full, origin: client::origin(request, &api.settings) },
+            wait: Duration::from_secs(wait),
+            tenant,
+        })
+    }
+
+    /// Reads what there is now.
+    pub(super) fn fetch(&self, session: &Session<'_>, after: EventId) -> Result<Written, ApiError> {
+        if self.style.full {
+            session.need(Scopes::EVENTS_READ.with(Scopes::SCIM_READ))?;
+        }
+        let tenant: TenantId = session.tenant(self.tenant.as_deref())?;
+        let api = session.api;
+        let feed = &*api.administration()?.feed;
+        let batch = read_events(feed, tenant, after, self.limit, &self.wanted)
+            .map_err(headcount_core::error::Error::from)?;
+        let pen = Pen { service: &api.service, tenant, style: &self.style };
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in &batch.events {
+            if let Some(text) = pen.write(event)? {
+                events.push((event.id, event.event_type(), text));
+            }
+        }
+        Ok(Written { events, next: batch.next, more: batch.more })
+    }
+}
+
+/// Read the feed of events
+///
+/// Events of the tenant, in the order in which their changes were sealed; those of one resource are in
+/// the order in which they happened. Nothing appears later behind a cursor that was passed. With
+/// `Accept: text/event-stream` the answer is a stream that goes on until either side ends it; its
+/// cursor is `Last-Event-ID`.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "events", params(EventsQuery),
+    responses(
+        (status = 200, description = "A page, or a stream of events.", content(
+            (EventPage = "application/json"), (String = "text/event-stream"),
+        )),
+        (status = 403, description = "The scope is missing.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["events:read"])),
+)]
+pub(super) async fn events(
+    auth: Admitted<ReadEvents>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Either<Answer, EventStream>, Problem> {
+    let asked = Asked::read(&request, &api);
+    let streams = wants_stream(&request);
+    let auth = Arc::new(auth);
+    let bell = api.administration()?.bell.listen();
+    // Whoever has no token learns nothing, not even what is wrong with the question.
+    let (first, asked, who) = first(&api, &auth, asked).await?;
+    if streams {
+        let listening = Listening::begin(&api, bell)?;
+        return Ok(Either::Right(EventStream::new(api, auth, asked, first, who, listening)));
+    }
+    let (page, who) = match first.events.is_empty() && !asked.wait.is_zero() {
+        true => {
+            let listening = Listening::begin(&api, bell)?;
+            wait(&api, &auth, &asked, listening, (first, who)).await?
+        }
+        false => (first, who),
+    };
+    let body = EventPage {
+        events: page.events.into_iter().map(|(_, _, text)| text).collect(),
+        next: page.next.to_string(),
+        more: page.more,
+    };
+    Ok(Either::Left(Answer::ok(&body)?.by(who)))
+}
+
+async fn first(
+    api: &Data<Api>,
+    auth: &Arc<Admitted<ReadEvents>>,
+    asked: Result<Asked, ApiError>,
+) -> Result<(Written, Asked, Arc<Who>), Problem> {
+    let done = attempt(api, auth, move |session| {
+        let asked = asked?;
+        Ok((asked.fetch(session, asked.after)?, asked))
+    });
+    let ((page, asked), who) = done.await?;
+    Ok((page, asked, who))
+}
+
+/// Waits for the first event. In between, neither a thread nor a connection is held.
+async fn wait(
+    api: &Data<Api>,
+    auth: &Arc<Admitted<ReadEvents>>,
+    asked: &Asked,
+    mut listening: Listening,
+    (mut page, mut who): (Written, Arc<Who>),
+) -> Result<(Written, Arc<Who>), Problem> {
+    let end = Instant::now() + asked.wait;
+    while page.events.is_empty() && !listening.is_over() && Instant::now() < end {
+        if !page.more {
+            listening.until(end).await;
+        }
+        let (asked, after) = (asked.clone(), page.next);
+        (page, who) = attempt(api, auth, move |session| asked.fetch(session, after)).await?;
+    }
+    Ok((page, who))
+}
+
+fn wants_stream(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("text/event-stream"))
+}

@@ -1,0 +1,99 @@
+//! The description of the admin API, made from its code.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use headcount_core::journal::feed::event_types;
+use headcount_core::quirks::QUIRKS;
+use headcount_core::schema::Registry;
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use super::{audit, counters, events, problem, tenants, tokens};
+use crate::api::Api;
+
+/// Everything that is described.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headcount admin API",
+        description = "Events for applications; tokens, tenants, the record of changes and counters for administrators.",
+    ),
+    paths(
+        events::events,
+        tokens::list,
+        tokens::create,
+        tokens::get,
+        tokens::revoke,
+        tokens::rotate,
+        tenants::list,
+        tenants::create,
+        tenants::get,
+        tenants::change,
+        tenants::delete,
+        audit::audit,
+        counters::counters,
+        document,
+    ),
+    components(schemas(problem::ProblemBody))
+)]
+struct Described;
+
+/// Returns the description for a deployment: it names the kinds that the deployment has, and the
+/// longest life that it gives to tokens.
+pub fn openapi(registry: &Registry, longest_life: i64) -> Value {
+    let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
+    let scheme = json!({
+        "type": "http", "scheme": "bearer",
+        "description": "A token of the admin API: headcount token create --name NAME --scope administration",
+    });
+    let set = |at: Option<&mut Value>, value: Value| {
+        if let Some(at) = at {
+            *at = value;
+        }
+    };
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("securitySchemes".to_owned(), json!({"token": scheme}));
+    }
+    let quirks: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
+    let names = json!({"type": "string", "enum": quirks, "description": "The name of a quirk."});
+    set(document.pointer_mut("/components/schemas/QuirkName"), names);
+    let life = "/components/schemas/NewToken/properties/expiresIn/maximum";
+    set(document.pointer_mut(life), longest_life.into());
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, path) in paths {
+        for (_, operation) in path.as_object_mut().into_iter().flatten() {
+            finish(operation, registry);
+        }
+    }
+    document
+}
+
+/// Adds what all operations have in common, and what depends on the deployment.
+fn finish(operation: &mut Value, registry: &Registry) {
+    let problem = json!({
+        "description": "The request was not carried out: `type` and `detail` say why.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    });
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+        responses.insert("default".to_owned(), problem);
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        if parameter.get("name") == Some(&json!("types"))
+            && let Some(schema) = parameter.get_mut("schema").and_then(Value::as_object_mut)
+        {
+            let items = json!({"type": "string", "enum": event_types(registry)});
+            schema.insert("items".to_owned(), items);
+        }
+    }
+}
+
+/// Read this description
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "description",
+    responses((status = 200, description = "This description.", body = Object)),
+    security(()),
+)]
+pub(super) async fn document(api: Data<Api>) -> HttpResponse {
+    HttpResponse::Ok().json(openapi(&api.service.registry, api.tokens.policy().longest_life))
+}

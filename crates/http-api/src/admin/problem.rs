@@ -1,0 +1,212 @@
+//! What the admin API answers when it does not do as asked: RFC 9457 problem details.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, ResponseError};
+use headcount_core::error::Error;
+use headcount_core::provider::ProviderError;
+use headcount_token_admin::{Scopes, StoreError, TokenError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{ApiError, Cause};
+
+/// The media type of problems.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// What the types of all problems begin with.
+const TYPE: &str = "urn:headcount:problem:";
+
+/// What only the admin API refuses.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The token is one for provisioning.
+    Purpose,
+    /// A parameter of the query cannot be read.
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// The body cannot be read, or says what is not allowed.
+    Body(String),
+    /// There is nothing of this name here.
+    Missing(String),
+    /// The state of what was named does not allow it.
+    Conflict(String),
+    /// The new token would allow more than the caller's.
+    Grant(Scopes),
+    /// Too many readers wait for events.
+    Listeners,
+}
+
+impl Fault {
+    /// Returns the HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Parameter { .. } | Self::Body(_) => 400,
+            Self::Purpose | Self::Grant(_) => 403,
+            Self::Missing(_) => 404,
+            Self::Conflict(_) => 409,
+            Self::Listeners => 503,
+        }
+    }
+
+    /// Returns what to change.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Purpose => "this token is for provisioning; make one for the admin API, such as \
+                              headcount token create --name NAME --scope administration"
+                .to_owned(),
+            Self::Parameter { name, reason } => format!("{name}: {reason}"),
+            Self::Body(reason) | Self::Conflict(reason) => reason.clone(),
+            Self::Missing(what) => format!("there is no {what} here"),
+            Self::Grant(scopes) => {
+                format!("a token cannot give what it does not have; it lacks {scopes}")
+            }
+            Self::Listeners => {
+                "too many readers wait for events; ask again later, or without wait".to_owned()
+            }
+        }
+    }
+
+    fn kind(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Purpose => ("token-purpose", "The token is for something else"),
+            Self::Parameter { .. } => ("invalid-parameter", "A parameter is not valid"),
+            Self::Body(_) => ("invalid-body", "The body is not valid"),
+            Self::Missing(_) => ("not-found", "There is no such thing"),
+            Self::Conflict(_) => ("conflict", "The state does not allow this"),
+            Self::Grant(_) => ("grant", "The token cannot give this"),
+            Self::Listeners => ("busy", "The server is busy"),
+        }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Cause::Admin(fault).into()
+    }
+}
+
+/// Turns what a store of tokens or tenants says into what the client is told.
+pub(super) fn stored(error: StoreError, what: &str) -> ApiError {
+    match error {
+        StoreError::Taken => {
+            Fault::Conflict(format!("there is a {what} of this name already")).into()
+        }
+        StoreError::Missing => Fault::Missing(what.to_owned()).into(),
+        StoreError::Refused(reason) => Fault::Conflict(reason).into(),
+        error @ StoreError::Unavailable(_) => Cause::Tokens(TokenError::Store(error)).into(),
+    }
+}
+
+/// Turns what the tokens say into what the client is told.
+pub(super) fn token(error: TokenError) -> ApiError {
+    match error {
+        TokenError::Invalid(reason) => Fault::Body(reason).into(),
+        TokenError::Store(error) => stored(error, "token"),
+        error @ (TokenError::Refused(_) | TokenError::Busy | TokenError::Hash) => error.into(),
+    }
+}
+
+/// An error as the admin API tells it.
+#[derive(Debug)]
+pub(crate) struct Problem(pub(crate) ApiError);
+
+impl<E: Into<ApiError>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl Problem {
+    /// What SCIM tells, unless that is about provisioning.
+    fn detail(&self) -> String {
+        if matches!(self.0.cause, Cause::NoToken) {
+            return "no token was sent; put a token of the admin API into the header \
+                    Authorization: Bearer …"
+                .to_owned();
+        }
+        if matches!(self.0.cause, Cause::BadToken(_)) {
+            return "the token is not accepted; make a new one with headcount token create \
+                    --name NAME --scope administration"
+                .to_owned();
+        }
+        self.0.detail()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Why a request was not carried out (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
+    /// What kind of problem, as a URN that stays the same.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same for people.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong here, and what to change.
+    detail: String,
+}
+
+fn kind(cause: &Cause) -> (&'static str, &'static str) {
+    match cause {
+        Cause::Admin(fault) => fault.kind(),
+        Cause::Refused(Error::NotFound { .. }) => ("not-found", "There is no such thing"),
+        Cause::Refused(Error::Syntax(_) | Error::Value { .. }) => {
+            ("invalid-body", "The body is not valid")
+        }
+        Cause::Refused(Error::TooLarge(_)) => ("too-large", "The body is too large"),
+        Cause::Refused(Error::Provider(ProviderError::Unavailable(_))) | Cause::Tokens(_) => {
+            ("unavailable", "The database is not available")
+        }
+        // The admin API has no use case that refuses in another way.
+        Cause::Refused(_) | Cause::Lost => ("internal", "The server failed"),
+        Cause::NoToken | Cause::BadToken(_) => ("unauthorized", "The token is not accepted"),
+        Cause::AmbiguousToken => ("ambiguous-token", "There are several tokens"),
+        Cause::Scope(_) => ("scope", "The token does not allow this"),
+        Cause::Network => ("network", "The token may not be used from here"),
+        Cause::Method(_) => ("method", "The method is not allowed here"),
+        Cause::MediaType(_) => ("media-type", "The body is of another type"),
+        Cause::UriTooLong => ("uri-too-long", "The URL is too long"),
+        Cause::SlowBody => ("timeout", "The body came too slowly"),
+        Cause::BrokenBody => ("broken-body", "The body broke off"),
+        Cause::TooManyFailures => ("too-many-failures", "There were too many wrong tokens"),
+        Cause::Overloaded => ("busy", "The server is busy"),
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (kind, title) = kind(&self.0.cause);
+        let body = ProblemBody {
+            kind: format!("{TYPE}{kind}"),
+            title: title.to_owned(),
+            status: self.status_code().as_u16(),
+            detail: self.detail(),
+        };
+        let text = serde_json::to_string(&body).unwrap_or_default();
+        // Status and headers are those of every other error.
+        let mut response = self.0.error_response().set_body(text);
+        let json = header::HeaderValue::from_static(PROBLEM_JSON);
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.map_into_boxed_body()
+    }
+}

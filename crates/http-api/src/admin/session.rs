@@ -1,0 +1,142 @@
+//! Who asks the admin API, and about which tenant.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use headcount_core::ids::TenantId;
+use headcount_core::journal::Author;
+use headcount_core::schema::ResourceType;
+use headcount_core::service::Caller;
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::{Scopes, Tenant};
+
+use super::problem::{Fault, Problem, stored};
+use crate::api::Api;
+use crate::auth::{Authenticated, Permission, Who};
+use crate::blocking;
+use crate::error::{ApiError, Cause};
+
+/// Reading events.
+pub(super) struct ReadEvents;
+
+impl Permission for ReadEvents {
+    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+        Scopes::EVENTS_READ
+    }
+}
+
+/// Reading everything else.
+pub(super) struct ReadAll;
+
+impl Permission for ReadAll {
+    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+        Scopes::ADMIN_READ
+    }
+}
+
+/// Changing tokens and tenants.
+pub(super) struct Manage;
+
+impl Permission for Manage {
+    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+        Scopes::ADMIN_WRITE
+    }
+}
+
+/// A token of the right shape, as in SCIM; refusals are problems.
+pub(super) struct Admitted<P>(pub(super) Authenticated<P>);
+
+impl<P> FromRequest for Admitted<P> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let authenticated = Authenticated::from_request(request, payload).into_inner();
+        ready(authenticated.map(Self).map_err(Problem))
+    }
+}
+
+/// A proven caller.
+pub(super) struct Session<'a> {
+    pub(super) api: &'a Api,
+    pub(super) caller: &'a Caller,
+    pub(super) scopes: Scopes,
+}
+
+impl Session<'_> {
+    /// Returns who is written down as the author of a change.
+    pub(super) fn author(&self) -> Author {
+        Author { actor: self.caller.actor.clone(), request: self.caller.request.clone() }
+    }
+
+    /// Refuses who may not see every tenant.
+    pub(super) fn need(&self, scopes: Scopes) -> Result<(), ApiError> {
+        if self.scopes.allow(scopes) { Ok(()) } else { Err(Cause::Scope(scopes).into()) }
+    }
+
+    /// Returns the tenant that the request is about: the token's own, or the one that it names.
+    pub(super) fn tenant(&self, named: Option<&str>) -> Result<TenantId, ApiError> {
+        match named {
+            None => Ok(self.caller.tenant),
+            Some(name) => self.named(name).map(|tenant| tenant.id),
+        }
+    }
+
+    /// Finds a tenant that the caller may see.
+    ///
+    /// Whoever may not see others learns nothing about which there are.
+    pub(super) fn named(&self, name: &str) -> Result<Tenant, ApiError> {
+        let tenants = &self.api.administration()?.tenants;
+        let tenant = tenants.tenant(name).map_err(|error| stored(error, "tenant"))?;
+        if !self.scopes.allow(Scopes::TENANTS_ALL) {
+            let own = tenant.filter(|tenant| tenant.id == self.caller.tenant);
+            return own.ok_or_else(|| Cause::Scope(Scopes::TENANTS_ALL).into());
+        }
+        tenant.ok_or_else(|| Fault::Missing(format!("tenant \"{name}\"")).into())
+    }
+
+    /// Returns the tenants that the caller may see.
+    pub(super) fn tenants(&self) -> Result<Vec<Tenant>, ApiError> {
+        let all = self.api.administration()?.tenants.tenants();
+        let mut all = all.map_err(|error| stored(error, "tenant"))?;
+        if !self.scopes.allow(Scopes::TENANTS_ALL) {
+            all.retain(|tenant| tenant.id == self.caller.tenant);
+        }
+        Ok(all)
+    }
+}
+
+/// Proves the token and carries out a request on a thread that may wait.
+pub(super) async fn run<P: Permission, T: Send + 'static>(
+    api: &Data<Api>,
+    auth: Admitted<P>,
+    job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Arc<Who>), Problem> {
+    // A token that is accepted is for what its prefix says.
+    let purpose = auth.0.presented.purpose();
+    let done = blocking::run_knowing(api, auth.0, None, move |api, caller, who| {
+        if purpose != Purpose::Administration {
+            return Err(Fault::Purpose.into());
+        }
+        job(&Session { api, caller, scopes: who.scopes })
+    });
+    done.await.map_err(|error| match (&error.cause, purpose) {
+        (Cause::Scope(_), Purpose::Provisioning) => {
+            Problem(ApiError { cause: Cause::Admin(Fault::Purpose), ..error })
+        }
+        _ => Problem(error),
+    })
+}
+
+/// As [`run`], with a token that is proven again each time: a reader that waits may be revoked.
+pub(super) async fn attempt<P: Permission + Sync, T: Send + 'static>(
+    api: &Data<Api>,
+    auth: &Arc<Admitted<P>>,
+    job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Arc<Who>), Problem> {
+    let auth = Admitted(auth.0.again());
+    run(api, auth, job).await
+}

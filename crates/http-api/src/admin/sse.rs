@@ -1,0 +1,144 @@
+//! The feed as a stream of server-sent events, and waiting for what comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use futures_util::{Stream, stream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::events::{Asked, Written};
+use super::problem::Fault;
+use super::session::{Admitted, ReadEvents, attempt};
+use crate::api::Api;
+use crate::auth::Who;
+use crate::error::{ApiError, Cause};
+use crate::reply::Notes;
+
+/// A silent stream says something after this time, so that no proxy takes it for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After this time a reader looks by itself, should nobody have rung.
+const LOOK: Duration = Duration::from_secs(5);
+/// A client that lost the stream comes back after so many milliseconds.
+const RETRY: u32 = 2_000;
+
+/// A reader that waits for events: it holds a place among the readers, and nothing else.
+pub(super) struct Listening {
+    bell: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listening {
+    /// Takes a place for a reader that has listened since before it looked: what happens between its
+    /// look and its wait rings as well.
+    pub(super) fn begin(api: &Api, bell: watch::Receiver<bool>) -> Result<Self, ApiError> {
+        let place = Arc::clone(&api.administration()?.places).try_acquire_owned();
+        let place = place.map_err(|_full| ApiError::from(Fault::Listeners))?;
+        Ok(Self { bell, _place: place })
+    }
+
+    /// Tells whether the server stops.
+    pub(super) fn is_over(&self) -> bool {
+        *self.bell.borrow()
+    }
+
+    /// Waits until something may have happened, at most until `end`.
+    pub(super) async fn until(&mut self, end: Instant) {
+        let end = end.min(Instant::now() + LOOK);
+        let (rung, late) = (self.bell.changed(), sleep_until(end));
+        if let Either::Left((Err(_gone), late)) = select(Box::pin(rung), Box::pin(late)).await {
+            late.await;
+        }
+    }
+}
+
+/// A response that goes on until either side ends it.
+pub(super) struct EventStream {
+    api: Data<Api>,
+    auth: Arc<Admitted<ReadEvents>>,
+    asked: Asked,
+    who: Arc<Who>,
+    listening: Listening,
+    /// What was read and is not sent yet.
+    page: Written,
+    opened: bool,
+}
+
+impl EventStream {
+    pub(super) fn new(
+        api: Data<Api>,
+        auth: Arc<Admitted<ReadEvents>>,
+        asked: Asked,
+        page: Written,
+        who: Arc<Who>,
+        listening: Listening,
+    ) -> Self {
+        Self { api, auth, asked, who, listening, page, opened: false }
+    }
+
+    /// Returns the next piece; none when the server stops or the token is not accepted any more.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = String::new();
+        if !std::mem::replace(&mut self.opened, true) {
+            out.push_str(&format!("retry: {RETRY}\n\n"));
+        }
+        let beat = Instant::now() + HEARTBEAT;
+        loop {
+            for (id, kind, text) in self.page.events.drain(..) {
+                out.push_str(&format!("id: {id}\nevent: {kind}\ndata: {text}\n\n"));
+            }
+            if !out.is_empty() {
+                return Some(out.into());
+            }
+            if self.listening.is_over() {
+                return None;
+            }
+            if Instant::now() >= beat {
+                // An id without data moves the client's cursor past what it did not want.
+                return Some(format!(":\nid: {}\n\n", self.page.next).into());
+            }
+            if !self.page.more {
+                self.listening.until(beat).await;
+            }
+            self.look().await?;
+        }
+    }
+
+    /// Reads on; none when the stream has to end.
+    async fn look(&mut self) -> Option<()> {
+        let (asked, after) = (self.asked.clone(), self.page.next);
+        match attempt(&self.api, &self.auth, move |session| asked.fetch(session, after)).await {
+            Ok((page, _)) => self.page = page,
+            // What is busy now may be free later; everything else ends the stream.
+            Err(error) if matches!(error.0.cause, Cause::Overloaded) => {}
+            Err(_) => return None,
+        }
+        Some(())
+    }
+
+    fn into_chunks(self) -> impl Stream<Item = Result<Bytes, ApiError>> + 'static {
+        stream::unfold(self, |mut stream| async move {
+            stream.next().await.map(|chunk| (Ok(chunk), stream))
+        })
+    }
+}
+
+impl Responder for EventStream {
+    type Body = BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        let who = Some(Arc::clone(&self.who));
+        let mut response = HttpResponse::Ok()
+            .content_type("text/event-stream")
+            // nginx would hold the stream back until its buffer is full.
+            .insert_header(("x-accel-buffering", "no"))
+            .streaming(self.into_chunks());
+        response.extensions_mut().insert(Notes { who, ..Notes::default() });
+        response
+    }
+}

@@ -1,0 +1,62 @@
+//! What the admin API works with beside the use cases of SCIM.
+
+use std::sync::Arc;
+
+use headcount_core::journal::ChangeFeed;
+use headcount_core::journal::trail::AuditTrail;
+use headcount_token_admin::TenantStore;
+use tokio::sync::{Semaphore, watch};
+
+/// Readers that may wait for events at once, long polls and streams together.
+const PLACES: usize = 256;
+
+/// The stores of the admin API, and those who wait for events.
+pub struct Administration {
+    /// The feed of changes.
+    pub feed: Arc<dyn ChangeFeed>,
+    /// The record of changes.
+    pub trail: Arc<dyn AuditTrail>,
+    /// The tenants.
+    pub tenants: Arc<dyn TenantStore>,
+    /// Wakes those who wait.
+    pub bell: Bell,
+    pub(crate) places: Arc<Semaphore>,
+}
+
+impl Administration {
+    /// Puts the parts together.
+    pub fn new(
+        feed: Arc<dyn ChangeFeed>,
+        trail: Arc<dyn AuditTrail>,
+        tenants: Arc<dyn TenantStore>,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(PLACES));
+        Self { feed, trail, tenants, bell: Bell::default(), places }
+    }
+}
+
+/// Wakes those who wait for events.
+#[derive(Debug, Clone)]
+pub struct Bell(Arc<watch::Sender<bool>>);
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Bell {
+    /// Says that there may be new events.
+    pub fn ring(&self) {
+        self.0.send_modify(|_stops| {});
+    }
+
+    /// Says that the server stops: waiting readers are answered, streams end.
+    pub fn stop(&self) {
+        self.0.send_modify(|stops| *stops = true);
+    }
+
+    pub(crate) fn listen(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+}

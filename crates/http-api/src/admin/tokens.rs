@@ -1,0 +1,413 @@
+//! Tokens: list, make, revoke, rotate.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path};
+use headcount_core::ids::{ResourceId, TenantId};
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token};
+use ipnet::IpNet;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::{Answer, read, read_or_empty};
+use super::params::Params;
+use super::problem::{Fault, Problem, ProblemBody, token};
+use super::session::{Admitted, Manage, ReadAll, Session, run};
+use crate::api::Api;
+use crate::body::ScimJson;
+use crate::error::ApiError;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Whose tokens.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+struct TokensQuery {
+    /// Another tenant than the token's own; needs the scope `tenants:all`.
+    #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    tenant: Option<String>,
+}
+
+/// A token, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+struct TokenBody {
+    /// Its public id.
+    id: String,
+    /// `provisioning` or `administration`.
+    purpose: String,
+    /// The name that an admin gave it.
+    name: String,
+    /// What it allows.
+    scopes: Vec<String>,
+    /// Networks from which it may be used; all, when empty.
+    cidrs: Vec<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created: String,
+    /// By whom.
+    #[serde(rename = "createdBy")]
+    created_by: String,
+    /// When it stops working; never, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires: Option<String>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    revoked: Option<String>,
+    /// The id of the token that it takes over from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
+    /// The id of the user for whom it stands at `/Me`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// The last use that was written down; at most a minute behind.
+    #[serde(rename = "lastUsed", skip_serializing_if = "Option::is_none")]
+    last_used: Option<LastUsedBody>,
+}
+
+/// When, from where and by what a token was used.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LastUsed)]
+struct LastUsedBody {
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// The client's `User-Agent`, shortened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+}
+
+/// The tokens of a tenant, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+struct TokensBody {
+    tokens: Vec<TokenBody>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedToken)]
+struct IssuedBody {
+    #[serde(flatten)]
+    about: TokenBody,
+    /// The secret: shown this once.
+    token: String,
+    /// Of a rotation: when the old token stops working.
+    #[serde(rename = "oldTokenUntil", skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    old_until: Option<String>,
+}
+
+/// A token to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
+struct NewTokenBody {
+    /// A name by which an admin knows it.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
+    name: String,
+    /// What it allows; what an identity provider needs, when absent.
+    #[schema(min_items = 1, value_type = Option<Vec<ScopeName>>)]
+    scopes: Option<Vec<String>>,
+    /// Seconds until it stops working; what the server is set to, when absent.
+    #[schema(minimum = 60, maximum = 31_536_000)]
+    #[serde(rename = "expiresIn")]
+    expires_in: Option<i64>,
+    /// Networks from which it may be used; all, when absent.
+    #[schema(value_type = Option<Vec<Network>>)]
+    cidrs: Option<Vec<String>>,
+}
+
+/// A scope of a token.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documentation is made from it")]
+enum ScopeName {
+    #[schema(rename = "scim:read")]
+    ScimRead,
+    #[schema(rename = "users:write")]
+    UsersWrite,
+    #[schema(rename = "groups:write")]
+    GroupsWrite,
+    #[schema(rename = "schema:write")]
+    SchemaWrite,
+    #[schema(rename = "events:read")]
+    EventsRead,
+    #[schema(rename = "admin:read")]
+    AdminRead,
+    #[schema(rename = "admin:write")]
+    AdminWrite,
+    #[schema(rename = "tenants:all")]
+    TenantsAll,
+}
+
+/// An address, or a network in CIDR notation.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(/(3[0-2]|[12]?[0-9]))?$|^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$|^([0-9a-f]{1,4}:){1,6}:(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$"
+)]
+#[expect(dead_code, reason = "the documentation is made from it")]
+struct Network(String);
+
+/// How a token is rotated.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Rotation)]
+struct RotationBody {
+    /// Seconds for which the old token goes on working; a day, when absent.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    overlap: Option<i64>,
+}
+
+fn body(token: &Token) -> TokenBody {
+    let used = |used: &headcount_token_admin::LastUsed| LastUsedBody {
+        at: used.at.to_string(),
+        address: used.address.map(|address| address.to_string()),
+        agent: used.agent.clone(),
+    };
+    TokenBody {
+        id: token.id.to_string(),
+        purpose: match token.purpose {
+            Purpose::Provisioning => "provisioning".to_owned(),
+            Purpose::Administration => "administration".to_owned(),
+        },
+        name: token.name.clone(),
+        scopes: token.scopes.to_string().split_whitespace().map(str::to_owned).collect(),
+        cidrs: token.cidrs.iter().map(ToString::to_string).collect(),
+        created: token.created.to_string(),
+        created_by: token.created_by.clone(),
+        expires: token.expires.map(|at| at.to_string()),
+        revoked: token.revoked.map(|at| at.to_string()),
+        replaces: token.replaces.as_ref().map(ToString::to_string),
+        user: token.user.as_ref().map(ResourceId::to_string),
+        last_used: token.last_used.as_ref().map(used),
+    }
+}
+
+fn issued(issued: &IssuedToken, old_until: Option<String>) -> Result<Answer, ApiError> {
+    let about = body(&issued.token);
+    let location = format!("{}/tokens/{}", super::ADMIN_PATH, about.id);
+    let token = issued.secret.expose_secret().to_owned();
+    Answer::created(&IssuedBody { about, token, old_until }, location)
+}
+
+/// Returns the token of the tenant with this id.
+fn find(session: &Session<'_>, tenant: TenantId, id: &str) -> Result<Token, ApiError> {
+    let tokens = session.api.tokens.list(Some(tenant)).map_err(token)?;
+    let found = tokens.into_iter().find(|token| token.id.as_str() == id);
+    found.ok_or_else(|| Fault::Missing(format!("token {id}")).into())
+}
+
+/// Refuses to hand out more of the admin API than the caller has.
+fn may_grant(session: &Session<'_>, scopes: Scopes) -> Result<(), ApiError> {
+    let wanted = scopes.of_admin_api();
+    if session.scopes.allow(wanted) {
+        return Ok(());
+    }
+    Err(Fault::Grant(wanted.without(session.scopes)).into())
+}
+
+fn tenant_named(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+    let mut params = Params::of(request);
+    let tenant = params.take("tenant")?;
+    params.end()?;
+    Ok(tenant)
+}
+
+/// List tokens
+///
+/// The tokens of a tenant, newest first, revoked and expired ones included. No secret is ever shown
+/// again.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", tag = "tokens", params(TokensQuery),
+    responses((status = 200, description = "The tokens.", body = TokensBody)),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn list(
+    auth: Admitted<ReadAll>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let named = tenant_named(&request);
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        let tokens = session.api.tokens.list(Some(tenant)).map_err(token)?;
+        Answer::ok(&TokensBody { tokens: tokens.iter().map(body).collect() })
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// Make a token
+///
+/// The secret is in the answer and nowhere else. A token of the admin API cannot give scopes of the
+/// admin API that it does not have.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", tag = "tokens", params(TokensQuery),
+    request_body(content = NewTokenBody, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The token, with its secret.", body = IssuedBody,
+            headers(("Location" = String, description = "Its path."))),
+        (status = 400, description = "The body is not valid.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["admin:write"])),
+)]
+pub(super) async fn create(
+    auth: Admitted<Manage>,
+    request: HttpRequest,
+    content: ScimJson,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let named = tenant_named(&request);
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        let new = new_token(session, read(content)?)?;
+        issued(&session.api.tokens.issue(tenant, new).map_err(token)?, None)
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+fn new_token(session: &Session<'_>, body: NewTokenBody) -> Result<NewToken, ApiError> {
+    let bad = |reason: String| ApiError::from(Fault::Body(reason));
+    if body.name.starts_with(char::is_whitespace) {
+        return Err(bad("name: it must not begin with a space".to_owned()));
+    }
+    let scopes = match body.scopes {
+        None => Scopes::PROVISIONING,
+        Some(names) => names.iter().try_fold(Scopes::default(), |scopes, name| {
+            let known = Scopes::NAMES.iter().find(|(known, _)| known == name);
+            known.map(|(_, scope)| scopes.with(*scope)).ok_or_else(|| {
+                let all: Vec<&str> = Scopes::NAMES.iter().map(|(name, _)| *name).collect();
+                bad(format!("scopes: there is no scope \"{name}\"; there are {}", all.join(", ")))
+            })
+        })?,
+    };
+    may_grant(session, scopes)?;
+    let network = |text: &String| -> Result<IpNet, ApiError> {
+        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
+        let net = text.parse().or_else(|_| one());
+        net.map_err(|_bad| bad(format!("cidrs: \"{text}\" is no network such as 203.0.113.0/24")))
+    };
+    let expiry = match body.expires_in {
+        None => Expiry::Default,
+        Some(seconds) if seconds >= 60 => Expiry::After(seconds),
+        Some(_) => return Err(bad("expiresIn: a token lives at least 60 seconds".to_owned())),
+    };
+    Ok(NewToken {
+        purpose: scopes.purpose(),
+        name: body.name,
+        scopes,
+        expiry,
+        cidrs: body.cidrs.iter().flatten().map(network).collect::<Result<_, _>>()?,
+        user: None,
+        by: session.author(),
+    })
+}
+
+/// Read a token
+#[utoipa::path(
+    get, path = "/api/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
+    responses(
+        (status = 200, description = "The token.", body = TokenBody),
+        (status = 404, description = "There is no such token.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn get(
+    auth: Admitted<ReadAll>,
+    id: Path<String>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let named = tenant_named(&request);
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        Answer::ok(&body(&find(session, tenant, &id)?))
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// Revoke a token
+///
+/// The next request with it is refused. A token that was revoked before stays so.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
+    responses(
+        (status = 204, description = "It is revoked."),
+        (status = 404, description = "There is no such token.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["admin:write"])),
+)]
+pub(super) async fn revoke(
+    auth: Admitted<Manage>,
+    id: Path<String>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let named = tenant_named(&request);
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        let found = find(session, tenant, &id)?;
+        session.api.tokens.revoke(&found.id, &session.author()).map_err(token)?;
+        Ok(Answer::empty())
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// Rotate a token
+///
+/// Makes a token with the same name, scopes, networks and life, and lets the old one end after the
+/// overlap.
+#[utoipa::path(
+    post, path = "/api/v1/tokens/{id}/rotate", tag = "tokens",
+    params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
+    request_body(content = Option<RotationBody>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The new token, with its secret.", body = IssuedBody,
+            headers(("Location" = String, description = "Its path."))),
+        (status = 404, description = "There is no such token.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The token does not work any more.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("token" = ["admin:write"])),
+)]
+pub(super) async fn rotate(
+    auth: Admitted<Manage>,
+    id: Path<String>,
+    request: HttpRequest,
+    content: ScimJson,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let named = tenant_named(&request);
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        let rotation: RotationBody = read_or_empty(content)?;
+        let overlap = rotation.overlap.unwrap_or(DAY);
+        if !(0..=30 * DAY).contains(&overlap) {
+            let reason = format!("overlap: it must be between 0 and {} seconds", 30 * DAY);
+            return Err(Fault::Body(reason).into());
+        }
+        let old = find(session, tenant, &id)?;
+        // Whoever rotates a token holds it afterwards.
+        may_grant(session, old.scopes)?;
+        let now = session.api.service.clock.now();
+        if old.revoked.is_some() || old.expires.is_some_and(|expires| expires <= now) {
+            return Err(
+                Fault::Conflict(format!("the token {} does not work any more", old.id)).into()
+            );
+        }
+        let done = session.api.tokens.rotate(&old.id, overlap, &session.author()).map_err(token)?;
+        issued(&done.issued, Some(done.old_until.to_string()))
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}

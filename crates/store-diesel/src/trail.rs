@@ -1,0 +1,84 @@
+//! The record of changes as administrators read it.
+
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, TenantId};
+use headcount_core::journal::Act;
+use headcount_core::journal::trail::{AuditTrail, Audited, ChangeCount};
+use headcount_core::provider::ProviderError;
+
+use crate::schema::changes;
+use crate::seal::Row;
+use crate::store::Store;
+
+impl AuditTrail for Store {
+    fn audit(
+        &self,
+        tenant: TenantId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Audited>, ProviderError> {
+        self.seal_soon()?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(Option<i64>, Option<String>, Row)> =
+            self.read("the record of changes is read", |connection| {
+                changes::table
+                    .filter(changes::tenant.eq(tenant.key()))
+                    .filter(changes::place.gt(after))
+                    .order(changes::place)
+                    .limit(limit)
+                    .select((changes::place, changes::hash, Row::as_select()))
+                    .load(connection)
+            })?;
+        let audited = |(place, hash, row): (Option<i64>, Option<String>, Row)| {
+            Some(Audited { place: place?, hash: hash.unwrap_or_default(), row: row.into() })
+        };
+        Ok(rows.into_iter().filter_map(audited).collect())
+    }
+
+    fn count_changes(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+    ) -> Result<Vec<ChangeCount>, ProviderError> {
+        let rows: Vec<(String, String, Option<i32>, i64)> =
+            self.read("changes are counted", |connection| {
+                changes::table
+                    .filter(changes::tenant.eq(tenant.key()))
+                    .filter(changes::at.ge(since.micros()))
+                    .group_by((changes::kind, changes::act, changes::switched))
+                    .select((changes::kind, changes::act, changes::switched, count_star()))
+                    .order(changes::kind)
+                    .load(connection)
+            })?;
+        let mut counts: Vec<ChangeCount> = Vec::new();
+        for (kind, act, switched, amount) in rows {
+            let amount = u64::try_from(amount).unwrap_or_default();
+            let kind = Kind::new(kind);
+            if counts.last().is_none_or(|last| last.kind != kind) {
+                counts.push(ChangeCount {
+                    kind,
+                    created: 0,
+                    changed: 0,
+                    reactivated: 0,
+                    deactivated: 0,
+                    deleted: 0,
+                });
+            }
+            let Some(count) = counts.last_mut() else { continue };
+            match Act::parse(&act) {
+                Some(Act::Created) => count.created += amount,
+                Some(Act::Deleted) => count.deleted += amount,
+                Some(Act::Replaced | Act::Patched | Act::Changed) => count.changed += amount,
+                Some(Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased) | None => {}
+            }
+            match switched {
+                Some(0) => count.deactivated += amount,
+                Some(_) => count.reactivated += amount,
+                None => {}
+            }
+        }
+        Ok(counts)
+    }
+}
