@@ -291,3 +291,53 @@ fn metrics_may_have_an_address_of_their_own_sqlite() {
     assert!(apart.get("/metrics").text().contains("headcount_argon2_runs_total"));
     assert_eq!(apart.get("/scim/v2/Users").status, 404);
 }
+
+/// A client of the admin API with these scopes.
+fn admin(server: &Server, scopes: &str) -> headcount_e2e::Client {
+    let token = server.token(&["--scope", scopes]);
+    headcount_e2e::Client {
+        base: "/api/v1".to_owned(),
+        ..headcount_e2e::Client::new(server.address, &token)
+    }
+}
+
+on_both!(the_api_tells_what_the_command_line_tells, |server: &Server| {
+    let client = server.client();
+    let id = client.create("/Users", &json!({"userName": "jane@example.com", "active": "True"}));
+    client.post("/Users", &json!({"userName": "JANE@example.com"}));
+    client.with_token(Some("nonsense")).get("/Users");
+    record(server, |record| record["refused"] == "malformed");
+    let api = admin(server, "administration");
+    let listed = api.get("/log?outcome=failed").json();
+    assert_eq!(listed["requests"].as_array().unwrap().len(), 1, "{listed:#}");
+    assert_eq!(listed["requests"][0]["field"], "userName");
+    assert_eq!(listed["requests"][0]["sent"], json!(null));
+    let number = listed["requests"][0]["number"].to_string();
+    let one = api.get(&format!("/log/{number}"));
+    assert!(one.at("/sent").contains("JANE@example.com"), "{}", one.text());
+    assert_eq!(api.get("/log/999999").status, 404);
+    assert_eq!(
+        api.get("/log?name=jane%40example.com").json()["requests"].as_array().unwrap().len(),
+        2
+    );
+    let story = api.get("/timeline?name=jane%40example.com").json();
+    assert_eq!(story, explain(server, "jane@example.com"));
+    assert_eq!(story["present"][0]["id"], id.as_str());
+    assert_eq!(api.get("/timeline").status, 400);
+    let quirks = api.get("/quirks").json();
+    let of = |name: &str| {
+        let all = quirks["quirks"].as_array().unwrap();
+        all.iter().find(|quirk| quirk["quirk"] == name).cloned().unwrap_or_default()
+    };
+    assert_eq!(of("booleans-as-text")["count"], 1, "{quirks:#}");
+    // A token that is nobody's is shown to whoever may see all tenants, and to nobody else.
+    assert_eq!(api.get("/log?everywhere=yes").status, 403);
+    let all = admin(server, "administration tenants:all").get("/log?everywhere=yes").json();
+    let refused = |record: &Value| record["refused"] == "malformed";
+    assert!(all["requests"].as_array().unwrap().iter().any(refused), "{all:#}");
+    for path in ["/log", "/timeline?name=x", "/quirks", "/log/1"] {
+        let provisioning = headcount_e2e::Client { base: api.base.clone(), ..client.clone() };
+        assert_eq!(provisioning.get(path).status, 403, "{path}");
+        assert_eq!(admin(server, "events:read").get(path).status, 403, "{path}");
+    }
+});

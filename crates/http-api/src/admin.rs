@@ -10,9 +10,11 @@ mod audit;
 mod counters;
 mod event;
 mod events;
+mod log;
 mod openapi;
 mod params;
 mod problem;
+mod record;
 mod session;
 mod sse;
 mod state;
@@ -26,6 +28,7 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
 pub use event::event_json;
 pub use openapi::openapi;
 pub(crate) use problem::{Fault, Problem};
+pub use record::{record_json, story_json};
 pub use state::{Administration, Bell};
 
 use crate::api::Api;
@@ -62,6 +65,10 @@ pub(crate) fn scope() -> Scope {
                 .route(web::delete().to(tenants::delete)),
         )
         .service(only("/audit", "GET").route(web::get().to(audit::audit)))
+        .service(only("/log", "GET").route(web::get().to(log::list)))
+        .service(only("/log/{number}", "GET").route(web::get().to(log::get)))
+        .service(only("/timeline", "GET").route(web::get().to(log::timeline)))
+        .service(only("/quirks", "GET").route(web::get().to(log::quirks)))
         .service(only("/counters", "GET").route(web::get().to(counters::counters)))
         .service(only("/openapi.json", "GET").route(web::get().to(openapi::document)))
         .default_service(web::to(unknown))

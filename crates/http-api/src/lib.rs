@@ -21,7 +21,7 @@ mod routes;
 mod stream;
 mod target;
 
-pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi};
+pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi, record_json, story_json};
 pub use api::{Api, HttpSettings, PERMITS};
 pub use blocking::aside;
 pub use observe::observe;

@@ -137,7 +137,8 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_burst: config.limits.failures_burst,
     };
     let tenants = Arc::new(Tenancy(parts.clone()));
-    let administration = Administration::new(parts.store.clone(), parts.store.clone(), tenants);
+    let administration =
+        Administration::new(parts.store.clone(), parts.store.clone(), parts.log.clone(), tenants);
     let tokens = Arc::clone(&parts.tokens);
     let mut api = Api::new(service, tokens, Arc::new(UuidSource), settings);
     api.administration = Some(administration);

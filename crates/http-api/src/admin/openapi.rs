@@ -8,7 +8,7 @@ use headcount_core::schema::Registry;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{audit, counters, events, problem, tenants, tokens};
+use super::{audit, counters, events, log, problem, tenants, tokens};
 use crate::api::Api;
 
 /// Everything that is described.
@@ -16,7 +16,7 @@ use crate::api::Api;
 #[openapi(
     info(
         title = "Headcount admin API",
-        description = "Events for applications; tokens, tenants, the record of changes and counters for administrators.",
+        description = "Events for applications; tokens, tenants, the provisioning log, the record of changes and counters for administrators.",
     ),
     paths(
         events::events,
@@ -31,6 +31,10 @@ use crate::api::Api;
         tenants::change,
         tenants::delete,
         audit::audit,
+        log::list,
+        log::get,
+        log::timeline,
+        log::quirks,
         counters::counters,
         document,
     ),

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use headcount_core::journal::ChangeFeed;
 use headcount_core::journal::trail::AuditTrail;
+use headcount_core::journal::{ChangeFeed, RequestLog};
 use headcount_token_admin::TenantStore;
 use tokio::sync::{Semaphore, watch};
 
@@ -16,6 +16,8 @@ pub struct Administration {
     pub feed: Arc<dyn ChangeFeed>,
     /// The record of changes.
     pub trail: Arc<dyn AuditTrail>,
+    /// The provisioning log.
+    pub log: Arc<dyn RequestLog>,
     /// The tenants.
     pub tenants: Arc<dyn TenantStore>,
     /// Wakes those who wait.
@@ -28,10 +30,11 @@ impl Administration {
     pub fn new(
         feed: Arc<dyn ChangeFeed>,
         trail: Arc<dyn AuditTrail>,
+        log: Arc<dyn RequestLog>,
         tenants: Arc<dyn TenantStore>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(PLACES));
-        Self { feed, trail, tenants, bell: Bell::default(), places }
+        Self { feed, trail, log, tenants, bell: Bell::default(), places }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
+use headcount_core::error::Error;
 use headcount_core::quirks::{QUIRKS, Quirks};
 use headcount_token_admin::{Scopes, Tenant};
 use serde::{Deserialize, Serialize};
@@ -241,10 +242,16 @@ pub(super) async fn delete(
             return Err(Fault::Conflict(reason.to_owned()).into());
         }
         let (api, now) = (session.api, session.api.service.clock.now());
-        let gone = api.administration()?.tenants.delete_tenant(&name, now, &session.author());
+        let administration = api.administration()?;
+        let missing = || Fault::Missing(format!("tenant \"{name}\""));
+        let tenant =
+            administration.tenants.tenant(&name).map_err(|error| stored(error, "tenant"))?;
+        let tenant = tenant.ok_or_else(missing)?;
+        let gone = administration.tenants.delete_tenant(&name, now, &session.author());
         if !gone.map_err(|error| stored(error, "tenant"))? {
-            return Err(Fault::Missing(format!("tenant \"{name}\"")).into());
+            return Err(missing().into());
         }
+        administration.log.forget(tenant.id).map_err(Error::from)?;
         Ok(Answer::empty())
     });
     done.await.map(|(answer, who)| answer.by(who))

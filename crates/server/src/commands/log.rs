@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use headcount_core::ids::TenantId;
 use headcount_core::journal::{LogQuery, Logged, RequestLog as _, Storyteller};
+use headcount_http_api::{record_json, story_json};
 use headcount_token_admin::TenantStore as _;
 
 use crate::cli::{self, Format};
@@ -64,7 +65,7 @@ fn tail(parts: &Parts, query: &LogQuery, follow: bool, format: Format) -> anyhow
 fn print(logged: &Logged, format: Format) {
     match format {
         // One record a line, so that other programs can follow.
-        Format::Json => output::result(&shown::record(logged, false).to_string()),
+        Format::Json => output::result(&record_json(logged, false).to_string()),
         Format::Text => shown::lines(&logged.record, Some(logged.seq)).iter().for_each(|line| {
             output::result(line);
         }),
@@ -89,7 +90,7 @@ fn show(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
     }
     for logged in &found {
         match format {
-            Format::Json => output::json(&shown::record(logged, true)),
+            Format::Json => output::json(&record_json(logged, true)),
             Format::Text => shown::whole(logged).iter().for_each(|line| output::result(line)),
         }
     }
@@ -106,7 +107,7 @@ fn explain(parts: &Parts, tenant: &str, name: &str, format: Format) -> anyhow::R
     };
     let story = storyteller.tell(tenant, name)?;
     match format {
-        Format::Json => output::json(&shown::story(&story)),
+        Format::Json => output::json(&story_json(&story)),
         Format::Text => shown::story_lines(&story).iter().for_each(|line| output::result(line)),
     }
     Ok(())

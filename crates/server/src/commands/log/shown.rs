@@ -1,10 +1,8 @@
-//! Records and stories, for people and for programs.
+//! Records and stories, for people.
 
-use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, ResourceId, TokenId};
+use headcount_core::ids::TokenId;
 use headcount_core::journal::advice::advice;
 use headcount_core::journal::{Entry, Logged, RequestRecord, Story, moment};
-use serde_json::{Value, json};
 
 /// The lines of a record: one, and below it why it failed and what was repaired.
 pub(super) fn lines(record: &RequestRecord, seq: Option<i64>) -> Vec<String> {
@@ -63,40 +61,6 @@ pub(super) fn whole(logged: &Logged) -> Vec<String> {
     all
 }
 
-/// A record for programs, with its bodies or without.
-pub(super) fn record(logged: &Logged, bodies: bool) -> Value {
-    let record = &logged.record;
-    let mut shown = json!({
-        "number": logged.seq,
-        "at": record.at.to_string(),
-        "micros": record.micros,
-        "requestId": record.request.as_str(),
-        "tokenId": record.token.as_ref().map(TokenId::as_str),
-        "token": record.token_name,
-        "refused": record.refused,
-        "address": record.address,
-        "agent": record.agent,
-        "idp": record.idp,
-        "method": record.method,
-        "path": record.path,
-        "filter": record.query,
-        "kind": record.kind.as_ref().map(Kind::as_str),
-        "resource": record.resource.as_ref().map(ResourceId::as_str),
-        "name": record.name,
-        "status": record.status,
-        "scimType": record.scim_type,
-        "field": record.field,
-        "reason": record.reason,
-        "advice": advice(record),
-        "quirks": record.quirks.iter().map(|quirk| quirk.name).collect::<Vec<_>>(),
-    });
-    if let (true, Some(map)) = (bodies, shown.as_object_mut()) {
-        map.insert("sent".to_owned(), json!(record.body));
-        map.insert("answered".to_owned(), json!(record.reply));
-    }
-    shown
-}
-
 /// A story for people.
 pub(super) fn story_lines(story: &Story) -> Vec<String> {
     let mut all = vec![story.summary()];
@@ -129,43 +93,4 @@ fn entry_lines(entry: &Entry) -> Vec<String> {
         all.push(format!("          {} {}, {}", recorded.kind, recorded.id, recorded.outcome()));
     }
     all
-}
-
-/// A story for programs.
-pub(super) fn story(story: &Story) -> Value {
-    let present = story.present.iter().map(|present| {
-        json!({
-            "kind": present.kind.as_str(),
-            "id": present.id.as_str(),
-            "name": present.name,
-            "active": present.active,
-            "created": present.created.to_string(),
-            "lastModified": present.modified.to_string(),
-        })
-    });
-    let entries = story.entries.iter().map(|entry| {
-        let changes = entry.changes.iter().map(|recorded| {
-            json!({
-                "kind": recorded.kind.as_str(),
-                "id": recorded.id.as_str(),
-                "act": recorded.change.act.word(),
-                "version": recorded.version.to_string(),
-                "paths": recorded.change.paths,
-                "told": recorded.outcome(),
-            })
-        });
-        json!({
-            "at": entry.at.to_string(),
-            "request": entry.request.as_ref().map(|logged| record(logged, true)),
-            "changes": changes.collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "name": story.name,
-        "summary": story.summary(),
-        "whatToDo": story.what_to_do(),
-        "present": present.collect::<Vec<_>>(),
-        "entries": entries.collect::<Vec<_>>(),
-        "lastRequest": story.last_request.map(|at: Timestamp| at.to_string()),
-    })
 }

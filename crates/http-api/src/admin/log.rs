@@ -1,0 +1,267 @@
+//! The provisioning log: requests, the story of an identity, and how often what was repaired.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path};
+use headcount_core::error::Error;
+use headcount_core::ids::{Kind, TokenId};
+use headcount_core::index::fold;
+use headcount_core::journal::{LogQuery, Storyteller};
+use headcount_token_admin::Scopes;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::Answer;
+use super::params::{Params, bad};
+use super::problem::{Fault, Problem};
+use super::record::{RecordBody, StoryBody};
+use super::session::{Admitted, ReadAll, run};
+use crate::api::Api;
+use crate::error::ApiError;
+
+/// Records of a page when the client does not say.
+const PAGE: u64 = 100;
+/// The highest number that can be asked for: 18 digits.
+const LAST: u64 = 999_999_999_999_999_999;
+/// The longest name or id that is looked for, in bytes.
+const LONGEST_NAME: usize = 1_024;
+
+/// Which requests.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+struct LogParams {
+    /// Only those older than this number: the next page.
+    #[param(minimum = 1, maximum = 999_999_999_999_999_999_i64)]
+    before: Option<i64>,
+    /// Only those newer than this number, oldest first: what has arrived since.
+    #[param(minimum = 0, maximum = 999_999_999_999_999_999_i64)]
+    after: Option<i64>,
+    /// Requests on a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// `failed` leaves out those that succeeded.
+    #[param(pattern = "^(failed|all)$")]
+    outcome: Option<String>,
+    /// Only those with this token, by its public id.
+    #[param(min_length = 1, max_length = 64)]
+    token: Option<String>,
+    /// Only those about this resource type.
+    #[param(min_length = 1, max_length = 64)]
+    kind: Option<String>,
+    /// Only those that name somebody so: a userName, displayName, externalId, e-mail address or id.
+    #[param(min_length = 1, max_length = 200)]
+    name: Option<String>,
+    /// Another tenant than the token's own; needs the scope `tenants:all`.
+    #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    tenant: Option<String>,
+    /// `yes` for all tenants, and for refused tokens that are nobody's; needs the scope `tenants:all`.
+    #[param(pattern = "^(yes|no)$")]
+    everywhere: Option<String>,
+}
+
+/// A page of the log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogPage)]
+struct PageBody {
+    /// The requests, newest first; with `after`, oldest first.
+    requests: Vec<RecordBody>,
+}
+
+/// What is asked, of which tenant, and whether of all.
+type Asked = (LogQuery, Option<String>, bool);
+
+fn read(request: &HttpRequest) -> Result<Asked, ApiError> {
+    let mut params = Params::of(request);
+    let number =
+        |number: Option<u64>| number.map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+    let before = number(params.number("before", 1, LAST)?);
+    let after = number(params.number("after", 0, LAST)?);
+    let limit = params.number("limit", 1, 1_000)?.unwrap_or(PAGE);
+    let failed = params.word("outcome", &[("failed", true), ("all", false)])?.unwrap_or(false);
+    let token = text(&mut params, "token")?.map(TokenId::new);
+    let kind = text(&mut params, "kind")?.map(Kind::new);
+    let name = text(&mut params, "name")?.map(|name| fold(name.trim()));
+    let tenant = params.take("tenant")?;
+    let everywhere = params.word("everywhere", &[("yes", true), ("no", false)])?.unwrap_or(false);
+    params.end()?;
+    let limit = usize::try_from(limit).unwrap_or(1);
+    Ok((
+        LogQuery { tenant: None, token, name, failed, kind, before, after, limit },
+        tenant,
+        everywhere,
+    ))
+}
+
+fn text(params: &mut Params, name: &str) -> Result<Option<String>, Fault> {
+    let text = params.take(name)?;
+    match text {
+        Some(text) if text.is_empty() || text.len() > LONGEST_NAME || text.contains('\0') => {
+            Err(bad(name, &format!("it must be a text of 1 to {LONGEST_NAME} bytes")))
+        }
+        text => Ok(text),
+    }
+}
+
+/// Read the provisioning log
+///
+/// What identity providers asked and what they were answered, reads, connection tests and refused
+/// tokens included.
+#[utoipa::path(
+    get, path = "/api/v1/log", tag = "log", params(LogParams),
+    responses((status = 200, description = "A page.", body = PageBody)),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn list(
+    auth: Admitted<ReadAll>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let asked = read(&request);
+    let done = run(&api, auth, move |session| {
+        let (query, named, everywhere) = asked?;
+        if everywhere {
+            session.need(Scopes::TENANTS_ALL)?;
+        }
+        let tenant = session.tenant(named.as_deref())?;
+        let tenant = (!everywhere).then_some(tenant);
+        let log = &session.api.administration()?.log;
+        let found = log.requests(&LogQuery { tenant, ..query }).map_err(Error::from)?;
+        let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
+        Answer::ok(&PageBody { requests })
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// Read one request
+///
+/// With the bodies of the request and of the answer, without secrets.
+#[utoipa::path(
+    get, path = "/api/v1/log/{number}", tag = "log",
+    params(
+        ("number" = i64, Path, description = "Its number in the log.", minimum = 1),
+        ("tenant" = Option<String>, Query, description = "Another tenant than the token's own; needs the scope `tenants:all`."),
+    ),
+    responses((status = 200, description = "The request.", body = RecordBody)),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn get(
+    auth: Admitted<ReadAll>,
+    request: HttpRequest,
+    number: Path<String>,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let mut params = Params::of(&request);
+    let named = params.take("tenant").and_then(|named| params.end().map(|()| named));
+    let done = run(&api, auth, move |session| {
+        let tenant = Some(session.tenant(named?.as_deref())?);
+        let missing = || Fault::Missing(format!("request {number} in the log"));
+        let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
+        let (after, before) = (Some(seq - 1), seq.checked_add(1));
+        let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };
+        let found = session.api.administration()?.log.requests(&query).map_err(Error::from)?;
+        Answer::ok(&RecordBody::new(found.first().ok_or_else(missing)?, true))
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// Who, and where.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+struct TimelineParams {
+    /// A userName, displayName, externalId, e-mail address or id, in any case.
+    #[param(min_length = 1, max_length = 200)]
+    name: String,
+    /// Another tenant than the token's own; needs the scope `tenants:all`.
+    #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    tenant: Option<String>,
+}
+
+/// Tell the story of an identity
+///
+/// Everything that happened to somebody, in order: attempts that succeeded and that were refused,
+/// repairs, changes of groups; also when nobody of that name was ever created.
+#[utoipa::path(
+    get, path = "/api/v1/timeline", tag = "log", params(TimelineParams),
+    responses((status = 200, description = "The story.", body = StoryBody)),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn timeline(
+    auth: Admitted<ReadAll>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let mut params = Params::of(&request);
+    let asked = (|| -> Result<(String, Option<String>), Fault> {
+        let name = text(&mut params, "name")?;
+        let tenant = params.take("tenant")?;
+        params.end()?;
+        Ok((name.ok_or_else(|| bad("name", "it says of whom; add name=…"))?, tenant))
+    })();
+    let done = run(&api, auth, move |session| {
+        let (name, named) = asked?;
+        let tenant = session.tenant(named.as_deref())?;
+        let administration = session.api.administration()?;
+        let storyteller = Storyteller {
+            registry: &session.api.service.registry,
+            provider: &*session.api.service.provider,
+            changes: &*administration.feed,
+            log: &*administration.log,
+        };
+        Answer::ok(&StoryBody::new(&storyteller.tell(tenant, &name)?))
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
+
+/// How often something was repaired.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QuirkCounter)]
+struct QuirkBody {
+    /// The token whose requests needed it, by its public id.
+    token: String,
+    /// The quirk's name.
+    quirk: String,
+    /// How many requests needed it.
+    count: i64,
+    /// When last.
+    #[schema(format = DateTime)]
+    last: String,
+}
+
+/// What was repaired.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QuirkCounters)]
+struct QuirksBody {
+    quirks: Vec<QuirkBody>,
+}
+
+/// Count repairs
+///
+/// Which deviations from the RFC were repaired in the requests of which token, how often, and when
+/// last.
+#[utoipa::path(
+    get, path = "/api/v1/quirks", tag = "log",
+    params(("tenant" = Option<String>, Query, description = "Another tenant than the token's own; needs the scope `tenants:all`.")),
+    responses((status = 200, description = "The counts.", body = QuirksBody)),
+    security(("token" = ["admin:read"])),
+)]
+pub(super) async fn quirks(
+    auth: Admitted<ReadAll>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Answer, Problem> {
+    let mut params = Params::of(&request);
+    let named = params.take("tenant").and_then(|named| params.end().map(|()| named));
+    let done = run(&api, auth, move |session| {
+        let tenant = session.tenant(named?.as_deref())?;
+        let counts = session.api.administration()?.log.quirk_counts(tenant).map_err(Error::from)?;
+        let body = |count: headcount_core::journal::QuirkCount| QuirkBody {
+            token: count.token.to_string(),
+            quirk: count.quirk,
+            count: count.amount,
+            last: count.last.to_string(),
+        };
+        Answer::ok(&QuirksBody { quirks: counts.into_iter().map(body).collect() })
+    });
+    done.await.map(|(answer, who)| answer.by(who))
+}
