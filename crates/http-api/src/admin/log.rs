@@ -22,8 +22,10 @@ use crate::error::ApiError;
 const PAGE: u64 = 100;
 /// The highest number that can be asked for: 18 digits.
 const LAST: u64 = 999_999_999_999_999_999;
-/// The longest name or id that is looked for, in bytes.
-const LONGEST_NAME: usize = 1_024;
+/// The longest name that is looked for, in characters.
+const LONGEST_NAME: usize = 200;
+/// The longest id of a token and the longest name of a kind, in characters.
+const LONGEST_WORD: usize = 64;
 
 /// Which requests.
 #[derive(IntoParams)]
@@ -78,9 +80,9 @@ fn read(request: &HttpRequest) -> Result<Asked, ApiError> {
     let after = number(params.number("after", 0, LAST)?);
     let limit = params.number("limit", 1, 1_000)?.unwrap_or(PAGE);
     let failed = params.word("outcome", &[("failed", true), ("all", false)])?.unwrap_or(false);
-    let token = text(&mut params, "token")?.map(TokenId::new);
-    let kind = text(&mut params, "kind")?.map(Kind::new);
-    let name = text(&mut params, "name")?.map(|name| fold(name.trim()));
+    let token = text(&mut params, "token", LONGEST_WORD)?.map(TokenId::new);
+    let kind = text(&mut params, "kind", LONGEST_WORD)?.map(Kind::new);
+    let name = text(&mut params, "name", LONGEST_NAME)?.map(|name| fold(name.trim()));
     let tenant = params.take("tenant")?;
     let everywhere = params.word("everywhere", &[("yes", true), ("no", false)])?.unwrap_or(false);
     params.end()?;
@@ -92,11 +94,13 @@ fn read(request: &HttpRequest) -> Result<Asked, ApiError> {
     ))
 }
 
-fn text(params: &mut Params, name: &str) -> Result<Option<String>, Fault> {
+fn text(params: &mut Params, name: &str, longest: usize) -> Result<Option<String>, Fault> {
     let text = params.take(name)?;
+    let fits =
+        |text: &String| !text.is_empty() && !text.contains('\0') && text.chars().count() <= longest;
     match text {
-        Some(text) if text.is_empty() || text.len() > LONGEST_NAME || text.contains('\0') => {
-            Err(bad(name, &format!("it must be a text of 1 to {LONGEST_NAME} bytes")))
+        Some(text) if !fits(&text) => {
+            Err(bad(name, &format!("it must be a text of 1 to {longest} characters")))
         }
         text => Ok(text),
     }
@@ -193,7 +197,7 @@ pub(super) async fn timeline(
 ) -> Result<Answer, Problem> {
     let mut params = Params::of(&request);
     let asked = (|| -> Result<(String, Option<String>), Fault> {
-        let name = text(&mut params, "name")?;
+        let name = text(&mut params, "name", LONGEST_NAME)?;
         let tenant = params.take("tenant")?;
         params.end()?;
         Ok((name.ok_or_else(|| bad("name", "it says of whom; add name=…"))?, tenant))
