@@ -20,7 +20,7 @@ pub(crate) fn equivalence(arguments: &[&str]) -> anyhow::Result<()> {
     println!(
         "seed {seed}; repeat with: cargo xtask soak equivalence --pairs {pairs} --seed {seed}"
     );
-    let mut tests = ignored("headcount-store-diesel", &["--release", "--test", "equivalence"]);
+    let mut tests = named("headcount-store-diesel", &["--release", "--test", "equivalence"]);
     tests
         .env("HEADCOUNT_TEST_POSTGRES", cluster.url())
         .env("HEADCOUNT_SOAK_PAIRS", pairs.to_string())
@@ -39,9 +39,9 @@ pub(crate) fn fuzz(arguments: &[&str]) -> anyhow::Result<()> {
     let [seconds, seed] = options(arguments, [("--seconds", SECONDS), ("--seed", clock_seed())])?;
     let started = Instant::now();
     println!("seed {seed}; repeat with: cargo xtask soak fuzz --seconds {seconds} --seed {seed}");
-    let core = ignored("headcount-core", &["--release", "--test", "fuzz"]);
+    let core = named("headcount-core", &["--release", "--test", "fuzz"]);
     // A release of the server takes minutes to build and would unseal no faster.
-    let server = ignored("headcount-server", &["--bin", "headcount"]);
+    let server = named("headcount-server", &["--bin", "headcount"]);
     for mut tests in [core, server] {
         tests
             .env("HEADCOUNT_SOAK_SECONDS", seconds.to_string())
@@ -55,10 +55,10 @@ pub(crate) fn fuzz(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tests named `soak`, which the test command leaves out.
-fn ignored(package: &str, what: &[&str]) -> std::process::Command {
+/// The tests named `soak`, which the test command runs shortly.
+fn named(package: &str, what: &[&str]) -> std::process::Command {
     let mut tests = cargo(&["test", "--locked", "--package", package]);
-    tests.args(what).args(["--", "soak", "--ignored", "--nocapture", "--test-threads=1"]);
+    tests.args(what).args(["--", "soak", "--nocapture", "--test-threads=1"]);
     tests
 }
 

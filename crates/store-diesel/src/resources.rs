@@ -189,7 +189,7 @@ impl Store {
                 let updated =
                     self.update_in(connection, tenant, kind, id, With::Nothing, &mut **change)?;
                 if !updated.changed {
-                    self.unlock(connection, tenant, kind, id)?;
+                    self.unlock(connection, tenant, kind, &updated.found.resource)?;
                 }
                 Ok(StepDone::Stored(updated.found.resource))
             }),

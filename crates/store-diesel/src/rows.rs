@@ -187,19 +187,23 @@ impl Store {
         Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
     }
 
-    /// Takes back the version of a lock, where the transaction goes on with other things.
+    /// Takes back what an update wrote that changed nothing, where the transaction goes on with other
+    /// things: the version of its lock, and the moment.
     pub(crate) fn unlock(
         &self,
         connection: &mut DbConnection,
         tenant: TenantId,
         kind: &Kind,
-        id: &ResourceId,
+        before: &Resource,
     ) -> Result<(), WriteError> {
         let locked = resources::table
             .filter(resources::tenant.eq(tenant.key()))
             .filter(resources::kind.eq(self.kind_number(kind)?))
-            .filter(resources::id.eq(id.as_str()));
-        let before = resources::version.eq(resources::version - 1);
+            .filter(resources::id.eq(before.id.as_str()));
+        let before = (
+            resources::version.eq(before.version.counter()),
+            resources::modified.eq(before.modified.micros()),
+        );
         diesel::update(locked).set(before).execute(connection)?;
         Ok(())
     }

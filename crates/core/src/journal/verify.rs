@@ -260,16 +260,16 @@ impl Verifier {
         if !row.personal_holds() {
             self.find(sealed.place, What::Names);
         }
+        // With a tenant, every name in it goes; its own stays in this row.
+        if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
+            self.nameless.retain(|(tenant, _), _| *tenant != row.tenant);
+        }
         if row.personal.is_none() && !row.personal_digest.is_empty() {
             let subject = (row.tenant, row.resource.clone());
             self.nameless.entry(subject).or_insert(sealed.place);
         }
         if row.act == Act::Erased.word() {
             self.nameless.remove(&(row.tenant, row.resource.clone()));
-        }
-        // With a tenant, every name in it goes.
-        if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
-            self.nameless.retain(|(tenant, _), _| *tenant != row.tenant);
         }
     }
 
