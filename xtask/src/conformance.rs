@@ -26,6 +26,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let report = Report::of(crate::test::run_to_the_end()?.all())?;
     report.print();
     let path = crate::root().join(PAGE);
+    std::fs::create_dir_all(path.with_file_name(""))?;
     std::fs::write(&path, page::render(&report))
         .with_context(|| format!("{PAGE} is not written"))?;
     println!("\n{PAGE} is written");
