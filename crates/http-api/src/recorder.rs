@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use headcount_core::clock::Clock;
 use headcount_core::journal::{Digester, Exchange, RequestLog, RequestRecord, Retention};
-use headcount_token_admin::Tokens;
+use headcount_token_admin::{TenantStore, Tokens};
 
 /// Requests that may wait to be written down.
 const MOST_WAITING: usize = 10_000;
@@ -64,6 +64,7 @@ struct Writer {
     log: Arc<dyn RequestLog>,
     digester: Digester,
     tokens: Arc<Tokens>,
+    tenants: Arc<dyn TenantStore>,
     clock: Arc<dyn Clock>,
     keep: Keep,
 }
@@ -74,11 +75,12 @@ impl Recorder {
         log: Arc<dyn RequestLog>,
         digester: Digester,
         tokens: Arc<Tokens>,
+        tenants: Arc<dyn TenantStore>,
         clock: Arc<dyn Clock>,
         keep: Keep,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
-        let writer = Writer { log, digester, tokens, clock, keep };
+        let writer = Writer { log, digester, tokens, tenants, clock, keep };
         let inner = Arc::clone(&shared);
         let run = move || writer.run(&inner);
         let thread = std::thread::Builder::new().name("provisioning-log".to_owned()).spawn(run)?;
@@ -144,9 +146,10 @@ impl Writer {
         let mut failing = false;
         loop {
             let (exchanges, closed) = next(shared);
-            let records: Vec<RequestRecord> =
+            let mut records: Vec<RequestRecord> =
                 exchanges.iter().flat_map(|exchange| self.records(exchange)).collect();
             drop(exchanges);
+            self.leave_out_the_deleted(&mut records);
             if !records.is_empty() {
                 self.append(&records, &mut failing);
             }
@@ -172,6 +175,18 @@ impl Writer {
             }
         }
         records
+    }
+
+    /// What was asked just before a tenant was deleted must not stay behind it (TEN-008).
+    fn leave_out_the_deleted(&self, records: &mut Vec<RequestRecord>) {
+        if records.iter().all(|record| record.tenant.is_none()) {
+            return;
+        }
+        // When the tenants cannot be read, the log most likely cannot be written either.
+        if let Ok(tenants) = self.tenants.tenants() {
+            let exists = |id| tenants.iter().any(|tenant| tenant.id == id);
+            records.retain(|record| record.tenant.is_none_or(exists));
+        }
     }
 
     fn append(&self, records: &[RequestRecord], failing: &mut bool) {

@@ -153,7 +153,8 @@ fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
     let keep = Keep { days: config.requests.keep_days, bytes: config.requests.keep_bytes };
     let digester = Digester::new(Arc::clone(&parts.registry));
     let (log, tokens) = (Arc::clone(&parts.log), Arc::clone(&parts.tokens));
-    let recorder = Recorder::start(log, digester, tokens, Arc::new(SystemClock), keep);
+    let (tenants, clock) = (parts.store.clone(), Arc::new(SystemClock));
+    let recorder = Recorder::start(log, digester, tokens, tenants, clock, keep);
     recorder.context("the thread that writes the provisioning log cannot be started")
 }
 
