@@ -477,7 +477,7 @@ on_both!(del_009_names_of_the_deleted_go_after_their_time, |server: &Server| {
         let left = done(&again.run(&["audit", "export"]));
         (!left.contains("jane") && !left.contains("e-1")).then_some(left)
     });
-    let left = gone.expect("the names are erased");
+    let left = gone.unwrap_or_else(|| panic!("the names are erased: {}", again.log()));
     assert!(left.contains("kim@example.com") && left.contains(&id), "{left}");
     let log = again.run(&["log", "explain", "jane@example.com"]);
     assert!(String::from_utf8_lossy(&log.stdout).contains("no request that is still in the log"));

@@ -22,6 +22,8 @@ use crate::wiring::Parts;
 const SEAL_EVERY: Duration = Duration::from_millis(250);
 /// How often tokens that end soon are looked for.
 const TELL_EVERY: Duration = Duration::from_secs(60);
+/// How soon that is tried again when it failed: a database that was busy for a moment costs no minute.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often a checkpoint is kept while the chain grows.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long before its end a token is told, in seconds.
@@ -83,14 +85,16 @@ struct Work {
 
 impl Work {
     fn run(&mut self, stopped: &Receiver<()>) {
-        let (mut told, mut kept): (Option<Instant>, _) = (None, Instant::now());
+        let (mut told, mut wait) = (None::<Instant>, TELL_EVERY);
+        let mut kept = Instant::now();
         loop {
-            if told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-                told = Some(Instant::now());
+            if told.is_none_or(|at| at.elapsed() >= wait) {
                 let done = self.tell();
-                self.note(0, "tokens that end soon are not told", &done);
+                let mut fine = self.note(0, "tokens that end soon are not told", &done);
                 let done = self.erase();
-                self.note(3, "names of what was deleted are not erased", &done);
+                fine &= self.note(3, "names of what was deleted are not erased", &done);
+                told = Some(Instant::now());
+                wait = if fine { TELL_EVERY } else { TRY_AGAIN };
             }
             let done = self.seal();
             self.note(1, "changes are not sealed", &done);
@@ -153,9 +157,9 @@ impl Work {
         self.file.as_mut().map_or(Ok(()), |file| file.keep(&self.store))
     }
 
-    /// Logs a failure once, and its end.
-    fn note(&mut self, job: usize, what: &'static str, done: &anyhow::Result<()>) {
-        let Some(failing) = self.failing.get_mut(job) else { return };
+    /// Logs a failure once, and its end; returns whether there was none.
+    fn note(&mut self, job: usize, what: &'static str, done: &anyhow::Result<()>) -> bool {
+        let Some(failing) = self.failing.get_mut(job) else { return done.is_ok() };
         match done {
             Ok(()) if *failing => tracing::info!("over: {what}"),
             Err(error) if !*failing => {
@@ -164,5 +168,6 @@ impl Work {
             _ => {}
         }
         *failing = done.is_err();
+        !*failing
     }
 }
