@@ -10,12 +10,14 @@
     reason = "a test that cannot go on says so by panicking; settings come from the test command"
 )]
 
+pub mod browser;
 pub mod conversation;
 pub mod http;
 pub mod replay;
 pub mod seed;
 pub mod server;
 
+pub use browser::{Browser, Page};
 pub use http::{Client, Response};
 pub use server::{Database, Server};
 

@@ -6,6 +6,7 @@ mod apt;
 mod conformance;
 mod docs;
 mod outcome;
+mod pictures;
 mod postgres;
 mod python;
 mod soak;
@@ -23,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   conformance                     run every test and write docs/reference/conformance.md
   tidy                            check what the architecture promises
   docs                            write the pages that are made from the code
+  screenshots                     take the pictures of the console that documents show
   ci                              format, lints, tidy and tests, as CI does
   soak equivalence [--pairs N] [--seed S]
                                   evaluator, SQLite, PostgreSQL and the model give the same answers
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["conformance"] => conformance::run(),
         ["tidy"] => tidy::run(),
         ["docs"] => docs::run(),
+        ["screenshots"] => pictures::run(),
         ["ci"] => ci(),
         ["soak", "equivalence", rest @ ..] => soak::equivalence(rest),
         ["soak", "fuzz", rest @ ..] => soak::fuzz(rest),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 /// Groups of tests by what they prove, told from the name of the test binary.
-const GROUPS: [(&str, &str); 10] = [
+const GROUPS: [(&str, &str); 11] = [
     ("replay", "IdP replay"),
     ("third_party", "suites of others"),
+    ("console", "browser and console"),
     ("protocol", "end to end"),
     ("command_line", "end to end"),
     ("replicas", "end to end"),

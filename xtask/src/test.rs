@@ -38,6 +38,7 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     }
     // The README's first steps are tested as they are written.
     apt::ensure("curl", "curl")?;
+    apt::ensure("chromium", "chromium")?;
     let environment = python::environment()?;
     let cluster = if only_sqlite { None } else { Some(Cluster::start()?) };
     // With everything that can be built in, so that everything is tested.

@@ -1,6 +1,7 @@
 //! What happened: one record per change, written in the transaction of the change; one per request,
 //! written beside it.
 
+pub mod activity;
 pub mod advice;
 pub mod chain;
 mod digest;

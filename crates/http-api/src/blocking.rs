@@ -86,3 +86,12 @@ pub async fn aside<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) 
     let done = actix_web::web::block(job);
     done.await.ok()
 }
+
+/// Runs a page of the console, whose caller is proven by other means, in the same queue as requests;
+/// none when the server is too busy.
+pub async fn work<T: Send + 'static>(
+    api: &Data<Api>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    hop(api, job).await.ok()
+}

@@ -28,7 +28,7 @@ impl AddressBlock {
 ///
 /// Behind a proxy it is the last address in `X-Forwarded-For` that no trusted proxy has: whatever
 /// stands before it could have been written by the client (TLS-06).
-pub(crate) fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<IpAddr> {
+pub fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     if !settings.behind_proxy {
         return peer;
@@ -61,10 +61,15 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 }
 
 /// Returns the scheme and host under which the client reaches us, without a slash at the end.
-pub(crate) fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
-    if let Some(url) = &settings.public_url {
-        return url.clone();
+pub fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
+    match &settings.public_url {
+        Some(url) => url.clone(),
+        None => reached(request, settings),
     }
+}
+
+/// Returns the scheme and host by which this request came, whatever the public address is.
+pub fn reached(request: &HttpRequest, settings: &HttpSettings) -> String {
     let headers = request.headers();
     let forwarded = |name: &str| {
         if settings.behind_proxy { first(headers, name) } else { None }

@@ -23,7 +23,8 @@ mod target;
 
 pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi, record_json, story_json};
 pub use api::{Api, HttpSettings, PERMITS};
-pub use blocking::aside;
+pub use blocking::{aside, work};
+pub use client::{address, origin, reached};
 pub use observe::observe;
 pub use recorder::{Keep, Recorder};
 pub use routes::{BASE_PATH, routes};

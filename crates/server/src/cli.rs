@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
     #[command(subcommand)]
     Log(Log),
+    /// Let people into the console, and back in.
+    #[command(subcommand)]
+    Admin(Admin),
     /// Verify, export and keep checkpoints of the record of changes, and erase names from it.
     #[command(subcommand)]
     Audit(Audit),
@@ -196,6 +199,20 @@ pub(crate) enum Log {
         #[arg(long, default_value = "default")]
         tenant: String,
     },
+}
+
+/// Commands about the accounts of the console.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Print a link with which the first account is made; it works once, for an hour.
+    SetupLink,
+    /// Print a link with which an account gets a new password; it works once, for an hour.
+    Recover {
+        /// The account, as `admin list` shows it.
+        name: String,
+    },
+    /// List the accounts.
+    List,
 }
 
 /// Commands about the record of changes.

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod admin;
 mod audit;
 mod check_config;
 mod events;
@@ -24,11 +25,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     let loaded = config::load(&cli.common, serve)?;
     let output = cli.common.output;
     match cli.command {
-        Command::Serve(_) => serve::run(&loaded.config, &cli.common),
+        Command::Serve(_) => serve::run(&loaded, &cli.common),
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
         Command::Events(command) => events::run(&loaded.config, command, output),
         Command::Log(command) => log::run(&loaded.config, command, output),
+        Command::Admin(command) => admin::run(&loaded.config, command, output),
         Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
         Command::Reindex => schema::reindex(&loaded.config, output),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::web::Data;
 use anyhow::Context;
+use headcount_console::Console;
 use headcount_core::clock::Clock as _;
 use headcount_core::index;
 use headcount_core::journal::Digester;
@@ -12,6 +14,7 @@ use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Administration, Api, HttpSettings, Keep, Recorder};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
+use headcount_token_admin::accounts::Accounts;
 use headcount_token_admin::{Policy, Tenant, Tokens};
 
 use crate::config::Config;
@@ -27,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) log: Arc<LogStore>,
+    pub(crate) accounts: Arc<Accounts>,
 }
 
 /// Opens everything that a server needs.
@@ -55,7 +59,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
     let log = Arc::new(LogStore::new(&settings));
-    Ok(Parts { registry, store, tokens, log })
+    let accounts = Arc::new(Accounts::new(store.clone(), Arc::new(SystemClock)));
+    Ok(Parts { registry, store, tokens, log, accounts })
 }
 
 fn policy(config: &Config) -> Policy {
@@ -146,6 +151,28 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         api.recorder = Some(recorder(config, parts)?);
     }
     Ok(api)
+}
+
+/// Makes the console over the parts.
+pub(crate) fn console(
+    config: &Config,
+    shown: Vec<(String, String)>,
+    parts: &Parts,
+    api: Data<Api>,
+    program: String,
+) -> Console {
+    Console::new(headcount_console::Parts {
+        api,
+        accounts: Arc::clone(&parts.accounts),
+        tenants: Arc::new(Tenancy(parts.clone())),
+        changes: parts.store.clone(),
+        activity: parts.store.clone(),
+        log: parts.log.clone(),
+        refusals: parts.log.clone(),
+        policy: policy(config),
+        program,
+        shown,
+    })
 }
 
 /// Starts what writes the provisioning log.

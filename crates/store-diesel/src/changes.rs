@@ -120,7 +120,7 @@ pub(crate) fn names(personal: Option<&str>) -> Names {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = changes)]
-struct Row {
+pub(crate) struct Row {
     place: Option<i64>,
     at: i64,
     actor_kind: String,
@@ -179,7 +179,7 @@ fn left(delta: &Value) -> Vec<Left> {
     list.into_iter().flatten().filter_map(one).collect()
 }
 
-fn recorded(rows: Vec<Row>) -> Result<Vec<Recorded>, ProviderError> {
+pub(crate) fn recorded(rows: Vec<Row>) -> Result<Vec<Recorded>, ProviderError> {
     let whole = rows.into_iter().map(Row::recorded).collect::<Option<Vec<_>>>();
     whole.ok_or_else(|| {
         ProviderError::Internal(Source::invariant("every change row has a known act"))

@@ -7,6 +7,8 @@
 //! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
 //! one lane that commits for many, on PostgreSQL a transaction each.
 
+mod accounts;
+mod activity;
 mod audit;
 mod census;
 mod changes;
@@ -18,6 +20,7 @@ mod find;
 mod keys;
 mod log;
 mod members;
+mod meta;
 mod migrations;
 mod names;
 mod rebuild;

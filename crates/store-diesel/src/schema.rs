@@ -172,6 +172,56 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    admins (name) {
+        name -> Text,
+        role -> Text,
+        phc -> Text,
+        totp -> Nullable<Binary>,
+        totp_step -> BigInt,
+        created -> BigInt,
+        last_login -> Nullable<BigInt>,
+        first -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    admin_sessions (digest) {
+        digest -> Text,
+        admin -> Text,
+        created -> BigInt,
+        seen -> BigInt,
+        proven -> BigInt,
+    }
+}
+
+diesel::table! {
+    setup_links (digest) {
+        digest -> Text,
+        purpose -> Text,
+        admin -> Nullable<Text>,
+        role -> Nullable<Text>,
+        expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    login_places (admin, place) {
+        admin -> Text,
+        place -> Text,
+        last -> BigInt,
+    }
+}
+
+diesel::table! {
+    login_failures (subject) {
+        subject -> Text,
+        amount -> BigInt,
+        last -> BigInt,
+        until -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     resources,
     documents,
@@ -180,3 +230,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     tokens,
     tenants
 );
+diesel::allow_tables_to_appear_in_same_query!(admins, admin_sessions);

@@ -1,9 +1,11 @@
-//! Provisioning tokens of Headcount: the only crate that sees a secret and the only one that hashes.
+//! Provisioning tokens and the accounts of the console: the only crate that sees a secret and the only
+//! one that hashes.
 //!
-//! It must never know HTTP, SQL or SCIM resources. Start with [`Tokens`], the crate's one entrance;
+//! It must never know HTTP, SQL or SCIM resources. Start with [`Tokens`] and [`accounts::Accounts`];
 //! [`format`](mod@format) is what a token looks like, [`verify`] how one is checked without spending
 //! an argon2 run on every request, [`store`] what a database has to keep.
 
+pub mod accounts;
 pub mod format;
 pub mod memory;
 pub mod scope;

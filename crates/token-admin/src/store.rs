@@ -63,6 +63,7 @@ pub struct LastUsed {
 }
 
 /// A stored hash, as a PHC string. It cannot be printed or serialized by accident.
+#[derive(Clone)]
 pub struct TokenHash(String);
 
 impl TokenHash {

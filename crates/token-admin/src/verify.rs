@@ -231,7 +231,7 @@ fn work(jobs: &Receiver<Job>, known: &Known) {
 }
 
 /// Compares a token with a stored hash; none when the hash is not one that this server makes.
-fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) -> Option<bool> {
+pub(crate) fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) -> Option<bool> {
     let stored = PasswordHash::new(hash.to_store()).ok()?;
     let params = Params::try_from(&stored).ok()?;
     let bounded = params.m_cost() <= MOST_MEMORY_KIB

@@ -9,7 +9,6 @@ use super::request::{LogQuery, Logged, RequestLog};
 use super::{Act, ChangeFeed, Recorded};
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::filter::Filter;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId};
 use crate::index::{Columns, fold};
 use crate::provider::{Provider, Query, Start, With};
@@ -160,37 +159,40 @@ impl Storyteller<'_> {
     }
 
     fn present(&self, tenant: TenantId, name: &str) -> Result<Vec<Present>, Error> {
-        let mut present = Vec::new();
+        let mut present: Vec<Present> = Vec::new();
         for kind in self.registry.kinds() {
-            let Some(filter) = goes_by(kind, name) else { continue };
-            let (start, with) = (Start::Offset(0), With::Nothing);
-            let query =
-                Query { kind, filter: Some(filter), sort: None, start, limit: MOST_IDS, with };
-            for found in self.provider.find(tenant, &query)?.resources {
-                let columns = Columns::of(kind, found.resource.document.attributes()?);
-                present.push(Present {
-                    kind: kind.kind.clone(),
-                    id: found.resource.id,
-                    name: columns.name,
-                    active: columns.active,
-                    created: found.resource.created,
-                    modified: found.resource.modified,
-                });
+            // One question each: a store answers it by an index, which it may not for all in one.
+            for filter in goes_by(kind, name) {
+                let (start, with, filter) = (Start::Offset(0), With::Nothing, Some(filter));
+                let query = Query { kind, filter, sort: None, start, limit: MOST_IDS, with };
+                for found in self.provider.find(tenant, &query)?.resources {
+                    if present.iter().any(|known| known.id == found.resource.id) {
+                        continue;
+                    }
+                    let columns = Columns::of(kind, found.resource.document.attributes()?);
+                    present.push(Present {
+                        kind: kind.kind.clone(),
+                        id: found.resource.id,
+                        name: columns.name,
+                        active: columns.active,
+                        created: found.resource.created,
+                        modified: found.resource.modified,
+                    });
+                }
             }
         }
         Ok(present)
     }
 }
 
-/// The filter for whoever of a kind goes by a name.
-fn goes_by(kind: &ResourceType, name: &str) -> Option<crate::filter::ResolvedFilter> {
+/// The filters for whoever of a kind goes by a name.
+fn goes_by(kind: &ResourceType, name: &str) -> Vec<crate::filter::ResolvedFilter> {
     let quoted = serde_json::Value::from(name);
-    let mut terms = Vec::new();
-    for attribute in NAMED_BY {
+    let parse = |attribute| {
         let term = format!("{attribute} eq {quoted}");
-        terms.extend(parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok());
-    }
-    (!terms.is_empty()).then_some(Filter::Or(terms))
+        parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok()
+    };
+    NAMED_BY.into_iter().filter_map(parse).collect()
 }
 
 /// Puts requests and changes in order, each change with the request that made it.

@@ -1,5 +1,6 @@
 //! `headcount serve`
 
+use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +12,17 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use futures_util::future::select;
+use headcount_console::Console;
 use headcount_http_api::{Api, PERMITS, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::admin;
 use crate::background::{Background, SealedTo};
 use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::metrics::{self, Metrics};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
@@ -29,7 +32,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A request's head has to arrive within this time.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
-pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
+pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
+    let config = &loaded.config;
     let _exporter = telemetry::start(config)?;
     let metrics = telemetry::metrics()?;
     check(config)?;
@@ -40,13 +44,16 @@ pub(super) fn run(config: &Config, common: &Common) -> anyhow::Result<()> {
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
     let address = listener.local_addr()?;
+    let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
+    let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
+    let sites = (Data::clone(&api), Data::new(console));
     let background = Background::start(&parts, checkpoints, config.audit.names_days)?;
     let sealed = background.sealed();
     let apart = match &config.http.metrics_listen {
         Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
         None => None,
     };
-    let server = server(config, Data::clone(&api), &parts.store, metrics, listener, tls)?;
+    let server = server(config, sites, &parts.store, metrics, listener, tls)?;
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
         let apart = apart.map(actix_web::rt::spawn);
@@ -114,6 +121,12 @@ fn announce(
         "base URL for identity providers: {}/scim/v2",
         url.trim_end_matches('/')
     ));
+    admin::invite_first(
+        config,
+        parts,
+        &format!("{scheme}://{address}"),
+        std::io::stderr().is_terminal(),
+    )?;
     if parts.tokens.list(None)?.iter().all(|token| token.revoked.is_some()) {
         output::note("there is no token yet; make one with:");
         output::note(&format!("    {} token create --name my-idp", same_program(common)));
@@ -164,7 +177,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
 /// Makes the server; it runs when it is awaited.
 fn server(
     config: &Config,
-    api: Data<Api>,
+    (api, console): (Data<Api>, Data<Console>),
     store: &Arc<Store>,
     metrics: Data<Metrics>,
     listener: TcpListener,
@@ -190,6 +203,7 @@ fn server(
                 }
             })
             .configure(headcount_http_api::routes(Data::clone(&api)))
+            .configure(headcount_console::routes(Data::clone(&console)))
     })
     .workers(workers)
     .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))

@@ -124,7 +124,7 @@ fn statement(query: &LogQuery) -> Sql {
 }
 
 impl LogStore {
-    fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         what: &'static str,
         job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,

@@ -1,6 +1,11 @@
 DROP TABLE quirk_counts;
 DROP TABLE request_names;
 DROP TABLE requests;
+DROP TABLE login_failures;
+DROP TABLE login_places;
+DROP TABLE setup_links;
+DROP TABLE admin_sessions;
+DROP TABLE admins;
 DROP TABLE tokens;
 DROP TABLE changes;
 DROP TABLE resource_counts;

@@ -163,6 +163,56 @@ CREATE TABLE tokens (
 
 CREATE INDEX tokens_tenant ON tokens (tenant, created);
 
+-- The accounts of the console. `first` stands in the row that the setup link made: of several setups at
+-- once, the constraint lets one win.
+CREATE TABLE admins (
+    name text COLLATE "C" PRIMARY KEY NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    phc text COLLATE "C" NOT NULL,
+    totp bytea,
+    totp_step bigint NOT NULL DEFAULT 0,
+    created bigint NOT NULL,
+    last_login bigint,
+    first integer UNIQUE CHECK (first = 1)
+);
+
+-- Only digests: neither a cookie nor a link can be made from a row.
+CREATE TABLE admin_sessions (
+    digest text COLLATE "C" PRIMARY KEY NOT NULL,
+    admin text COLLATE "C" NOT NULL REFERENCES admins (name) ON DELETE CASCADE,
+    created bigint NOT NULL,
+    seen bigint NOT NULL,
+    proven bigint NOT NULL
+);
+
+CREATE INDEX admin_sessions_admin ON admin_sessions (admin);
+
+CREATE TABLE setup_links (
+    digest text COLLATE "C" PRIMARY KEY NOT NULL,
+    purpose text COLLATE "C" NOT NULL,
+    admin text COLLATE "C",
+    role text COLLATE "C",
+    expires bigint NOT NULL
+);
+
+-- Places from which somebody logged in to an account.
+CREATE TABLE login_places (
+    admin text COLLATE "C" NOT NULL REFERENCES admins (name) ON DELETE CASCADE,
+    place text COLLATE "C" NOT NULL,
+    last bigint NOT NULL,
+    PRIMARY KEY (admin, place)
+);
+
+-- Attempts to log in, by whom they were aimed at or where they came from.
+CREATE TABLE login_failures (
+    subject text COLLATE "C" PRIMARY KEY NOT NULL,
+    amount bigint NOT NULL,
+    last bigint NOT NULL,
+    until bigint NOT NULL
+);
+
+CREATE INDEX login_failures_last ON login_failures (last);
+
 -- The name that SQLite has for it, so that filters are written once.
 CREATE FUNCTION instr(text, text) RETURNS integer
     IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN strpos($1, $2);

@@ -1,3 +1,8 @@
+DROP TABLE login_failures;
+DROP TABLE login_places;
+DROP TABLE setup_links;
+DROP TABLE admin_sessions;
+DROP TABLE admins;
 DROP TABLE tokens;
 DROP TABLE changes;
 DROP TABLE resource_counts;

@@ -162,3 +162,53 @@ CREATE TABLE tokens (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tokens_tenant ON tokens (tenant, created);
+
+-- The accounts of the console. `first` stands in the row that the setup link made: of several setups at
+-- once, the constraint lets one win.
+CREATE TABLE admins (
+    name TEXT PRIMARY KEY NOT NULL,
+    role TEXT NOT NULL,
+    phc TEXT NOT NULL,
+    totp BLOB,
+    totp_step INTEGER NOT NULL DEFAULT 0,
+    created INTEGER NOT NULL,
+    last_login INTEGER,
+    first INTEGER UNIQUE CHECK (first = 1)
+) STRICT, WITHOUT ROWID;
+
+-- Only digests: neither a cookie nor a link can be made from a row.
+CREATE TABLE admin_sessions (
+    digest TEXT PRIMARY KEY NOT NULL,
+    admin TEXT NOT NULL REFERENCES admins (name) ON DELETE CASCADE,
+    created INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    proven INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX admin_sessions_admin ON admin_sessions (admin);
+
+CREATE TABLE setup_links (
+    digest TEXT PRIMARY KEY NOT NULL,
+    purpose TEXT NOT NULL,
+    admin TEXT,
+    role TEXT,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Places from which somebody logged in to an account.
+CREATE TABLE login_places (
+    admin TEXT NOT NULL REFERENCES admins (name) ON DELETE CASCADE,
+    place TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (admin, place)
+) STRICT, WITHOUT ROWID;
+
+-- Attempts to log in, by whom they were aimed at or where they came from.
+CREATE TABLE login_failures (
+    subject TEXT PRIMARY KEY NOT NULL,
+    amount INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX login_failures_last ON login_failures (last);

@@ -1,0 +1,120 @@
+//! Times, numbers and commands as people read them.
+
+use headcount_core::clock::Timestamp;
+use headcount_core::journal::moment;
+
+/// Escapes a text for a place in HTML, attribute values included.
+pub(crate) fn html(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Escapes a text for a query.
+pub(crate) fn escape(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let escaped = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escaped).collect()
+}
+
+/// Makes a query out of fields, without those that are empty.
+pub(crate) fn query(fields: &[(&str, &str)]) -> String {
+    let set = fields.iter().filter(|(_, value)| !value.is_empty());
+    let pairs: Vec<String> =
+        set.map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// A moment as an element: UTC without a script, the reader's zone with one, UTC on hover.
+pub(crate) fn time(at: Timestamp) -> String {
+    let (iso, utc) = (html(&at.to_string()), html(&moment(at)));
+    let short = utc.get(..16).unwrap_or(&utc);
+    format!("<time datetime=\"{iso}\" title=\"{utc}\">{short} UTC</time>")
+}
+
+/// As [`time`], with how far away it is in words.
+pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let (iso, utc) = (html(&at.to_string()), html(&moment(at)));
+    format!("<time data-ago datetime=\"{iso}\" title=\"{utc}\">{}</time>", distance(at, now))
+}
+
+/// Says how far a moment is from now.
+pub(crate) fn distance(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.micros() - at.micros()) / 1_000_000;
+    let (amount, future) = (seconds.abs(), seconds < 0);
+    let (number, unit) = match amount {
+        0..60 => return if future { "in a moment" } else { "just now" }.to_owned(),
+        60..3_600 => (amount / 60, "minute"),
+        3_600..86_400 => (amount / 3_600, "hour"),
+        // A token that was just made for 180 days does not end in 179.
+        _ => ((amount + 43_200) / 86_400, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    match future {
+        true => format!("in {number} {unit}{plural}"),
+        false => format!("{number} {unit}{plural} ago"),
+    }
+}
+
+/// Writes a number with a thin space between thousands.
+pub(crate) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push('\u{202f}');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// Quotes an argument for a shell where it needs it.
+pub(crate) fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@=+".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// Shows a JSON value as text: a text as it is, everything else as JSON.
+pub(crate) fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_times_and_commands_are_readable() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(1_234_567), "1\u{202f}234\u{202f}567");
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        assert_eq!(distance(at(0), at(59)), "just now");
+        assert_eq!(distance(at(0), at(60)), "1 minute ago");
+        assert_eq!(distance(at(0), at(7_200)), "2 hours ago");
+        assert_eq!(distance(at(5 * 86_400), at(0)), "in 5 days");
+        assert_eq!(quote("entra"), "entra");
+        assert_eq!(quote("it's"), "'it'\\''s'");
+        assert_eq!(quote(""), "''");
+        assert_eq!(query(&[("q", "a b&c"), ("x", "")]), "?q=a%20b%26c");
+        assert_eq!(html("<a href='x'>&\""), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;");
+    }
+}

@@ -1,0 +1,175 @@
+//! What to enter where, per identity provider. The same facts stand in `docs/idp`.
+
+/// What is entered in a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// The base URL of this server.
+    BaseUrl,
+    /// The token that was just made.
+    Token,
+    /// The token behind the word `Bearer`.
+    BearerToken,
+    /// A text that is always the same.
+    Text(&'static str),
+}
+
+/// How one identity provider is connected.
+pub(crate) struct Guide {
+    /// The word in the address, and the name of its token.
+    pub(crate) id: &'static str,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Where the fields are.
+    pub(crate) way: &'static [&'static str],
+    /// Field and value.
+    pub(crate) fields: &'static [(&'static str, Value)],
+    /// What tests the connection, and what then happens.
+    pub(crate) test: &'static str,
+    /// Mappings: the one that is there, what to do with it, and why.
+    pub(crate) mappings: &'static [(&'static str, &'static str, &'static str)],
+    /// What to expect.
+    pub(crate) notes: &'static [&'static str],
+}
+
+use Value::{BaseUrl, BearerToken, Text, Token};
+
+/// Every guide, in the order of its tabs.
+pub(crate) const GUIDES: [Guide; 7] = [
+    Guide {
+        id: "entra",
+        name: "Entra ID",
+        way: &[
+            "Enterprise applications",
+            "your application",
+            "Provisioning",
+            "Connect your application",
+        ],
+        fields: &[("Tenant URL", BaseUrl), ("Secret token", Token)],
+        test: "Press Test connection. Entra looks for a user that does not exist; an empty list is what it wants.",
+        mappings: &[
+            (
+                "mailNickname → externalId (users)",
+                "Change to objectId → externalId",
+                "a nickname can be given to somebody else, an object id cannot",
+            ),
+            (
+                "objectId → externalId (groups)",
+                "Keep",
+                "a group keeps its displayName; the object id only identifies it",
+            ),
+            (
+                "userPrincipalName → userName",
+                "Keep, matching precedence 1",
+                "users are found by it",
+            ),
+            (
+                "displayName → displayName (groups)",
+                "Keep, matching precedence 1",
+                "group names are unique here, as Entra expects",
+            ),
+            ("Switch([IsSoftDeleted], …) → active", "Keep", "leavers arrive by it"),
+        ],
+        notes: &[
+            "A cycle runs about every 40 minutes. Provision on demand sends one user at once.",
+            "Leavers are deactivated first and deleted about 30 days later.",
+        ],
+    },
+    Guide {
+        id: "okta",
+        name: "Okta",
+        way: &["Applications", "your application", "Provisioning", "Integration"],
+        fields: &[
+            ("SCIM connector base URL", BaseUrl),
+            ("Unique identifier field for users", Text("userName")),
+            (
+                "Supported provisioning actions",
+                Text("Import, Push New Users, Push Profile Updates, Push Groups"),
+            ),
+            ("Authentication mode", Text("HTTP Header")),
+            ("Authorization", Token),
+        ],
+        test: "Press Test Connector Configuration, then switch on Create, Update and Deactivate under To App.",
+        mappings: &[],
+        notes: &[
+            "In catalogue apps, API token takes the token as it is.",
+            "Okta never deletes a user: leavers arrive as deactivated.",
+        ],
+    },
+    Guide {
+        id: "onelogin",
+        name: "OneLogin",
+        way: &["Applications", "SCIM Provisioner with SAML (SCIM v2)", "Configuration"],
+        fields: &[("SCIM Base URL", BaseUrl), ("SCIM Bearer Token", Token)],
+        test: "Press Enable under API Connection, then tick Enable provisioning.",
+        mappings: &[("SCIM JSON Template", "Keep", "the default works")],
+        notes: &["Choose under Provisioning whether leavers are suspended or deleted: both work."],
+    },
+    Guide {
+        id: "jumpcloud",
+        name: "JumpCloud",
+        way: &["SSO Applications", "your application", "Identity Management"],
+        fields: &[
+            ("API type", Text("SCIM API")),
+            ("SCIM version", Text("SCIM 2.0")),
+            ("Base URL", BaseUrl),
+            ("Token key", Token),
+            ("Test user email", Text("an address that nobody has here")),
+        ],
+        test: "Press Test Connection, then Activate. It makes a test user and a test group and removes them.",
+        mappings: &[],
+        notes: &["Switch on management of user groups when groups are to come, too."],
+    },
+    Guide {
+        id: "keycloak",
+        name: "Keycloak",
+        way: &["User federation", "Add SCIM provider (of the SCIM extension)"],
+        fields: &[
+            ("SCIM 2.0 endpoint", BaseUrl),
+            ("Endpoint content type", Text("application/scim+json")),
+            ("Auth mode", Text("BEARER")),
+            ("Auth password / token", Token),
+            ("Enable user propagation", Text("On")),
+            ("Enable group propagation", Text("On")),
+        ],
+        test: "Save, then press Sync all users.",
+        mappings: &[],
+        notes: &[
+            "Keycloak needs one of its SCIM extensions; they name the fields slightly differently.",
+        ],
+    },
+    Guide {
+        id: "authentik",
+        name: "authentik",
+        way: &["Applications", "Providers", "Create", "SCIM Provider"],
+        fields: &[("URL", BaseUrl), ("Token", Token)],
+        test: "Add the provider to an application as backchannel provider, then press Run sync again.",
+        mappings: &[
+            ("authentik default SCIM Mapping: User", "Keep", "the default works"),
+            ("authentik default SCIM Mapping: Group", "Keep", "the default works"),
+        ],
+        notes: &["Enter the URL without a slash at its end."],
+    },
+    Guide {
+        id: "generic",
+        name: "Other",
+        way: &["the SCIM 2.0 settings of your identity provider"],
+        fields: &[
+            ("Base URL", BaseUrl),
+            ("Bearer token", Token),
+            ("Authorization header, where it is asked for whole", BearerToken),
+        ],
+        test: "Run its connection test, or read the users once at the command line.",
+        mappings: &[(
+            "the identity's immutable id → externalId",
+            "Recommended",
+            "names change, this does not",
+        )],
+        notes: &["Users are matched by userName, groups by displayName."],
+    },
+];
+
+/// Finds a guide; the first when the word is none.
+pub(crate) fn find(id: &str) -> &'static Guide {
+    let [first, ..] = &GUIDES;
+    GUIDES.iter().find(|guide| guide.id == id).unwrap_or(first)
+}

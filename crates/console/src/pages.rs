@@ -1,0 +1,15 @@
+//! The pages.
+
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod chart;
+pub(crate) mod connect;
+pub(crate) mod explain;
+pub(crate) mod fault;
+pub(crate) mod log;
+pub(crate) mod login;
+pub(crate) mod overview;
+pub(crate) mod resources;
+pub(crate) mod settings;
+pub(crate) mod setup;
+pub(crate) mod tokens;

@@ -1,0 +1,398 @@
+//! Users, groups and every other kind: searched, shown, handed out.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use askama::Template;
+use headcount_core::error::Error;
+use headcount_core::ids::ResourceId;
+use headcount_core::index::{self, Columns};
+use headcount_core::message::SearchRequest;
+use headcount_core::provider::Found;
+use headcount_core::resource::Reply;
+use headcount_core::schema::{Membership, ResourceType};
+use headcount_core::service::{Listing, Shape};
+use serde_json::Value;
+
+use super::explain::{self, Event};
+use crate::answer::{Answer, Fault};
+use crate::desk::{Desk, Frame};
+use crate::format::{number, plain, query, quote, time};
+
+mod export;
+
+pub(crate) use export::export;
+
+/// Resources of one page.
+const PAGE: i64 = 50;
+/// Events of the timeline that are shown.
+const EVENTS: usize = 30;
+/// Members of a group that are shown.
+const MEMBERS: usize = 200;
+
+#[derive(Template)]
+#[template(path = "resources.html")]
+struct List {
+    frame: Frame,
+    endpoint: String,
+    noun: String,
+    text: String,
+    error: String,
+    /// The filter up to the place of the error, and from there.
+    error_at: Option<(String, String)>,
+    total: String,
+    rows: Vec<Row>,
+    has_active: bool,
+    next: Option<String>,
+    first: Option<String>,
+    /// The filter that a plain text stands for.
+    meant: String,
+    reach: &'static str,
+    may_export: bool,
+}
+
+struct Row {
+    href: String,
+    name: String,
+    display: String,
+    external_id: String,
+    active: Option<bool>,
+    modified: String,
+}
+
+fn kind<'d>(desk: &'d Desk<'_>) -> Result<&'d Arc<ResourceType>, Fault> {
+    let registry = &desk.console.api.service.registry;
+    let endpoint = format!("/{}", desk.visit.part("endpoint"));
+    registry
+        .by_endpoint(&endpoint)
+        .or_else(|| registry.kinds().iter().find(|kind| kind.endpoint == endpoint))
+        .ok_or_else(|| Fault::NotFound("There is no such resource type.".to_owned()))
+}
+
+/// Tells whether a text is meant as a filter: it has an operator, or parentheses.
+fn is_filter(text: &str) -> bool {
+    const OPERATORS: [&str; 11] =
+        ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and"];
+    let words = text.split_whitespace().skip(1);
+    text.starts_with('(')
+        || text.contains('"')
+        || words.map(str::to_ascii_lowercase).any(|word| OPERATORS.contains(&word.as_str()))
+}
+
+/// Where a plain text is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// In what has an index: an answer comes at once, however many there are.
+    Indexed,
+    /// In every attribute that people know somebody by.
+    Everywhere,
+}
+
+impl Reach {
+    /// The word that pages carry on.
+    fn word(self) -> &'static str {
+        if self == Self::Everywhere { "all" } else { "" }
+    }
+
+    fn of(word: &str) -> Self {
+        if word == "all" { Self::Everywhere } else { Self::Indexed }
+    }
+}
+
+/// The filter that a plain text stands for.
+fn plain_filter(kind: &ResourceType, text: &str, reach: Reach) -> String {
+    let quoted = Value::from(text);
+    let indexed = |attribute: &str| {
+        kind.resolve(attribute).is_ok_and(|found| index::is_indexed(&found.place))
+    };
+    let attributes = match kind.kind.as_str() {
+        "User" => {
+            ["userName", "displayName", "name.formatted", "emails.value", "externalId"].as_slice()
+        }
+        "Group" => ["displayName", "externalId"].as_slice(),
+        _ => &[],
+    };
+    let reached = |attribute: &&&str| reach == Reach::Everywhere || indexed(attribute);
+    let mut terms: Vec<String> = attributes
+        .iter()
+        .filter(reached)
+        .map(|attribute| format!("{attribute} co {quoted}"))
+        .collect();
+    if terms.is_empty() {
+        terms.extend(kind.name.iter().map(|name| format!("{name} co {quoted}")));
+    }
+    terms.push(format!("id eq {quoted}"));
+    terms.join(" or ")
+}
+
+/// The filter that was asked for, as the service takes it.
+pub(super) fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
+    match text {
+        "" => None,
+        text if is_filter(text) => Some(text.to_owned()),
+        text => Some(plain_filter(kind, text, reach)),
+    }
+}
+
+/// Searches, first in what has an index, and everywhere when nothing is there.
+fn search(
+    desk: &Desk<'_>,
+    kind: &Arc<ResourceType>,
+    reach: &mut Reach,
+) -> Result<(Option<String>, Result<Listing, Error>), Fault> {
+    let (text, cursor) = (desk.visit.query.get("q"), desk.visit.query.get("cursor"));
+    loop {
+        let filter = wanted(kind, text, *reach);
+        let request = SearchRequest {
+            filter: filter.clone(),
+            count: Some(PAGE),
+            cursor: Some(cursor.to_owned()),
+            // Members and memberships are not shown in a list, so that they are not read for it.
+            excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
+            ..SearchRequest::default()
+        };
+        let service = &desk.console.api.service;
+        let found = service.search(&desk.caller()?, &[Arc::clone(kind)], &request);
+        let nothing = found.as_ref().is_ok_and(|listing| listing.head.total == 0);
+        let more = wanted(kind, text, Reach::Everywhere) != filter;
+        if !(nothing && more && cursor.is_empty()) {
+            return Ok((filter, found));
+        }
+        *reach = Reach::Everywhere;
+    }
+}
+
+fn row(kind: &ResourceType, found: &Found) -> Result<Row, Fault> {
+    let attributes = found.resource.document.attributes()?;
+    let columns = Columns::of(kind, attributes);
+    let display = attributes.top("displayName").map(plain).unwrap_or_default();
+    let given = attributes.top("name").and_then(|name| name.get("formatted")).map(plain);
+    let name = columns.name.unwrap_or_else(|| found.resource.id.to_string());
+    let display = if display.is_empty() { given.unwrap_or_default() } else { display };
+    Ok(Row {
+        href: format!("/console/resources{}/{}", kind.endpoint, found.resource.id),
+        display: if display == name { String::new() } else { display },
+        name,
+        external_id: columns.external_id.unwrap_or_default(),
+        active: columns.active,
+        modified: time(found.resource.modified),
+    })
+}
+
+/// The list.
+pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
+    let kind = kind(desk)?;
+    let text = desk.visit.query.get("q");
+    let cursor = desk.visit.query.get("cursor");
+    let endpoint = kind.endpoint.trim_start_matches('/').to_owned();
+    let mut reach = Reach::of(desk.visit.query.get("in"));
+    let (filter, listing) = search(desk, kind, &mut reach)?;
+    let meant = filter.clone().filter(|filter| filter != text).unwrap_or_default();
+    let (listing, error) = match listing {
+        Ok(listing) => (Some(listing), None),
+        Err(error @ Error::Provider(_)) if error.status_and_type().0 >= 500 => {
+            return Err(error.into());
+        }
+        Err(error) => (None, Some(error)),
+    };
+    let error_at = match &error {
+        Some(Error::Filter(error)) => {
+            error.at.map(|at| (text.chars().take(at).collect(), text.chars().skip(at).collect()))
+        }
+        _ => None,
+    };
+    let found = listing.as_ref().map(|listing| listing.resources.as_slice()).unwrap_or_default();
+    let rows = found.iter().map(|found| row(kind, found)).collect::<Result<Vec<_>, _>>()?;
+    let head = listing.as_ref().map(|listing| &listing.head);
+    let at = |cursor: &str| {
+        format!(
+            "{}{}",
+            desk.visit.path,
+            query(&[("q", text), ("in", reach.word()), ("cursor", cursor)])
+        )
+    };
+    let question = query(&[("filter", filter.as_deref().unwrap_or_default()), ("count", "50")]);
+    let command = format!(
+        "curl -H 'Authorization: Bearer TOKEN' {}",
+        quote(&format!("{}{}{question}", desk.base_url(), kind.endpoint))
+    );
+    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let page = Answer::page(&List {
+        frame: desk.frame(&endpoint, &format_place(kind)).at_the_command_line(vec![command]),
+        noun: endpoint.to_lowercase(),
+        endpoint,
+        text: text.to_owned(),
+        error: error.map_or_else(String::new, |error| error.to_string()),
+        error_at,
+        total: head.map_or_else(String::new, |head| number(head.total)),
+        has_active: rows.iter().any(|row| row.active.is_some()),
+        rows,
+        next: head.and_then(|head| head.next_cursor.as_deref()).map(at),
+        first: (!cursor.is_empty()).then(|| at("")),
+        meant,
+        reach: reach.word(),
+        may_export: desk.may_change(),
+    })?;
+    Ok(page.status(status))
+}
+
+fn format_place(kind: &ResourceType) -> String {
+    kind.endpoint.trim_start_matches('/').to_owned()
+}
+
+#[derive(Template)]
+#[template(path = "resource.html")]
+struct One {
+    frame: Frame,
+    name: String,
+    active: Option<bool>,
+    back: String,
+    attributes: Vec<(String, String)>,
+    related: Vec<(String, String)>,
+    related_heading: &'static str,
+    related_more: bool,
+    raw: String,
+    events: Vec<Event>,
+    explain: String,
+}
+
+/// Puts every value of a document on a line of its own.
+fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let inner = match path {
+                    "" => name.clone(),
+                    // What belongs to an extension is written without its URN: it is long, and once enough.
+                    path if path.starts_with("urn:") => name.clone(),
+                    path => format!("{path}.{name}"),
+                };
+                flatten(&inner, value, lines);
+            }
+        }
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                flatten(&format!("{path}[{index}]"), value, lines);
+            }
+        }
+        value => lines.push((path.to_owned(), plain(value))),
+    }
+}
+
+/// One resource.
+pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
+    let kind = kind(desk)?;
+    let service = &desk.console.api.service;
+    let id = ResourceId::new(desk.visit.part("id"));
+    let (mut found, projection) = service.get(&desk.caller()?, kind, &id, &Shape::default())?;
+    let group = kind.membership == Membership::Members;
+    let more = found.computed.members.len() > MEMBERS || found.computed.more_members.is_some();
+    found.computed.members.truncate(MEMBERS);
+    let base = desk.base_url();
+    let mut raw = Vec::new();
+    let reply = Reply { registry: &service.registry, kind, projection: &projection, base: &base };
+    reply.write(&mut raw, &found.resource, &found.computed)?;
+    let mut whole: Value = serde_json::from_slice(&raw)
+        .map_err(|error| Fault::Internal(format!("a resource is written as JSON: {error}")))?;
+    let raw = format!("{whole:#}");
+    let mut attributes = Vec::new();
+    if let Some(map) = whole.as_object_mut() {
+        for apart in ["schemas", "members", "groups"] {
+            map.shift_remove(apart);
+        }
+        // What the server says of a resource comes after what it is.
+        let meta = map.shift_remove("meta");
+        map.extend(meta.map(|meta| ("meta".to_owned(), meta)));
+    }
+    flatten("", &whole, &mut attributes);
+    let columns = Columns::of(kind, found.resource.document.attributes()?);
+    let name = columns.name.unwrap_or_else(|| id.to_string());
+    let entries = explain::timeline(desk, desk.tenant()?.id, &id, EVENTS)?;
+    let events = explain::events(desk, &entries);
+    let tenant = quote(&desk.tenant()?.name);
+    let frame = desk.frame(&name, &format_place(kind)).at_the_command_line(vec![
+        format!("curl -H 'Authorization: Bearer TOKEN' {base}{}/{id}", kind.endpoint),
+        desk.command(&format!("log explain {} --tenant {tenant}", quote(&name))),
+    ]);
+    Answer::page(&One {
+        frame,
+        explain: format!("/console/explain{}", query(&[("name", &name)])),
+        name,
+        active: columns.active,
+        back: format!("/console/resources{}", kind.endpoint),
+        attributes,
+        related: if group { members(desk, &found)? } else { groups(&found) },
+        related_heading: if group { "Members" } else { "Groups" },
+        related_more: group && more,
+        raw,
+        events,
+    })
+}
+
+fn groups(found: &Found) -> Vec<(String, String)> {
+    let entries = found.computed.groups.iter();
+    entries
+        .map(|entry| (entry.display.clone(), format!("/console/resources/Groups/{}", entry.group)))
+        .collect()
+}
+
+/// The members with their names, of which each kind is read at once.
+fn members(desk: &Desk<'_>, found: &Found) -> Result<Vec<(String, String)>, Fault> {
+    let service = &desk.console.api.service;
+    let mut named = Vec::new();
+    for kind in service.registry.kinds() {
+        let ids = found.computed.members.iter().filter(|member| member.kind == kind.kind);
+        let terms: Vec<String> =
+            ids.map(|member| format!("id eq {}", Value::from(member.id.as_str()))).collect();
+        for some in terms.chunks(50) {
+            let request = SearchRequest {
+                filter: Some(some.join(" or ")),
+                count: Some(50),
+                excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
+                ..SearchRequest::default()
+            };
+            let listing = service.search(&desk.caller()?, &[Arc::clone(kind)], &request)?;
+            for found in &listing.resources {
+                let row = row(kind, found)?;
+                named.push((row.name, row.href));
+            }
+        }
+    }
+    Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_with_an_operator_is_a_filter() {
+        for filter in ["userName eq \"x\"", "active eq true", "title pr", "(a pr)", "a SW b"] {
+            assert!(is_filter(filter), "{filter}");
+        }
+        for plain in ["jane", "jane roe", "jane@example.com", "eq", "Andy"] {
+            assert!(!is_filter(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_shown_line_by_line() {
+        let mut lines = Vec::new();
+        let value = serde_json::json!({
+            "name": {"givenName": "Jane"}, "emails": [{"value": "a@example.com"}],
+            "urn:x:User": {"department": "Research"}, "active": true,
+        });
+        flatten("", &value, &mut lines);
+        let shown: Vec<String> =
+            lines.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "name.givenName=Jane",
+                "emails[0].value=a@example.com",
+                "department=Research",
+                "active=true"
+            ]
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! Accounts, tenants, and what an operator has set.
+
+use actix_web::http::StatusCode;
+use askama::Template;
+use headcount_core::quirks::{QUIRKS, Quirks};
+use headcount_token_admin::accounts::{AccountError, Role};
+use headcount_token_admin::{StoreError, Tenant};
+use secrecy::ExposeSecret as _;
+
+use crate::answer::{Answer, Fault};
+use crate::desk::{Desk, Frame};
+use crate::format::{ago, quote, time};
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct Page {
+    frame: Frame,
+    owner: bool,
+    may_change: bool,
+    admins: Vec<Account>,
+    roles: Vec<&'static str>,
+    tenants: Vec<TenantRow>,
+    switches: Vec<Switch>,
+    chosen: TenantRow,
+    shown: Vec<(String, String)>,
+    /// A link that was just made, and for whom.
+    link: Option<(String, String)>,
+    done: &'static str,
+    error: String,
+    error_at: &'static str,
+}
+
+struct Account {
+    name: String,
+    role: &'static str,
+    second_factor: bool,
+    last_login: String,
+    own: bool,
+}
+
+struct TenantRow {
+    name: String,
+    enabled: bool,
+    created: String,
+    standard: bool,
+    switched_off: usize,
+}
+
+struct Switch {
+    name: &'static str,
+    told: &'static str,
+    on: bool,
+}
+
+#[derive(Default)]
+struct Outcome {
+    link: Option<(String, String)>,
+    error: String,
+    /// The form that the error stands in.
+    error_at: &'static str,
+    password_error: String,
+}
+
+fn tenant_row(tenant: &Tenant) -> TenantRow {
+    let off = QUIRKS.iter().filter(|quirk| !tenant.quirks.has(quirk.flag));
+    TenantRow {
+        name: tenant.name.clone(),
+        enabled: tenant.enabled,
+        created: time(tenant.created),
+        standard: tenant.name == Tenant::DEFAULT,
+        switched_off: off.count(),
+    }
+}
+
+fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
+    let own = &desk.session()?.admin.name;
+    let tenant = desk.tenant()?;
+    let admins = desk.console.accounts.admins()?;
+    let never = || "never".to_owned();
+    let account = |admin: &headcount_token_admin::accounts::Admin| Account {
+        name: admin.name.clone(),
+        role: admin.role.word(),
+        second_factor: admin.second_factor,
+        last_login: admin.last_login.map_or_else(never, |at| ago(at, desk.now)),
+        own: admin.name == *own,
+    };
+    let frame = desk.frame("Settings", "settings").at_the_command_line(vec![
+        desk.command("admin list"),
+        desk.command("tenant create NAME"),
+        desk.command(&format!("tenant set {} --quirks all", quote(&tenant.name))),
+        desk.command("check-config"),
+    ]);
+    Answer::page(&Page {
+        frame: Frame { password_error: outcome.password_error, ..frame },
+        owner: desk.role() == Role::Owner,
+        may_change: desk.may_change(),
+        admins: admins.iter().map(account).collect(),
+        roles: Role::ALL.iter().map(|role| role.word()).collect(),
+        tenants: desk.tenants().iter().map(tenant_row).collect(),
+        switches: QUIRKS
+            .iter()
+            .map(|quirk| Switch {
+                name: quirk.name,
+                told: quirk.told,
+                on: tenant.quirks.has(quirk.flag),
+            })
+            .collect(),
+        chosen: tenant_row(tenant),
+        shown: desk.console.shown.clone(),
+        link: outcome.link,
+        done: match desk.visit.query.get("done") {
+            "role" => "The role is changed. All sessions of the account have ended.",
+            "removed" => "The account is removed.",
+            "tenant" => "The tenant is there. Make a token for it under Connect.",
+            "switches" => "The tenant is changed, from the next request on.",
+            "deleted" => "The tenant and everything in it is deleted.",
+            _ => "",
+        },
+        error: outcome.error,
+        error_at: outcome.error_at,
+    })
+}
+
+/// The page.
+pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
+    page(desk, Outcome::default())
+}
+
+/// Changes what the form says.
+pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
+    let act = desk.visit.form.get("act");
+    let for_owners = matches!(act, "invite" | "role" | "remove" | "everybody" | "delete-tenant");
+    if for_owners && desk.role() != Role::Owner {
+        return Err(Fault::Forbidden);
+    }
+    let wrong = |outcome| Ok(page(desk, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY));
+    // Switches of a tenant can be switched back; everything else asks for the password.
+    if !matches!(act, "create-tenant" | "switches")
+        && let Some(password_error) = desk.prove()?
+    {
+        return wrong(Outcome { password_error, ..Outcome::default() });
+    }
+    let done = match act {
+        "invite" => invite(desk),
+        "role" | "remove" | "everybody" => accounts(desk, act),
+        "create-tenant" => create_tenant(desk),
+        "switches" => switches(desk),
+        "delete-tenant" => delete_tenant(desk),
+        _ => Err(Refused::Fault(Fault::Wrong("There is no such action.".to_owned()))),
+    };
+    match done {
+        Ok(answer) => Ok(answer),
+        Err(Refused::At(error_at, error)) => {
+            wrong(Outcome { error_at, error, ..Outcome::default() })
+        }
+        Err(Refused::Fault(fault)) => Err(fault),
+    }
+}
+
+/// Why a form of this page was refused: beside which field, or altogether.
+enum Refused {
+    At(&'static str, String),
+    Fault(Fault),
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn refused(at: &'static str) -> impl Fn(AccountError) -> Refused {
+    move |error| match error {
+        AccountError::BadName
+        | AccountError::Taken
+        | AccountError::Missing
+        | AccountError::LastOwner => Refused::At(at, error.to_string()),
+        other => Refused::Fault(other.into()),
+    }
+}
+
+fn invite(desk: &Desk<'_>) -> Result<Answer, Refused> {
+    let form = &desk.visit.form;
+    let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
+    let link =
+        desk.console.accounts.invitation(form.get("name"), role).map_err(refused("invite"))?;
+    let url = format!("{}/console/setup/{}", desk.visit.origin, link.secret.expose_secret());
+    let link = Some((form.get("name").to_owned(), url));
+    Ok(page(desk, Outcome { link, ..Outcome::default() })?)
+}
+
+fn accounts(desk: &Desk<'_>, act: &str) -> Result<Answer, Refused> {
+    let (form, by) = (&desk.visit.form, desk.author()?);
+    let (accounts, name) = (&desk.console.accounts, form.get("name"));
+    let done = match act {
+        "role" => {
+            let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
+            accounts.set_role(name, role, &by).map_err(refused("accounts"))?;
+            "role"
+        }
+        "remove" => {
+            accounts.remove(name, &by).map_err(refused("accounts"))?;
+            "removed"
+        }
+        _ => {
+            accounts.log_out_everywhere(None, &by).map_err(refused("accounts"))?;
+            let cookie = desk.visit.session_cookie("");
+            return Ok(Answer::see("/console/login").cookie(cookie).clear());
+        }
+    };
+    Ok(Answer::see(format!("/console/settings?done={done}")))
+}
+
+fn create_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
+    let name = desk.visit.form.get("name");
+    if !Tenant::is_name(name) {
+        let reason = "use lower-case letters, digits and hyphens".to_owned();
+        return Err(Refused::At("create-tenant", reason));
+    }
+    match desk.console.tenants.create_tenant(name, Quirks::ALL, desk.now, &desk.author()?) {
+        Ok(_) => Ok(Answer::see(format!("/console/settings?done=tenant&tenant={name}"))),
+        Err(StoreError::Taken) => {
+            Err(Refused::At("create-tenant", "there is a tenant of this name already".to_owned()))
+        }
+        Err(other) => Err(Fault::from(other).into()),
+    }
+}
+
+fn switches(desk: &Desk<'_>) -> Result<Answer, Refused> {
+    let (form, tenant) = (&desk.visit.form, desk.tenant()?);
+    let chosen: Vec<&str> = form.all("quirk").collect();
+    let words = if chosen.is_empty() { "none".to_owned() } else { chosen.join(",") };
+    let quirks = Quirks::parse(&words)
+        .map_err(|word| Refused::At("switches", format!("there is no switch \"{word}\"")))?;
+    let enabled = form.get("enabled") == "on";
+    desk.console
+        .tenants
+        .set_tenant(&tenant.name, enabled, quirks, desk.now, &desk.author()?)
+        .map_err(|error| match error {
+            StoreError::Refused(reason) => Refused::At("switches", reason),
+            other => Refused::Fault(other.into()),
+        })?;
+    Ok(Answer::see("/console/settings?done=switches"))
+}
+
+fn delete_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
+    let (form, tenant) = (&desk.visit.form, desk.tenant()?);
+    if tenant.name == Tenant::DEFAULT {
+        return Err(Refused::At("delete-tenant", "the tenant \"default\" stays".to_owned()));
+    }
+    if form.get("name") != tenant.name {
+        return Err(Refused::At("delete-tenant", "enter the name of the tenant".to_owned()));
+    }
+    desk.console
+        .tenants
+        .delete_tenant(&tenant.name, desk.now, &desk.author()?)
+        .map_err(Fault::from)?;
+    Ok(Answer::see("/console/settings?done=deleted"))
+}

@@ -1,0 +1,90 @@
+//! How much happened, counted for pictures, and what happened last, for lists.
+
+use super::Recorded;
+use crate::clock::Timestamp;
+use crate::ids::TenantId;
+use crate::provider::ProviderError;
+
+/// Slots of equal length, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// When the first begins.
+    pub from: Timestamp,
+    /// How long each is, in seconds; at least one.
+    pub seconds: i64,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Slots {
+    /// Returns the slot that a moment lies in.
+    pub fn of(self, at: Timestamp) -> Option<usize> {
+        let micros = at.micros().checked_sub(self.from.micros()).filter(|micros| *micros >= 0)?;
+        let slot = micros / (self.seconds.max(1).checked_mul(1_000_000)?);
+        usize::try_from(slot).ok().filter(|slot| *slot < self.count)
+    }
+}
+
+/// What happened to resources in one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Happened {
+    /// Resources that were created.
+    pub created: u64,
+    /// Resources that were replaced or patched.
+    pub changed: u64,
+    /// Resources that were deleted.
+    pub deleted: u64,
+}
+
+/// Which changes are asked for, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeQuery {
+    /// Only those of a tenant; of all, when absent.
+    pub tenant: Option<TenantId>,
+    /// Only those by administrators, the command line and the server, not by provisioning tokens.
+    pub by_people: bool,
+    /// Only those with a smaller number.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Counts and lists changes, newest first.
+pub trait Activity: Send + Sync + 'static {
+    /// Counts what happened to the resources of a tenant, one entry per slot.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn happened(&self, tenant: TenantId, slots: Slots) -> Result<Vec<Happened>, ProviderError>;
+
+    /// Returns recorded changes with their tenants, newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Activity::happened`].
+    fn latest(&self, query: &ChangeQuery) -> Result<Vec<(TenantId, Recorded)>, ProviderError>;
+}
+
+/// Counts refused requests.
+pub trait Refusals: Send + Sync + 'static {
+    /// Counts the requests of a tenant that were refused, one entry per slot.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn refused(&self, tenant: TenantId, slots: Slots) -> Result<Vec<u64>, ProviderError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_lies_in_one_slot_or_in_none() {
+        let slots = Slots { from: Timestamp::from_micros(1_000_000), seconds: 10, count: 3 };
+        let of = |micros| slots.of(Timestamp::from_micros(micros));
+        assert_eq!([of(999_999), of(1_000_000), of(10_999_999)], [None, Some(0), Some(0)]);
+        assert_eq!([of(11_000_000), of(30_999_999), of(31_000_000)], [Some(1), Some(2), None]);
+    }
+}

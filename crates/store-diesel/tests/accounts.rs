@@ -1,0 +1,214 @@
+//! Accounts on both databases: what has to hold when many come at once and on all replicas.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use headcount_core::clock::{Clock, Timestamp};
+use headcount_core::ids::RequestId;
+use headcount_core::journal::{Actor, Author, ChangeFeed};
+use headcount_store_diesel::Store;
+use headcount_token_admin::accounts::{
+    ADMIN_KIND, AccountError, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,
+};
+use secrecy::ExposeSecret;
+
+mod support;
+
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn clock() -> Arc<Hands> {
+    Arc::new(Hands(AtomicI64::new(1_700_000_000_000_000)))
+}
+
+/// Two replicas on one database; on SQLite, two views of the one server there is.
+fn replicas(stores: &[Arc<Store>; 2]) -> [Accounts; 2] {
+    let clock = clock();
+    [0, 1].map(|index| Accounts::new(stores[index].clone(), clock.clone()))
+}
+
+fn by() -> Author {
+    Author { actor: Actor::Admin("owner".to_owned()), request: RequestId::new("r") }
+}
+
+const GOOD: &str = "velvet otter quarry";
+
+fn home() -> Place {
+    Place::of(Some("192.0.2.1".parse().unwrap()))
+}
+
+fn make_owner(accounts: &Accounts, name: &str) {
+    let link = accounts.setup_link().unwrap();
+    let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+    accounts.redeem(link, name, &GOOD.into(), &home(), &request).unwrap();
+}
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($name:ident, $test:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn sqlite() {
+                let scratch = support::Scratch::new();
+                let store = support::sqlite_store(&scratch);
+                let test: fn(&[Arc<Store>; 2]) = $test;
+                test(&[store.clone(), store]);
+            }
+
+            #[test]
+            fn postgres() {
+                let database = support::Database::new();
+                let stores = [0, 1].map(|_| support::postgres_store(&database));
+                let test: fn(&[Arc<Store>; 2]) = $test;
+                test(&stores);
+            }
+        }
+    };
+}
+
+on_both!(adm_04_a_hundred_who_use_the_setup_link_make_one_owner, |stores| {
+    let both = replicas(stores);
+    // Half of them come with the link of one replica, half with that of the other.
+    let links = [0, 1].map(|index| both[index].setup_link().unwrap());
+    let won: usize = std::thread::scope(|scope| {
+        let attempts: Vec<_> = (0..100)
+            .map(|n| {
+                let (accounts, link) = (&both[n % 2], &links[(n / 2) % 2]);
+                scope.spawn(move || {
+                    let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+                    let name = format!("admin{n}");
+                    match accounts.redeem(link, &name, &GOOD.into(), &home(), &request) {
+                        Ok(_) => 1,
+                        // A busy machine may turn some of them away: they have not won either.
+                        Err(AccountError::BadLink | AccountError::Store(_)) => 0,
+                        Err(other) => panic!("{other}"),
+                    }
+                })
+            })
+            .collect();
+        attempts.into_iter().map(|attempt| attempt.join().unwrap()).sum()
+    });
+    assert_eq!(won, 1);
+    assert_eq!(both[0].admins().unwrap().len(), 1);
+    assert!(matches!(both[1].setup_link(), Err(AccountError::NotFirst)));
+});
+
+on_both!(adm_15_two_owners_who_demote_each_other_leave_one, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "left");
+    let link = both[0].invitation("right", Role::Owner).unwrap();
+    let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+    both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
+    for _ in 0..100 {
+        std::thread::scope(|scope| {
+            for (accounts, other) in [(&both[0], "right"), (&both[1], "left")] {
+                scope.spawn(move || match accounts.set_role(other, Role::Admin, &by()) {
+                    Ok(()) | Err(AccountError::LastOwner) => {}
+                    Err(other) => panic!("{other}"),
+                });
+            }
+        });
+        let owners = both[0].admins().unwrap();
+        let owners: Vec<_> = owners.iter().filter(|admin| admin.role == Role::Owner).collect();
+        assert_eq!(owners.len(), 1);
+        both[0].set_role("left", Role::Owner, &by()).unwrap();
+        both[0].set_role("right", Role::Owner, &by()).unwrap();
+    }
+});
+
+on_both!(adm_18_what_ends_a_session_ends_it_on_the_other_replica, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let log_in = |on: usize, password: &str| {
+        both[on].log_in("owner", &password.into(), "", &home()).unwrap().cookie
+    };
+    let alive = |on: usize, cookie: &str| both[on].session(cookie, true).unwrap().is_some();
+    let ended = |end: &dyn Fn(&str)| {
+        let cookie = log_in(0, GOOD);
+        let cookie = cookie.expose_secret();
+        assert!(alive(0, cookie) && alive(1, cookie));
+        end(cookie);
+        assert!(!alive(0, cookie) && !alive(1, cookie));
+    };
+    ended(&|cookie| both[0].log_out(cookie).unwrap());
+    ended(&|_| both[1].log_out_everywhere(Some("owner"), &by()).unwrap());
+    ended(&|_| both[1].log_out_everywhere(None, &by()).unwrap());
+    ended(&|_| both[1].set_role("owner", Role::Owner, &by()).unwrap());
+    ended(&|_| {
+        both[1].change_password("owner", &GOOD.into(), &GOOD.into(), &home(), &by()).unwrap();
+    });
+    let link = both[1].invitation("other", Role::Owner).unwrap();
+    let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+    let other = both[0].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
+    both[1].remove("other", &by()).unwrap();
+    assert!(!alive(0, other.cookie.expose_secret()));
+});
+
+on_both!(adm_07_attempts_are_counted_over_all_replicas, |stores| {
+    let subjects = ["from 192.0.2.9".to_owned(), "to owner".to_owned()];
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let allowed = AtomicI64::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..40 {
+            let (store, subjects, allowed) = (&stores[n % 2], &subjects, &allowed);
+            scope.spawn(move || {
+                // A busy machine may keep somebody from asking; who asks gets an answer.
+                let answer = (0..100).find_map(|_| store.attempt(subjects, now).ok()).unwrap();
+                allowed.fetch_add(i64::from(answer == Attempt::Allowed), Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!(allowed.into_inner(), 7, "the seventh has to wait before the eighth");
+    let other = ["from 192.0.2.8".to_owned(), "to owner".to_owned()];
+    assert_eq!(
+        stores[1].attempt(&other, now).unwrap(),
+        Attempt::Wait(now.plus_seconds(60)),
+        "the account waits for everybody who is not known"
+    );
+    assert_eq!(stores[0].attempt(&other[..1], now).unwrap(), Attempt::Allowed);
+    stores[0].forgive(&subjects[..1], &subjects[1..]).unwrap();
+    assert_eq!(stores[1].attempt(&subjects[..1], now).unwrap(), Attempt::Allowed);
+    let later = now.plus_seconds(60);
+    assert_eq!(stores[1].attempt(&subjects[1..], later).unwrap(), Attempt::Allowed);
+});
+
+on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    assert!(stores[0].use_step("owner", 5).unwrap());
+    assert!(!stores[1].use_step("owner", 5).unwrap());
+    assert!(!stores[1].use_step("owner", 4).unwrap());
+    assert!(stores[1].use_step("owner", 6).unwrap());
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let secret = TotpSecret::generate();
+    stores[0].set_totp("owner", Some(&secret), now, &by()).unwrap();
+    let row = stores[1].admin("owner").unwrap().unwrap();
+    assert_eq!((row.totp, row.admin.second_factor), (Some(secret), true));
+    let link = both[0].recovery_link("owner").unwrap();
+    let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+    both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
+    assert!(stores[1].admin("owner").unwrap().unwrap().totp.is_none());
+    stores[0].seal().unwrap();
+    let changes = stores[0].changes(SERVER, 0, 100).unwrap();
+    let told: Vec<String> = changes
+        .iter()
+        .map(|one| format!("{} {} {}", one.kind, one.change.act.word(), one.change.paths.join(" ")))
+        .collect();
+    let expected = ["created owner", "changed secondFactor", "changed password recovered"];
+    assert_eq!(told, expected.map(|text| format!("{ADMIN_KIND} {text}")));
+});

@@ -1,0 +1,189 @@
+//! The accounts of the console: who may administer, and how they prove it.
+//!
+//! [`Accounts`] is the entrance. Whatever has to hold on every replica and after a restart, sessions and
+//! the log-in throttle above all, is a row of an [`AccountStore`], read or written with each request.
+
+mod entrance;
+mod links;
+pub mod memory;
+mod password;
+mod store;
+pub mod throttle;
+mod totp;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::TenantId;
+use secrecy::SecretString;
+use thiserror::Error as ThisError;
+
+pub use entrance::Accounts;
+pub use links::{Link, LinkPurpose};
+pub use password::PasswordError;
+pub use store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
+pub use totp::TotpSecret;
+
+use crate::store::StoreError;
+
+/// The kind under which changes of accounts are recorded.
+pub const ADMIN_KIND: &str = "Admin";
+/// What is done to accounts belongs to no tenant; it is recorded under this key.
+pub const SERVER: TenantId = TenantId::new(0);
+/// How long a session lives without a request, in seconds.
+///
+/// Long enough to enter values in an identity provider's pages in between.
+pub const IDLE: i64 = 30 * 60;
+/// How long a session lives at most, in seconds.
+pub const LONGEST: i64 = 8 * 60 * 60;
+/// How long a password that was entered covers dangerous acts, in seconds.
+pub const PROVEN: i64 = 5 * 60;
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads everything but secrets, changes nothing.
+    Auditor,
+    /// Works with tokens, tenants and resources.
+    Admin,
+    /// Does everything, accounts included.
+    Owner,
+}
+
+impl Role {
+    /// Every role, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::Admin, Self::Auditor];
+
+    /// Returns the word that is stored and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// The name, in lower case.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether log-in asks for a code beside the password.
+    pub second_factor: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When somebody last logged in with it.
+    pub last_login: Option<Timestamp>,
+}
+
+/// A session that is alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The account, as it is now.
+    pub admin: Admin,
+    /// When the log-in was.
+    pub created: Timestamp,
+    /// When the password was last entered.
+    pub proven: Timestamp,
+    /// A text that forms of this session carry and no other session knows.
+    pub form_token: String,
+}
+
+/// A session that was just made: the only place where its secret appears.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The account's name.
+    pub name: String,
+    /// The text of the cookie.
+    pub cookie: SecretString,
+}
+
+/// From where somebody comes, as far as one party holds it: an IPv4 address, a /64 of IPv6.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(String);
+
+impl Place {
+    /// Takes an address; all unknown ones are one place.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        Self(match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V6(address)) => {
+                Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string()
+            }
+            Some(address) => address.to_string(),
+            None => "unknown".to_owned(),
+        })
+    }
+
+    /// Returns the text that is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What an account could not do.
+#[derive(Debug, ThisError)]
+pub enum AccountError {
+    /// Name, password or code is wrong, or there were too many attempts: one answer for all of them.
+    #[error(
+        "name, password or code is wrong; after several wrong attempts each further one has to wait a while"
+    )]
+    Refused,
+    /// The link was used, is too old, or was never given out.
+    #[error("this link was used already or is more than an hour old")]
+    BadLink,
+    /// The password does not follow the rules.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// A name that no account can have.
+    #[error("a name has 1 to 64 letters, digits, dots, hyphens, underscores and @ signs")]
+    BadName,
+    /// The name belongs to another account.
+    #[error("there is an account of this name already")]
+    Taken,
+    /// There is no account of this name.
+    #[error("there is no account of this name")]
+    Missing,
+    /// Somebody has to remain who can do everything.
+    #[error("this is the last owner; make somebody else an owner first")]
+    LastOwner,
+    /// There is an administrator already, who can invite others.
+    #[error(
+        "there is an administrator already; an owner invites others under Settings, and `headcount admin recover NAME` helps who cannot log in"
+    )]
+    NotFirst,
+    /// Too many passwords are being checked.
+    #[error("too many log-ins at once; try again in a moment")]
+    Busy,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads a name as accounts have it: in lower case.
+pub(crate) fn account_name(text: &str) -> Result<String, AccountError> {
+    let name = text.trim().to_ascii_lowercase();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
+    if (1..=64).contains(&name.len()) && name.chars().all(plain) {
+        Ok(name)
+    } else {
+        Err(AccountError::BadName)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Accounts in memory, for tests: the contract of the store in executable form.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use headcount_core::clock::Timestamp;
+use headcount_core::journal::{Act, Author, Change};
+
+use super::store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
+use super::{Admin, LONGEST, LinkPurpose, Role, TotpSecret, throttle};
+use crate::store::{StoreError, TokenHash};
+
+/// Keeps accounts in memory.
+#[derive(Default)]
+pub struct MemoryAccounts(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    admins: BTreeMap<String, (AdminRow, i64)>,
+    links: Vec<LinkRow>,
+    sessions: Vec<SessionRow>,
+    places: HashMap<(String, String), Timestamp>,
+    failures: HashMap<String, Failures>,
+    changes: Vec<(String, Change)>,
+}
+
+#[derive(Clone, Copy)]
+struct Failures {
+    count: i64,
+    last: Timestamp,
+    until: Timestamp,
+}
+
+impl MemoryAccounts {
+    /// Returns what was recorded, in order: the account and what was done to it.
+    pub fn changes(&self) -> Vec<(String, Change)> {
+        self.lock().changes.clone()
+    }
+
+    /// Returns how many attempts are counted for a subject.
+    pub fn attempts(&self, subject: &str) -> i64 {
+        self.lock().failures.get(subject).map_or(0, |failures| failures.count)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn record(&mut self, act: Act, name: &str, paths: &[&str], at: Timestamp, by: &Author) {
+        self.changes.push((name.to_owned(), Change::of(act, name, paths, at, by)));
+    }
+
+    fn works(&self, link: &LinkRow, now: Timestamp) -> bool {
+        let first = link.purpose == LinkPurpose::First;
+        link.expires > now && (!first || self.admins.is_empty())
+    }
+
+    /// Tells whether an account may lose its rights.
+    fn guard(&self, name: &str) -> Guarded {
+        let owners = self.admins.values().filter(|(row, _)| row.admin.role == Role::Owner);
+        match self.admins.get(name) {
+            None => Guarded::Missing,
+            Some((row, _)) if row.admin.role == Role::Owner && owners.count() == 1 => {
+                Guarded::LastOwner
+            }
+            Some(_) => Guarded::Done,
+        }
+    }
+
+    fn end(&mut self, name: &str) {
+        self.sessions.retain(|session| session.admin != name);
+    }
+}
+
+impl AccountStore for MemoryAccounts {
+    fn any_admin(&self) -> Result<bool, StoreError> {
+        Ok(!self.lock().admins.is_empty())
+    }
+
+    fn admins(&self) -> Result<Vec<Admin>, StoreError> {
+        Ok(self.lock().admins.values().map(|(row, _)| row.admin.clone()).collect())
+    }
+
+    fn admin(&self, name: &str) -> Result<Option<AdminRow>, StoreError> {
+        Ok(self.lock().admins.get(name).map(|(row, _)| row.clone()))
+    }
+
+    fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.links.retain(|link| link.expires > now);
+        state.links.push(link.clone());
+        Ok(())
+    }
+
+    fn link(&self, secret: &Secret, now: Timestamp) -> Result<Option<LinkRow>, StoreError> {
+        let state = self.lock();
+        let link = state.links.iter().find(|link| link.secret == *secret);
+        Ok(link.filter(|link| state.works(link, now)).cloned())
+    }
+
+    fn redeem(
+        &self,
+        secret: &Secret,
+        row: &AdminRow,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let link = state.links.iter().find(|link| link.secret == *secret);
+        let Some(link) = link.filter(|link| state.works(link, at)).cloned() else {
+            return Ok(false);
+        };
+        let name = row.admin.name.as_str();
+        match link.purpose {
+            LinkPurpose::Recover(_) => {
+                let Some((known, _)) = state.admins.get_mut(name) else { return Ok(false) };
+                known.hash = row.hash.clone();
+                (known.totp, known.admin.second_factor) = (None, false);
+                state.end(name);
+                state.record(Act::Changed, name, &["password", "recovered"], at, by);
+            }
+            LinkPurpose::First | LinkPurpose::Invite(..) => {
+                if state.admins.contains_key(name) {
+                    return Err(StoreError::Taken);
+                }
+                state.admins.insert(name.to_owned(), (row.clone(), 0));
+                state.record(Act::Created, name, &[row.admin.role.word()], at, by);
+            }
+        }
+        state.links.retain(|link| link.secret != *secret);
+        Ok(true)
+    }
+
+    fn set_password(
+        &self,
+        name: &str,
+        hash: &TokenHash,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
+        row.hash = hash.clone();
+        state.end(name);
+        state.record(Act::Changed, name, &["password"], at, by);
+        Ok(true)
+    }
+
+    fn set_totp(
+        &self,
+        name: &str,
+        secret: Option<&TotpSecret>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
+        (row.totp, row.admin.second_factor) = (secret.cloned(), secret.is_some());
+        state.record(Act::Changed, name, &["secondFactor"], at, by);
+        Ok(true)
+    }
+
+    fn use_step(&self, name: &str, step: i64) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let used = state.admins.get_mut(name).map(|(_, used)| used);
+        Ok(used.filter(|used| **used < step).map(|used| *used = step).is_some())
+    }
+
+    fn set_role(
+        &self,
+        name: &str,
+        role: Role,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<Guarded, StoreError> {
+        let mut state = self.lock();
+        let guarded = state.guard(name);
+        if guarded == Guarded::Missing || (guarded == Guarded::LastOwner && role != Role::Owner) {
+            return Ok(guarded);
+        }
+        if let Some((row, _)) = state.admins.get_mut(name) {
+            row.admin.role = role;
+        }
+        state.end(name);
+        state.record(Act::Changed, name, &["role", role.word()], at, by);
+        Ok(Guarded::Done)
+    }
+
+    fn remove_admin(&self, name: &str, at: Timestamp, by: &Author) -> Result<Guarded, StoreError> {
+        let mut state = self.lock();
+        let guarded = state.guard(name);
+        if guarded == Guarded::Done {
+            state.admins.remove(name);
+            state.places.retain(|(known, _), _| known != name);
+            state.end(name);
+            state.record(Act::Deleted, name, &[], at, by);
+        }
+        Ok(guarded)
+    }
+
+    fn insert_session(&self, session: &SessionRow, place: &str) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let Some((row, _)) = state.admins.get_mut(&session.admin) else {
+            return Err(StoreError::Missing);
+        };
+        row.admin.last_login = Some(session.created);
+        state.sessions.retain(|old| old.created.plus_seconds(LONGEST) > session.created);
+        state.sessions.push(session.clone());
+        state.places.insert((session.admin.clone(), place.to_owned()), session.created);
+        Ok(())
+    }
+
+    fn session(&self, secret: &Secret) -> Result<Option<(SessionRow, Admin)>, StoreError> {
+        let state = self.lock();
+        let session = state.sessions.iter().find(|session| session.secret == *secret);
+        let with_admin = session.and_then(|session| {
+            let (row, _) = state.admins.get(&session.admin)?;
+            Some((session.clone(), row.admin.clone()))
+        });
+        Ok(with_admin)
+    }
+
+    fn touch_session(
+        &self,
+        secret: &Secret,
+        seen: Timestamp,
+        proven: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if let Some(session) = state.sessions.iter_mut().find(|session| session.secret == *secret) {
+            (session.seen, session.proven) = (seen, proven);
+        }
+        Ok(())
+    }
+
+    fn end_session(&self, secret: &Secret) -> Result<(), StoreError> {
+        self.lock().sessions.retain(|session| session.secret != *secret);
+        Ok(())
+    }
+
+    fn end_sessions(
+        &self,
+        name: Option<&str>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.sessions.retain(|session| name.is_some_and(|name| session.admin != name));
+        state.record(Act::Changed, name.unwrap_or("everybody"), &["sessions"], at, by);
+        Ok(())
+    }
+
+    fn knows(&self, name: &str, place: &str, since: Timestamp) -> Result<bool, StoreError> {
+        let key = (name.to_owned(), place.to_owned());
+        Ok(self.lock().places.get(&key).is_some_and(|last| *last > since))
+    }
+
+    fn attempt(&self, subjects: &[String], now: Timestamp) -> Result<Attempt, StoreError> {
+        let mut state = self.lock();
+        let waits = subjects.iter().filter_map(|subject| state.failures.get(subject));
+        if let Some(until) = waits.map(|failures| failures.until).filter(|until| *until > now).max()
+        {
+            return Ok(Attempt::Wait(until));
+        }
+        for subject in subjects {
+            let old = state.failures.get(subject).copied();
+            let fresh = old.filter(|old| old.last.plus_seconds(throttle::FORGET) > now);
+            let count = fresh.map_or(0, |old| old.count) + 1;
+            let until = now.plus_seconds(throttle::wait(count));
+            state.failures.insert(subject.clone(), Failures { count, last: now, until });
+        }
+        Ok(Attempt::Allowed)
+    }
+
+    fn forgive(&self, own: &[String], shared: &[String]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        for subject in own {
+            state.failures.remove(subject);
+        }
+        for subject in shared {
+            if let Some(failures) = state.failures.get_mut(subject) {
+                failures.count = (failures.count - 1).max(0);
+            }
+        }
+        Ok(())
+    }
+}

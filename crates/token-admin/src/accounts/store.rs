@@ -1,0 +1,272 @@
+//! What a database keeps of accounts.
+
+use headcount_core::clock::Timestamp;
+use headcount_core::journal::Author;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::{Admin, LinkPurpose, Role, TotpSecret};
+use crate::store::{StoreError, TokenHash};
+
+/// The digest of a session's cookie or of a link: what is stored instead of it.
+///
+/// The text behind it has 256 random bits, so that a plain digest gives nothing away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Makes a text that nobody has seen, and its digest.
+    pub(super) fn generate() -> (SecretString, Self) {
+        let text: SecretString = hex(&rand::random::<[u8; 32]>()).into();
+        let digest = Self::of(text.expose_secret());
+        (text, digest)
+    }
+
+    /// Returns the digest of a text.
+    pub fn of(text: &str) -> Self {
+        Self(hex(&Sha256::digest(text.as_bytes())))
+    }
+
+    /// Returns the text that is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An account with what proves it.
+#[derive(Clone)]
+pub struct AdminRow {
+    /// The account.
+    pub admin: Admin,
+    /// The argon2id hash of its password.
+    pub hash: TokenHash,
+    /// What it shares with an authenticator.
+    pub totp: Option<TotpSecret>,
+}
+
+/// A link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRow {
+    /// Its digest.
+    pub secret: Secret,
+    /// What it is for.
+    pub purpose: LinkPurpose,
+    /// When it stops working.
+    pub expires: Timestamp,
+}
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// The digest of its cookie.
+    pub secret: Secret,
+    /// The account's name.
+    pub admin: String,
+    /// When the log-in was.
+    pub created: Timestamp,
+    /// When it was last used, at most a minute behind.
+    pub seen: Timestamp,
+    /// When the password was last entered.
+    pub proven: Timestamp,
+}
+
+/// Whether somebody may try to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// Yes; it is counted.
+    Allowed,
+    /// Not before this time; it is not counted.
+    Wait(Timestamp),
+}
+
+/// What came of a change that must leave an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarded {
+    /// It was made.
+    Done,
+    /// There is no such account.
+    Missing,
+    /// Nobody would be left who can do everything.
+    LastOwner,
+}
+
+/// Durable storage for accounts.
+///
+/// Every method is atomic, reads what was last committed on every replica, and records what it does to
+/// an account as a change under [`super::SERVER`]. A method that takes rights away or sets a password
+/// ends the account's sessions with it.
+pub trait AccountStore: Send + Sync + 'static {
+    /// Tells whether there is an account.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`], here and in every other method.
+    fn any_admin(&self) -> Result<bool, StoreError>;
+
+    /// Returns all accounts by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn admins(&self) -> Result<Vec<Admin>, StoreError>;
+
+    /// Finds an account.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn admin(&self, name: &str) -> Result<Option<AdminRow>, StoreError>;
+
+    /// Keeps a link, and forgets those whose time is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Finds a link that works at `now`. One for the first account works only while there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn link(&self, secret: &Secret, now: Timestamp) -> Result<Option<LinkRow>, StoreError>;
+
+    /// Uses a link up and makes its account, or gives an account that is there a new password and takes
+    /// its second factor away. False when the link does not work: of many at once, one succeeds, and so
+    /// does only one of several links for the first account.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Taken`] when an invited name was taken meanwhile.
+    fn redeem(
+        &self,
+        secret: &Secret,
+        row: &AdminRow,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError>;
+
+    /// Sets a password; false when there is no such account.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn set_password(
+        &self,
+        name: &str,
+        hash: &TokenHash,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError>;
+
+    /// Sets or removes the second factor; false when there is no such account.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn set_totp(
+        &self,
+        name: &str,
+        secret: Option<&TotpSecret>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes that a step of the second factor was used; false when it or a later one was used before.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn use_step(&self, name: &str, step: i64) -> Result<bool, StoreError>;
+
+    /// Gives an account another role.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn set_role(
+        &self,
+        name: &str,
+        role: Role,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<Guarded, StoreError>;
+
+    /// Removes an account.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn remove_admin(&self, name: &str, at: Timestamp, by: &Author) -> Result<Guarded, StoreError>;
+
+    /// Keeps a session, forgets those that are older than any may be, and notes the log-in and the place
+    /// that it came from.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] when the account is gone.
+    fn insert_session(&self, session: &SessionRow, place: &str) -> Result<(), StoreError>;
+
+    /// Finds a session with its account.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn session(&self, secret: &Secret) -> Result<Option<(SessionRow, Admin)>, StoreError>;
+
+    /// Notes that a session was used, and when the password was last entered.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn touch_session(
+        &self,
+        secret: &Secret,
+        seen: Timestamp,
+        proven: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn end_session(&self, secret: &Secret) -> Result<(), StoreError>;
+
+    /// Ends every session of an account, or of all, and records it.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn end_sessions(
+        &self,
+        name: Option<&str>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<(), StoreError>;
+
+    /// Tells whether somebody logged in to an account from a place since a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn knows(&self, name: &str, place: &str, since: Timestamp) -> Result<bool, StoreError>;
+
+    /// Counts an attempt for each subject, unless one of them has to wait: then for none.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn attempt(&self, subjects: &[String], now: Timestamp) -> Result<Attempt, StoreError>;
+
+    /// Takes an attempt that succeeded back: `own` are forgotten, `shared` are counted one less.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn forgive(&self, own: &[String], shared: &[String]) -> Result<(), StoreError>;
+}

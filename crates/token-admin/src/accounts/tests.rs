@@ -1,0 +1,271 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use headcount_core::clock::{Clock, Timestamp};
+use headcount_core::ids::RequestId;
+use headcount_core::journal::{Act, Actor, Author};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::memory::MemoryAccounts;
+use super::*;
+
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct Bench {
+    accounts: Accounts,
+    store: Arc<MemoryAccounts>,
+    clock: Arc<Hands>,
+}
+
+const GOOD: &str = "velvet otter quarry";
+
+impl Bench {
+    fn new() -> Self {
+        let (store, clock) = (
+            Arc::new(MemoryAccounts::default()),
+            Arc::new(Hands(AtomicI64::new(1_700_000_000_000_000))),
+        );
+        let accounts = Accounts::new(store.clone(), clock.clone());
+        Self { accounts, store, clock }
+    }
+
+    fn with_owner() -> Self {
+        let bench = Self::new();
+        let link = bench.accounts.setup_link().unwrap();
+        let made = bench.accounts.redeem(
+            link.secret.expose_secret(),
+            "Owner",
+            &GOOD.into(),
+            &home(),
+            &RequestId::new("r"),
+        );
+        assert_eq!(made.unwrap().name, "owner");
+        bench
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    fn try_from(&self, password: &str, place: &Place) -> Result<SignedIn, AccountError> {
+        self.accounts.log_in("owner", &password.into(), "", place)
+    }
+}
+
+fn home() -> Place {
+    Place::of(Some("192.0.2.1".parse().unwrap()))
+}
+
+fn by() -> Author {
+    Author { actor: Actor::Admin("owner".to_owned()), request: RequestId::new("r") }
+}
+
+#[test]
+fn adm_02_passwords_are_long_and_not_the_first_guess() {
+    let check = |text: &str, code| password::check(&SecretString::from(text), "jane.roe", code);
+    assert_eq!(check(GOOD, false), Ok(()));
+    assert_eq!(check("velvet otter q", false), Err(PasswordError::TooShort(15)));
+    assert_eq!(check("velvet otter qu", false), Ok(()));
+    assert_eq!(check("velv8ott", true), Ok(()));
+    assert_eq!(check("velv8ot", true), Err(PasswordError::TooShort(8)));
+    assert_eq!(check("", false), Err(PasswordError::TooShort(15)));
+    assert_eq!(check(&"otzwfmqk".repeat(16), false), Ok(()));
+    assert_eq!(check(&format!("{}x", "otzwfmqk".repeat(16)), false), Err(PasswordError::TooLong));
+    assert_eq!(check("日本語のパスワードはとても長い", false), Ok(()));
+    for guess in [
+        "passwordpassword1",
+        "Password123456789",
+        "headcountheadcount",
+        "aaaaaaaaaaaaaaaaaaa",
+        "1234567890123456",
+        "jane.roe jane.roe 2024",
+        "Welcome2Headcount!",
+        "abcdefghijklmnopqrst",
+        "administrator-2026!",
+        "qwertyqwertyqwerty",
+    ] {
+        assert_eq!(check(guess, false), Err(PasswordError::Guessable), "{guess}");
+    }
+    assert_eq!(check("velvet otter\u{7}quarry", false), Err(PasswordError::Characters));
+}
+
+#[test]
+fn adm_03_a_setup_link_works_once_for_an_hour_and_only_for_the_first() {
+    let bench = Bench::new();
+    let (old, link, other) = (
+        bench.accounts.setup_link().unwrap(),
+        bench.accounts.setup_link().unwrap(),
+        bench.accounts.setup_link().unwrap(),
+    );
+    let redeem = |link: &Link, password: &str| {
+        let (secret, request) = (link.secret.expose_secret(), RequestId::new("r"));
+        bench.accounts.redeem(secret, "jane", &password.into(), &home(), &request)
+    };
+    assert!(matches!(redeem(&link, "short"), Err(AccountError::Password(_))));
+    assert!(bench.accounts.purpose(link.secret.expose_secret()).is_ok(), "a slip costs nothing");
+    redeem(&link, GOOD).unwrap();
+    for link in [&link, &other, &old] {
+        assert!(matches!(redeem(link, GOOD), Err(AccountError::BadLink)));
+    }
+    assert!(matches!(bench.accounts.setup_link(), Err(AccountError::NotFirst)));
+
+    let late = Bench::new();
+    let link = late.accounts.setup_link().unwrap();
+    late.pass(3_600);
+    assert!(matches!(
+        late.accounts.purpose(link.secret.expose_secret()),
+        Err(AccountError::BadLink)
+    ));
+    assert!(matches!(late.accounts.purpose("guessed"), Err(AccountError::BadLink)));
+}
+
+#[test]
+fn adm_09_sessions_end_by_idleness_by_age_and_by_what_is_done_to_the_account() {
+    let bench = Bench::with_owner();
+    let log_in = || bench.try_from(GOOD, &home()).unwrap().cookie;
+    let alive = |cookie: &SecretString, active| {
+        bench.accounts.session(cookie.expose_secret(), active).unwrap().is_some()
+    };
+    let cookie = log_in();
+    bench.pass(IDLE - 1);
+    assert!(alive(&cookie, true));
+    bench.pass(IDLE - 1);
+    assert!(alive(&cookie, false), "a page that asks by itself");
+    bench.pass(1);
+    assert!(!alive(&cookie, true), "does not keep a session alive");
+    let cookie = log_in();
+    for _ in 0..(LONGEST / (IDLE - 1)) {
+        assert!(alive(&cookie, true));
+        bench.pass(IDLE - 1);
+    }
+    bench.pass(LONGEST % (IDLE - 1));
+    assert!(!alive(&cookie, true));
+
+    let (one, two) = (log_in(), log_in());
+    bench.accounts.log_out(one.expose_secret()).unwrap();
+    assert!(!alive(&one, true) && alive(&two, true));
+    let new = "quarry velvet otter";
+    let changed =
+        bench.accounts.change_password("owner", &GOOD.into(), &new.into(), &home(), &by());
+    assert!(!alive(&two, true) && alive(&changed.unwrap().cookie, true));
+    assert!(bench.try_from(GOOD, &home()).is_err());
+    let cookie = bench.try_from(new, &home()).unwrap().cookie;
+    bench.accounts.log_out_everywhere(None, &by()).unwrap();
+    assert!(!alive(&cookie, true));
+}
+
+#[test]
+fn adm_15_the_last_owner_stays_and_roles_end_sessions() {
+    let bench = Bench::with_owner();
+    let demoted = bench.accounts.set_role("owner", Role::Auditor, &by());
+    assert!(matches!(demoted, Err(AccountError::LastOwner)));
+    assert!(matches!(bench.accounts.remove("owner", &by()), Err(AccountError::LastOwner)));
+    let link = bench.accounts.invitation("second", Role::Owner).unwrap();
+    let request = RequestId::new("r");
+    bench
+        .accounts
+        .redeem(link.secret.expose_secret(), "ignored", &GOOD.into(), &home(), &request)
+        .unwrap();
+    let cookie = bench.try_from(GOOD, &home()).unwrap().cookie;
+    bench.accounts.set_role("owner", Role::Auditor, &by()).unwrap();
+    assert!(bench.accounts.session(cookie.expose_secret(), true).unwrap().is_none());
+    assert!(matches!(bench.accounts.remove("second", &by()), Err(AccountError::LastOwner)));
+    bench.accounts.remove("owner", &by()).unwrap();
+    let told: Vec<(String, Act)> =
+        bench.store.changes().into_iter().map(|(name, change)| (name, change.act)).collect();
+    let expected = [
+        ("owner", Act::Created),
+        ("second", Act::Created),
+        ("owner", Act::Changed),
+        ("owner", Act::Deleted),
+    ];
+    assert_eq!(told, expected.map(|(name, act)| (name.to_owned(), act)));
+}
+
+#[test]
+fn adm_06_a_thousand_guesses_get_nowhere_and_the_admin_gets_in() {
+    let bench = Bench::with_owner();
+    // A day of guesses, each from another address.
+    for guess in 0..1_000_u32 {
+        let place = Place::of(Some(std::net::Ipv4Addr::from(0x0a00_0000 + guess).into()));
+        assert!(matches!(
+            bench.try_from("not the password at all", &place),
+            Err(AccountError::Refused)
+        ));
+        bench.pass(86);
+    }
+    let checked = bench.store.attempts("to owner");
+    assert!((7..=100).contains(&checked), "{checked} guesses were looked at");
+    // The account is open to somebody who was there before, also while others guess.
+    bench.try_from(GOOD, &home()).unwrap();
+    // One address alone is stopped, whatever account it tries; time opens it again.
+    let other = Place::of(Some("198.51.100.7".parse().unwrap()));
+    for n in 0..50 {
+        drop(bench.accounts.log_in(&format!("somebody{n}"), &"wrong".into(), "", &other));
+    }
+    let waits = bench.store.attempt(&["from 198.51.100.7".to_owned()], bench.clock.now());
+    assert!(matches!(waits.unwrap(), Attempt::Wait(_)));
+    bench.pass(2 * 24 * 3_600);
+    bench.try_from(GOOD, &other).unwrap();
+}
+
+#[test]
+fn adm_16_a_code_is_asked_for_and_works_once() {
+    let bench = Bench::with_owner();
+    let secret = TotpSecret::generate();
+    let now = bench.clock.now();
+    let code = |at: Timestamp| secret.code(at.micros() / 30_000_000);
+    assert!(bench.accounts.enable_codes("owner", &secret, "12345", &by()).is_err());
+    bench.accounts.enable_codes("owner", &secret, &code(now), &by()).unwrap();
+    let log_in = |code: &str| bench.accounts.log_in("owner", &GOOD.into(), code, &home());
+    assert!(log_in("").is_err());
+    assert!(log_in(&code(now)).is_err(), "the code that switched it on is used up");
+    bench.pass(30);
+    let next = code(bench.clock.now());
+    log_in(&next).unwrap();
+    assert!(log_in(&next).is_err());
+    bench.accounts.disable_codes("owner", &by()).unwrap();
+    log_in("").unwrap();
+}
+
+#[test]
+fn a_lost_password_is_replaced_by_a_link_that_keeps_the_role() {
+    let bench = Bench::with_owner();
+    assert!(matches!(bench.accounts.recovery_link("nobody"), Err(AccountError::Missing)));
+    let link = bench.accounts.recovery_link("OWNER").unwrap();
+    let (new, request) = ("otter velvet quarry", RequestId::new("r"));
+    bench
+        .accounts
+        .redeem(link.secret.expose_secret(), "x", &new.into(), &home(), &request)
+        .unwrap();
+    assert_eq!(bench.accounts.admins().unwrap()[0].role, Role::Owner);
+    assert!(bench.try_from(GOOD, &home()).is_err());
+    bench.try_from(new, &home()).unwrap();
+}
+
+#[test]
+fn what_is_kept_of_sessions_and_links_opens_nothing() {
+    let bench = Bench::with_owner();
+    let cookie = bench.try_from(GOOD, &home()).unwrap().cookie;
+    let digest = Secret::of(cookie.expose_secret());
+    assert!(bench.accounts.session(digest.as_str(), true).unwrap().is_none());
+    let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
+    assert_ne!(session.form_token, digest.as_str());
+    assert!(bench.accounts.is_proven(&session));
+    bench.pass(PROVEN);
+    assert!(!bench.accounts.is_proven(&session));
+    let place = home();
+    let prove = |password: &str| {
+        bench.accounts.prove(&session, cookie.expose_secret(), &password.into(), &place)
+    };
+    assert!(prove("wrong").is_err());
+    prove(GOOD).unwrap();
+    let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
+    assert!(bench.accounts.is_proven(&session));
+}

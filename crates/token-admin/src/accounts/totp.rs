@@ -1,0 +1,149 @@
+//! Codes from an authenticator (RFC 6238: HMAC-SHA-1, 30 seconds, six digits).
+
+use headcount_core::clock::Timestamp;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use subtle::ConstantTimeEq;
+
+/// RFC 4648 §6.
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// Seconds for which a code is the current one.
+const STEP: i64 = 30;
+/// RFC 4226 §4 recommends 160 bits.
+const BYTES: usize = 20;
+
+/// The secret that an account shares with an authenticator. Cannot be printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TotpSecret(Vec<u8>);
+
+impl TotpSecret {
+    /// Makes one that nobody has seen.
+    pub fn generate() -> Self {
+        Self(rand::random::<[u8; BYTES]>().to_vec())
+    }
+
+    /// Takes the bytes out of a store.
+    pub fn from_store(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Gives the bytes to a store.
+    pub fn to_store(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads what [`TotpSecret::text`] wrote; none when it is not that.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (mut bits, mut held, mut bytes) = (0u32, 0, Vec::new());
+        for letter in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
+            let value = BASE32.iter().position(|known| *known == letter.to_ascii_uppercase())?;
+            bits = (bits << 5) | u32::try_from(value).ok()?;
+            held += 5;
+            if held >= 8 {
+                held -= 8;
+                bytes.push(u8::try_from((bits >> held) & 0xff).ok()?);
+            }
+        }
+        (bytes.len() == BYTES).then_some(Self(bytes))
+    }
+
+    /// Writes the secret as authenticators take it: base 32 in groups of four.
+    pub fn text(&self) -> String {
+        let (mut bits, mut held, mut text) = (0u32, 0, String::new());
+        let mut push = |value: u32| {
+            let index = usize::try_from(value & 31).unwrap_or(0);
+            if text.len() % 5 == 4 {
+                text.push(' ');
+            }
+            text.push(BASE32.get(index).copied().map_or('A', char::from));
+        };
+        for byte in &self.0 {
+            bits = (bits << 8) | u32::from(*byte);
+            held += 8;
+            while held >= 5 {
+                held -= 5;
+                push(bits >> held);
+            }
+        }
+        if held > 0 {
+            push(bits << (5 - held));
+        }
+        text
+    }
+
+    /// Writes the address by which an authenticator on the same device takes the secret.
+    pub fn address(&self, name: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let escape = |byte: u8| match plain(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        };
+        let label: String = name.bytes().map(escape).collect();
+        let secret = self.text().replace(' ', "");
+        format!("otpauth://totp/Headcount:{label}?secret={secret}&issuer=Headcount")
+    }
+
+    /// Returns the number of the step that a code belongs to, when that is the current one or a
+    /// neighbour of it (RFC 6238 §5.2).
+    ///
+    /// A step may be used once: the caller keeps its number.
+    pub fn step_of(&self, code: &str, now: Timestamp) -> Option<i64> {
+        let typed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+        let current = now.micros().div_euclid(1_000_000 * STEP);
+        let matches = |step: &i64| bool::from(self.code(*step).as_bytes().ct_eq(typed.as_bytes()));
+        [current, current - 1, current + 1].into_iter().find(matches)
+    }
+
+    /// RFC 4226 §5.3 over the number of the step.
+    pub(super) fn code(&self, step: i64) -> String {
+        let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(&self.0)
+            .unwrap_or_else(|_| Hmac::new(&Default::default()));
+        mac.update(&step.to_be_bytes());
+        let digest = mac.finalize().into_bytes();
+        let offset = digest.last().map_or(0, |last| usize::from(last & 0x0f));
+        let four = digest.get(offset..offset + 4).and_then(|four| four.try_into().ok());
+        let number = u32::from_be_bytes(four.unwrap_or_default()) & 0x7fff_ffff;
+        format!("{:06}", number % 1_000_000)
+    }
+}
+
+impl std::fmt::Debug for TotpSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TotpSecret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adm_16_the_vectors_of_rfc_6238_hold() {
+        let secret = TotpSecret::from_store(b"12345678901234567890".to_vec());
+        // RFC 6238 Appendix B, the last six of eight digits.
+        for (second, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+            (20_000_000_000, "353130"),
+        ] {
+            assert_eq!(secret.code(second / 30), code);
+            let at = |seconds: i64| Timestamp::from_micros((second + seconds) * 1_000_000);
+            assert_eq!(secret.step_of(code, at(0)), Some(second / 30));
+            assert_eq!(secret.step_of(code, at(30)), Some(second / 30));
+            assert_eq!(secret.step_of(code, at(90)), None);
+        }
+    }
+
+    #[test]
+    fn a_secret_reads_back_from_its_text() {
+        let secret = TotpSecret::from_store(b"12345678901234567890".to_vec());
+        assert_eq!(secret.text().replace(' ', ""), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
+        assert_eq!(TotpSecret::parse(&secret.text()), Some(secret));
+        let made = TotpSecret::generate();
+        assert_eq!(TotpSecret::parse(&made.text().to_lowercase()), Some(made));
+        assert_eq!(TotpSecret::parse("0189"), None);
+    }
+}
