@@ -269,6 +269,15 @@ on_both!(the_description_names_what_there_is, |server: &Server| {
     ] {
         assert!(paths.contains(&path), "{path}");
     }
+    // The page about it names every operation.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/reference/admin-api.md")).unwrap();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let operation = format!("`{} {path}`", method.to_uppercase());
+            assert!(page.contains(&operation), "{operation}");
+        }
+    }
     // Each operation that is described is served: none is answered by "no such path" or "no such method".
     let admin = server.admin(ALL);
     for (path, methods) in described["paths"].as_object().unwrap() {

@@ -171,6 +171,13 @@ fn the_page_about_the_provisioning_log_works_as_written() {
 }
 
 #[test]
+fn the_page_about_events_works_as_written() {
+    let blocks = blocks(&text("docs/EVENTS.md"));
+    assert_eq!(blocks.iter().filter(|block| block.seen.is_some()).count(), 6);
+    follow(&Scratch::new(), &blocks);
+}
+
+#[test]
 fn every_document_that_the_documents_point_to_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut documents = vec![root.join("README.md"), root.join("CHANGELOG.md")];

@@ -126,7 +126,7 @@ fn text(event: &Event) -> String {
         Some(member) => format!("member {member}"),
         None => event.attributes.join(" "),
     };
-    let (id, kind, resource) = (event.id, event.event_type(), &event.resource);
+    let (id, kind, resource) = (event.id.to_string(), event.event_type(), &event.resource);
     let line = format!("{at}Z  {id:<8}  {kind:<20}  {resource}  by {}  {about}", event.actor);
     line.trim_end().to_owned()
 }
