@@ -13,9 +13,11 @@
 pub mod browser;
 pub mod conversation;
 pub mod http;
+pub mod pooler;
 pub mod replay;
 pub mod seed;
 pub mod server;
+pub mod wire;
 
 pub use browser::{Browser, Page};
 pub use http::{Client, Response};

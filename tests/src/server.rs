@@ -147,6 +147,8 @@ pub struct Server {
     /// What it has written to standard error.
     pub log: Arc<Mutex<Vec<String>>>,
     directory: PathBuf,
+    /// What commands beside it need to know of its configuration.
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -190,7 +192,10 @@ impl Server {
             panic!("the server did not start: {:?}", log.lock().expect("no reader panics"))
         });
         let directory = database.path().to_owned();
-        Self { child: Mutex::new(child), address, database, log, directory }
+        let environment =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment.collect();
+        Self { child: Mutex::new(child), address, database, log, directory, environment }
     }
 
     /// Runs a command of the same binary on the same database.
@@ -199,6 +204,7 @@ impl Server {
         command
             .args(arguments)
             .args(["--database", &self.database.url])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.directory);
         command.output().expect("the command can be run")
     }

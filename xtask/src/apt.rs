@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 /// Installs the package of a program that is not on the path.
 pub(crate) fn ensure(program: &str, package: &str) -> anyhow::Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|directory| directory.join(program).exists()) {
+    // Debian keeps servers where only the administrator's path leads.
+    let mut places = std::env::split_paths(&path).chain([Path::new("/usr/sbin").to_owned()]);
+    if places.any(|directory| directory.join(program).exists()) {
         return Ok(());
     }
     install(&[package], program)

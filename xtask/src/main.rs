@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
 
 mod apt;
+mod bench;
 mod conformance;
 mod docs;
 mod outcome;
@@ -22,6 +23,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [--only sqlite] [FILTER]   run every test; starts a PostgreSQL of its own
   conformance                     run every test and write docs/reference/conformance.md
+  bench [--users N] [--database postgres] [--only W1,W2]
+                                  measure the release and write docs/reference/performance.md
+  bench --against URL TOKEN       run the same on another SCIM server
+  bench --check | --record        compare or record the instruction counts of hot functions
   tidy                            check what the architecture promises
   docs                            write the pages that are made from the code
   screenshots                     take the pictures of the console that documents show
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::run(rest),
         ["conformance"] => conformance::run(),
+        ["bench", rest @ ..] => bench::bench(rest),
         ["tidy"] => tidy::run(),
         ["docs"] => docs::run(),
         ["screenshots"] => pictures::run(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Groups of tests by what they prove, told from the name of the test binary.
-const GROUPS: [(&str, &str); 11] = [
+const GROUPS: [(&str, &str); 29] = [
     ("replay", "IdP replay"),
     ("third_party", "suites of others"),
     ("console", "browser and console"),
@@ -11,7 +11,25 @@ const GROUPS: [(&str, &str); 11] = [
     ("command_line", "end to end"),
     ("replicas", "end to end"),
     ("readme", "end to end"),
+    ("statements", "end to end"),
+    ("pooler", "end to end"),
+    ("provisioning_log", "end to end"),
+    ("canary", "end to end"),
+    ("traces", "end to end"),
+    ("paging", "end to end"),
+    ("groups", "end to end"),
+    ("filters", "end to end"),
+    ("privacy", "end to end"),
+    ("schemas", "end to end"),
+    ("wire", "end to end"),
+    ("access", "end to end"),
+    ("discovery", "end to end"),
+    ("audit", "end to end"),
+    ("events", "end to end"),
+    ("admin", "end to end"),
     ("checklist", "conformance"),
+    ("equivalence", "equivalence"),
+    ("fuzz", "fuzz"),
     ("conformance", "provider contract"),
     ("schema", "store"),
     ("", "unit and data"),

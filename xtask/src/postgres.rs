@@ -7,6 +7,15 @@ use anyhow::{Context, bail};
 
 use crate::apt;
 
+/// Whether commits of a throw-away server reach the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// They do, as where data matters: for measurements.
+    Synced,
+    /// They do not: tests need a server that is quick.
+    None,
+}
+
 /// A running server; stops and goes with this value.
 pub(crate) struct Cluster {
     directory: PathBuf,
@@ -16,7 +25,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Finds the binaries, installing them if need be, and starts a server.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start(durability: Durability) -> anyhow::Result<Self> {
         let binaries = match binaries() {
             Some(found) => found,
             None => {
@@ -50,10 +59,11 @@ impl Cluster {
             ],
         )?;
         let socket = cluster.directory.display().to_string();
-        // Commits are not what these tests measure; what they need is a server that starts quickly.
-        let options = format!(
-            "-k {socket} -c listen_addresses='' -c fsync=off -c max_connections=400 -c shared_buffers=64MB"
-        );
+        let memory = match durability {
+            Durability::Synced => "-c shared_buffers=512MB",
+            Durability::None => "-c fsync=off -c shared_buffers=64MB",
+        };
+        let options = format!("-k {socket} -c listen_addresses='' -c max_connections=400 {memory}");
         let log = cluster.directory.join("log").display().to_string();
         cluster
             .run("pg_ctl", &["-D", &data, "-l", &log, "-w", "-t", "60", "-o", &options, "start"])?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use crate::cargo;
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, Durability};
 
 /// What is compared when the command line does not say.
 const PAIRS: u64 = 2_000_000;
@@ -15,7 +15,7 @@ const SECONDS: u64 = 30;
 /// Compares answers over random deployments, and both stores with the reference model.
 pub(crate) fn equivalence(arguments: &[&str]) -> anyhow::Result<()> {
     let [pairs, seed] = options(arguments, [("--pairs", PAIRS), ("--seed", clock_seed())])?;
-    let cluster = Cluster::start()?;
+    let cluster = Cluster::start(Durability::None)?;
     let started = Instant::now();
     println!(
         "seed {seed}; repeat with: cargo xtask soak equivalence --pairs {pairs} --seed {seed}"

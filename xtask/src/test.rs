@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 
 use crate::outcome::Outcomes;
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, Durability};
 use crate::{apt, cargo, conformance, python};
 
 /// Runs the tests; arguments are `--only sqlite` and a filter for names.
@@ -40,7 +40,10 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     apt::ensure("curl", "curl")?;
     apt::ensure("chromium", "chromium")?;
     let environment = python::environment()?;
-    let cluster = if only_sqlite { None } else { Some(Cluster::start()?) };
+    if !only_sqlite {
+        apt::ensure("pgbouncer", "pgbouncer")?;
+    }
+    let cluster = if only_sqlite { None } else { Some(Cluster::start(Durability::None)?) };
     // With everything that can be built in, so that everything is tested.
     let build = ["build", "--locked", "--package", "headcount-server", "--all-features"];
     crate::run(&mut cargo(&build))?;

@@ -34,6 +34,8 @@ pub struct HttpSettings {
     pub bulk_bytes: usize,
     /// Operations of one bulk request; with 0 there is no bulk.
     pub bulk_operations: usize,
+    /// Requests that may read at once; as many as read well side by side on the store's connections.
+    pub reads_at_once: usize,
     /// How long a body may take.
     pub body_time: Duration,
     /// Failed authentications per second and address, and how many at once.
@@ -52,6 +54,7 @@ impl Default for HttpSettings {
             body_bytes: 1024 * 1024,
             bulk_bytes: 4 * 1024 * 1024,
             bulk_operations: 1_000,
+            reads_at_once: PERMITS,
             body_time: Duration::from_secs(30),
             failures_per_second: 10,
             failures_burst: 100,
@@ -79,6 +82,7 @@ pub struct Api {
     /// Where requests are written down; nowhere, when absent.
     pub recorder: Option<Recorder>,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) reads: Arc<Semaphore>,
     failures: DefaultKeyedRateLimiter<AddressBlock>,
 }
 
@@ -93,6 +97,7 @@ impl Api {
         let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(settings.failures_per_second))
             .allow_burst(at_least_one(settings.failures_burst));
+        let reads = settings.reads_at_once.clamp(1, PERMITS);
         Self {
             service,
             tokens,
@@ -101,6 +106,7 @@ impl Api {
             settings,
             recorder: None,
             permits: Arc::new(Semaphore::new(PERMITS)),
+            reads: Arc::new(Semaphore::new(reads)),
             failures: RateLimiter::keyed(quota),
         }
     }

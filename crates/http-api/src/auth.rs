@@ -24,6 +24,9 @@ const LONGEST_HEADER: usize = 4 * 1024;
 
 /// What a handler needs of the caller's token.
 pub(crate) trait Permission: Send + 'static {
+    /// Whether requests with it write: those wait for a commit, and many of them share one.
+    const WRITES: bool = false;
+
     /// Returns the scopes, given the kind of resource that the request is about.
     fn needed(kind: Option<&ResourceType>) -> Scopes;
 }
@@ -41,6 +44,8 @@ impl Permission for Read {
 pub(crate) struct Provision;
 
 impl Permission for Provision {
+    const WRITES: bool = true;
+
     fn needed(kind: Option<&ResourceType>) -> Scopes {
         match kind {
             Some(kind) if kind.membership == Membership::Members => Scopes::GROUPS_WRITE,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::web::Data;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::Caller;
+use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Permission, Who};
@@ -47,7 +48,8 @@ pub(crate) async fn run_knowing<P: Permission, T: Send + 'static>(
 ) -> Result<(T, Arc<Who>), ApiError> {
     let inner = Data::clone(api);
     let request = auth.request.clone();
-    let done = hop(api, move || {
+    let turns = if P::WRITES { &api.permits } else { &api.reads };
+    let done = hop_in(turns, move || {
         let (caller, who) = auth.caller(&inner, kind.as_deref())?;
         match job(&inner, &caller, &who) {
             Ok(value) => Ok((value, who)),
@@ -64,8 +66,19 @@ pub(crate) async fn hop<T: Send + 'static>(
     api: &Data<Api>,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    // The pool's own queue is unbounded and never gives up; this one does both.
-    let turn = Arc::clone(&api.permits).acquire_owned();
+    hop_in(&api.permits, job).await
+}
+
+/// Runs work when it is its turn in one of the two queues.
+///
+/// Readers have a queue of their own: threads that wait for a connection wake each other all the time,
+/// and a queue of tasks costs next to nothing.
+async fn hop_in<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    // The pool's own queue is unbounded and never gives up; these do both.
+    let turn = Arc::clone(turns).acquire_owned();
     let permit = match tokio::time::timeout(PATIENCE, turn).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(_closed)) => return Err(Cause::Lost.into()),

@@ -137,6 +137,8 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         body_bytes: config.limits.body_bytes,
         bulk_bytes: config.limits.bulk_bytes,
         bulk_operations: config.limits.bulk_operations,
+        // One that reads and one that has its token looked up or its reply written, for each connection.
+        reads_at_once: usize::try_from(parts.store.connections())?.saturating_mul(2),
         body_time: Duration::from_secs(config.limits.body_seconds),
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,

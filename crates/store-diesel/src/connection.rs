@@ -328,6 +328,25 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn sqlite_is_built_for_many_readers_and_stable_plans() {
+        use diesel::{Connection as _, RunQueryDsl as _};
+        #[derive(diesel::QueryableByName)]
+        struct Built {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            compile_options: String,
+        }
+        let mut connection = diesel::SqliteConnection::establish(":memory:").unwrap();
+        let built: Vec<Built> =
+            diesel::sql_query("SELECT compile_options FROM pragma_compile_options")
+                .load(&mut connection)
+                .unwrap();
+        let has = |option: &str| built.iter().any(|built| built.compile_options == option);
+        assert!(has("ENABLE_QPSG"), "a bound LIMIT would have statements planned again and again");
+        assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "readers would wait for each other's caches");
+    }
+
     #[test]
     fn cfg_03_a_password_is_not_printed() {
         for url in [

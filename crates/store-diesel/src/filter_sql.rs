@@ -1,8 +1,8 @@
 //! Filters as SQL over `resources r`: bound values only, no dialect, no three-valued logic.
 //!
-//! Each predicate on rows of another table is an uncorrelated `IN`, which both databases turn into
-//! index probes. Every predicate is true or false and never unknown, so that `NOT` is the exact
-//! complement (FLT-031).
+//! A predicate on rows of another table is an uncorrelated `IN`, which both databases turn into index
+//! probes, unless no index narrows it down. Every predicate is true or false and never unknown, so
+//! that `NOT` is the exact complement (FLT-031).
 
 use std::sync::Arc;
 
@@ -160,7 +160,23 @@ impl Scope<'_> {
             return None;
         }
         let predicate = row.predicate(inner)?;
-        Some(self.index_rows(&row.path)?.text(" AND (").then(predicate).text("))"))
+        let rows = match is_selective(inner) {
+            true => self.index_rows(&row.path),
+            false => self.own_rows(&row.path),
+        };
+        Some(rows?.text(" AND (").then(predicate).text("))"))
+    }
+
+    /// `EXISTS (SELECT … rows of this resource and one path`, open at its end.
+    ///
+    /// The index by value does not hold the label, so that each of its rows costs a look at the row
+    /// itself. Where the value narrows nothing down, the rows of each resource, which lie together, are
+    /// looked at instead; a page then ends with its last resource.
+    fn own_rows(&self, path: &str) -> Option<Sql> {
+        let path = self.names.path(path)?;
+        let sql =
+            Sql::new("EXISTS (SELECT 1 FROM resource_index x WHERE x.pk = r.pk AND x.path = ");
+        Some(sql.int(path))
     }
 
     /// `r.pk IN (SELECT … one path`, open at its end.
@@ -260,6 +276,18 @@ impl Scope<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// Tells whether an index by value finds few rows for a filter inside an element.
+fn is_selective(filter: &ResolvedFilter) -> bool {
+    match filter {
+        Filter::And(terms) => terms.iter().any(is_selective),
+        Filter::Or(terms) => terms.iter().all(is_selective),
+        Filter::Compare(at, Comparison::Equal | Comparison::StartsWith, Operand(text)) => {
+            matches!(at.place, Place::Indexed(_)) && !text.is_empty()
+        }
+        Filter::Not(_) | Filter::Present(_) | Filter::Compare(..) | Filter::Element(..) => false,
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn apply(
     match &draft.members {
         MemberChange::Unchanged => Ok(MemberDelta::default()),
         MemberChange::Delta { add, remove } => {
-            let removed = delete(connection, tenant, group_pk, remove)?;
+            let removed = delete(connection, names, tenant, group_pk, remove)?;
             let added = insert(connection, names, tenant, group_pk, draft, add)?;
             Ok(MemberDelta { added, removed })
         }
@@ -43,7 +43,7 @@ pub(crate) fn apply(
                 .collect();
             let gone: BTreeSet<_> = present.difference(wanted).cloned().collect();
             let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
-            let removed = delete(connection, tenant, group_pk, &gone)?;
+            let removed = delete(connection, names, tenant, group_pk, &gone)?;
             let added = insert(connection, names, tenant, group_pk, draft, &new)?;
             Ok(MemberDelta { added, removed })
         }
@@ -132,10 +132,13 @@ fn refuse_unknown(
 
 fn delete(
     connection: &mut DbConnection,
+    names: &Names,
     tenant: TenantId,
     group_pk: i64,
     ids: &BTreeSet<ResourceId>,
 ) -> Result<Vec<ResourceId>, WriteError> {
+    // The index over ids begins with the kind: without it, every resource of the tenant is looked at.
+    let kinds: Vec<i64> = names.kinds().iter().map(|(number, _)| i64::from(*number)).collect();
     let ids: Vec<&ResourceId> = ids.iter().collect();
     let mut removed = Vec::new();
     for chunk in ids.chunks(CHUNK) {
@@ -143,7 +146,9 @@ fn delete(
             .int(group_pk)
             .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE m.tenant = ")
             .int(tenant.key())
-            .text(" AND m.id IN (");
+            .text(" AND m.kind IN (")
+            .ints(&kinds)
+            .text(") AND m.id IN (");
         let sql = id_list(sql, chunk).text(")) RETURNING member_id");
         let gone: Vec<String> = sql.query::<Text>().load(connection)?;
         removed.extend(gone.into_iter().map(ResourceId::new));

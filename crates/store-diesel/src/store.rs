@@ -35,9 +35,15 @@ pub struct Settings {
     pub busy: Duration,
     /// Documents that one query may visit.
     pub documents_visited: u64,
+    /// Writes that one commit carries at most (SQLite). Less than [`Settings::JOBS_PER_COMMIT`] is
+    /// of use only to those who want to know what sharing a commit is worth.
+    pub jobs_per_commit: usize,
 }
 
 impl Settings {
+    /// Writes that one commit of a server carries at most (SQLite).
+    pub const JOBS_PER_COMMIT: usize = 64;
+
     /// Returns the settings of a server for the database.
     pub fn serve(url: DatabaseUrl) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -52,6 +58,7 @@ impl Settings {
             exclusive: true,
             busy: Duration::from_secs(1),
             documents_visited: 200_000,
+            jobs_per_commit: Self::JOBS_PER_COMMIT,
         }
     }
 
@@ -155,7 +162,7 @@ impl Store {
             Backend::Sqlite => {
                 let readers =
                     pool(Manager { read_only: true, ..manager.clone() }, settings.pool_size, wait);
-                (readers, Writer::Lane(Lane::new(manager)))
+                (readers, Writer::Lane(Lane::new(manager, settings.jobs_per_commit)))
             }
             Backend::Postgres => {
                 let readers = pool(manager, settings.pool_size, wait);
@@ -203,6 +210,11 @@ impl Store {
     /// Returns where the data is.
     pub fn url(&self) -> &DatabaseUrl {
         &self.url
+    }
+
+    /// Returns how many connections read at once.
+    pub fn connections(&self) -> u32 {
+        self.readers.max_size()
     }
 
     /// Tells whether the database answers, for readiness.

@@ -19,8 +19,6 @@ use crate::sql::Sql;
 /// A write: it may be run more than once, and only the last run counts.
 pub(crate) type Job<'a, T> = dyn FnMut(&mut DbConnection) -> Result<T, WriteError> + 'a;
 
-/// Jobs that one commit of the lane carries at most.
-const BATCH: usize = 64;
 /// How often a write that met another one is tried.
 const TRIES: usize = 6;
 
@@ -230,11 +228,13 @@ pub(crate) fn one_sealer(
 
 /// The one writing connection of SQLite, and those who wait for its next commit.
 ///
-/// A job runs on the thread that brings it. Whoever leaves with nobody waiting behind, or as the
-/// 64th, commits for all; the others wait for that commit before they answer. A lone writer
+/// A job runs on the thread that brings it. Whoever leaves with nobody waiting behind, or as the last
+/// that fits, commits for all; the others wait for that commit before they answer. A lone writer
 /// commits at once, and nobody waits for company.
 pub(crate) struct Lane {
     manager: Manager,
+    /// Jobs that one commit carries at most.
+    most: usize,
     waiting: AtomicUsize,
     state: Mutex<LaneState>,
 }
@@ -269,10 +269,10 @@ impl Batch {
 }
 
 impl Lane {
-    pub(crate) fn new(manager: Manager) -> Self {
+    pub(crate) fn new(manager: Manager, most: usize) -> Self {
         debug_assert_eq!(manager.backend(), Backend::Sqlite);
         let state = LaneState { connection: None, open: None, broken: false };
-        Self { manager, waiting: AtomicUsize::new(0), state: Mutex::new(state) }
+        Self { manager, most, waiting: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, LaneState> {
@@ -303,7 +303,7 @@ impl Lane {
         let full = match &mut state.open {
             Some((_, jobs)) => {
                 *jobs += 1;
-                *jobs >= BATCH
+                *jobs >= self.most
             }
             None => true,
         };

@@ -12,8 +12,11 @@ const DOCUMENT: &str = "docs/ARCHITECTURE.md";
 /// Crates that only one of ours may depend on.
 const RESERVED: [(&str, &[&str]); 4] = [
     ("argon2", &["headcount-token-admin"]),
-    ("diesel", &["headcount-store-diesel"]),
-    ("actix-web", &["headcount-http-api", "headcount-console", "headcount-server"]),
+    ("diesel", &["headcount-store-diesel", "headcount-bench"]),
+    (
+        "actix-web",
+        &["headcount-http-api", "headcount-console", "headcount-server", "headcount-bench"],
+    ),
     ("clap", &["headcount-server"]),
 ];
 /// Crates that must not appear anywhere in the tree.

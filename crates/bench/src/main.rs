@@ -1,0 +1,128 @@
+//! The benchmark of Headcount: servers, load, floors and the page that shows them.
+//!
+//! `cargo xtask bench` builds and calls it. It depends on the store, because floor (b) is the store
+//! without a server around it; nothing depends on it. Start with [`run`], then a workload, as
+//! [`reads`].
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "JSON of an answer is read by name: what is missing is null, which no check takes for right"
+)]
+
+mod by_hand;
+mod client;
+mod commits;
+mod data;
+mod database;
+mod floor;
+mod groups;
+mod hot;
+mod life;
+mod load;
+mod machine;
+mod output;
+mod page;
+mod plot;
+mod process;
+mod reads;
+mod report;
+mod run;
+mod seed;
+mod server;
+mod statements;
+mod sync;
+mod writes;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::run::Options;
+
+const USAGE: &str = "usage: headcount-bench COMMAND
+
+  run --binary FILE --directory DIRECTORY [--users N] [--postgres URL] [--shim FILE]
+      [--only W1,W2] [--commit TEXT] [--json FILE] [--rounds N] [--seconds S]
+  run --against URL TOKEN [--users N] [--only W1,W2] [--json FILE]
+  floor                     serve constants, as floor (a)
+  hot NAME TIMES            run one of the functions whose instructions are counted
+  page DIRECTORY            write performance.md from the reports in DIRECTORY/performance
+  commits DIRECTORY         compare ways to commit on SQLite
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["run", rest @ ..] => run_all(rest),
+        ["floor"] => floor::serve(),
+        ["hot", name, times] => hot::run(name, times.parse().unwrap_or(1)),
+        ["page", directory] => page::write(Path::new(directory)),
+        ["commits", directory] => compare_commits(Path::new(directory)),
+        _ => Err(anyhow::anyhow!("{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("headcount-bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare_commits(directory: &Path) -> anyhow::Result<()> {
+    let rates = commits::compare(directory)?;
+    output::line(&serde_json::to_string(&rates)?);
+    Ok(())
+}
+
+fn run_all(words: &[&str]) -> anyhow::Result<()> {
+    let (options, json) = options(words)?;
+    let report = run::run(&options)?;
+    output::line(&report.table());
+    if let Some(file) = json {
+        std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+            .with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
+    let mut options = Options {
+        users: 1_000,
+        against: None,
+        binary: PathBuf::new(),
+        postgres: None,
+        directory: PathBuf::new(),
+        shim: None,
+        only: Vec::new(),
+        commit: "unknown".to_owned(),
+        rounds: 5,
+        seconds: 0.5,
+    };
+    let mut json = None;
+    let mut words = words.iter().copied();
+    while let Some(flag) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{flag} wants a value\n{USAGE}"));
+        match flag {
+            "--users" => options.users = value()?.parse().context("--users")?,
+            "--against" => options.against = Some((value()?.to_owned(), value()?.to_owned())),
+            "--binary" => options.binary = value()?.into(),
+            "--directory" => options.directory = value()?.into(),
+            "--postgres" => options.postgres = Some(value()?.to_owned()),
+            "--shim" => options.shim = Some(value()?.into()),
+            "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+            "--commit" => value()?.clone_into(&mut options.commit),
+            "--json" => json = Some(PathBuf::from(value()?)),
+            "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
+            "--seconds" => options.seconds = value()?.parse().context("--seconds")?,
+            _ => bail!("{USAGE}"),
+        }
+    }
+    let complete = !options.binary.as_os_str().is_empty() && options.directory.is_absolute();
+    if options.against.is_none() && !complete {
+        bail!("{USAGE}");
+    }
+    Ok((options, json))
+}

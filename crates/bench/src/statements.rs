@@ -1,0 +1,319 @@
+//! Floor (b): the statements of a write through Diesel, in a loop without HTTP.
+//!
+//! The store is given drafts that were made beforehand. What is left is what the database costs: the
+//! same statements, the same group commit, and none of what a server does around them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use headcount_core::error::Error;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
+use headcount_core::journal::Actor;
+use headcount_core::members::MembershipEntry;
+use headcount_core::provider::{
+    ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
+    Source, Step, StepDone, Update, Updated, With,
+};
+use headcount_core::quirks::Quirks;
+use headcount_core::resource::{Computed, Resource};
+use headcount_core::schema::{Registry, ResourceType};
+use headcount_core::service::{Caller, Limits, Precondition, Service, Shape};
+use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
+use serde_json::Value;
+
+use crate::load::{Side, Slice, micros};
+use crate::machine::{SystemClock, Unsealed, UuidSource};
+
+/// The tenant that every database begins with.
+const TENANT: i64 = 1;
+
+/// Opens a database as a server does.
+pub(crate) fn open(settings: &Settings) -> anyhow::Result<Arc<Store>> {
+    let registry = Registry::builtin()?;
+    let plan: Vec<KindPlan> = registry.kinds().iter().map(|kind| plan(kind)).collect();
+    Ok(Store::open(settings, &plan, true)?)
+}
+
+fn plan(kind: &ResourceType) -> KindPlan {
+    let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
+    let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
+    KindPlan { kind: kind.kind.clone(), paths: indexed.chain(keys).collect() }
+}
+
+/// A write with everything derived from it, ready for the database.
+pub(crate) struct Ready {
+    draft: Draft,
+    with: With,
+    new: bool,
+}
+
+/// Makes drafts out of requests, as the server does, without writing any.
+pub(crate) struct Preparation {
+    service: Service,
+    recorder: Arc<Recorder>,
+    caller: Caller,
+}
+
+impl Preparation {
+    /// Prepares writes to resources that the provider has.
+    pub(crate) fn over(provider: Arc<dyn Provider>) -> anyhow::Result<Self> {
+        let recorder =
+            Arc::new(Recorder { provider, made: Mutex::default(), states: Mutex::default() });
+        let service = Service {
+            registry: Arc::new(Registry::builtin()?),
+            provider: recorder.clone(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(UuidSource),
+            seal: Arc::new(Unsealed),
+            limits: Limits::default(),
+        };
+        let caller = Caller {
+            tenant: TenantId::new(TENANT),
+            actor: Actor::Cli,
+            user: None,
+            quirks: Quirks::default(),
+            request: RequestId::new("00000000-0000-7000-8000-000000000000"),
+        };
+        Ok(Self { service, recorder, caller })
+    }
+
+    pub(crate) fn create(&self, body: Value) -> anyhow::Result<Ready> {
+        let kind = self.users()?;
+        self.service.create(&self.caller, kind, body, &Shape::default())?;
+        self.made()
+    }
+
+    pub(crate) fn patch(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
+        let (kind, id) = (self.users()?, ResourceId::new(id));
+        let (condition, shape) = (Precondition::default(), Shape::default());
+        self.service.patch(&self.caller, kind, &id, body, &condition, &shape)?;
+        self.made()
+    }
+
+    pub(crate) fn replace(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
+        let (kind, id) = (self.users()?, ResourceId::new(id));
+        let (condition, shape) = (Precondition::default(), Shape::default());
+        self.service.replace(&self.caller, kind, &id, body, &condition, &shape)?;
+        self.made()
+    }
+
+    fn users(&self) -> anyhow::Result<&ResourceType> {
+        let kind = self.service.registry.kind("User");
+        kind.map(|kind| &**kind).context("users are built in")
+    }
+
+    fn made(&self) -> anyhow::Result<Ready> {
+        let made = self.recorder.made.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        made.context("the request changed nothing")
+    }
+}
+
+/// A provider that keeps what it is told to write, and shows each update the state of the one before.
+struct Recorder {
+    provider: Arc<dyn Provider>,
+    made: Mutex<Vec<Ready>>,
+    states: Mutex<HashMap<ResourceId, Resource>>,
+}
+
+impl Recorder {
+    fn keep(&self, ready: Ready) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
+    }
+}
+
+fn foreign() -> ProviderError {
+    ProviderError::Internal(Source::invariant("only users are prepared"))
+}
+
+impl Provider for Recorder {
+    fn get(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+    ) -> Result<Option<Found>, ProviderError> {
+        self.provider.get(tenant, kind, id, with)
+    }
+
+    fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
+        self.provider.find(tenant, query)
+    }
+
+    fn insert(&self, _: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
+        let resource = Resource {
+            kind: draft.kind.clone(),
+            id: draft.id.clone(),
+            version: headcount_core::ids::Version::new(1),
+            created: draft.at,
+            modified: draft.at,
+            document: draft.document.clone(),
+        };
+        self.keep(Ready { draft: draft.clone(), with, new: true });
+        Ok(Found { resource, computed: Computed::default() })
+    }
+
+    fn update(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, Error> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match states.get(id) {
+            Some(state) => state.clone(),
+            None => {
+                self.provider.get(tenant, kind, id, With::Nothing)?.ok_or_else(foreign)?.resource
+            }
+        };
+        let update = change(&Current { resource: &before, members: None })?;
+        let Update::Store(draft) = update else {
+            return Err(foreign().into());
+        };
+        let after = Resource {
+            version: before.version.next(),
+            modified: draft.at,
+            document: draft.document.clone(),
+            ..before
+        };
+        states.insert(id.clone(), after.clone());
+        self.keep(Ready { draft: *draft, with, new: false });
+        let found = Found { resource: after, computed: Computed::default() };
+        Ok(Updated { found, changed: true })
+    }
+
+    fn delete(
+        &self,
+        _: TenantId,
+        _: &Kind,
+        _: &ResourceId,
+        _: &mut CheckFn<'_>,
+    ) -> Result<(), Error> {
+        Err(foreign().into())
+    }
+
+    fn members(
+        &self,
+        _: TenantId,
+        _: &ResourceId,
+        _: Option<&Key>,
+        _: usize,
+    ) -> Result<Members, ProviderError> {
+        Err(foreign())
+    }
+
+    fn memberships(
+        &self,
+        _: TenantId,
+        _: &[ResourceId],
+    ) -> Result<Vec<MembershipEntry>, ProviderError> {
+        Err(foreign())
+    }
+
+    fn batch(
+        &self,
+        _: TenantId,
+        _: &mut [Step<'_>],
+        _: Option<usize>,
+    ) -> Vec<Result<StepDone, Error>> {
+        Vec::new()
+    }
+}
+
+/// A store that is written to by several threads at once.
+pub(crate) struct Statements<'a> {
+    /// One for all threads, or one for each.
+    stores: Vec<Arc<Store>>,
+    threads: usize,
+    /// Makes so many writes before the clock starts.
+    prepare: Box<dyn FnMut(usize) -> anyhow::Result<Vec<Ready>> + 'a>,
+    /// What the last slice reached, for the size of the next.
+    rate: f64,
+}
+
+impl<'a> Statements<'a> {
+    pub(crate) fn new(
+        stores: Vec<Arc<Store>>,
+        threads: usize,
+        prepare: impl FnMut(usize) -> anyhow::Result<Vec<Ready>> + 'a,
+    ) -> Self {
+        Self { stores, threads, prepare: Box::new(prepare), rate: 4_000.0 }
+    }
+}
+
+impl Side for Statements<'_> {
+    fn slice(&mut self, seconds: f64) -> anyhow::Result<Slice> {
+        let ready = (self.prepare)(crate::load::whole(self.rate * seconds * 1.5) + self.threads)?;
+        let ready: Vec<Mutex<Option<Ready>>> =
+            ready.into_iter().map(|one| Mutex::new(Some(one))).collect();
+        let next = AtomicUsize::new(0);
+        let started = Instant::now();
+        let end = started + Duration::from_secs_f64(seconds);
+        let stores = &self.stores;
+        let results: Vec<anyhow::Result<Vec<u32>>> = std::thread::scope(|scope| {
+            let work = |thread: usize| {
+                let (ready, next) = (&ready, &next);
+                scope.spawn(move || {
+                    let store = stores.get(thread % stores.len()).context("there is a store")?;
+                    write_until(store, ready, next, end)
+                })
+            };
+            let threads: Vec<_> = (0..self.threads).map(work).collect();
+            threads.into_iter().map(|thread| thread.join().map_err(|_panic| panicked())?).collect()
+        });
+        let mut slice = Slice { seconds: started.elapsed().as_secs_f64(), ..Slice::default() };
+        for latencies in results {
+            slice.latencies.extend(latencies?);
+        }
+        slice.done = u64::try_from(slice.latencies.len())?;
+        self.rate = slice.rate().max(100.0);
+        Ok(slice)
+    }
+}
+
+fn panicked() -> anyhow::Error {
+    anyhow::anyhow!("a writing thread panicked")
+}
+
+fn write_until(
+    store: &Store,
+    ready: &[Mutex<Option<Ready>>],
+    next: &AtomicUsize,
+    end: Instant,
+) -> anyhow::Result<Vec<u32>> {
+    let mut latencies = Vec::new();
+    loop {
+        let started = Instant::now();
+        if started >= end {
+            return Ok(latencies);
+        }
+        let Some(cell) = ready.get(next.fetch_add(1, Ordering::Relaxed)) else {
+            return Ok(latencies);
+        };
+        let Some(one) = cell.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            bail!("each write is prepared once");
+        };
+        let tenant = TenantId::new(TENANT);
+        if one.new {
+            store.insert(tenant, &one.draft, one.with)?;
+        } else {
+            let (kind, id) = (one.draft.kind.clone(), one.draft.id.clone());
+            let mut draft = Some(Box::new(one.draft));
+            let mut change = |_: &Current<'_>| -> Result<Update, Error> {
+                draft.take().map(Update::Store).ok_or_else(|| foreign().into())
+            };
+            store.update(tenant, &kind, &id, one.with, &mut change)?;
+        }
+        latencies.push(micros(started.elapsed()));
+    }
+}
+
+/// The settings of floor (b): those of a server, on a database of its own.
+pub(crate) fn settings(url: &str) -> anyhow::Result<Settings> {
+    Ok(Settings::serve(DatabaseUrl::parse(url)?))
+}
