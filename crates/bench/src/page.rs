@@ -31,7 +31,8 @@ pub(crate) fn write(directory: &Path) -> anyhow::Result<()> {
     let findings = directory.join("performance/findings.md");
     if let Ok(text) = std::fs::read_to_string(findings) {
         page.push_str("\n## Findings\n\n");
-        page.push_str(&text);
+        // The page stands one directory above its findings.
+        page.push_str(&text.replace("](../../", "](../"));
     }
     std::fs::write(directory.join("performance.md"), page)?;
     Ok(())
