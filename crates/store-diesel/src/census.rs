@@ -1,6 +1,5 @@
 //! How many there are of what, for metrics.
 
-use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use headcount_core::provider::ProviderError;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
-use diesel::{Connection, QueryResult, RunQueryDsl};
+use diesel::{Connection, QueryResult};
 use thiserror::Error as ThisError;
 
 use crate::sql::Sql;
@@ -20,6 +20,22 @@ pub(crate) enum DbConnection {
     #[cfg(feature = "sqlite")]
     Sqlite(diesel::SqliteConnection),
 }
+
+/// Runs a query on the database itself.
+///
+/// A query that goes through [`DbConnection`] is written out as text each time, to find its prepared
+/// statement; on a connection of one database it is found by its type. For what every request asks.
+macro_rules! direct {
+    ($connection:expr, |$one:ident| $query:expr) => {
+        match $connection {
+            #[cfg(feature = "postgres")]
+            $crate::connection::DbConnection::Postgres($one) => $query,
+            #[cfg(feature = "sqlite")]
+            $crate::connection::DbConnection::Sqlite($one) => $query,
+        }
+    };
+}
+pub(crate) use direct;
 
 /// Which of the two databases a connection or a store works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Small facts that all processes on a database share.
 
 use diesel::OptionalExtension as _;
-use diesel::RunQueryDsl as _;
 use diesel::sql_types::Text;
 use headcount_token_admin::StoreError;
 

@@ -9,7 +9,7 @@ use headcount_core::provider::{
     Step, StepDone, Updated, With,
 };
 
-use crate::connection::{DbConnection, snapshot};
+use crate::connection::{DbConnection, direct, snapshot};
 use crate::error::{WriteError, write_error};
 use crate::find::{Row, complete};
 use crate::members;
@@ -29,7 +29,7 @@ impl Provider for Store {
             return Ok(None);
         };
         let read = |connection: &mut DbConnection| {
-            let row: Option<Row> = resources::table
+            let row: Option<Row> = direct!(connection, |one| resources::table
                 .inner_join(documents::table.on(documents::pk.eq(resources::pk)))
                 .filter(resources::tenant.eq(tenant.key()))
                 .filter(resources::kind.eq(number))
@@ -42,8 +42,8 @@ impl Provider for Store {
                     resources::modified,
                     documents::text,
                 ))
-                .first(connection)
-                .optional()?;
+                .first(one))
+            .optional()?;
             Ok(complete(connection, self, kind, row.into_iter().collect(), with)?.pop())
         };
         self.read("a resource is read", |connection| match with {
@@ -175,7 +175,7 @@ impl Provider for Store {
     }
 }
 
-/// Steps of a bulk request that one commit carries.
+/// Steps of a bulk request that one commit carries: other writers come in between.
 const BATCH: usize = 64;
 
 impl Store {

@@ -7,11 +7,12 @@ use std::marker::PhantomData;
 
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::LoadQuery;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::{QueryResult, RunQueryDsl};
 
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, direct};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Piece {
@@ -145,7 +146,53 @@ impl<T> Query for TypedQuery<T> {
     type SqlType = T;
 }
 
-impl<T> RunQueryDsl<DbConnection> for TypedQuery<T> {}
+impl<T, C> RunQueryDsl<C> for TypedQuery<T> {}
+
+/// A query that both databases answer with rows of `U`.
+pub(crate) trait Answers<U>: OnPostgres<U> + OnSqlite<U> {}
+
+impl<Q: OnPostgres<U> + OnSqlite<U>, U> Answers<U> for Q {}
+
+macro_rules! on {
+    ($name:ident, $feature:literal, $connection:ty) => {
+        #[cfg(feature = $feature)]
+        pub(crate) trait $name<U>: for<'q> LoadQuery<'q, $connection, U> {}
+
+        #[cfg(feature = $feature)]
+        impl<Q: for<'q> LoadQuery<'q, $connection, U>, U> $name<U> for Q {}
+
+        #[cfg(not(feature = $feature))]
+        pub(crate) trait $name<U> {}
+
+        #[cfg(not(feature = $feature))]
+        impl<Q, U> $name<U> for Q {}
+    };
+}
+
+on!(OnPostgres, "postgres", diesel::PgConnection);
+on!(OnSqlite, "sqlite", diesel::SqliteConnection);
+
+/// The statement is run by the database itself: it is written out for one database instead of for
+/// either, and rows come as that database has them.
+impl<T: 'static> TypedQuery<T> {
+    pub(crate) fn load<U>(self, connection: &mut DbConnection) -> QueryResult<Vec<U>>
+    where
+        Self: Answers<U>,
+    {
+        direct!(connection, |one| RunQueryDsl::load(self, one))
+    }
+
+    pub(crate) fn get_result<U>(self, connection: &mut DbConnection) -> QueryResult<U>
+    where
+        Self: Answers<U>,
+    {
+        direct!(connection, |one| RunQueryDsl::get_result(self, one))
+    }
+
+    pub(crate) fn execute(self, connection: &mut DbConnection) -> QueryResult<usize> {
+        direct!(connection, |one| RunQueryDsl::execute(self, one))
+    }
+}
 
 #[cfg(test)]
 mod tests {

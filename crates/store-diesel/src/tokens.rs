@@ -11,7 +11,7 @@ use headcount_token_admin::{
 };
 
 use crate::changes;
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, token_error};
 use crate::schema::{tenants, tokens};
 use crate::store::Store;
@@ -134,7 +134,7 @@ impl TokenStore for Store {
 
     fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
         let row = self.read("a token is read", |connection| {
-            tokens::table
+            direct!(connection, |one| tokens::table
                 .inner_join(tenants::table.on(tenants::id.eq(tokens::tenant)))
                 .filter(tokens::id.eq(id.as_str()))
                 .select((
@@ -147,8 +147,8 @@ impl TokenStore for Store {
                         tenants::quirks,
                     ),
                 ))
-                .first::<(Row, (String, Vec<u8>, i64, i32, i64))>(connection)
-                .optional()
+                .first::<(Row, (String, Vec<u8>, i64, i32, i64))>(one))
+            .optional()
         });
         let row = row.map_err(unavailable)?;
         Ok(row.map(|(row, (phc, tag, secret_version, enabled, quirks))| TokenRow {

@@ -3,8 +3,6 @@
 //! A reply that shows a whole resource never parses it: the stored text is cut open behind its
 //! `schemas`, and `id`, computed parts and `meta` are put in.
 
-use std::io::Write as _;
-
 use serde_json::{Map, Value};
 
 use super::projection::{Projection, Shown};
@@ -223,31 +221,47 @@ impl Reply<'_> {
 
     /// Appends members; `first` tells whether the array is still empty.
     pub fn write_members(&self, out: &mut Vec<u8>, members: &[Member], first: bool) {
-        let shown = self.sub_filter("members");
-        let (value, reference, kind) = (shown("value"), shown("$ref"), shown("type"));
-        let mut last: Option<(&Kind, &str)> = None;
+        let mut frame: Option<(&Kind, Frame)> = None;
         for (index, member) in members.iter().enumerate() {
-            out.extend_from_slice(if first && index == 0 { b"{" } else { b",{" });
-            let mut object = ObjectWriter { out, first: true };
-            if value {
-                object.text("value", member.id.as_str());
+            let known = frame.take().filter(|(kind, _)| **kind == member.kind);
+            let known = known.unwrap_or_else(|| (&member.kind, self.frame(&member.kind)));
+            if !first || index > 0 {
+                out.push(b',');
             }
-            if reference {
-                let endpoint = match last {
-                    Some((known, endpoint)) if *known == member.kind => endpoint,
-                    _ => self
-                        .registry
-                        .kind(member.kind.as_str())
-                        .map_or("", |kind| kind.endpoint.as_str()),
-                };
-                last = Some((&member.kind, endpoint));
-                object.address("$ref", &[self.base, endpoint, "/", member.id.as_str()]);
-            }
-            if kind {
-                object.text("type", member.kind.as_str());
-            }
-            out.push(b'}');
+            known.1.write(out, member.id.as_str());
+            frame = Some(known);
         }
+    }
+
+    /// Writes what surrounds the id in each member of a kind.
+    fn frame(&self, kind: &Kind) -> Frame {
+        let shown = self.sub_filter("members");
+        let mut frame = Frame::default();
+        let mut object = ObjectWriter { out: &mut frame.open, first: true };
+        object.out.push(b'{');
+        if shown("value") {
+            object.name("value");
+            frame.value = true;
+        }
+        let first = !frame.value;
+        let mut object = ObjectWriter { out: &mut frame.between, first };
+        if shown("$ref") {
+            let endpoint =
+                self.registry.kind(kind.as_str()).map_or("", |kind| kind.endpoint.as_str());
+            object.name("$ref");
+            let mut address = Vec::new();
+            write_json(&mut address, &[self.base, endpoint, "/"].concat());
+            address.pop();
+            object.out.extend_from_slice(&address);
+            frame.reference = true;
+        }
+        let first = object.first;
+        let mut object = ObjectWriter { out: &mut frame.close, first };
+        if shown("type") {
+            object.text("type", kind.as_str());
+        }
+        frame.close.push(b'}');
+        frame
     }
 
     fn sub_filter(&self, name: &str) -> impl Fn(&str) -> bool {
@@ -306,13 +320,52 @@ struct ObjectWriter<'a> {
     first: bool,
 }
 
+/// A member as it is written, but for its id: there may be a hundred thousand of one kind.
+#[derive(Default)]
+struct Frame {
+    open: Vec<u8>,
+    /// Whether the id follows as a text.
+    value: bool,
+    between: Vec<u8>,
+    /// Whether the id follows as the end of an address, whose quotation mark is open.
+    reference: bool,
+    close: Vec<u8>,
+}
+
+impl Frame {
+    fn write(&self, out: &mut Vec<u8>, id: &str) {
+        let plain = id.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
+        let mut quoted = Vec::new();
+        let id = if plain {
+            id.as_bytes()
+        } else {
+            write_json(&mut quoted, id);
+            quoted.get(1..quoted.len() - 1).unwrap_or_default()
+        };
+        out.extend_from_slice(&self.open);
+        if self.value {
+            out.push(b'"');
+            out.extend_from_slice(id);
+            out.push(b'"');
+        }
+        out.extend_from_slice(&self.between);
+        if self.reference {
+            out.extend_from_slice(id);
+            out.push(b'"');
+        }
+        out.extend_from_slice(&self.close);
+    }
+}
+
 impl ObjectWriter<'_> {
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        // Writing into memory cannot fail; the names used here need no escapes.
-        drop(write!(self.out, "\"{name}\":"));
+        // The names used here need no escapes.
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     /// Writes any text.
