@@ -59,7 +59,8 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, isolation:
                 tenants_are_isolated_in_every_method);
             $crate::provider_conformance!(@tests $subject, paging:
-                pages_are_stable_and_total_is_exact keys_walk_over_deletions);
+                pages_are_stable_and_total_is_exact pages_are_right_while_resources_come_and_go
+                keys_walk_over_deletions);
             $crate::provider_conformance!(@tests $subject, selection:
                 operators_and_types_select_alike element_filters_match_one_value
                 negation_is_the_exact_complement sorting_puts_missing_values_where_the_rfc_says

@@ -42,6 +42,49 @@ pub fn pages_are_stable_and_total_is_exact(subject: Subject) {
     assert_eq!(bench.search(USER, &filtered).1, 10);
 }
 
+/// Pages are right wherever they begin, also just after others came and went before them.
+pub fn pages_are_right_while_resources_come_and_go(subject: Subject) {
+    const MOST: usize = 60;
+    let bench = Bench::new(subject);
+    let mut present: Vec<_> =
+        (0..MOST).map(|n| (format!("u{n:03}"), bench.user(&format!("u{n:03}")))).collect();
+    // Any sequence will do that visits near and far places in no order.
+    let mut seed = 7usize;
+    let mut draw = |below: usize| {
+        seed = (seed * 1_103 + 12_345) % 65_537;
+        seed % below
+    };
+    for round in 0..200 {
+        let (start, count) = (draw(MOST + 10), 1 + draw(9));
+        let request = SearchRequest {
+            start_index: i64::try_from(start + 1).ok(),
+            count: i64::try_from(count).ok(),
+            ..SearchRequest::default()
+        };
+        let names = present.iter().map(|(name, _)| name.clone());
+        let expected: Vec<String> = names.skip(start).take(count).collect();
+        let found = bench.search(USER, &request);
+        let total = u64::try_from(present.len()).unwrap_or_default();
+        assert_eq!(found, (expected, total), "round {round}: {count} behind {start}");
+        match round % 5 {
+            1 => {
+                let (_, id) = present.remove(draw(present.len()));
+                assert!(bench.try_delete(0, USER, &id).is_ok());
+            }
+            // The last one, whose place and key the next one may take.
+            2 => {
+                let (_, id) = present.remove(present.len() - 1);
+                assert!(bench.try_delete(0, USER, &id).is_ok());
+            }
+            3 | 4 => {
+                let name = format!("v{round:03}");
+                present.push((name.clone(), bench.user(&name)));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A walk by keys sees everything that was there throughout, once, whatever is deleted meanwhile.
 pub fn keys_walk_over_deletions(subject: Subject) {
     let bench = Bench::new(subject);

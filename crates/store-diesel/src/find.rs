@@ -1,5 +1,6 @@
 //! Queries: one page and its total, by index where there is one, by a bounded scan where not.
 
+pub(crate) mod anchors;
 mod order;
 
 use std::cmp::Ordering;
@@ -19,6 +20,7 @@ use crate::filter_sql::{Compiled, Scope};
 use crate::members;
 use crate::sql::Sql;
 use crate::store::Store;
+use anchors::{Extent, Way};
 use order::{Order, Position};
 
 /// Documents that a scan reads at a time.
@@ -137,11 +139,56 @@ impl Search<'_> {
     }
 
     fn by_index(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
-        let limit = i64::try_from(self.query.limit).unwrap_or(i64::MAX);
+        let take = i64::try_from(self.query.limit).unwrap_or(i64::MAX).saturating_add(1);
         let offset = match &self.query.start {
             Start::Offset(offset) => i64::try_from(*offset).unwrap_or(i64::MAX),
             Start::After(_) => 0,
         };
+        // Anchors are of whole lists: what a filter leaves of one changes with every write.
+        let list = (self.compiled.sql.is_none() && matches!(self.order, Order::Created))
+            .then_some((self.scope.tenant, self.kind));
+        let deep = match list {
+            Some(list) if offset > 0 => Some((list, self.extent(connection)?)),
+            _ => None,
+        };
+        let way = match deep {
+            Some((list, extent)) => self.store.anchors.way(list, extent, offset, take),
+            None => Way::Forwards { from: None, skip: offset },
+        };
+        let mut rows: Vec<Row> =
+            if self.query.limit == 0 { Vec::new() } else { self.rows(connection, way, take)? };
+        let behind = rows.get(self.query.limit).map(|row| row.0);
+        rows.truncate(self.query.limit);
+        let next = match rows.last().filter(|_| behind.is_some()) {
+            Some(last) => Some(self.place(connection, last.0)?.write()),
+            None => None,
+        };
+        let whole = behind.is_none() && self.query.start == Start::Offset(0) && take > 1;
+        let total = match (deep, list) {
+            (Some((list, extent)), _) => {
+                let first = rows.first().map(|row| (offset, row.0));
+                let after = behind.map(|pk| (offset + take - 1, pk));
+                for (place, pk) in first.into_iter().chain(after) {
+                    self.store.anchors.learn(list, extent, place, pk);
+                }
+                extent.total
+            }
+            (None, _) if whole => i64::try_from(rows.len()).unwrap_or(i64::MAX),
+            (None, Some(list)) => {
+                let extent = self.extent(connection)?;
+                if let (Some(pk), Start::Offset(_)) = (behind, &self.query.start) {
+                    self.store.anchors.learn(list, extent, take - 1, pk);
+                }
+                extent.total
+            }
+            (None, None) => self.count(connection)?,
+        };
+        let total = u64::try_from(total).unwrap_or(0);
+        Ok(Page { total, resources: self.complete(connection, rows)?, next })
+    }
+
+    /// Reads the rows of a page.
+    fn rows(&self, connection: &mut DbConnection, way: Way, take: i64) -> Result<Vec<Row>, Stop> {
         let (join, order) = (self.order.join(&self.scope), self.order.by());
         let mut from =
             Sql::new(" FROM resources r").then(join.clone()).text(" WHERE ").then(self.condition());
@@ -150,36 +197,45 @@ impl Search<'_> {
             let behind = self.order.behind(&place).ok_or(ProviderError::InvalidKey)?;
             from = from.text(" AND (").then(behind).text(")");
         }
+        let inner = match way {
+            Way::Forwards { from: Some(pk), .. } => {
+                from.text(" AND r.pk >= ").int(pk).text(" ORDER BY ").then(order.clone())
+            }
+            Way::Forwards { from: None, .. } => from.text(" ORDER BY ").then(order.clone()),
+            Way::Backwards { .. } => from.text(" ORDER BY r.pk DESC"),
+        };
+        let (skip, take) = match way {
+            Way::Forwards { skip, .. } => (skip, take),
+            Way::Backwards { skip, take } => (skip, take),
+        };
         // The keys of the page are found in narrow rows; only their documents are read.
         let sql = Sql::new(
             "SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM (SELECT r.pk AS pk",
         )
-        .then(from)
-        .text(" ORDER BY ")
-        .then(order.clone())
+        .then(inner)
         .text(" LIMIT ")
-        .int(limit.saturating_add(1))
+        .int(take)
         .text(" OFFSET ")
-        .int(offset)
+        .int(skip)
         .text(") p JOIN resources r ON r.pk = p.pk JOIN documents d ON d.pk = p.pk")
         .then(join)
         .text(" ORDER BY ")
         .then(order);
-        let mut rows: Vec<Row> =
-            if limit == 0 { Vec::new() } else { self.typed::<RowTypes>(sql).load(connection)? };
-        let more = rows.len() > self.query.limit;
-        rows.truncate(self.query.limit);
-        let next = match rows.last().filter(|_| more) {
-            Some(last) => Some(self.place(connection, last.0)?.write()),
-            None => None,
-        };
-        let whole = !more && self.query.start == Start::Offset(0) && limit > 0;
-        let total = if whole {
-            u64::try_from(rows.len()).unwrap_or(u64::MAX)
-        } else {
-            self.count(connection)?
-        };
-        Ok(Page { total, resources: self.complete(connection, rows)?, next })
+        Ok(self.typed::<RowTypes>(sql).load(connection)?)
+    }
+
+    /// Returns how many there are, and how many there were, without counting them.
+    fn extent(&self, connection: &mut DbConnection) -> Result<Extent, Stop> {
+        let (total, removed) = Sql::new(
+            "SELECT CAST(coalesce(sum(c.amount), 0) AS bigint), CAST(coalesce(sum(c.removed), 0) AS bigint) \
+             FROM resource_counts c WHERE c.tenant = ",
+        )
+        .int(self.scope.tenant)
+        .text(" AND c.kind = ")
+        .int(self.kind)
+        .query::<(BigInt, BigInt)>()
+        .get_result(connection)?;
+        Ok(Extent { total, removed })
     }
 
     /// Finds the place of a resource in the order.
@@ -195,16 +251,12 @@ impl Search<'_> {
         Ok(Position { value, pk })
     }
 
-    fn count(&self, connection: &mut DbConnection) -> Result<u64, Stop> {
-        let sql = match &self.compiled.sql {
-            None => Sql::new("SELECT CAST(coalesce(sum(c.amount), 0) AS bigint) FROM resource_counts c WHERE c.tenant = ")
-                .int(self.scope.tenant)
-                .text(" AND c.kind = ")
-                .int(self.kind),
-            Some(_) => Sql::new("SELECT count(*) FROM resources r WHERE ").then(self.condition()),
-        };
-        let total: i64 = self.typed::<BigInt>(sql).get_result(connection)?;
-        Ok(u64::try_from(total).unwrap_or(0))
+    fn count(&self, connection: &mut DbConnection) -> Result<i64, Stop> {
+        if self.compiled.sql.is_none() {
+            return Ok(self.extent(connection)?.total);
+        }
+        let sql = Sql::new("SELECT count(*) FROM resources r WHERE ").then(self.condition());
+        Ok(self.typed::<BigInt>(sql).get_result(connection)?)
     }
 
     /// Reads documents in slices and evaluates what no index answers.

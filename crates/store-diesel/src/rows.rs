@@ -327,8 +327,11 @@ impl Store {
         by: i64,
     ) -> Result<(), WriteError> {
         let slot = count_slot(connection);
+        let removed = (-by).max(0);
         let counted = Sql::new("UPDATE resource_counts SET amount = amount + ")
             .int(by)
+            .text(", removed = removed + ")
+            .int(removed)
             .text(" WHERE tenant = ")
             .int(tenant.key())
             .text(" AND kind = ")
@@ -340,15 +343,18 @@ impl Store {
         if counted > 0 {
             return Ok(());
         }
-        let first = Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount) VALUES (")
-            .int(tenant.key())
-            .text(", ")
-            .int(kind)
-            .text(", ")
-            .then(slot)
-            .text(", ")
-            .int(by)
-            .text(")");
+        let first =
+            Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount, removed) VALUES (")
+                .int(tenant.key())
+                .text(", ")
+                .int(kind)
+                .text(", ")
+                .then(slot)
+                .text(", ")
+                .int(by)
+                .text(", ")
+                .int(removed)
+                .text(")");
         match first.query::<()>().execute(connection) {
             // Another writer made the row meanwhile; the next try counts in it.
             Err(error) if meaning(&error) == Meaning::Constraint => Err(WriteError::Retry),

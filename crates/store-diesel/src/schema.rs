@@ -74,6 +74,7 @@ diesel::table! {
         kind -> Integer,
         slot -> Integer,
         amount -> BigInt,
+        removed -> BigInt,
     }
 }
 

@@ -11,10 +11,12 @@ use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
 use thiserror::Error as ThisError;
 
+use crate::changes::UNRECORDED;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private, pool,
 };
 use crate::error::{WriteError, provider_error};
+use crate::find::anchors::Anchors;
 use crate::migrations::{self, SchemaState};
 use crate::names::Names;
 use crate::sql::Sql;
@@ -124,6 +126,7 @@ pub struct Store {
     pub(crate) writer: Writer,
     pub(crate) names: Names,
     pub(crate) documents_visited: u64,
+    pub(crate) anchors: Anchors,
     url: DatabaseUrl,
     /// Held for as long as the process serves the file.
     _lock: Option<File>,
@@ -142,6 +145,9 @@ impl Store {
         kinds: &[KindPlan],
         migrate: bool,
     ) -> Result<Arc<Self>, OpenError> {
+        if UNRECORDED {
+            tracing::error!("built for a benchmark: NO CHANGE IS RECORDED; use another binary");
+        }
         let lock = prepare_file(settings)?;
         let manager = Manager {
             url: settings.url.clone(),
@@ -158,7 +164,8 @@ impl Store {
         prepare_schema(&mut connection, migrate)?;
         drop(connection);
         let wait = Duration::from_secs(1);
-        let (readers, writer) = match manager.backend() {
+        let backend = manager.backend();
+        let (readers, writer) = match backend {
             Backend::Sqlite => {
                 let readers =
                     pool(Manager { read_only: true, ..manager.clone() }, settings.pool_size, wait);
@@ -179,6 +186,7 @@ impl Store {
             writer,
             names,
             documents_visited: settings.documents_visited,
+            anchors: Anchors::new(backend),
             url: settings.url.clone(),
             _lock: lock,
         }))

@@ -102,6 +102,8 @@ CREATE TABLE resource_counts (
     kind integer NOT NULL,
     slot integer NOT NULL,
     amount bigint NOT NULL,
+    -- How many were ever deleted: what tells whether a place in the list may have moved.
+    removed bigint NOT NULL,
     PRIMARY KEY (tenant, kind, slot)
 );
 

@@ -102,6 +102,8 @@ CREATE TABLE resource_counts (
     kind INTEGER NOT NULL,
     slot INTEGER NOT NULL,
     amount INTEGER NOT NULL,
+    -- How many were ever deleted: what tells whether a place in the list may have moved.
+    removed INTEGER NOT NULL,
     PRIMARY KEY (tenant, kind, slot)
 ) STRICT, WITHOUT ROWID;
 
