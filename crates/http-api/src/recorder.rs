@@ -16,8 +16,12 @@ use headcount_token_admin::{TenantStore, Tokens};
 const MOST_WAITING: usize = 10_000;
 /// Bytes of bodies that may wait with them.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// How long the writer gathers before it writes.
-const GATHER: Duration = Duration::from_millis(50);
+/// How long the writer gathers before it writes: the more it writes at once, the fewer pages it writes.
+const GATHER: Duration = Duration::from_millis(200);
+/// How often it looks whether there is enough already.
+const LOOK: Duration = Duration::from_millis(50);
+/// Requests that need not wait for company.
+const ENOUGH: usize = MOST_WAITING / 4;
 /// How often the log is pruned.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Refused tokens of one address that are written down in a second; the rest is only counted.
@@ -225,8 +229,15 @@ fn next(shared: &Shared) -> (Vec<Exchange<Bytes>>, bool) {
         shared.wake.wait_timeout_while(state, PRUNE, idle).unwrap_or_else(PoisonError::into_inner);
     if !state.closed && !state.waiting.is_empty() {
         drop(state);
-        std::thread::sleep(GATHER);
-        return take(&mut shared.lock());
+        let since = Instant::now();
+        loop {
+            std::thread::sleep(LOOK);
+            let mut state = shared.lock();
+            let enough = state.waiting.len() >= ENOUGH || state.bytes >= MOST_BYTES / 4;
+            if enough || state.closed || since.elapsed() >= GATHER {
+                return take(&mut state);
+            }
+        }
     }
     let mut state = state;
     take(&mut state)

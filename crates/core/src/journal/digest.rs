@@ -100,8 +100,9 @@ fn digest<B: AsRef<[u8]>>(
     never: &[String],
     exchange: &Exchange<B>,
 ) -> Vec<RequestRecord> {
-    let body = Body::read(exchange.body.as_ref().map(AsRef::as_ref));
-    let reply = Body::read(exchange.reply.as_ref().map(AsRef::as_ref));
+    let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
+    let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
+    let (body, reply) = (Body::read(sent), Body::read(answered));
     let mut whole = record(registry, exchange, &body, &reply);
     whole.path = redact::line(whole.path, never);
     whole.query = whole.query.map(|query| redact::line(query, never));
@@ -111,8 +112,8 @@ fn digest<B: AsRef<[u8]>>(
         whole.names.clear();
         records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
     }
-    whole.body = body.kept(never);
-    whole.reply = if whole.status < 300 { reply.kept(never) } else { None };
+    whole.body = body.kept(sent, never);
+    whole.reply = if whole.status < 300 { reply.kept(answered, never) } else { None };
     records.insert(0, whole);
     records
 }
@@ -254,11 +255,17 @@ impl Body {
     }
 
     /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
-    fn kept(self, never: &[String]) -> Option<String> {
+    ///
+    /// `bytes` are those it was read from: where nothing is to be masked, they are kept as they came.
+    fn kept(self, bytes: Option<&[u8]>, never: &[String]) -> Option<String> {
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
         match self {
             Self::None => None,
             Self::Opaque(length) => Some(format!("({length} bytes, not kept)")),
             Self::Json(mut value) => {
+                if let Some(text) = text.filter(|text| redact::is_plain(text, never)) {
+                    return Some(redact::cut(text.to_owned()));
+                }
                 redact::mask(&mut value, never);
                 Some(redact::cut(value.to_string()))
             }

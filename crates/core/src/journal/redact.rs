@@ -11,6 +11,9 @@ const MASK: &str = "(not kept)";
 /// Names of attributes whose values are not kept, wherever they stand and whatever is around them.
 const SECRET: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "privatekey"];
 
+/// What our tokens begin with.
+const PREFIXES: [&str; 2] = ["hc_", "hca_"];
+
 /// Takes the secrets out of a body: values of attributes that are never returned, of names that tell
 /// of secrets, and texts that look like one of our tokens. `never` are the names, in lower case, of
 /// the attributes that a schema marks `returned: never`.
@@ -46,6 +49,14 @@ pub(super) fn mask(value: &mut Value, never: &[String]) {
     }
 }
 
+/// Tells that [`mask`] would change nothing in the body of a JSON text, without looking at its values:
+/// no word in it tells of a secret, and no escape hides one.
+pub(super) fn is_plain(text: &str, never: &[String]) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut words = SECRET.into_iter().chain(PREFIXES).chain(never.iter().map(String::as_str));
+    !lower.contains('\\') && !words.any(|word| lower.contains(word))
+}
+
 /// Tells whether an attribute or a path is about a secret.
 fn is_secret(name: &str, never: &[String]) -> bool {
     let lower = name.to_ascii_lowercase();
@@ -56,12 +67,13 @@ fn is_secret(name: &str, never: &[String]) -> bool {
 /// Tells whether a text holds one of our tokens, as when somebody pastes it into the wrong field:
 /// `hc_` or `hca_`, sixteen letters or digits, and an underscore.
 pub(super) fn looks_like_token(text: &str) -> bool {
-    ["hc_", "hca_"].iter().any(|prefix| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let rest = text.as_bytes().get(at + prefix.len()..).unwrap_or_default();
-            let id = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-            id >= 16 && rest.get(id) == Some(&b'_')
-        })
+    PREFIXES.iter().any(|prefix| {
+        text.contains(prefix)
+            && text.match_indices(prefix).any(|(at, _)| {
+                let rest = text.as_bytes().get(at + prefix.len()..).unwrap_or_default();
+                let id = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+                id >= 16 && rest.get(id) == Some(&b'_')
+            })
     })
 }
 
@@ -105,6 +117,11 @@ mod tests {
                 {"op": "replace", "path": "nickName", "value": "hc_short_word"}
             ]
         });
+        for part in body.as_object().into_iter().flatten() {
+            let text = json!({part.0.as_str(): part.1}).to_string();
+            assert_eq!(is_plain(&text, &never), part.0 == "userName", "{text}");
+        }
+        assert!(!is_plain(r#"{"p\u0061ssword": "p"}"#, &never));
         mask(&mut body, &never);
         let text = body.to_string();
         for secret in
