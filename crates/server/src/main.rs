@@ -20,6 +20,12 @@ mod wiring;
 
 use std::process::ExitCode;
 
+/// The allocator of the C library keeps what a burst of requests or of password checks needed, once per
+/// thread (ADR 28). SQLite and libpq use this one, too.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = cli::parse();
     match commands::run(cli) {
