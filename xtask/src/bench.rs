@@ -31,6 +31,12 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
         _ => {}
     }
     let options = options(arguments)?;
+    // Only who wants to know what the record of changes costs needs a server without one.
+    let plain = match options.only {
+        Some(only) if !only.split(',').any(|only| only == "records") => None,
+        _ if options.against.is_some() => None,
+        _ => Some(build_plain()?),
+    };
     let binary = build()?;
     let mut measure = Command::new(&binary);
     measure.arg("run");
@@ -65,6 +71,9 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     measure.arg("--binary").arg(target().join("release/headcount"));
+    if let Some(plain) = plain {
+        measure.arg("--plain").arg(plain);
+    }
     measure.arg("--directory").arg(&directory).arg("--shim").arg(shim()?);
     measure.args(["--commit", &commit()?]).arg("--json").arg(report);
     let done = run(&mut measure);
@@ -101,6 +110,16 @@ fn build() -> anyhow::Result<PathBuf> {
     let packages = ["--package", "headcount-server", "--package", "headcount-bench"];
     run(cargo(&["build", "--release", "--locked"]).args(packages))?;
     Ok(target().join("release/headcount-bench"))
+}
+
+/// Builds a server that leaves no record of changes, puts it aside, and returns its path.
+fn build_plain() -> anyhow::Result<PathBuf> {
+    let mut build = cargo(&["build", "--release", "--locked", "--package", "headcount-server"]);
+    run(build.env("HEADCOUNT_BENCH_UNRECORDED", "1"))?;
+    let plain = target().join("bench/headcount-plain");
+    std::fs::create_dir_all(target().join("bench"))?;
+    std::fs::copy(target().join("release/headcount"), &plain).context("the binary is put aside")?;
+    Ok(plain)
 }
 
 /// Builds the library that makes each sync slower.

@@ -56,6 +56,11 @@ impl Endpoint {
         })
     }
 
+    /// The same server below another path.
+    pub(crate) fn below(&self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self.clone() }
+    }
+
     /// The same server for somebody with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }

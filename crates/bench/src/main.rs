@@ -25,6 +25,7 @@ mod page;
 mod plot;
 mod process;
 mod reads;
+mod records;
 mod report;
 mod run;
 mod seed;
@@ -42,8 +43,8 @@ use crate::run::Options;
 
 const USAGE: &str = "usage: headcount-bench COMMAND
 
-  run --binary FILE --directory DIRECTORY [--users N] [--postgres URL] [--shim FILE]
-      [--only W1,W2] [--commit TEXT] [--json FILE] [--rounds N] [--seconds S]
+  run --binary FILE --directory DIRECTORY [--plain FILE] [--users N] [--postgres URL]
+      [--shim FILE] [--only W1,W2] [--commit TEXT] [--json FILE] [--rounds N] [--seconds S]
   run --against URL TOKEN [--users N] [--only W1,W2] [--json FILE]
   floor                     serve constants, as floor (a)
   hot NAME TIMES            run one of the functions whose instructions are counted
@@ -93,6 +94,7 @@ fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
         users: 1_000,
         against: None,
         binary: PathBuf::new(),
+        plain: None,
         postgres: None,
         directory: PathBuf::new(),
         shim: None,
@@ -110,6 +112,7 @@ fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
             "--against" => options.against = Some((value()?.to_owned(), value()?.to_owned())),
             "--binary" => options.binary = value()?.into(),
             "--directory" => options.directory = value()?.into(),
+            "--plain" => options.plain = Some(value()?.into()),
             "--postgres" => options.postgres = Some(value()?.to_owned()),
             "--shim" => options.shim = Some(value()?.into()),
             "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),

@@ -38,6 +38,29 @@ pub(crate) struct Measured {
     pub(crate) bytes: f64,
 }
 
+impl Measured {
+    /// What is known before it was measured.
+    pub(crate) fn of(
+        (workload, name, size): (&str, &str, usize),
+        connections: usize,
+        floor: Option<(&str, &Series)>,
+    ) -> Self {
+        Self {
+            workload: workload.to_owned(),
+            name: name.to_owned(),
+            size,
+            connections,
+            per_second: 0.0,
+            p50_ms: 0.0,
+            p99_ms: 0.0,
+            cpu_us: None,
+            database_cpu_us: None,
+            floor: floor.map(|(name, series)| (name.to_owned(), series.rate())),
+            bytes: 0.0,
+        }
+    }
+}
+
 /// A target and what was reached.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Verdict {
@@ -97,6 +120,19 @@ impl Report {
         measured.bytes = series.bytes_each();
         crate::output::note(&line(&measured));
         self.measured.push(measured);
+    }
+
+    /// Notes what a series on a server of its own cost.
+    pub(crate) fn note(
+        &mut self,
+        workload: &str,
+        name: &str,
+        size: usize,
+        connections: usize,
+        series: &Series,
+    ) {
+        let measured = Measured::of((workload, name, size), connections, None);
+        self.add(measured, series, true);
     }
 
     /// Compares a value with its target.

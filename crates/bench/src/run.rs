@@ -13,7 +13,9 @@ use crate::load::{Http, Series, Side, in_turn};
 use crate::process::Process;
 use crate::report::{Measured, Report};
 use crate::server::{Installation, Server};
-use crate::{groups, life, machine, output, reads, seed, server, statements, sync, writes};
+use crate::{
+    groups, life, machine, output, reads, records, seed, server, statements, sync, writes,
+};
 
 /// Connections of a workload, unless it says otherwise.
 pub(crate) const CONNECTIONS: usize = 8;
@@ -29,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) against: Option<(String, String)>,
     /// The binary to start.
     pub(crate) binary: PathBuf,
+    /// The same binary, but built to leave no record of changes.
+    pub(crate) plain: Option<PathBuf>,
     /// An empty PostgreSQL server to use instead of SQLite.
     pub(crate) postgres: Option<String>,
     /// Where databases and results go.
@@ -122,8 +126,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         ..Bench::new(&runtime, options, &subject, &floor, report)
     };
     let mut report = bench.all()?;
+    drop((server, few_server));
     if options.wants("W3") && options.postgres.is_none() {
         writes::group_commit(&mut report, &runtime, options, &many.installation.binary)?;
+    }
+    if options.wants("W11") {
+        records::timeline(&mut report, &runtime, options)?;
+    }
+    if options.wants("records") {
+        records::cost(&mut report, &runtime, options)?;
     }
     Ok(report)
 }
@@ -275,19 +286,7 @@ impl<'a> Bench<'a> {
         series: &Series,
         floor: Option<(&str, &Series)>,
     ) {
-        let measured = Measured {
-            workload: workload.to_owned(),
-            name: name.to_owned(),
-            size,
-            connections,
-            per_second: 0.0,
-            p50_ms: 0.0,
-            p99_ms: 0.0,
-            cpu_us: None,
-            database_cpu_us: None,
-            floor: floor.map(|(name, series)| (name.to_owned(), series.rate())),
-            bytes: 0.0,
-        };
+        let measured = Measured::of((workload, name, size), connections, floor);
         self.report.add(measured, series, self.subject.process.is_some());
     }
 

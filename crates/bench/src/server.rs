@@ -1,6 +1,6 @@
 //! The servers of a run: those that are measured, and the floor.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,31 +27,47 @@ pub(crate) struct Server {
 pub(crate) struct Installation {
     pub(crate) binary: PathBuf,
     pub(crate) database: String,
-    /// A library to load before all others, with an environment variable for it.
-    pub(crate) preload: Option<(PathBuf, (String, String))>,
+    /// Environment variables of its processes.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Installation {
     pub(crate) fn new(binary: &Path, database: String) -> Self {
-        Self { binary: binary.to_owned(), database, preload: None }
+        Self { binary: binary.to_owned(), database, environment: Vec::new() }
+    }
+
+    /// The same with one more environment variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).args(["--database", &self.database]);
-        if let Some((library, (name, value))) = &self.preload {
-            command.env("LD_PRELOAD", library).env(name, value);
-        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Runs a command to its end and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command(arguments).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("headcount {}: {said}", arguments.join(" "));
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Makes a token and returns its secret.
     pub(crate) fn token(&self) -> anyhow::Result<String> {
-        let output = self.command(&["token", "create", "--name", "benchmark"]).output()?;
-        if !output.status.success() {
-            bail!("no token could be made: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        Ok(self.run(&["token", "create", "--name", "benchmark"])?.trim().to_owned())
+    }
+
+    /// Makes a token with a scope and returns its secret.
+    pub(crate) fn token_for(&self, scope: &str) -> anyhow::Result<String> {
+        let printed = self.run(&["token", "create", "--name", "benchmark", "--scope", scope])?;
+        Ok(printed.trim().to_owned())
     }
 
     /// Starts a server and waits until it is ready.
@@ -93,7 +109,8 @@ impl Server {
             (None, Some(stream)) => Box::new(stream),
             (None, None) => bail!("the server has no output"),
         };
-        let mut lines = BufReader::new(stream).lines();
+        let mut stream = BufReader::new(stream);
+        let mut lines = stream.by_ref().lines();
         let mut said = Vec::new();
         let found = loop {
             let Some(line) = lines.next().transpose()? else { break None };
@@ -102,8 +119,7 @@ impl Server {
                 None => said.push(line),
             }
         };
-        // Somebody has to go on reading, or the server would wait for it one day.
-        std::thread::spawn(move || lines.for_each(drop));
+        std::thread::spawn(move || drain(&mut stream));
         let Some(url) = found else {
             drop(child.kill());
             drop(child.wait());
@@ -140,8 +156,17 @@ impl Drop for Server {
     }
 }
 
+/// Reads on, or the server would wait for it one day; seldom, so that its log does not wake somebody with
+/// each line on the processors that it is measured on.
+fn drain(stream: &mut impl Read) {
+    let mut lines = vec![0; 64 * 1024];
+    while stream.read(&mut lines).is_ok_and(|count| count > 0) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn answers_ready(address: std::net::SocketAddr) -> bool {
-    use std::io::{Read, Write};
+    use std::io::Write;
     let ask = || -> std::io::Result<bool> {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream

@@ -116,9 +116,10 @@ pub(crate) fn group_commit(
     };
     let delay = (commits::DELAY.to_owned(), commits::MICROSECONDS.to_owned());
     let database = Database::sqlite(&options.directory, "slow")?;
-    let mut installation = Installation::new(binary, database.url().to_owned());
+    let installation = Installation::new(binary, database.url().to_owned());
     let token = installation.token()?;
-    installation.preload = Some((shim.clone(), delay.clone()));
+    let installation =
+        installation.with("LD_PRELOAD", &shim.to_string_lossy()).with(&delay.0, &delay.1);
     let server = installation.start(&token)?;
     let (tag, mut number) = (machine::fresh_tag(), 0);
     let generate = move || {

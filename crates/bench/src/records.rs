@@ -1,0 +1,220 @@
+//! W11 and what the records cost: the provisioning log when it is long, and writes with and without
+//! what is written down about them.
+
+use std::path::Path;
+use std::time::Instant;
+
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::journal::{RequestLog as _, RequestRecord};
+use headcount_core::quirks::Quirks;
+use headcount_store_diesel::LogStore;
+use tokio::runtime::Runtime;
+
+use crate::client::{Endpoint, Request};
+use crate::data::{self, Numbers};
+use crate::database::Database;
+use crate::load::{Http, Series, Side, in_turn, median, ratio};
+use crate::report::Report;
+use crate::report::Target::{AtLeast, AtMost};
+use crate::run::{CONNECTIONS, Options};
+use crate::server::{Installation, Server};
+use crate::{machine, output, seed, statements};
+
+/// Requests in the log, and how many of them are about each identity.
+const RECORDS: usize = 1_000_000;
+const ABOUT_EACH: usize = 20;
+/// Records that are written at a time.
+const BATCH: usize = 5_000;
+/// Users of the servers whose writes are compared.
+const USERS: usize = 1_000;
+
+/// W11: the story of one identity out of a million requests.
+pub(crate) fn timeline(
+    report: &mut Report,
+    runtime: &Runtime,
+    options: &Options,
+) -> anyhow::Result<()> {
+    let database = database(options, "story")?;
+    let installation = Installation::new(&options.binary, database.url().to_owned())
+        // What is measured must not be pruned away meanwhile.
+        .with("HEADCOUNT__REQUESTS__KEEP_BYTES", "10737418240");
+    let token = installation.token_for("admin:read")?;
+    let started = Instant::now();
+    fill(database.url())?;
+    output::note(&format!("{RECORDS} records in {:.0} s", started.elapsed().as_secs_f64()));
+    let mut told = Vec::new();
+    for number in [7, 11, 13] {
+        let started = Instant::now();
+        let story = installation.run(&["log", "explain", &name(number * 1_009)])?;
+        told.push(started.elapsed().as_secs_f64() * 1e3);
+        anyhow::ensure!(story.contains(&name(number * 1_009)), "no story was told: {story}");
+    }
+    let server = installation.start(&token)?;
+    let endpoint = server.endpoint.below("/api/v1");
+    let mut numbers = Numbers(11);
+    let ask = move || {
+        let name = name(numbers.below(RECORDS / ABOUT_EACH));
+        Some(Request::get(format!("/timeline?name={}", name.replace('@', "%40"))))
+    };
+    let mut load = Http::open(runtime, &endpoint, 1, (Some(&server.process), None), ask)?;
+    let all = in_turn(options.rounds, options.seconds, &mut [&mut load])?;
+    for series in &all {
+        report.note("W11", "story of one identity", RECORDS, 1, series);
+        let slowest = series.quantile(0.99);
+        let what = "story of one identity in a million requests: p99";
+        report.judge("W11", what, AtMost(50.0), slowest, "ms");
+    }
+    report.judge(
+        "W11",
+        "headcount log explain, from start to end",
+        AtMost(50.0),
+        median(told),
+        "ms",
+    );
+    Ok(())
+}
+
+/// What is written down costs: creations and patches beside a server that keeps no provisioning log, and
+/// beside one that was built to leave no record of changes.
+pub(crate) fn cost(
+    report: &mut Report,
+    runtime: &Runtime,
+    options: &Options,
+) -> anyhow::Result<()> {
+    let usual = Writer::start(runtime, options, "usual", &options.binary, None)?;
+    let off = Some(("HEADCOUNT__REQUESTS__KEEP", "false"));
+    let unlogged = Writer::start(runtime, options, "unlogged", &options.binary, off)?;
+    let plain = match &options.plain {
+        Some(binary) => Some(Writer::start(runtime, options, "plain", binary, None)?),
+        None => None,
+    };
+    for (workload, name) in [("W3", "create a user"), ("W4", "patch a user")] {
+        let mut with = usual.load(runtime, workload)?;
+        let mut without = unlogged.load(runtime, workload)?;
+        let mut plain = match &plain {
+            Some(plain) => Some(plain.load(runtime, workload)?),
+            None => None,
+        };
+        let mut sides: Vec<&mut dyn Side> = vec![&mut with, &mut without];
+        sides.extend(plain.iter_mut().map(|side| -> &mut dyn Side { side }));
+        let all = in_turn(options.rounds * 2, options.seconds, &mut sides)?;
+        let [with, without, plain @ ..] = &all[..] else { continue };
+        let what = format!("{name}: with the provisioning log, of without");
+        report.judge(workload, &what, AtLeast(0.90), ratio(with, without), "×");
+        for plain in plain {
+            let what = format!("{name}: with the record of changes, of without");
+            report.judge(workload, &what, AtLeast(0.85), ratio(with, plain), "×");
+        }
+        let cpu: Vec<f64> = all.iter().map(Series::cpu).collect();
+        output::note(&format!("{name}: CPU in µs with everything, without log, plain: {cpu:.0?}"));
+    }
+    Ok(())
+}
+
+/// A server of its own that is written to.
+struct Writer {
+    server: Server,
+    ids: Vec<String>,
+    _database: Database,
+}
+
+impl Writer {
+    fn start(
+        runtime: &Runtime,
+        options: &Options,
+        name: &str,
+        binary: &Path,
+        setting: Option<(&str, &str)>,
+    ) -> anyhow::Result<Self> {
+        let database = database(options, name)?;
+        let mut installation = Installation::new(binary, database.url().to_owned());
+        if let Some((name, value)) = setting {
+            installation = installation.with(name, value);
+        }
+        let token = installation.token()?;
+        let server = installation.start(&token)?;
+        let ids = seed::users(runtime, &server.endpoint, "u", USERS)?;
+        Ok(Self { server, ids, _database: database })
+    }
+
+    fn load<'a>(&'a self, runtime: &'a Runtime, workload: &str) -> anyhow::Result<Http<'a>> {
+        let (tag, mut number, mut numbers) = (machine::fresh_tag(), 0, Numbers(4));
+        let create = workload == "W3";
+        let generate = move || {
+            number += 1;
+            if create {
+                let body = data::user(&tag, number).to_string();
+                return Some(Request::with("POST", "/Users".to_owned(), body));
+            }
+            let path = format!("/Users/{}", numbers.of(&self.ids)?);
+            Some(Request::with("PATCH", path, data::entra_patch(&mut numbers).to_string()))
+        };
+        let endpoint: &Endpoint = &self.server.endpoint;
+        Http::open(runtime, endpoint, CONNECTIONS, (Some(&self.server.process), None), generate)
+    }
+}
+
+fn database(options: &Options, name: &str) -> anyhow::Result<Database> {
+    match &options.postgres {
+        Some(server) => Database::postgres(server, name),
+        None => Database::sqlite(&options.directory, name),
+    }
+}
+
+fn name(identity: usize) -> String {
+    data::user_name("story", identity)
+}
+
+fn fill(url: &str) -> anyhow::Result<()> {
+    let log = LogStore::new(&statements::settings(url)?);
+    // The identities take turns, as they do in a directory: what is about one lies far apart.
+    let mut records = Vec::with_capacity(BATCH);
+    for number in 0..RECORDS {
+        records.push(record(number)?);
+        if records.len() == BATCH || number + 1 == RECORDS {
+            log.append(&records)?;
+            records.clear();
+        }
+    }
+    Ok(())
+}
+
+/// A request as Entra sends it: a creation first, changes later, now and then one that is refused.
+fn record(number: usize) -> anyhow::Result<RequestRecord> {
+    let (identity, turn) = (number % (RECORDS / ABOUT_EACH), number / (RECORDS / ABOUT_EACH));
+    let id = format!("0193f4a0-0000-7000-8000-{identity:012}");
+    let refused = turn % 7 == 3;
+    let at = Timestamp::from_micros(1_760_000_000_000_000 + i64::try_from(number)? * 1_000);
+    let (method, path, status) = match (turn, refused) {
+        (0, _) => ("POST", "/Users".to_owned(), 201),
+        (_, true) => ("PATCH", format!("/Users/{id}"), 400),
+        _ => ("PATCH", format!("/Users/{id}"), 200),
+    };
+    Ok(RequestRecord {
+        at,
+        micros: 900,
+        request: RequestId::new(format!("r{number}")),
+        tenant: Some(TenantId::new(1)),
+        token: Some(TokenId::new("benchmark")),
+        token_name: Some("benchmark".to_owned()),
+        refused: None,
+        address: Some("192.0.2.7".to_owned()),
+        agent: Some("a benchmark".to_owned()),
+        idp: Some("entra".to_owned()),
+        method: method.to_owned(),
+        path,
+        kind: Some(Kind::new("User")),
+        resource: Some(ResourceId::new(id.clone())),
+        name: Some(name(identity)),
+        names: vec![id, name(identity), format!("story-{identity:07}")],
+        query: None,
+        status,
+        scim_type: refused.then(|| "invalidValue".to_owned()),
+        field: refused.then(|| "emails".to_owned()),
+        reason: refused.then(|| "emails must be a list of objects".to_owned()),
+        quirks: Quirks::NONE,
+        body: Some(data::entra_patch(&mut Numbers(7)).to_string()),
+        reply: None,
+    })
+}
