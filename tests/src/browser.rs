@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::server::Scratch;
+
+/// A name that leads to this machine, but that browsers trust no more than any other on a network: over
+/// plain http, scripts get no clipboard there.
+pub const LAN: &str = "headcount.lan";
 
 /// How long an answer of the browser, or a page, may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +33,30 @@ struct Wire {
     messages: Receiver<Value>,
     next: u64,
     events: Vec<Value>,
+}
+
+impl Wire {
+    fn send(&mut self, session: Option<&str>, method: &str, params: &Value) -> u64 {
+        self.next += 1;
+        let mut request = json!({"id": self.next, "method": method, "params": params});
+        if let Some(session) = session {
+            request["sessionId"] = session.into();
+        }
+        let mut bytes = request.to_string().into_bytes();
+        bytes.push(0);
+        self.requests.write_all(&bytes).expect("the browser listens");
+        self.requests.flush().expect("the browser listens");
+        self.next
+    }
+
+    /// Keeps an event. A dialog is closed, or nothing in its page would go on.
+    fn keep(&mut self, event: Value) {
+        if event["method"] == "Page.javascriptDialogOpening" {
+            let answer = json!({"accept": false});
+            self.send(event["sessionId"].as_str(), "Page.handleJavaScriptDialog", &answer);
+        }
+        self.events.push(event);
+    }
 }
 
 impl Browser {
@@ -53,6 +82,8 @@ impl Browser {
             "--force-color-profile=srgb",
             "--lang=en-GB",
         ]);
+        command.arg(format!("--host-resolver-rules=MAP {LAN} 127.0.0.1"));
+        command.arg("--disable-features=HttpsUpgrades,HttpsFirstBalancedModeAutoEnable");
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command
@@ -81,7 +112,7 @@ impl Browser {
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = self.call(None, "Target.attachToTarget", &attach);
         let session = session["sessionId"].as_str().expect("a session has an id").to_owned();
-        let page = Page { browser: Arc::clone(self), session };
+        let page = Page { browser: Arc::clone(self), session, clicks: AtomicUsize::new(0) };
         for domain in ["Page", "Runtime", "DOM", "Log", "Audits", "Network"] {
             page.call(&format!("{domain}.enable"), &json!({}));
         }
@@ -90,16 +121,7 @@ impl Browser {
 
     fn call(&self, session: Option<&str>, method: &str, params: &Value) -> Value {
         let mut wire = self.wire.lock().expect("no user panics inside");
-        wire.next += 1;
-        let id = wire.next;
-        let mut request = json!({"id": id, "method": method, "params": params});
-        if let Some(session) = session {
-            request["sessionId"] = session.into();
-        }
-        let mut bytes = request.to_string().into_bytes();
-        bytes.push(0);
-        wire.requests.write_all(&bytes).expect("the browser listens");
-        wire.requests.flush().expect("the browser listens");
+        let id = wire.send(session, method, params);
         let end = Instant::now() + PATIENCE;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -109,7 +131,7 @@ impl Browser {
                     assert!(error.is_null(), "{method}: {error}");
                     return message["result"].clone();
                 }
-                Ok(event) => wire.events.push(event),
+                Ok(event) => wire.keep(event),
                 Err(error) => panic!("{method}: the browser does not answer ({error})"),
             }
         }
@@ -125,7 +147,7 @@ impl Browser {
                 return Some(wire.events.remove(at));
             }
             match wire.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(event) => wire.events.push(event),
+                Ok(event) => wire.keep(event),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -143,6 +165,7 @@ impl Drop for Browser {
 pub struct Page {
     browser: Arc<Browser>,
     session: String,
+    clicks: AtomicUsize,
 }
 
 /// What went wrong in a page, as the browser tells it.
@@ -259,11 +282,17 @@ impl Page {
             .iter()
             .filter_map(Value::as_f64)
             .collect();
+        self.clicks.fetch_add(1, Ordering::SeqCst);
         let (x, y) = ((quad[0] + quad[4]) / 2.0, (quad[1] + quad[5]) / 2.0);
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", &event);
         }
+    }
+
+    /// Says how often the mouse was clicked so far.
+    pub fn clicks(&self) -> usize {
+        self.clicks.load(Ordering::SeqCst)
     }
 
     /// Clicks what leads to another page, and waits for that.
@@ -279,6 +308,12 @@ impl Page {
         self.press_with("a", "KeyA", 65, 2);
         self.press("Delete", "Delete", 46);
         self.call("Input.insertText", &json!({"text": text}));
+    }
+
+    /// Puts what was copied in a field.
+    pub fn paste(&self, selector: &str) {
+        self.fill(selector, "");
+        self.press_with("v", "KeyV", 86, 2);
     }
 
     /// Types a text wherever the focus is.
@@ -297,7 +332,11 @@ impl Page {
             " " => " ",
             _ => "",
         };
-        let commands = if key == "a" && modifiers == 2 { json!(["selectAll"]) } else { json!([]) };
+        let commands = match (key, modifiers) {
+            ("a", 2) => json!(["selectAll"]),
+            ("v", 2) => json!(["paste"]),
+            _ => json!([]),
+        };
         let event = json!({
             "type": "keyDown", "key": key, "code": code, "windowsVirtualKeyCode": number,
             "modifiers": modifiers, "text": text, "commands": commands,
@@ -327,7 +366,7 @@ impl Page {
         decode(taken["data"].as_str().unwrap_or_default())
     }
 
-    /// Says what went wrong in the page so far, given the origin that it may talk to. Dialogs are closed.
+    /// Says what went wrong in the page so far, given the origin that it may talk to.
     pub fn troubles(&self, origin: &str) -> Troubles {
         // An answer comes after all events that happened before it.
         self.call("Runtime.evaluate", &json!({"expression": "1"}));

@@ -19,7 +19,7 @@ pub mod seed;
 pub mod server;
 pub mod wire;
 
-pub use browser::{Browser, Page};
+pub use browser::{Browser, LAN, Page};
 pub use http::{Client, Response};
 pub use server::{Database, Server};
 

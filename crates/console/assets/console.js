@@ -21,6 +21,10 @@ document.querySelectorAll("time[datetime]").forEach((time) => {
   localize(time, time.closest(".log") ? seconds : clock);
 });
 
+document.querySelectorAll("title[data-at]").forEach((title) => {
+  title.textContent = clock.format(new Date(title.dataset.at)) + ": " + title.dataset.told;
+});
+
 // Copying, also on plain http, where browsers offer no clipboard to scripts.
 function copyOf(input) {
   if (navigator.clipboard && window.isSecureContext) {

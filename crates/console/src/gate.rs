@@ -52,10 +52,13 @@ pub(crate) fn post(console: &Data<Console>, door: Door, page: Page) -> Route {
     })
 }
 
-/// A page that does not exist.
-pub(crate) async fn lost() -> HttpResponse {
-    let fault = Fault::NotFound("There is no such page in the console.".to_owned());
-    fault::answer(&fault, None).response()
+/// Every path that has no page.
+pub(crate) fn lost(console: &Data<Console>) -> Route {
+    let console = Data::clone(console);
+    let page: Page = |_| Err(Fault::NotFound("There is no such page in the console.".to_owned()));
+    web::route().to(move |request: HttpRequest| {
+        pass(Data::clone(&console), request, Fields::default(), (Door::Open, Kind::Shows), page)
+    })
 }
 
 async fn read(request: &HttpRequest, body: web::Payload) -> Option<Fields> {

@@ -79,7 +79,7 @@ pub fn routes(console: Data<Console>) -> impl FnOnce(&mut ServiceConfig) {
                 .service(read("/audit", audit::list))
                 .service(form("/account", account::show, Role::Auditor, account::change))
                 .service(form("/settings", settings::show, Role::Admin, settings::change))
-                .default_service(web::route().to(gate::lost)),
+                .default_service(gate::lost(&console)),
         );
     }
 }

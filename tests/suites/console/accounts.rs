@@ -1,71 +1,10 @@
 //! Sessions, forms and guesses, as anybody may send them.
 
-use std::sync::Arc;
-
-use headcount_e2e::{Client, Database, Response, Server, on_both};
+use headcount_e2e::on_both;
+use serde_json::json;
 
 use crate::support::{PASSWORD, setup_path};
-
-/// A client that behaves like a browser, but for what a test changes.
-struct Visitor {
-    client: Client,
-    cookie: String,
-}
-
-const OURS: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
-const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
-
-impl Visitor {
-    fn of(server: &Server) -> Self {
-        let client = Client { address: server.address, token: None, base: String::new() };
-        Self { client, cookie: String::new() }
-    }
-
-    fn get(&self, path: &str) -> Response {
-        self.client.raw("GET", path, &[("Cookie", self.cookie.as_str())], None)
-    }
-
-    fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
-        let headers = [&[FORM, ("Cookie", self.cookie.as_str())], headers].concat();
-        self.client.raw("POST", path, &headers, Some(body.as_bytes()))
-    }
-
-    /// Takes the session out of an answer.
-    fn take(&mut self, response: &Response) {
-        let cookie = response.header("set-cookie").unwrap_or_default();
-        self.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-    }
-
-    fn make_owner(server: &Server) -> Self {
-        let mut visitor = Self::of(server);
-        let password = PASSWORD.replace(' ', "+");
-        let form = format!("name=owner&new={password}&again={password}");
-        let made = visitor.post(&setup_path(server), &[OURS], &form);
-        assert_eq!(made.status, 303, "{}", made.text());
-        visitor.take(&made);
-        visitor
-    }
-
-    fn log_in(server: &Server, headers: &[(&str, &str)], password: &str) -> Self {
-        let mut visitor = Self::of(server);
-        let form = format!("name=owner&password={}", password.replace(' ', "+"));
-        let answer = visitor.post("/console/login", &[&[OURS], headers].concat(), &form);
-        if answer.status == 303 {
-            visitor.take(&answer);
-        }
-        visitor
-    }
-
-    fn is_in(&self) -> bool {
-        self.get("/console").status == 200
-    }
-
-    fn form_token(&self) -> String {
-        let page = self.get("/console").text();
-        let value = page.split("name=\"token\" value=\"").nth(1).unwrap_or_default();
-        value.split('"').next().unwrap_or_default().to_owned()
-    }
-}
+use crate::visitor::{OURS, Visitor};
 
 on_both!(adm_08_09_10_21_cookies_forms_and_headers_are_strict, |server| {
     let owner = Visitor::make_owner(server);
@@ -159,47 +98,6 @@ on_both!(adm_13_what_each_role_may_do, |server| {
     }
 });
 
-#[test]
-fn adm_07_18_two_replicas_agree_about_sessions_and_guesses() {
-    let database = Arc::new(Database::postgres());
-    let proxied = ["--behind-proxy"];
-    let one = Server::start_with(Arc::clone(&database), &proxied, &[]);
-    let two = Server::start_with(Arc::clone(&database), &proxied, &[]);
-    let from = |address: &'static str| ("X-Forwarded-For", address);
-    let home = [from("192.0.2.1")];
-    drop(Visitor::make_owner(&one));
-    let here = Visitor::log_in(&one, &home, PASSWORD);
-    let there = |cookie: &Visitor| Visitor {
-        client: Visitor::of(&two).client,
-        cookie: cookie.cookie.clone(),
-    };
-    assert!(here.is_in() && there(&here).is_in(), "log-in on one works on the other");
-    let form = format!("token={}", here.form_token());
-    there(&here).post("/console/logout", &[OURS], &form);
-    assert!(!here.is_in() && !there(&here).is_in());
-
-    // A thousand guesses from a thousand addresses, at both replicas.
-    for guess in 0..1_000_u32 {
-        let server = if guess % 2 == 0 { &one } else { &two };
-        let address = format!("203.0.{}.{}", guess / 250, guess % 250);
-        let visitor = Visitor::log_in(server, &[("X-Forwarded-For", &address)], "not the password");
-        assert!(visitor.cookie.is_empty());
-    }
-    let counted = headcount_e2e::server::psql(
-        &database.url,
-        "SELECT amount FROM login_failures WHERE subject = 'to owner'",
-    );
-    assert!((7..=100).contains(&counted.parse::<i32>().unwrap()), "{counted} were looked at");
-    let stranger = Visitor::log_in(&two, &[from("198.51.100.1")], PASSWORD);
-    assert!(stranger.cookie.is_empty(), "the account waits for those it does not know");
-    assert!(Visitor::log_in(&two, &home, PASSWORD).is_in(), "the admin gets in");
-    // Also from the other replica, and after a restart.
-    drop(one);
-    let three = Server::start_with(database, &proxied, &[]);
-    assert!(Visitor::log_in(&three, &[from("198.51.100.2")], PASSWORD).cookie.is_empty());
-    assert!(Visitor::log_in(&three, &home, PASSWORD).is_in());
-}
-
 on_both!(adm_03_the_setup_link_is_in_a_private_file_and_no_log, |server| {
     use std::os::unix::fs::PermissionsExt as _;
     let path = setup_path(server);
@@ -234,4 +132,34 @@ on_both!(adm_03_the_setup_link_is_in_a_private_file_and_no_log, |server| {
     let form = "new=quarry+otter+velvet&again=quarry+otter+velvet";
     assert_eq!(Visitor::of(server).post(&path, &[OURS], form).status, 303);
     assert!(!owner.is_in());
+});
+
+on_both!(adm_19_an_export_holds_what_the_search_finds_and_no_formula, |server| {
+    let owner = Visitor::make_owner(server);
+    let client = server.client();
+    for (name, title) in [("=cmd|'/C calc'!A0", "+1"), ("jane@example.com", "say \"hi\", twice")] {
+        client.create("/Users", &json!({"userName": name, "title": title, "active": true}));
+    }
+    client.create("/Users", &json!({"userName": "kim@example.com", "active": false}));
+    let export = |kind: &str, search: &str| {
+        let form = format!("token={}&as={kind}&{search}", owner.form_token());
+        owner.post("/console/resources/Users", &[OURS], &form)
+    };
+    let csv = export("csv", "q=active+eq+true");
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(
+        csv.header("content-disposition"),
+        Some("attachment; filename=\"headcount-users.csv\"")
+    );
+    let text = csv.text();
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
+    assert_eq!(lines.len(), 3, "a heading and what is active: {text}");
+    assert!(lines[0].starts_with("\"id\",\"name\",\"externalId\",\"active\""), "{text}");
+    assert!(text.contains(",\"'=cmd|'/C calc'!A0\",") && text.contains(",\"'+1\""), "{text}");
+    assert!(text.contains(",\"say \"\"hi\"\", twice\""), "{text}");
+    // What a plain text finds on the page is what it finds here.
+    assert_eq!(export("csv", "q=kim").text().lines().count(), 2);
+    let all = export("json", "q=").json();
+    let names = all.as_array().unwrap().iter().map(|one| &one["attributes"]["userName"]);
+    assert_eq!(names.count(), 3);
 });

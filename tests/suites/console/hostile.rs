@@ -1,7 +1,9 @@
 //! What identity providers send is hostile until proven otherwise.
 
-use headcount_e2e::Client;
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use headcount_e2e::{Client, Page};
+use serde_json::{Value, json};
 
 use crate::support::Site;
 
@@ -32,6 +34,76 @@ const CORPUS: [&str; 24] = [
     "<!--><img src=x onerror=alert(1)>-->",
     "&lt;script&gt;alert(1)&lt;/script&gt;<b>bold",
 ];
+
+/// Fails when a text has become an element.
+fn is_harmless(page: &Page, path: &str) {
+    let injected = page.eval(
+        "document.querySelectorAll('main script, main img, main iframe, main style, main [onerror], main [onload], \
+         main [onfocus], main [onmouseover], main [ontoggle], main a[href^=javascript]').length",
+    );
+    assert_eq!(injected, 0, "{path}");
+}
+
+#[test]
+fn what_a_form_gives_back_is_text() {
+    let site = Site::new();
+    let page = site.owner(true);
+    for text in CORPUS {
+        page.goto(&site.url("/tokens"));
+        for field in ["#name", "#days", "#cidrs"] {
+            page.fill(field, text);
+        }
+        page.follow("form[action='/console/tokens'] button");
+        is_harmless(&page, text);
+        assert_eq!(page.value("#cidrs"), text);
+        page.goto(&site.url("/settings"));
+        page.eval("document.querySelectorAll('details').forEach(d => { d.open = true })");
+        page.fill("#invite-name", text);
+        page.follow("section[aria-labelledby=admins] > details:nth-of-type(1) button");
+        is_harmless(&page, text);
+        page.eval("document.querySelectorAll('details').forEach(d => { d.open = true })");
+        page.fill("#tenant-name", text);
+        page.follow("section[aria-labelledby=tenants] > details:nth-of-type(1) button");
+        is_harmless(&page, text);
+    }
+    site.is_clean(&page);
+    let stranger = site.browser.page();
+    for text in CORPUS {
+        stranger.goto(&site.url("/login"));
+        stranger.fill("#name", text);
+        stranger.fill("#password", text);
+        stranger.follow("form.card button");
+        is_harmless(&stranger, text);
+        assert_eq!(stranger.value("#name"), text.trim());
+    }
+    site.is_clean(&stranger);
+}
+
+/// What the other tests rely on: had anything run, loaded or been blocked, the browser would have told.
+#[test]
+fn the_browser_notices_what_must_not_be() {
+    let site = Site::new();
+    let page = site.owner(true);
+    site.is_clean(&page);
+    let origin = site.origin();
+    page.eval("setTimeout(() => alert(1), 0); 1");
+    page.eval("new Promise(done => setTimeout(done, 200))");
+    assert_eq!(page.troubles(&origin).dialogs, 1);
+    page.eval("setTimeout(() => { throw new Error('x') }, 0); 1");
+    page.eval("new Promise(done => setTimeout(done, 200))");
+    assert_eq!(page.troubles(&origin).exceptions.len(), 1);
+    // A page that holds what was stored unescaped: the policy keeps it from running, and tells.
+    let frame = site.browser.page();
+    frame.goto(&site.url("/login"));
+    frame.eval(
+        "document.body.setAttribute('style', 'color: red'); \
+         const i = document.createElement('img'); i.src = 'https://elsewhere.example/x.png'; document.body.append(i); 1",
+    );
+    frame.eval("new Promise(done => setTimeout(done, 300))");
+    let troubles = frame.troubles(&origin);
+    assert!(troubles.violations.len() >= 2, "{troubles:?}");
+    assert_eq!(troubles.dialogs, 0);
+}
 
 #[test]
 fn adm_12_nothing_that_is_stored_runs_in_a_page() {
@@ -83,18 +155,46 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
     .to_vec();
     paths.extend(users.iter().map(|id| format!("/resources/Users/{id}")));
     for text in CORPUS {
-        let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        paths.push(format!("/explain?name={escaped}"));
-        paths.push(format!("/resources/Users?q={escaped}"));
-        paths.push(format!("/login?next={escaped}"));
+        let x: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        paths.extend([
+            format!("?span={x}&tenant={x}"),
+            format!("/connect?idp={x}&after={x}"),
+            format!("/explain?name={x}"),
+            format!("/resources/Users?q={x}"),
+            format!("/resources/Groups?q={x}&in={x}&cursor={x}"),
+            format!("/resources/Users?q=title%20eq%20{x}"),
+            format!("/log?name={x}&token={x}&kind={x}&before={x}"),
+            format!("/log?status={x}"),
+            format!("/audit?by={x}&of={x}&before={x}"),
+            format!("/settings?done={x}&tenant={x}"),
+            format!("/login?next={x}"),
+            format!("/setup/{x}"),
+            format!("/tokens/{x}"),
+            format!("/resources/{x}/{x}"),
+        ]);
     }
-    for path in &paths {
-        page.goto(&site.url(path));
-        let injected = page.eval(
-            "document.querySelectorAll('main script, main img, main iframe, main style, main [onerror], main [onload], \
-             main [onfocus], main [onmouseover], main [ontoggle], main a[href^=javascript]').length",
+    // Every page that these lead to, each field that comes back, every parameter of an address.
+    let mut seen = BTreeSet::new();
+    while let Some(path) = paths.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        page.goto(&site.url(&path));
+        is_harmless(&page, &path);
+        let links = page.eval(
+            "[...document.querySelectorAll('main a[href^=\"/console/\"]')].map(a => a.getAttribute('href').slice(8))",
         );
-        assert_eq!(injected, 0, "{path}");
+        let links = links.as_array().unwrap().iter().filter_map(Value::as_str);
+        let details = ["/resources/Groups/", "/tokens/", "/log/"];
+        paths.extend(
+            links
+                .filter(|link| details.iter().any(|begin| link.starts_with(begin)))
+                .map(str::to_owned),
+        );
+    }
+    for kind in ["/resources/Users/", "/resources/Groups/", "/tokens/", "/log/"] {
+        let visited = seen.iter().filter(|path| path.starts_with(kind)).count();
+        assert!(visited >= 10, "{kind}: {visited}");
     }
     // The rows that the script adds are made of text, too.
     page.goto(&site.url("/log"));

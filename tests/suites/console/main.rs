@@ -10,7 +10,11 @@
 )]
 
 mod accounts;
+mod entrance;
 mod flows;
+mod gallery;
 mod hostile;
 mod pages;
+mod replicas;
 mod support;
+mod visitor;

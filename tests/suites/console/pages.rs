@@ -1,11 +1,13 @@
 //! Every page, in light and dark, on a desk and on a phone.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use headcount_e2e::Page;
+use headcount_e2e::server::wait_for;
+use headcount_e2e::{Client, Page};
 use serde_json::json;
 
-use crate::support::Site;
+use crate::gallery::Gallery;
+use crate::support::{PASSWORD, Site};
 
 /// Every page: name of its picture, path, and what it shows.
 fn tour(site: &Site, page: &Page) -> Vec<(&'static str, String, &'static str)> {
@@ -43,72 +45,172 @@ fn tour(site: &Site, page: &Page) -> Vec<(&'static str, String, &'static str)> {
     ]
 }
 
-/// Where pictures go: where the command wants them, or nowhere that is kept.
-fn folder(site: &Site) -> PathBuf {
-    let wanted = std::env::var_os("HEADCOUNT_PICTURES").map(PathBuf::from);
-    let folder = wanted.unwrap_or_else(|| site.server.database.path().join("pictures"));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn axe() -> String {
-    let environment = std::env::var_os("HEADCOUNT_TEST_VENV")
-        .expect("axe-core stands in the virtual environment that `cargo xtask test` makes");
-    let lib = PathBuf::from(environment).join("lib");
-    let python = std::fs::read_dir(lib).unwrap().map(|entry| entry.unwrap().path());
-    let file = "site-packages/axe_core_python/axe.min.js";
-    let found = python.map(|path| path.join(file)).find(|path| path.exists());
-    std::fs::read_to_string(found.expect("axe-core-python is installed")).unwrap()
-}
-
-/// Returns what axe-core finds that keeps people from using a page.
-fn barriers(page: &Page, axe: &str) -> String {
-    page.eval(&format!("{axe}; 1"));
-    let found = page.eval(
-        "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations \
-         .filter(v => v.impact === 'serious' || v.impact === 'critical') \
-         .map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join(' | ')).join('\\n'))",
-    );
-    found.as_str().unwrap_or_default().to_owned()
-}
-
 #[test]
 fn every_page_shows_what_it_should_and_keeps_nobody_out() {
     let site = Site::new();
     let page = site.owner(true);
     site.populate();
     let tour = tour(&site, &page);
-    let (axe, folder) = (axe(), folder(&site));
-    let mut found = Vec::new();
-    for dark in [false, true] {
-        page.dark(dark);
-        for (width, device) in [(1280, ""), (390, "-phone")] {
-            page.size(width, 900);
-            for (name, path, shows) in &tour {
-                page.goto(&site.url(path));
-                assert!(
-                    page.text().contains(shows),
-                    "{path} does not show {shows}:\n{}",
-                    page.text()
-                );
-                let wide = page.eval("document.documentElement.scrollWidth > innerWidth");
-                if wide == true {
-                    found.push(format!("{name}{device}: wider than the window"));
-                }
-                let scheme = if dark { "-dark" } else { "" };
-                let file = folder.join(format!("{name}{device}{scheme}.png"));
-                std::fs::write(file, page.picture()).unwrap();
-                // Forms that are folded away count, too.
-                page.eval("document.querySelectorAll('details').forEach(d => { d.open = true })");
-                let barriers = barriers(&page, &axe);
-                if !barriers.is_empty() {
-                    found.push(format!("{name}{device}{scheme}: {barriers}"));
-                }
-            }
-        }
+    let mut gallery = Gallery::of(&site);
+    for (name, path, shows) in &tour {
+        page.goto(&site.url(path));
+        gallery.look(&page, name, shows);
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    gallery.close();
     site.is_clean(&page);
+}
+
+#[test]
+fn pages_that_come_before_and_between_keep_nobody_out_either() {
+    let site = Site::new();
+    let mut gallery = Gallery::of(&site);
+    let stranger = site.browser.page();
+    stranger.goto(&site.url("/login"));
+    gallery.look(&stranger, "login-first", "There is no account yet");
+    stranger.goto(&format!("{}{}", site.origin(), site.setup_path()));
+    gallery.look(&stranger, "setup", "Make the first account");
+    stranger.fill("#name", "owner");
+    stranger.fill("#new", "short");
+    stranger.fill("#again", "short");
+    stranger.follow("form.card button");
+    gallery.look(&stranger, "setup-error", "at least 15 characters");
+    stranger.goto(&site.url("/setup/none"));
+    gallery.look(&stranger, "setup-used", "used already");
+
+    // Nothing is there yet.
+    let page = site.owner(true);
+    for (name, path, shows) in [
+        ("overview-fresh", "", "Nothing is connected yet"),
+        ("tokens-none", "/tokens", "There is no token"),
+        ("users-fresh", "/resources/Users", "There are no users yet"),
+        ("groups-fresh", "/resources/Groups", "There are no groups yet"),
+        ("log-fresh", "/log", "No request has arrived yet"),
+        ("explain-fresh", "/explain", "Why is somebody here"),
+        ("audit-fresh", "/audit", "No such change"),
+    ] {
+        page.goto(&site.url(path));
+        gallery.look(&page, name, shows);
+    }
+
+    // Connecting, refused and accepted.
+    page.goto(&site.url("/connect?idp=okta"));
+    page.follow(".steps form button");
+    gallery.look(&page, "connect-token", "The token is made");
+    let client = Client::new(site.server.address, &page.value("#field-4"));
+    assert_eq!(client.with_token(Some("hc_none")).get("/Users").status, 401);
+    page.wait_for("was refused (401)");
+    gallery.look(&page, "connect-refused", "was refused (401)");
+    assert_eq!(client.get("/Users").status, 200);
+    page.wait_for("It works.");
+    gallery.look(&page, "connect-works", "It works.");
+
+    // Tokens: a form with errors, one that is made, one that is rotated and still used.
+    page.goto(&site.url("/tokens"));
+    page.click("details.card summary");
+    page.fill("#name", "entra");
+    page.fill("#cidrs", "nonsense");
+    page.fill("#days", "many");
+    page.follow("form[action='/console/tokens'] button");
+    gallery.look(&page, "tokens-error", "enter a number of days");
+    page.fill("#cidrs", "127.0.0.0/8, 2001:db8::/32");
+    page.fill("#days", "6");
+    page.follow("form[action='/console/tokens'] button");
+    gallery.look(&page, "token-made", "Copy the token now");
+    let old = Client::new(site.server.address, &page.value("#secret"));
+    page.goto(&site.url("/tokens"));
+    page.follow("tbody tr:nth-child(1) a");
+    page.click("details.card summary");
+    page.follow("details[open] button");
+    gallery.look(&page, "token-rotated", "old token");
+    let agent =
+        [("User-Agent", "Okta SCIM Client 1.0.0 with a name that is longer than most others")];
+    assert_eq!(old.raw("GET", "/Users", &agent, None).status, 200);
+    page.follow(".note a");
+    let used = wait_for(Duration::from_secs(90), || {
+        page.goto(&page.url());
+        page.text().contains("still used").then_some(())
+    });
+    assert!(used.is_some(), "{}", page.text());
+    gallery.look(&page, "token-still-used", "still used");
+    page.click("details.danger summary");
+    page.follow("details.danger button");
+    gallery.look(&page, "token-revoked", "revoked");
+    page.goto(&site.url(""));
+    gallery.look(&page, "overview-attention", "Needs attention");
+
+    // What is longer than anybody expects.
+    let long = "a-name-without-any-space-that-goes-on-and-on-".repeat(4);
+    let id = client.create(
+        "/Users",
+        &json!({
+            "userName": format!("{long}@example.com"), "displayName": long, "externalId": long,
+            "title": "word ".repeat(60),
+        }),
+    );
+    client.create("/Groups", &json!({"displayName": long, "members": [{"value": id}]}));
+    client.raw("GET", &format!("/Users?filter=userName%20eq%20%22{long}%22"), &agent, None);
+    for (name, path) in [
+        ("users-long", "/resources/Users".to_owned()),
+        ("user-long", format!("/resources/Users/{id}")),
+        ("log-long", "/log".to_owned()),
+        ("explain-long", format!("/explain?name={long}%40example.com")),
+        ("audit-long", "/audit".to_owned()),
+    ] {
+        page.goto(&site.url(&path));
+        gallery.look(&page, name, "a-name-without");
+    }
+
+    // Settings: an error beside its field, an invitation, a second tenant; the account with an error.
+    page.goto(&site.url("/settings"));
+    page.click("section[aria-labelledby=tenants] > details:nth-of-type(1) summary");
+    page.fill("#tenant-name", "No");
+    page.follow("section[aria-labelledby=tenants] > details[open] button");
+    gallery.look(&page, "settings-error", "use lower-case letters");
+    page.fill("#tenant-name", "second");
+    page.follow("section[aria-labelledby=tenants] > details[open] button");
+    gallery.look(&page, "settings-tenants", "The tenant is there");
+    page.click("section[aria-labelledby=admins] > details.card summary");
+    page.fill("#invite-name", "reader");
+    page.eval("document.querySelector('#invite-role').value = 'auditor'");
+    page.follow("section[aria-labelledby=admins] > details[open] button");
+    gallery.look(&page, "settings-invited", "Give this link to reader");
+    let link = page.value("#link");
+    page.goto(&site.url("/account"));
+    page.fill("#old", "wrong");
+    page.fill("#new", PASSWORD);
+    page.fill("#again", PASSWORD);
+    page.follow("section.card:nth-of-type(1) button");
+    gallery.look(&page, "account-error", "this is not your password");
+    page.goto(&site.url("/setup/none"));
+    gallery.look(&page, "setup-inside", "used already");
+
+    // Who only reads.
+    let reader = site.browser.page();
+    reader.goto(&link);
+    gallery.look(&reader, "setup-invited", "Welcome to Headcount");
+    reader.fill("#new", PASSWORD);
+    reader.fill("#again", PASSWORD);
+    reader.follow("form.card button");
+    for (name, path, shows) in [
+        ("auditor-connect", "/connect", "Your account may not make tokens"),
+        ("auditor-tokens", "/tokens", "There is no token"),
+        ("auditor-settings", "/settings", "Accounts"),
+    ] {
+        reader.goto(&site.url(path));
+        gallery.look(&reader, name, shows);
+    }
+    reader.follow(".who form button.link");
+    gallery.look(&reader, "login", "Log in");
+    reader.fill("#name", "reader");
+    reader.fill("#password", "wrong");
+    reader.follow("form.card button");
+    gallery.look(&reader, "login-refused", "name, password or code is wrong");
+    reader.goto(&site.url("/nowhere"));
+    gallery.look(&reader, "not-found-outside", "Not found");
+    gallery.close();
+    for page in [&stranger, &page, &reader] {
+        site.is_clean(page);
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use headcount_core::clock::Timestamp;
 use headcount_core::journal::activity::Happened;
+use headcount_core::journal::moment;
 
 use crate::format::{html, number};
 
@@ -10,11 +12,11 @@ const HEIGHT: u64 = 96;
 const BAR: u64 = 10;
 const STEP: u64 = 14;
 
-/// One slot: what happened, what was refused, and how it is called.
+/// One slot: what happened, what was refused, and when it began.
 pub(crate) struct Bar {
     pub(crate) happened: Happened,
     pub(crate) refused: u64,
-    pub(crate) label: String,
+    pub(crate) begins: Timestamp,
 }
 
 impl Bar {
@@ -27,7 +29,7 @@ impl Bar {
         ]
     }
 
-    fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.parts().iter().map(|(_, _, amount)| amount).sum()
     }
 }
@@ -54,7 +56,9 @@ pub(crate) fn draw(bars: &[Bar], described: &str) -> String {
             .collect();
         let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
         // Writing to a text cannot fail.
-        let _done = write!(svg, "<g><title>{}: {told}</title>", html(&bar.label));
+        let (iso, utc) = (html(&bar.begins.to_string()), html(&moment(bar.begins)));
+        let _done =
+            write!(svg, "<g><title data-at=\"{iso}\" data-told=\"{told}\">{utc}: {told}</title>");
         let _done = write!(
             svg,
             "<rect class=\"bar-empty\" x=\"{x}\" y=\"0\" width=\"{BAR}\" height=\"{HEIGHT}\"/>"
@@ -85,11 +89,14 @@ mod tests {
         let bar = |created, refused| Bar {
             happened: Happened { created, ..Happened::default() },
             refused,
-            label: "<8 h>".to_owned(),
+            begins: Timestamp::from_micros(0),
         };
         assert_eq!(draw(&[bar(0, 0), bar(0, 0)], ""), "");
         let svg = draw(&[bar(1_000_000, 1), bar(0, 0)], "\"x\"");
-        assert!(svg.contains("&lt;8 h&gt;: 1\u{202f}000\u{202f}000 created, 1 refused"), "{svg}");
+        assert!(
+            svg.contains("1970-01-01 00:00:00 UTC: 1\u{202f}000\u{202f}000 created, 1 refused<"),
+            "{svg}"
+        );
         assert!(svg.contains("height=\"87\"") && svg.contains("height=\"2\""), "{svg}");
         assert!(svg.contains("aria-label=\"&quot;x&quot;\""), "{svg}");
     }

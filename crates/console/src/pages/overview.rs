@@ -14,7 +14,7 @@ use super::chart::{self, Bar};
 use super::log::Line;
 use crate::answer::{Answer, Fault};
 use crate::desk::{Desk, Frame};
-use crate::format::{ago, distance, number};
+use crate::format::{ago, distance, number, time};
 
 const DAY: i64 = 24 * 60 * 60;
 /// A sync is late when the identity provider, which came regularly, has been silent for so long.
@@ -30,6 +30,9 @@ struct Page {
     frame: Frame,
     numbers: Vec<Number>,
     chart: String,
+    /// The highest bar, and when the first begins.
+    most: String,
+    begins: String,
     sums: Vec<(&'static str, &'static str, String)>,
     spans: Vec<(&'static str, &'static str, bool)>,
     tokens: Vec<Used>,
@@ -67,7 +70,12 @@ const SPANS: [(&str, &str, i64, usize); 3] = [
     ("month", "30 days", DAY, 30),
 ];
 
-fn count(desk: &Desk<'_>, kind: &ResourceType, filter: Option<&str>) -> Result<u64, Fault> {
+/// Counts the resources of a kind.
+pub(super) fn count(
+    desk: &Desk<'_>,
+    kind: &ResourceType,
+    filter: Option<&str>,
+) -> Result<u64, Fault> {
     let tenant = desk.tenant()?;
     let parse = |text| parse_filter(kind, tenant.quirks, &mut Applied::default(), text);
     let filter = filter.map(parse).transpose()?;
@@ -93,8 +101,14 @@ fn numbers(desk: &Desk<'_>) -> Result<Vec<Number>, Fault> {
     Ok(numbers)
 }
 
-type Drawn =
-    (String, Vec<(&'static str, &'static str, String)>, Vec<(&'static str, &'static str, bool)>);
+/// The chart of a span with what is written around it.
+struct Drawn {
+    svg: String,
+    most: String,
+    begins: String,
+    sums: Vec<(&'static str, &'static str, String)>,
+    spans: Vec<(&'static str, &'static str, bool)>,
+}
 
 fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
     let asked = desk.visit.query.get("span");
@@ -108,13 +122,12 @@ fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
     let slots = Slots { from, seconds, count: slots };
     let happened = desk.console.activity.happened(tenant, slots)?;
     let refused = desk.console.refusals.refused(tenant, slots)?;
-    let begin = |index: i64| Timestamp::from_micros(from.micros() + length * index);
     let bars: Vec<Bar> = (0..)
         .zip(happened.iter().zip(&refused))
         .map(|(index, (happened, refused))| Bar {
             happened: *happened,
             refused: *refused,
-            label: headcount_core::journal::moment(begin(index)),
+            begins: slots.begin(index),
         })
         .collect();
     let sum = |of: fn(&Bar) -> u64| bars.iter().map(of).sum::<u64>();
@@ -129,7 +142,8 @@ fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
     let svg = chart::draw(&bars, &format!("The last {label}: {}", told.join(", ")));
     let sums = sums.map(|(word, class, amount)| (word, class, number(amount))).to_vec();
     let spans = SPANS.map(|(known, label, ..)| (known, label, known == word)).to_vec();
-    Ok((svg, sums, spans))
+    let most = bars.iter().map(Bar::total).max().unwrap_or(0);
+    Ok(Drawn { svg, most: number(most), begins: time(from), sums, spans })
 }
 
 fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
@@ -181,7 +195,7 @@ fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
 pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let tenant = desk.tenant()?;
     let tokens = desk.console.api.tokens.list(Some(tenant.id))?;
-    let (chart, sums, spans) = activity(desk)?;
+    let drawn = activity(desk)?;
     let query =
         LogQuery { tenant: Some(tenant.id), failed: true, limit: REFUSED, ..LogQuery::default() };
     let refused = desk.console.log.requests(&query)?;
@@ -203,9 +217,11 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
             desk.command("log tail --failed"),
         ]),
         numbers: numbers(desk)?,
-        chart,
-        sums,
-        spans,
+        chart: drawn.svg,
+        most: drawn.most,
+        begins: drawn.begins,
+        sums: drawn.sums,
+        spans: drawn.spans,
         tokens: working.into_iter().take(8).map(used).collect(),
         notices: notices(desk, &tokens),
         refused: refused.iter().map(|logged| Line::of(logged, desk.now)).collect(),

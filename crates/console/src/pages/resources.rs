@@ -8,13 +8,14 @@ use headcount_core::error::Error;
 use headcount_core::ids::ResourceId;
 use headcount_core::index::{self, Columns};
 use headcount_core::message::SearchRequest;
-use headcount_core::provider::Found;
-use headcount_core::resource::Reply;
+use headcount_core::provider::{Found, With};
+use headcount_core::resource::{Projection, Reply};
 use headcount_core::schema::{Membership, ResourceType};
-use headcount_core::service::{Listing, Shape};
+use headcount_core::service::Listing;
 use serde_json::Value;
 
 use super::explain::{self, Event};
+use super::overview;
 use crate::answer::{Answer, Fault};
 use crate::desk::{Desk, Frame};
 use crate::format::{number, plain, query, quote, time};
@@ -28,7 +29,9 @@ const PAGE: i64 = 50;
 /// Events of the timeline that are shown.
 const EVENTS: usize = 30;
 /// Members of a group that are shown.
-const MEMBERS: usize = 200;
+const MEMBERS: usize = 100;
+/// Where there are so many, documents are read for a plain text only when somebody asks for that.
+const MANY: u64 = 5_000;
 
 #[derive(Template)]
 #[template(path = "resources.html")]
@@ -47,6 +50,8 @@ struct List {
     first: Option<String>,
     /// The filter that a plain text stands for.
     meant: String,
+    /// Where the same text is looked for in more attributes, when there are any.
+    wider: Option<String>,
     reach: &'static str,
     may_export: bool,
 }
@@ -134,7 +139,7 @@ pub(super) fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<St
     }
 }
 
-/// Searches, first in what has an index, and everywhere when nothing is there.
+/// Searches, first in what has an index, and everywhere when nothing is there and that takes no time.
 fn search(
     desk: &Desk<'_>,
     kind: &Arc<ResourceType>,
@@ -155,7 +160,8 @@ fn search(
         let found = service.search(&desk.caller()?, &[Arc::clone(kind)], &request);
         let nothing = found.as_ref().is_ok_and(|listing| listing.head.total == 0);
         let more = wanted(kind, text, Reach::Everywhere) != filter;
-        if !(nothing && more && cursor.is_empty()) {
+        let again = nothing && more && cursor.is_empty();
+        if !again || overview::count(desk, kind, None)? > MANY {
             return Ok((filter, found));
         }
         *reach = Reach::Everywhere;
@@ -230,6 +236,8 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
         next: head.and_then(|head| head.next_cursor.as_deref()).map(at),
         first: (!cursor.is_empty()).then(|| at("")),
         meant,
+        wider: (wanted(kind, text, Reach::Everywhere) != filter)
+            .then(|| format!("{}{}", desk.visit.path, query(&[("q", text), ("in", "all")]))),
         reach: reach.word(),
         may_export: desk.may_change(),
     })?;
@@ -284,10 +292,13 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let kind = kind(desk)?;
     let service = &desk.console.api.service;
     let id = ResourceId::new(desk.visit.part("id"));
-    let (mut found, projection) = service.get(&desk.caller()?, kind, &id, &Shape::default())?;
     let group = kind.membership == Membership::Members;
-    let more = found.computed.members.len() > MEMBERS || found.computed.more_members.is_some();
-    found.computed.members.truncate(MEMBERS);
+    // Of a group with many members, only those are read that are shown.
+    let with = if group { With::Members(MEMBERS) } else { With::Groups };
+    let missing = || Error::not_found(&kind.kind, &id);
+    let found = service.provider.get(desk.tenant()?.id, &kind.kind, &id, with);
+    let found = found?.ok_or_else(missing)?;
+    let projection = Projection::new(kind, &[], &[])?;
     let base = desk.base_url();
     let mut raw = Vec::new();
     let reply = Reply { registry: &service.registry, kind, projection: &projection, base: &base };
@@ -323,7 +334,7 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
         attributes,
         related: if group { members(desk, &found)? } else { groups(&found) },
         related_heading: if group { "Members" } else { "Groups" },
-        related_more: group && more,
+        related_more: found.computed.more_members.is_some(),
         raw,
         events,
     })
@@ -336,26 +347,18 @@ fn groups(found: &Found) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The members with their names, of which each kind is read at once.
+/// The members with their names.
 fn members(desk: &Desk<'_>, found: &Found) -> Result<Vec<(String, String)>, Fault> {
     let service = &desk.console.api.service;
     let mut named = Vec::new();
-    for kind in service.registry.kinds() {
-        let ids = found.computed.members.iter().filter(|member| member.kind == kind.kind);
-        let terms: Vec<String> =
-            ids.map(|member| format!("id eq {}", Value::from(member.id.as_str()))).collect();
-        for some in terms.chunks(50) {
-            let request = SearchRequest {
-                filter: Some(some.join(" or ")),
-                count: Some(50),
-                excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
-                ..SearchRequest::default()
-            };
-            let listing = service.search(&desk.caller()?, &[Arc::clone(kind)], &request)?;
-            for found in &listing.resources {
-                let row = row(kind, found)?;
-                named.push((row.name, row.href));
-            }
+    for member in &found.computed.members {
+        let Some(kind) = service.registry.kind(member.kind.as_str()) else { continue };
+        let tenant = desk.tenant()?.id;
+        if let Some(found) =
+            service.provider.get(tenant, &member.kind, &member.id, With::Nothing)?
+        {
+            let row = row(kind, &found)?;
+            named.push((row.name, row.href));
         }
     }
     Ok(named)

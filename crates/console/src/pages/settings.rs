@@ -22,7 +22,7 @@ struct Page {
     tenants: Vec<TenantRow>,
     switches: Vec<Switch>,
     chosen: TenantRow,
-    shown: Vec<(String, String)>,
+    shown: Vec<(&'static str, Vec<(String, String)>)>,
     /// A link that was just made, and for whom.
     link: Option<(String, String)>,
     done: &'static str,
@@ -72,6 +72,24 @@ fn tenant_row(tenant: &Tenant) -> TenantRow {
     }
 }
 
+/// Sorts settings by what they are about.
+fn groups(shown: &[(String, String)]) -> Vec<(&'static str, Vec<(String, String)>)> {
+    const HEADINGS: [(&str, &[&str]); 4] = [
+        ("Retention", &["audit.", "requests."]),
+        ("Limits", &["limits."]),
+        ("Tokens", &["tokens."]),
+        ("Server", &[]),
+    ];
+    let about = |key: &str| {
+        let known = HEADINGS.iter().position(|(_, all)| all.iter().any(|one| key.starts_with(one)));
+        known.unwrap_or(HEADINGS.len() - 1)
+    };
+    let group = |(index, (heading, _)): (usize, &(&'static str, _))| {
+        (*heading, shown.iter().filter(|(key, _)| about(key) == index).cloned().collect())
+    };
+    HEADINGS.iter().enumerate().map(group).collect()
+}
+
 fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
     let own = &desk.session()?.admin.name;
     let tenant = desk.tenant()?;
@@ -106,7 +124,7 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
             })
             .collect(),
         chosen: tenant_row(tenant),
-        shown: desk.console.shown.clone(),
+        shown: groups(&desk.console.shown),
         link: outcome.link,
         done: match desk.visit.query.get("done") {
             "role" => "The role is changed. All sessions of the account have ended.",

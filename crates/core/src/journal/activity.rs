@@ -17,10 +17,21 @@ pub struct Slots {
 }
 
 impl Slots {
+    /// Returns the length of a slot in microseconds.
+    pub fn width(self) -> i64 {
+        self.seconds.max(1).saturating_mul(1_000_000)
+    }
+
+    /// Returns when a slot begins, which is when the one before it ends.
+    pub fn begin(self, index: usize) -> Timestamp {
+        let before = self.width().saturating_mul(i64::try_from(index).unwrap_or(i64::MAX));
+        Timestamp::from_micros(self.from.micros().saturating_add(before))
+    }
+
     /// Returns the slot that a moment lies in.
     pub fn of(self, at: Timestamp) -> Option<usize> {
         let micros = at.micros().checked_sub(self.from.micros()).filter(|micros| *micros >= 0)?;
-        let slot = micros / (self.seconds.max(1).checked_mul(1_000_000)?);
+        let slot = micros / self.width();
         usize::try_from(slot).ok().filter(|slot| *slot < self.count)
     }
 }

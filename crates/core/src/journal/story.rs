@@ -10,7 +10,7 @@ use super::{Act, ChangeFeed, Recorded};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId};
-use crate::index::{Columns, fold};
+use crate::index::{Columns, fold, is_indexed};
 use crate::provider::{Provider, Query, Start, With};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Membership, Registry, ResourceType};
@@ -107,7 +107,8 @@ impl Storyteller<'_> {
     /// [`Error::Provider`].
     pub fn tell(&self, tenant: TenantId, name: &str) -> Result<Story, Error> {
         let name = name.trim();
-        let present = self.present(tenant, name)?;
+        let mut present = Vec::new();
+        self.present(tenant, name, true, &mut present)?;
         let mut requests = self.requests(tenant, name)?;
         let mut ids: Vec<ResourceId> = present.iter().map(|present| present.id.clone()).collect();
         for logged in requests.iter().filter(|logged| self.is_own(logged, name, &[])) {
@@ -117,6 +118,15 @@ impl Storyteller<'_> {
             ids.extend(new);
         }
         ids.truncate(MOST_IDS);
+        // Who was sent under a name that has no index is found by the log.
+        for id in ids.clone() {
+            self.present(tenant, id.as_str(), true, &mut present)?;
+        }
+        if ids.is_empty() {
+            // Nobody knows the name, unless it is in a document: all of them are read.
+            self.present(tenant, name, false, &mut present)?;
+            ids.extend(present.iter().map(|present| present.id.clone()));
+        }
         let mut changes = Vec::new();
         // The other names it went by, so that whoever asks for one finds what was sent under another.
         let mut others = BTreeSet::new();
@@ -158,11 +168,17 @@ impl Storyteller<'_> {
         named || !has_members || record.resource.as_ref().is_some_and(|id| ids.contains(id))
     }
 
-    fn present(&self, tenant: TenantId, name: &str) -> Result<Vec<Present>, Error> {
-        let mut present: Vec<Present> = Vec::new();
+    /// Adds those who go by a name, in attributes that have an index or in the others.
+    fn present(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        indexed: bool,
+        present: &mut Vec<Present>,
+    ) -> Result<(), Error> {
         for kind in self.registry.kinds() {
             // One question each: a store answers it by an index, which it may not for all in one.
-            for filter in goes_by(kind, name) {
+            for filter in goes_by(kind, name, indexed) {
                 let (start, with, filter) = (Start::Offset(0), With::Nothing, Some(filter));
                 let query = Query { kind, filter, sort: None, start, limit: MOST_IDS, with };
                 for found in self.provider.find(tenant, &query)?.resources {
@@ -181,14 +197,17 @@ impl Storyteller<'_> {
                 }
             }
         }
-        Ok(present)
+        Ok(())
     }
 }
 
 /// The filters for whoever of a kind goes by a name.
-fn goes_by(kind: &ResourceType, name: &str) -> Vec<crate::filter::ResolvedFilter> {
+fn goes_by(kind: &ResourceType, name: &str, indexed: bool) -> Vec<crate::filter::ResolvedFilter> {
     let quoted = serde_json::Value::from(name);
     let parse = |attribute| {
+        if kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.place) != indexed) {
+            return None;
+        }
         let term = format!("{attribute} eq {quoted}");
         parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok()
     };

@@ -94,10 +94,11 @@ fn statement(query: &LogQuery) -> Sql {
             .string(clean(name)),
         None => Sql::new(SELECT).text("requests r WHERE r.seq > 0"),
     };
-    let (tenant, number) = if query.name.is_some() {
-        (" AND n.tenant = ", "n.seq")
-    } else {
-        (" AND r.tenant = ", "r.seq")
+    let (tenant, number) = match query {
+        LogQuery { name: Some(_), .. } => (" AND n.tenant = ", "n.seq"),
+        // The index of tokens leads; that of tenants would pass by everything of the others.
+        LogQuery { token: Some(_), .. } => (" AND r.tenant + 0 = ", "r.seq"),
+        _ => (" AND r.tenant = ", "r.seq"),
     };
     if let Some(wanted) = query.tenant {
         sql = sql.text(tenant).int(wanted.key());

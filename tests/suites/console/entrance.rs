@@ -1,0 +1,161 @@
+//! How people come in: the link on the terminal, codes from an authenticator, the password again.
+
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use headcount_e2e::server::{binary, psql, wait_for};
+use headcount_e2e::{Database, Server};
+
+use crate::support::{PASSWORD, Site};
+use crate::visitor::{OURS, Visitor};
+
+#[test]
+fn adm_03_on_a_terminal_the_setup_link_is_printed_and_no_file_is_left() {
+    let database = Database::sqlite();
+    let binary = binary();
+    let serve =
+        format!("exec {} serve --database {} --listen 127.0.0.1:0", binary.display(), database.url);
+    // `script` gives the server a terminal; it ends with it.
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &serve, "/dev/null"]);
+    command.current_dir(database.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let (sender, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut some = [0; 4_096];
+        while let Ok(length) = screen.read(&mut some) {
+            if length == 0 || sender.send(some[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let mut shown = String::new();
+    let link = wait_for(Duration::from_secs(20), || {
+        shown.extend(seen.try_iter().map(|some| String::from_utf8_lossy(&some).into_owned()));
+        let rest = shown.split("/console/setup/").nth(1)?;
+        rest.split_once(char::is_whitespace).map(|(secret, _)| secret.to_owned())
+    });
+    drop(child.kill());
+    drop(child.wait());
+    let link = link.unwrap_or_else(|| panic!("no link on the terminal: {shown}"));
+    assert!(link.len() >= 32, "{link}");
+    assert!(shown.contains("make the first account with this link, within an hour"), "{shown}");
+    let names = std::fs::read_dir(database.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    for name in names {
+        assert!(!name.to_string_lossy().contains("setup-link"), "{name:?}");
+    }
+}
+
+/// The code that an authenticator shows for a key as the page shows it, some steps from now.
+fn code(key: &str, steps: u64) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in key.bytes().filter(|letter| *letter != b' ') {
+        let value = ALPHABET.iter().position(|known| *known == letter).unwrap();
+        bits = (bits << 5) | u32::try_from(value).unwrap();
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from((bits >> held) & 0xff).unwrap());
+        }
+    }
+    let step = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30 + steps;
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes);
+    let digest = ring::hmac::sign(&key, &step.to_be_bytes());
+    let digest = digest.as_ref();
+    let offset = usize::from(digest[19] & 0x0f);
+    let four: [u8; 4] = digest[offset..offset + 4].try_into().unwrap();
+    format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
+}
+
+fn codes(scripts: bool) {
+    let site = Site::new();
+    let page = site.owner(scripts);
+    page.goto(&site.url("/account"));
+    let key = page.value("#secret");
+    page.fill("#code", &code(&key, 0));
+    page.follow("section.card:nth-of-type(2) button:not([data-copy])");
+    page.wait_for("From now on, log-in asks for a code, too.");
+    page.follow(".who form button.link");
+    let log_in = |code: &str| {
+        page.fill("#name", "owner");
+        page.fill("#password", PASSWORD);
+        page.fill("#code", code);
+        page.follow("form.card button");
+    };
+    log_in("");
+    page.wait_for("name, password or code is wrong");
+    // The code that was used is used up; that of the next half minute counts already.
+    log_in(&code(&key, 0));
+    page.wait_for("name, password or code is wrong");
+    log_in(&code(&key, 1));
+    page.wait_for("Overview");
+    page.goto(&site.url("/account"));
+    page.follow("section.card:nth-of-type(2) button.bad");
+    page.wait_for("Codes are no longer asked for.");
+    site.is_clean(&page);
+}
+
+#[test]
+fn adm_16_codes_are_set_up_asked_for_and_given_up_with_scripts() {
+    codes(true);
+}
+
+#[test]
+fn adm_16_codes_are_set_up_asked_for_and_given_up_without_scripts() {
+    codes(false);
+}
+
+#[test]
+fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
+    let server = Server::start(Database::postgres());
+    let owner = Visitor::make_owner(&server);
+    let token = owner.form_token();
+    let asks =
+        |path: &str| owner.get(path).text().contains("asked for when more than five minutes");
+    assert!(!asks("/console/tokens"));
+    let later = "UPDATE admin_sessions SET proven = proven - 301000000";
+    psql(&server.database.url, later);
+    let made = owner.post(
+        "/console/tokens",
+        &[OURS],
+        &format!("token={token}&name=kept&days=1&scope=scim%3Aread"),
+    );
+    assert_eq!(made.status, 422);
+    assert!(made.text().contains("enter your password to go on") && made.text().contains("kept"));
+    for path in ["/console/tokens", "/console/connect", "/console/settings", "/console/account"] {
+        assert!(asks(path), "{path}");
+    }
+    let acts = [
+        ("/console/tokens", "name=x&days=1&scope=scim%3Aread", 200),
+        ("/console/connect", "name=x&days=1&scope=scim%3Aread", 200),
+        ("/console/settings", "act=invite&name=x&role=auditor", 200),
+        ("/console/settings", "act=role&name=owner&role=owner", 303),
+        ("/console/account", "act=no-codes", 303),
+    ];
+    for (path, form, done) in acts {
+        psql(&server.database.url, later);
+        let send = |password: &str| {
+            let form = format!("token={token}&{form}&password={password}");
+            owner.post(path, &[OURS], &form)
+        };
+        assert_eq!(send("").status, 422, "{path} {form}");
+        let wrong = send("not+the+password");
+        assert_eq!(wrong.status, 422, "{path} {form}");
+        assert!(wrong.text().contains("this is not your password"), "{path} {form}");
+        if form.contains("act=role") {
+            continue; // It would end the session.
+        }
+        let right = send(&PASSWORD.replace(' ', "+"));
+        assert_eq!(right.status, done, "{path} {form}: {}", right.text());
+    }
+    // Personal data leaves only after the password, too.
+    psql(&server.database.url, later);
+    let export = |password: &str| {
+        let form = format!("token={token}&as=csv&password={password}");
+        owner.post("/console/resources/Users", &[OURS], &form).status
+    };
+    assert_eq!((export(""), export(&PASSWORD.replace(' ', "+"))), (401, 200));
+}
