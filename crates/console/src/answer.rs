@@ -123,6 +123,8 @@ pub(crate) enum Fault {
     Foreign,
     /// There is no such page or thing.
     NotFound(String),
+    /// A link that was used, or is too old.
+    Gone,
     /// What was asked for is wrong, and why.
     Wrong(String),
     /// The server or its database is busy.
@@ -201,6 +203,11 @@ impl Fault {
                 StatusCode::FORBIDDEN,
                 "This form is not from here, or too old",
                 "Go back, reload the page and send the form again.",
+            ),
+            Self::Gone => (
+                StatusCode::NOT_FOUND,
+                "This link does not work any more",
+                "It was used already, or is more than an hour old. Whoever runs the server makes a new one: with headcount admin setup-link for the first account, with headcount admin recover NAME for one that exists.",
             ),
             Self::NotFound(text) => (StatusCode::NOT_FOUND, "Not found", text.as_str()),
             Self::Wrong(text) => (StatusCode::BAD_REQUEST, "That did not work", text.as_str()),

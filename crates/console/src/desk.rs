@@ -62,7 +62,7 @@ impl<'v> Desk<'v> {
     pub(crate) fn tenant(&self) -> Result<&Tenant, Fault> {
         self.tenant.as_ref().ok_or_else(|| {
             Fault::NotFound(
-                "There is no tenant. Make one with `headcount tenant create`.".to_owned(),
+                "There is no tenant. Make one with: headcount tenant create NAME".to_owned(),
             )
         })
     }

@@ -9,8 +9,10 @@ pub(crate) enum Value {
     Token,
     /// The token behind the word `Bearer`.
     BearerToken,
-    /// A text that is always the same.
+    /// A text that is typed, always the same.
     Text(&'static str),
+    /// What is chosen or ticked.
+    Choose(&'static str),
 }
 
 /// How one identity provider is connected.
@@ -31,7 +33,7 @@ pub(crate) struct Guide {
     pub(crate) notes: &'static [&'static str],
 }
 
-use Value::{BaseUrl, BearerToken, Text, Token};
+use Value::{BaseUrl, BearerToken, Choose, Text, Token};
 
 /// Every guide, in the order of its tabs.
 pub(crate) const GUIDES: [Guide; 7] = [
@@ -83,13 +85,13 @@ pub(crate) const GUIDES: [Guide; 7] = [
             ("Unique identifier field for users", Text("userName")),
             (
                 "Supported provisioning actions",
-                Text("Import, Push New Users, Push Profile Updates, Push Groups"),
+                Choose("Import, Push New Users, Push Profile Updates, Push Groups"),
             ),
-            ("Authentication mode", Text("HTTP Header")),
+            ("Authentication mode", Choose("HTTP Header")),
             ("Authorization", Token),
         ],
         test: "Press Test Connector Configuration, then switch on Create, Update and Deactivate under To App.",
-        mappings: &[],
+        mappings: &[("Application username → userName", "Keep", "users are found by it")],
         notes: &[
             "In catalogue apps, API token takes the token as it is.",
             "Okta never deletes a user: leavers arrive as deactivated.",
@@ -109,11 +111,11 @@ pub(crate) const GUIDES: [Guide; 7] = [
         name: "JumpCloud",
         way: &["SSO Applications", "your application", "Identity Management"],
         fields: &[
-            ("API type", Text("SCIM API")),
-            ("SCIM version", Text("SCIM 2.0")),
+            ("API type", Choose("SCIM API")),
+            ("SCIM version", Choose("SCIM 2.0")),
             ("Base URL", BaseUrl),
             ("Token key", Token),
-            ("Test user email", Text("an address that nobody has here")),
+            ("Test user email", Choose("an address that nobody has here")),
         ],
         test: "Press Test Connection, then Activate. It makes a test user and a test group and removes them.",
         mappings: &[],
@@ -125,11 +127,11 @@ pub(crate) const GUIDES: [Guide; 7] = [
         way: &["User federation", "Add SCIM provider (of the SCIM extension)"],
         fields: &[
             ("SCIM 2.0 endpoint", BaseUrl),
-            ("Endpoint content type", Text("application/scim+json")),
-            ("Auth mode", Text("BEARER")),
+            ("Endpoint content type", Choose("application/scim+json")),
+            ("Auth mode", Choose("BEARER")),
             ("Auth password / token", Token),
-            ("Enable user propagation", Text("On")),
-            ("Enable group propagation", Text("On")),
+            ("Enable user propagation", Choose("On")),
+            ("Enable group propagation", Choose("On")),
         ],
         test: "Save, then press Sync all users.",
         mappings: &[],

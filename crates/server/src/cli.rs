@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headcount_token_admin::accounts::Role;
 
 /// A self-hosted SCIM 2.0 service provider: identity providers push users and groups to it.
 #[derive(Debug, Parser)]
@@ -213,6 +214,36 @@ pub(crate) enum Admin {
     },
     /// List the accounts.
     List,
+    /// Print a link with which somebody gets an account; it works once, for an hour.
+    Invite {
+        /// The name of the account.
+        name: String,
+        /// What the account may do: `owner`, `admin` or `auditor`.
+        #[arg(long, value_parser = role)]
+        role: Role,
+    },
+    /// Give an account another role; its sessions end.
+    Role {
+        /// The account, as `admin list` shows it.
+        name: String,
+        /// `owner`, `admin` or `auditor`.
+        #[arg(value_parser = role)]
+        role: Role,
+    },
+    /// Remove an account; its sessions end. The last owner stays.
+    Remove {
+        /// The account, as `admin list` shows it.
+        name: String,
+    },
+    /// End every session of an account, or of all, on every replica.
+    LogOut {
+        /// The account; all of them without it.
+        name: Option<String>,
+    },
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    Role::parse(word).ok_or_else(|| "a role is owner, admin or auditor".to_owned())
 }
 
 /// Commands about the record of changes.

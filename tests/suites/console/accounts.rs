@@ -50,6 +50,11 @@ on_both!(adm_08_09_10_21_cookies_forms_and_headers_are_strict, |server| {
     let answer = owner.get("/scim/v2/Users");
     assert_eq!(answer.status, 401);
     // Whoever is not logged in learns nothing and gets to the form.
+    let form = Visitor::of(server).get("/console/login").text();
+    assert!(
+        form.contains("headcount admin recover NAME") && !form.contains("--database"),
+        "{form}"
+    );
     for path in ["", "/tokens", "/resources/Users", "/log", "/settings", "/connect/heard"] {
         let answer = Visitor::of(server).get(&format!("/console{path}"));
         assert_eq!(answer.status, 303, "{path}");
@@ -162,4 +167,56 @@ on_both!(adm_19_an_export_holds_what_the_search_finds_and_no_formula, |server| {
     let all = export("json", "q=").json();
     let names = all.as_array().unwrap().iter().map(|one| &one["attributes"]["userName"]);
     assert_eq!(names.count(), 3);
+});
+
+on_both!(what_settings_do_the_command_line_does, |server| {
+    let owner = Visitor::make_owner(server);
+    let run = |arguments: &[&str]| {
+        let done = server.run(&[&["admin"], arguments].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (done.status.success(), text(&done.stdout), text(&done.stderr))
+    };
+    let (_, link, _) = run(&["invite", "other", "--role", "auditor"]);
+    let path = format!("/console{}", link.rsplit_once("/console").unwrap().1);
+    let password = PASSWORD.replace(' ', "+");
+    let mut other = Visitor::of(server);
+    other.take(&other.post(&path, &[OURS], &format!("new={password}&again={password}")));
+    let changes = |visitor: &Visitor| {
+        let form = format!("token={}&name=x&days=1&scope=scim%3Aread", visitor.form_token());
+        visitor.post("/console/tokens", &[OURS], &form).status
+    };
+    assert_eq!((other.is_in(), changes(&other)), (true, 403));
+    assert!(!run(&["role", "other", "king"]).0);
+    assert!(run(&["role", "other", "admin"]).0);
+    assert!(!other.is_in(), "another role ends sessions");
+    other = Visitor::log_in_as(server, "other", &[], PASSWORD);
+    assert_eq!(changes(&other), 200);
+    assert!(run(&["log-out", "other"]).0);
+    assert!(!other.is_in() && owner.is_in());
+    assert!(!run(&["log-out", "nobody"]).0);
+    assert!(run(&["remove", "other"]).0);
+    assert!(!Visitor::log_in_as(server, "other", &[], PASSWORD).is_in());
+    let (done, _, reason) = run(&["remove", "owner"]);
+    assert!(!done && reason.contains("this is the last owner"), "{reason}");
+    assert!(run(&["log-out"]).0);
+    assert!(!owner.is_in());
+    let owner = Visitor::log_in(server, &[], PASSWORD);
+    let audit = owner.get("/console/audit?of=everything").text();
+    assert!(audit.contains("command line") && audit.contains("deleted"), "{audit}");
+    // Every command that a page shows is one that the program knows.
+    for path in ["", "/connect", "/tokens", "/log", "/explain", "/audit", "/settings", "/account"] {
+        let page = owner.get(&format!("/console{path}")).text();
+        let shown = page.split("<pre tabindex=\"0\"><code>").skip(1);
+        let ours: Vec<&str> = shown
+            .map(|code| code.split("</code>").next().unwrap())
+            .filter_map(|code| code.split_once(&*server.database.url.replace('&', "&amp;")))
+            .map(|(_, rest)| rest.trim())
+            .collect();
+        assert!(!ours.is_empty(), "{path} shows no command");
+        for command in ours {
+            let words: Vec<&str> = command.split_whitespace().take(2).collect();
+            let help = server.run(&[words.as_slice(), &["--help"]].concat());
+            assert!(help.status.success(), "{path}: {command}");
+        }
+    }
 });

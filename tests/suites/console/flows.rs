@@ -90,6 +90,9 @@ both_ways!(from_an_empty_directory_to_a_green_connection_test, |scripts| {
             assert!(best < Duration::from_secs(1), "{tries:?}");
         }
     } else {
+        let idle =
+            "[...document.querySelectorAll('[data-copy]')].every(b => b.offsetParent === null)";
+        assert_eq!(page.eval(idle), true, "what needs a script is not shown without one");
         // Without a script, the page is looked at again.
         page.follow(".heard noscript a");
         let told = wait_for(Duration::from_secs(20), || {

@@ -193,7 +193,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     reader.follow("form.card button");
     for (name, path, shows) in [
         ("auditor-connect", "/connect", "Your account may not make tokens"),
-        ("auditor-tokens", "/tokens", "There is no token"),
+        ("auditor-tokens", "/tokens", "entra"),
         ("auditor-settings", "/settings", "Accounts"),
     ] {
         reader.goto(&site.url(path));

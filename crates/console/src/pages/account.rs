@@ -32,7 +32,9 @@ struct Errors {
 
 fn page(desk: &Desk<'_>, errors: Errors, secret: &TotpSecret) -> Result<Answer, Fault> {
     let admin = &desk.session()?.admin;
-    let commands = vec![desk.command(&format!("admin recover {}", admin.name))];
+    let commands = ["recover", "log-out"]
+        .map(|act| desk.command(&format!("admin {act} {}", admin.name)))
+        .to_vec();
     let frame = desk.frame("Your account", "account").at_the_command_line(commands);
     Answer::page(&Page {
         frame: Frame { password_error: errors.password, ..frame },

@@ -36,6 +36,14 @@ struct Row {
     tenant: String,
 }
 
+/// What was done to something without versions, with the settings that it changed.
+fn settings(recorded: &Recorded) -> String {
+    let word = recorded.change.act.word();
+    let paths = recorded.change.paths.iter().map(ToString::to_string);
+    let paths: Vec<String> = paths.filter(|path| path != word).collect();
+    if paths.is_empty() { word.to_owned() } else { format!("{word}: {}", paths.join(", ")) }
+}
+
 fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded) -> Row {
     let registry = &desk.console.api.service.registry;
     let href = match recorded.kind.as_str() {
@@ -48,7 +56,7 @@ fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded)
     let names = &recorded.change.names;
     let what = match recorded.version.counter() {
         // What has no versions tells which settings were changed.
-        0 => format!("{} {}", recorded.change.act.word(), recorded.change.paths.join(" ")),
+        0 => settings(recorded),
         _ => recorded.outcome(),
     };
     let who = match &recorded.change.actor {

@@ -38,6 +38,8 @@ struct Page {
 struct Field {
     label: &'static str,
     value: String,
+    /// Whether the value is chosen over there, rather than typed.
+    chosen: bool,
     /// Whether the value waits for a token to be made.
     waits: bool,
     id: String,
@@ -93,7 +95,7 @@ fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
         let reason = record.reason.clone().unwrap_or_default();
         return Ok(Heard {
             state: "bad",
-            text: format!("{when}: {who} was refused ({}). {reason}", record.status),
+            text: format!("{who} was refused ({}) {when}: {reason}", record.status),
             advice: advice::advice(record).unwrap_or_default(),
         });
     }
@@ -101,7 +103,7 @@ fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
     let more = if count > 1 { format!(" {count} requests so far.") } else { String::new() };
     Ok(Heard {
         state: "good",
-        text: format!("It works. {when}: {who} {}.{more}", record.outcome()),
+        text: format!("It works. {who}, {when}: {}.{more}", record.outcome()),
         advice: "Assign users and groups over there; they appear under Users and Groups."
             .to_owned(),
     })
@@ -121,11 +123,12 @@ fn page(
         Value::Token => secret.to_owned(),
         Value::BearerToken if secret.is_empty() => String::new(),
         Value::BearerToken => format!("Bearer {secret}"),
-        Value::Text(text) => text.to_owned(),
+        Value::Text(text) | Value::Choose(text) => text.to_owned(),
     };
     let fields = (0..).zip(guide.fields).map(|(index, (label, kind)): (i32, _)| Field {
         label,
         value: value(*kind),
+        chosen: matches!(kind, Value::Choose(_)),
         waits: matches!(kind, Value::Token | Value::BearerToken) && secret.is_empty(),
         id: format!("field-{index}"),
     });

@@ -14,7 +14,6 @@ struct Page {
     next: String,
     name: String,
     error: String,
-    program: String,
     /// Whether there is an account at all.
     ready: bool,
 }
@@ -29,7 +28,6 @@ fn page(desk: &Desk<'_>, name: &str, error: String) -> Result<Answer, Fault> {
         next: local(next).to_owned(),
         name: name.to_owned(),
         error,
-        program: desk.console.program.clone(),
         ready: desk.console.accounts.any_admin()?,
     })
 }

@@ -102,10 +102,16 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
         last_login: admin.last_login.map_or_else(never, |at| ago(at, desk.now)),
         own: admin.name == *own,
     };
+    let name = quote(&tenant.name);
     let frame = desk.frame("Settings", "settings").at_the_command_line(vec![
         desk.command("admin list"),
+        desk.command("admin invite NAME --role admin"),
+        desk.command("admin role NAME auditor"),
+        desk.command("admin remove NAME"),
+        desk.command("admin log-out"),
         desk.command("tenant create NAME"),
-        desk.command(&format!("tenant set {} --quirks all", quote(&tenant.name))),
+        desk.command(&format!("tenant set {name} --quirks all")),
+        desk.command(&format!("tenant delete {name}")),
         desk.command("check-config"),
     ]);
     Answer::page(&Page {
@@ -126,7 +132,8 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
         chosen: tenant_row(tenant),
         shown: groups(&desk.console.shown),
         link: outcome.link,
-        done: match desk.visit.query.get("done") {
+        // What an earlier form did is said once, not again beside what this one did.
+        done: match if desk.visit.form.0.is_empty() { desk.visit.query.get("done") } else { "" } {
             "role" => "The role is changed. All sessions of the account have ended.",
             "removed" => "The account is removed.",
             "tenant" => "The tenant is there. Make a token for it under Connect.",

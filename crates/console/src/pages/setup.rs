@@ -56,9 +56,7 @@ fn page(
 }
 
 fn used_up() -> Fault {
-    Fault::NotFound(
-        "This link was used already, or is more than an hour old. Whoever runs the server makes a new one with `headcount admin setup-link`, or with `headcount admin recover NAME` for an account that exists.".to_owned(),
-    )
+    Fault::Gone
 }
 
 /// The form.

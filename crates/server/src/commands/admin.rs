@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use headcount_core::journal::Actor;
 use headcount_store_diesel::DatabaseUrl;
 use headcount_token_admin::accounts::{AccountError, Link};
 use secrecy::ExposeSecret as _;
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::{self, Format};
 use crate::config::Config;
+use crate::machine::author;
 use crate::output;
 use crate::wiring::{self, Parts};
 
@@ -35,6 +37,32 @@ pub(super) fn run(config: &Config, command: cli::Admin, format: Format) -> anyho
             show(config, &parts, &link, format, "choose a new password")
         }
         cli::Admin::List => list(&parts, format),
+        cli::Admin::Invite { name, role } => {
+            let link = parts.accounts.invitation(&name, role)?;
+            show(config, &parts, &link, format, &format!("make the account {name}"))
+        }
+        cli::Admin::Role { name, role } => {
+            parts.accounts.set_role(&name, role, &author(Actor::Cli))?;
+            output::note(&format!("{name} is {role} now; all sessions of the account have ended"));
+            Ok(())
+        }
+        cli::Admin::Remove { name } => {
+            parts.accounts.remove(&name, &author(Actor::Cli))?;
+            output::note(&format!("the account {name} is removed"));
+            Ok(())
+        }
+        cli::Admin::LogOut { name } => {
+            let by = author(Actor::Cli);
+            // Ending the sessions of nobody would look like success.
+            if let Some(name) = &name
+                && !parts.accounts.admins()?.iter().any(|admin| admin.name == *name)
+            {
+                return Err(AccountError::Missing.into());
+            }
+            parts.accounts.log_out_everywhere(name.as_deref(), &by)?;
+            output::note("the sessions have ended on every replica");
+            Ok(())
+        }
     }
 }
 
