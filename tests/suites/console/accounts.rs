@@ -209,8 +209,9 @@ on_both!(what_settings_do_the_command_line_does, |server| {
         let shown = page.split("<pre tabindex=\"0\"><code>").skip(1);
         let ours: Vec<&str> = shown
             .map(|code| code.split("</code>").next().unwrap())
-            .filter_map(|code| code.split_once(&*server.database.url.replace('&', "&amp;")))
-            .map(|(_, rest)| rest.trim())
+            .filter_map(|code| code.split_once(" --database "))
+            .filter_map(|(_, rest)| rest.split_once(' '))
+            .map(|(_, command)| command)
             .collect();
         assert!(!ours.is_empty(), "{path} shows no command");
         for command in ours {

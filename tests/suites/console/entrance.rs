@@ -48,6 +48,11 @@ fn adm_03_on_a_terminal_the_setup_link_is_printed_and_no_file_is_left() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "an authenticator has a clock of its own")]
+fn steps_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30
+}
+
 /// The code that an authenticator shows for a key as the page shows it, some steps from now.
 fn code(key: &str, steps: u64) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -61,7 +66,7 @@ fn code(key: &str, steps: u64) -> String {
             bytes.push(u8::try_from((bits >> held) & 0xff).unwrap());
         }
     }
-    let step = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30 + steps;
+    let step = steps_now() + steps;
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes);
     let digest = ring::hmac::sign(&key, &step.to_be_bytes());
     let digest = digest.as_ref();

@@ -261,6 +261,9 @@ fn no_page_loads_more_than_it_shows() {
     }
     page.goto(&site.url("/resources/Groups?q=Everybody"));
     page.follow("td a");
-    page.wait_for("Only the first are shown");
+    page.wait_for("Only the first 100 are shown");
+    page.follow("section[aria-labelledby=related] p a");
+    page.wait_for("600 in all");
+    assert_eq!(rows(&page), 50);
     site.is_clean(&page);
 }

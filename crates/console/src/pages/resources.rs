@@ -258,7 +258,8 @@ struct One {
     attributes: Vec<(String, String)>,
     related: Vec<(String, String)>,
     related_heading: &'static str,
-    related_more: bool,
+    /// Where all of them are listed, when these are only the first.
+    related_more: Option<String>,
     raw: String,
     events: Vec<Event>,
     explain: String,
@@ -334,7 +335,10 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
         attributes,
         related: if group { members(desk, &found)? } else { groups(&found) },
         related_heading: if group { "Members" } else { "Groups" },
-        related_more: found.computed.more_members.is_some(),
+        related_more: found.computed.more_members.is_some().then(|| {
+            let members = format!("groups.value eq {}", Value::from(id.as_str()));
+            format!("/console/resources/Users{}", query(&[("q", &members)]))
+        }),
         raw,
         events,
     })
