@@ -201,7 +201,7 @@ on_both!(what_settings_do_the_command_line_does, |server| {
     assert!(run(&["log-out"]).0);
     assert!(!owner.is_in());
     let owner = Visitor::log_in(server, &[], PASSWORD);
-    let audit = owner.get("/console/audit?of=everything").text();
+    let audit = owner.get("/console/audit?of=everything&by=people").text();
     assert!(audit.contains("command line") && audit.contains("deleted"), "{audit}");
     // Every command that a page shows is one that the program knows.
     for path in ["", "/connect", "/tokens", "/log", "/explain", "/audit", "/settings", "/account"] {

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headcount_e2e::server::{binary, psql, wait_for};
@@ -163,4 +164,33 @@ fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
         owner.post("/console/resources/Users", &[OURS], &form).status
     };
     assert_eq!((export(""), export(&PASSWORD.replace(' ', "+"))), (401, 200));
+}
+
+#[test]
+fn adm_09_over_https_the_session_has_a_name_that_only_this_host_can_set() {
+    let database = Arc::new(Database::sqlite());
+    let server = Server::start_with(database, &["--behind-proxy"], &[]);
+    drop(Visitor::make_owner(&server));
+    let tls = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "scim.example.com")];
+    let ours = [&tls[..], &[("Origin", "https://scim.example.com")]].concat();
+    let form = format!("name=owner&password={}", PASSWORD.replace(' ', "+"));
+    let visitor = Visitor::of(&server);
+    let foreign = [&tls[..], &[("Origin", "http://scim.example.com")]].concat();
+    assert_eq!(visitor.post("/console/login", &foreign, &form).status, 403);
+    let answer = visitor.post("/console/login", &ours, &form);
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("__Host-headcount="), "{cookie}");
+    for part in ["; Secure", "; HttpOnly", "; SameSite=Strict", "; Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Domain"), "{cookie}");
+    let value = cookie.split(';').next().unwrap();
+    let open = |cookie: &str| {
+        let headers = [&tls[..], &[("Cookie", cookie)]].concat();
+        visitor.client.raw("GET", "/console", &headers, None).status
+    };
+    assert_eq!(open(value), 200);
+    // A cookie that a neighbour on plain http could have set counts for nothing.
+    assert_eq!(open(value.trim_start_matches("__Host-")), 303);
 }
