@@ -255,6 +255,8 @@ CREATE INDEX requests_tenant ON requests (tenant, seq);
 CREATE INDEX requests_token ON requests (token, seq) WHERE token IS NOT NULL;
 CREATE INDEX requests_request ON requests (request);
 CREATE INDEX requests_failed ON requests (tenant, seq) WHERE status >= 400;
+-- Most requests are about users, so that the newest of these are found without an index of their own.
+CREATE INDEX requests_kind ON requests (tenant, kind, seq) WHERE kind <> 'User';
 
 -- The names and ids by which a request can be found, in their comparable form.
 CREATE TABLE request_names (
