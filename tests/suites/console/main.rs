@@ -14,6 +14,7 @@ mod entrance;
 mod flows;
 mod gallery;
 mod hostile;
+mod many;
 mod pages;
 mod replicas;
 mod support;

@@ -7,7 +7,7 @@ use headcount_core::journal::{Entry, LogQuery, Logged, Story, Storyteller, Verdi
 use super::log::Line;
 use crate::answer::{Answer, Fault};
 use crate::desk::{Desk, Frame};
-use crate::format::{quote, time};
+use crate::format::{query, quote, time};
 
 #[derive(Template)]
 #[template(path = "explain.html")]
@@ -22,6 +22,8 @@ struct Told {
     summary: String,
     what_to_do: String,
     present: Vec<(String, String)>,
+    /// Where names that were not looked through are searched.
+    wider: Option<String>,
     entries: Vec<Event>,
 }
 
@@ -108,6 +110,8 @@ fn told(desk: &Desk<'_>, name: &str) -> Result<Told, Fault> {
         summary: story.summary(),
         what_to_do: story.what_to_do().unwrap_or_default(),
         present: present.collect(),
+        wider: (story.unread && story.present.is_empty())
+            .then(|| format!("/console/resources/Users{}", query(&[("q", name), ("in", "all")]))),
         entries: events(desk, &story.entries),
     })
 }

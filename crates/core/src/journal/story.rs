@@ -21,6 +21,9 @@ const MOST: usize = 500;
 /// Ids that are followed from one name.
 const MOST_IDS: usize = 10;
 
+/// Of a kind with more resources than this, documents are not read for a name: it would take seconds.
+const MOST_READ: u64 = 5_000;
+
 /// The attributes by which people name somebody.
 const NAMED_BY: [&str; 5] = ["id", "userName", "displayName", "externalId", "emails.value"];
 
@@ -49,6 +52,9 @@ pub struct Story {
     pub entries: Vec<Entry>,
     /// The newest request of the tenant, whomever it was about: whether anybody sends anything at all.
     pub last_request: Option<Timestamp>,
+    /// Whether names without an index, such as the displayName of users, were left out because there are
+    /// too many documents to read.
+    pub unread: bool,
 }
 
 /// What a story comes to.
@@ -122,9 +128,10 @@ impl Storyteller<'_> {
         for id in ids.clone() {
             self.present(tenant, id.as_str(), true, &mut present)?;
         }
+        let mut unread = false;
         if ids.is_empty() {
             // Nobody knows the name, unless it is in a document: all of them are read.
-            self.present(tenant, name, false, &mut present)?;
+            unread = self.present(tenant, name, false, &mut present)?;
             ids.extend(present.iter().map(|present| present.id.clone()));
         }
         let mut changes = Vec::new();
@@ -149,7 +156,7 @@ impl Storyteller<'_> {
         let own = |logged: &Logged| self.is_own(logged, name, &ids);
         let entries = entries(requests, changes, &own);
         let verdict = verdict(&present, &entries);
-        Ok(Story { name: name.to_owned(), verdict, present, entries, last_request })
+        Ok(Story { name: name.to_owned(), verdict, present, entries, last_request, unread })
     }
 
     fn requests(&self, tenant: TenantId, name: &str) -> Result<Vec<Logged>, Error> {
@@ -168,19 +175,30 @@ impl Storyteller<'_> {
         named || !has_members || record.resource.as_ref().is_some_and(|id| ids.contains(id))
     }
 
-    /// Adds those who go by a name, in attributes that have an index or in the others.
+    /// Adds those who go by a name, in attributes that have an index or in the others. Tells whether a
+    /// kind was left out because it has too many resources.
     fn present(
         &self,
         tenant: TenantId,
         name: &str,
         indexed: bool,
         present: &mut Vec<Present>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut left_out = false;
         for kind in self.registry.kinds() {
+            let (start, with, sort) = (Start::Offset(0), With::Nothing, None);
+            let all = Query { kind, filter: None, sort, start, limit: 0, with };
+            let filters = goes_by(kind, name, indexed);
+            if !indexed
+                && !filters.is_empty()
+                && self.provider.find(tenant, &all)?.total > MOST_READ
+            {
+                left_out = true;
+                continue;
+            }
             // One question each: a store answers it by an index, which it may not for all in one.
-            for filter in goes_by(kind, name, indexed) {
-                let (start, with, filter) = (Start::Offset(0), With::Nothing, Some(filter));
-                let query = Query { kind, filter, sort: None, start, limit: MOST_IDS, with };
+            for filter in filters {
+                let query = Query { filter: Some(filter), limit: MOST_IDS, ..all.clone() };
                 for found in self.provider.find(tenant, &query)?.resources {
                     if present.iter().any(|known| known.id == found.resource.id) {
                         continue;
@@ -197,7 +215,7 @@ impl Storyteller<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(left_out)
     }
 }
 

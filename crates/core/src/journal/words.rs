@@ -14,7 +14,7 @@ impl Story {
         };
         let present: Vec<String> = self.present.iter().map(who).collect();
         let present = present.join("; ");
-        match self.verdict {
+        let mut summary = match self.verdict {
             Verdict::Present => format!("\"{name}\" is here: {present}."),
             Verdict::Deactivated => format!("\"{name}\" is here, but deactivated: {present}."),
             Verdict::Deleted => format!("\"{name}\" was here and has been deleted."),
@@ -25,7 +25,13 @@ impl Story {
             Verdict::NeverNamed => {
                 format!("\"{name}\" is not here, and no request that is still in the log names it.")
             }
+        };
+        if self.unread && self.present.is_empty() {
+            summary.push_str(
+                " Names that only documents hold, such as the displayName of users, were not looked through: there are too many.",
+            );
         }
+        summary
     }
 
     /// Says what to do next; nothing when all is well.

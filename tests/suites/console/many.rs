@@ -1,0 +1,40 @@
+//! What changes where there are more resources than anybody wants to wait for.
+
+use headcount_e2e::on_both;
+use serde_json::json;
+
+use crate::visitor::Visitor;
+
+on_both!(with_many_users_documents_are_read_only_when_somebody_asks_for_it, |server| {
+    let owner = Visitor::make_owner(server);
+    let client = server.client();
+    let hidden = json!({"userName": "u@example.com", "displayName": "Somebody Else"});
+    let id = client.create("/Users", &hidden);
+    let search =
+        |rest: &str| owner.get(&format!("/console/resources/Users?q=Somebody{rest}")).text();
+    let explain = |name: &str| owner.get(&format!("/console/explain?name={name}")).text();
+    assert!(search("").contains("u@example.com"), "few are read at once");
+    assert!(!explain("nobody").contains("not looked through"));
+    for thousand in 0..5 {
+        let operations: Vec<_> = (0..1_000)
+            .map(|n| {
+                let data = json!({"userName": format!("{thousand}-{n}@example.com")});
+                json!({"method": "POST", "path": "/Users", "bulkId": format!("{n}"), "data": data})
+            })
+            .collect();
+        let bulk = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations,
+        });
+        assert_eq!(client.post("/Bulk", &bulk).status, 200);
+    }
+    let page = search("");
+    assert!(page.contains("Nothing is found") && page.contains("Search all names, too"), "{page}");
+    assert!(search("&in=all").contains("u@example.com"));
+    let page = explain("nobody");
+    assert!(page.contains("not looked through") && page.contains("q=nobody&#38;in=all"), "{page}");
+    // Whom an index or the log knows is found as before.
+    for name in ["u%40example.com", &id, "4-999%40example.com"] {
+        let page = explain(name);
+        assert!(page.contains("is here") && !page.contains("not looked through"), "{name}: {page}");
+    }
+});
