@@ -10,7 +10,7 @@ use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
 use serde_json::{Value, json};
 
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, direct};
 use crate::schema::changes;
 use crate::store::Store;
 
@@ -85,7 +85,8 @@ fn append_row(
         changes::personal.eq(personal),
         changes::personal_digest.eq(digest),
     );
-    diesel::insert_into(changes::table).values(values).execute(connection).map(drop)
+    direct!(connection, |one| diesel::insert_into(changes::table).values(values).execute(one))
+        .map(drop)
 }
 
 fn delta_text(effect: &Effect<'_>) -> String {

@@ -176,7 +176,7 @@ impl Provider for Store {
 }
 
 /// Steps of a bulk request that one commit carries: other writers come in between.
-const BATCH: usize = 64;
+const BATCH: usize = 200;
 
 impl Store {
     fn step<'s>(&'s self, tenant: TenantId, step: &'s mut Step<'_>) -> Box<Job<'s, StepDone>> {

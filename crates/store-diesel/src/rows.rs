@@ -13,7 +13,7 @@ use headcount_core::provider::{
 use headcount_core::resource::Resource;
 
 use crate::changes::{self, Effect};
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, direct};
 use crate::error::{Meaning, WriteError, meaning};
 use crate::find::{complete, resource};
 use crate::members;
@@ -50,17 +50,19 @@ impl Store {
             resources::external_id.eq(columns.external_id.as_deref()),
             resources::active.eq(columns.active.map(i32::from)),
         );
-        let pk: i64 = diesel::insert_into(resources::table)
+        let pk: i64 = direct!(connection, |one| diesel::insert_into(resources::table)
             .values(values)
             .returning(resources::pk)
-            .get_result(connection)?;
+            .get_result(one))?;
         self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
         let document = (
             documents::pk.eq(pk),
             documents::tenant.eq(tenant.key()),
             documents::text.eq(draft.document.text()),
         );
-        diesel::insert_into(documents::table).values(document).execute(connection)?;
+        direct!(connection, |one| diesel::insert_into(documents::table)
+            .values(document)
+            .execute(one))?;
         self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
         self.count(connection, tenant, kind, 1)?;
@@ -172,18 +174,20 @@ impl Store {
         number: i32,
         id: &ResourceId,
     ) -> Result<(i64, Resource), WriteError> {
-        let locked: Option<(i64, i64, i64, i64)> = diesel::update(
-            resources::table
-                .filter(resources::tenant.eq(tenant.key()))
-                .filter(resources::kind.eq(number))
-                .filter(resources::id.eq(id.as_str())),
-        )
-        .set(resources::version.eq(resources::version + 1))
-        .returning((resources::pk, resources::version, resources::created, resources::modified))
-        .get_result(connection)
+        let lock = resources::table
+            .filter(resources::tenant.eq(tenant.key()))
+            .filter(resources::kind.eq(number))
+            .filter(resources::id.eq(id.as_str()));
+        let locked: Option<(i64, i64, i64, i64)> = direct!(connection, |one| diesel::update(lock)
+            .set(resources::version.eq(resources::version + 1))
+            .returning((resources::pk, resources::version, resources::created, resources::modified))
+            .get_result(one))
         .optional()?;
         let (pk, version, created, modified) = locked.ok_or(ProviderError::NotFound)?;
-        let text: String = documents::table.find(pk).select(documents::text).first(connection)?;
+        let text: String = direct!(connection, |one| documents::table
+            .find(pk)
+            .select(documents::text)
+            .first(one))?;
         Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
     }
 
@@ -232,17 +236,18 @@ impl Store {
             resources::external_id.eq(columns.external_id.as_deref()),
             resources::active.eq(columns.active.map(i32::from)),
         );
-        diesel::update(resources::table.find(pk)).set(values).execute(connection)?;
+        direct!(connection, |one| diesel::update(resources::table.find(pk))
+            .set(values)
+            .execute(one))?;
         if draft.document != before.document {
             let document = documents::table.find(pk);
-            diesel::update(document)
-                .set(documents::text.eq(draft.document.text()))
-                .execute(connection)?;
+            let text = documents::text.eq(draft.document.text());
+            direct!(connection, |one| diesel::update(document).set(text).execute(one))?;
         }
         for entry in &draft.index.remove {
             let path = self.path_number(&entry.path)?;
-            diesel::delete(resource_index::table.find((pk, path, entry.element)))
-                .execute(connection)?;
+            let row = resource_index::table.find((pk, path, entry.element));
+            direct!(connection, |one| diesel::delete(row).execute(one))?;
         }
         self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         members::apply(connection, &self.names, tenant, pk, draft)
@@ -270,7 +275,10 @@ impl Store {
                 resource_keys::folded.eq(key.folded.as_str()),
                 resource_keys::pk.eq(pk),
             );
-            match diesel::insert_into(resource_keys::table).values(values).execute(connection) {
+            let inserted = direct!(connection, |one| diesel::insert_into(resource_keys::table)
+                .values(values)
+                .execute(one));
+            match inserted {
                 Err(error) if meaning(&error) == Meaning::Constraint => {
                     return Err(ProviderError::Uniqueness(key.path.clone()).into());
                 }
