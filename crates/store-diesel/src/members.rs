@@ -257,6 +257,9 @@ pub(crate) fn of_groups(
 }
 
 /// Reads the groups of several resources by the resources' keys.
+///
+/// No join: just after the first groups came, PostgreSQL knows too little of their members, and would
+/// read every resource for it.
 pub(crate) fn groups_of(
     connection: &mut DbConnection,
     member_pks: &[i64],
@@ -265,7 +268,7 @@ pub(crate) fn groups_of(
         return Ok(HashMap::new());
     }
     let rows: Vec<(i64, String, String, Option<String>)> =
-        Sql::new("SELECT m.member_pk, m.member_id, g.id, g.name FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE m.member_pk IN (")
+        Sql::new("SELECT m.member_pk, m.member_id, (SELECT g.id FROM resources g WHERE g.pk = m.group_pk), (SELECT g.name FROM resources g WHERE g.pk = m.group_pk) FROM group_members m WHERE m.member_pk IN (")
             .ints(member_pks)
             .text(") ORDER BY m.member_pk, m.group_pk")
             .query::<(BigInt, Text, Text, diesel::sql_types::Nullable<Text>)>()
