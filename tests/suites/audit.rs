@@ -464,18 +464,22 @@ fn two_servers_make_one_chain() {
 
 on_both!(del_009_names_of_the_deleted_go_after_their_time, |server: &Server| {
     let client = server.client();
-    let id = client.create("/Users", &json!({"userName": "jane@example.com", "externalId": "e-1"}));
+    let id = client.create(
+        "/Users",
+        &json!({"userName": "jane@example.com", "externalId": "number-of-janes"}),
+    );
     client.delete(&format!("/Users/{id}"));
     client.create("/Users", &json!({"userName": "kim@example.com"}));
     let database = Arc::clone(&server.database);
     server.terminate();
     assert_eq!(server.stopped(PATIENCE), Some(true));
     let kept = done(&headcount(&database, &["audit", "export"]));
-    assert!(kept.contains("jane@example.com") && kept.contains("e-1"));
+    assert!(kept.contains("jane@example.com") && kept.contains("number-of-janes"));
+    // No part of an id or of a digest reads like this by chance.
     let again = Server::start_with(database, &[], &[("HEADCOUNT__AUDIT__NAMES_DAYS", "0")]);
     let gone = wait_for(PATIENCE, || {
         let left = done(&again.run(&["audit", "export"]));
-        (!left.contains("jane") && !left.contains("e-1")).then_some(left)
+        (!left.contains("jane")).then_some(left)
     });
     let left = gone.unwrap_or_else(|| panic!("the names are erased: {}", again.log()));
     assert!(left.contains("kim@example.com") && left.contains(&id), "{left}");

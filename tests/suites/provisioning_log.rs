@@ -208,7 +208,7 @@ on_both!(tail_follows_within_a_second_and_a_half, |server: &Server| {
     client.post("/Users", &json!({"userName": "Jane"}));
     let first = shown.next().unwrap().unwrap();
     assert!(first.contains("POST /Users  201  created \"jane\""), "{first}");
-    let second = shown.find(|line| line.as_ref().unwrap().contains("409")).unwrap().unwrap();
+    let second = shown.find(|line| line.as_ref().unwrap().contains("  409 ")).unwrap().unwrap();
     assert!(second.contains("uniqueness"), "{second}");
     let field = shown.next().unwrap().unwrap();
     assert_eq!(field.trim(), "rejected: userName");
