@@ -37,6 +37,7 @@ fn counted(rows: &[(String, i64)]) -> Happened {
 
 impl Activity for Store {
     fn happened(&self, tenant: TenantId, slots: Slots) -> Result<Vec<Happened>, ProviderError> {
+        self.seal_soon()?;
         let one = |index| Slots { from: slots.begin(index), count: 1, ..slots };
         self.read("changes are counted", |connection| {
             let mut happened = Vec::with_capacity(slots.count);
@@ -45,7 +46,7 @@ impl Activity for Store {
                 // A change of a resource has a version; of a token or a tenant, none.
                 let sql = Sql::new("SELECT act, count(*) FROM changes")
                     .then(within(tenant, one(index)))
-                    .text(" AND version > 0 GROUP BY act");
+                    .text(" AND version > 0 AND place IS NOT NULL GROUP BY act");
                 let rows: Vec<(String, i64)> = sql.query::<(Text, BigInt)>().load(connection)?;
                 happened.push(counted(&rows));
             }

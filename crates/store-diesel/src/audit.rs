@@ -9,7 +9,7 @@ use headcount_core::journal::verify::{Sealed, Unsealed};
 use headcount_core::journal::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
 use headcount_core::provider::{ProviderError, Source};
 
-use crate::changes::{append_other, names};
+use crate::changes::{append_other, forget, names};
 use crate::connection::{DbConnection, snapshot};
 use crate::error::write_error;
 use crate::schema::{changes, resources, tenants, tokens};
@@ -153,13 +153,7 @@ impl Store {
     ) -> Result<usize, ProviderError> {
         let change = Change { names: Names::default(), ..Change::of(Act::Erased, "", &[], at, by) };
         let done = self.writer.write(&mut |connection| {
-            let rows = changes::table
-                .filter(changes::tenant.eq(tenant.key()))
-                .filter(changes::resource.eq(of.id.as_str()))
-                .filter(changes::personal.is_not_null());
-            let count = diesel::update(rows)
-                .set(changes::personal.eq(None::<String>))
-                .execute(connection)?;
+            let count = forget(connection, tenant, Some(&of.id))?;
             if count > 0 {
                 append_other(connection, tenant, &change, of.kind.as_str(), of.id.as_str())?;
             }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{DbConnection, direct};
 use crate::schema::changes;
+use crate::sql::Sql;
 use crate::store::Store;
 
 /// What only the store knows of a change.
@@ -87,6 +88,25 @@ fn append_row(
     );
     direct!(connection, |one| diesel::insert_into(changes::table).values(values).execute(one))
         .map(drop)
+}
+
+/// Erases the names that the record holds of one resource, or of a whole tenant; returns in how many rows.
+pub(crate) fn forget(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    of: Option<&ResourceId>,
+) -> QueryResult<usize> {
+    let mut count = 0;
+    // What is sealed is found by an index, and what is not is little.
+    for sealed in [" AND place IS NOT NULL", " AND place IS NULL"] {
+        let rows = Sql::new("UPDATE changes SET personal = NULL WHERE personal IS NOT NULL");
+        let mut rows = rows.text(sealed).text(" AND tenant = ").int(tenant.key());
+        if let Some(id) = of {
+            rows = rows.text(" AND resource = ").string(id.as_str().to_owned());
+        }
+        count += rows.query::<()>().execute(connection)?;
+    }
+    Ok(count)
 }
 
 fn delta_text(effect: &Effect<'_>) -> String {
@@ -248,7 +268,7 @@ impl ChangeFeed for Store {
                 .filter(changes::tenant.eq(tenant.key()))
                 .filter(changes::resource.eq(id.as_str()))
                 .filter(changes::place.is_not_null())
-                .order(changes::seq.desc())
+                .order(changes::place.desc())
                 .limit(limit)
                 .select(Row::as_select())
                 .load(connection)

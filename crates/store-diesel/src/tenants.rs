@@ -10,7 +10,7 @@ use headcount_token_admin::{StoreError, Tenant, TenantStore};
 use crate::changes;
 use crate::connection::DbConnection;
 use crate::error::token_error;
-use crate::schema::{self, tenants};
+use crate::schema::tenants;
 use crate::store::Store;
 
 type Row = (i64, String, i32, i64, i64);
@@ -112,9 +112,7 @@ impl TenantStore for Store {
                 .get_result(connection)
                 .optional()?;
             let Some(id) = id.map(TenantId::new) else { return Ok(false) };
-            diesel::update(schema::changes::table.filter(schema::changes::tenant.eq(id.key())))
-                .set(schema::changes::personal.eq(None::<String>))
-                .execute(connection)?;
+            changes::forget(connection, id, None)?;
             record(connection, id, &Change::of(Act::Deleted, name, &[], at, by))?;
             Ok(true)
         });

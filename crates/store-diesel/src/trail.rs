@@ -42,11 +42,13 @@ impl AuditTrail for Store {
         tenant: TenantId,
         since: Timestamp,
     ) -> Result<Vec<ChangeCount>, ProviderError> {
+        self.seal_soon()?;
         let rows: Vec<(String, String, Option<i32>, i64)> =
             self.read("changes are counted", |connection| {
                 changes::table
                     .filter(changes::tenant.eq(tenant.key()))
                     .filter(changes::at.ge(since.micros()))
+                    .filter(changes::place.is_not_null())
                     .group_by((changes::kind, changes::act, changes::switched))
                     .select((changes::kind, changes::act, changes::switched, count_star()))
                     .order(changes::kind)

@@ -130,16 +130,18 @@ CREATE TABLE changes (
     hash text COLLATE "C"
 );
 
-CREATE INDEX changes_resource ON changes (tenant, resource, seq);
--- With what is counted, so that counting reads no rows.
-CREATE INDEX changes_at ON changes (tenant, at, version, act);
+-- What the commit of a change writes besides its row; the other indexes take it when it is sealed,
+-- many at a time.
 CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
--- Whose names are still kept although they are gone.
-CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
+CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
+CREATE INDEX changes_resource ON changes (tenant, resource, place) WHERE place IS NOT NULL;
+-- With what is counted, so that counting reads no rows.
+CREATE INDEX changes_at ON changes (tenant, at, version, act) WHERE place IS NOT NULL;
 -- What people did is rare among what identity providers did.
 CREATE INDEX changes_by_people ON changes (place) WHERE place IS NOT NULL AND actor_kind <> 'token';
-CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
+-- Whose names are still kept although they are gone.
+CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 
 CREATE TABLE tokens (
     id text COLLATE "C" PRIMARY KEY NOT NULL,

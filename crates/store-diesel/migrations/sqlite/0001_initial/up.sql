@@ -111,7 +111,7 @@ CREATE TABLE resource_counts (
 -- `place` and `hash` are the row's link in the chain; the sealer writes them a moment after the commit.
 -- `personal` may be erased; `personal_digest` stays, so that the chain still holds.
 CREATE TABLE changes (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    seq INTEGER PRIMARY KEY NOT NULL,
     tenant INTEGER NOT NULL,
     at INTEGER NOT NULL,
     actor_kind TEXT NOT NULL,
@@ -130,16 +130,18 @@ CREATE TABLE changes (
     hash TEXT
 ) STRICT;
 
-CREATE INDEX changes_resource ON changes (tenant, resource, seq);
--- With what is counted, so that counting reads no rows.
-CREATE INDEX changes_at ON changes (tenant, at, version, act);
+-- What the commit of a change writes besides its row; the other indexes take it when it is sealed,
+-- many at a time.
 CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
--- Whose names are still kept although they are gone.
-CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
+CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
+CREATE INDEX changes_resource ON changes (tenant, resource, place) WHERE place IS NOT NULL;
+-- With what is counted, so that counting reads no rows.
+CREATE INDEX changes_at ON changes (tenant, at, version, act) WHERE place IS NOT NULL;
 -- What people did is rare among what identity providers did.
 CREATE INDEX changes_by_people ON changes (place) WHERE place IS NOT NULL AND actor_kind <> 'token';
-CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
+-- Whose names are still kept although they are gone.
+CREATE INDEX changes_gone ON changes (at) WHERE act = 'deleted' AND personal IS NOT NULL;
 
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY NOT NULL,
