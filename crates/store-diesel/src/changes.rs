@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{DbConnection, direct};
 use crate::schema::changes;
+use crate::seal::sealed_before;
 use crate::sql::Sql;
 use crate::store::Store;
 
@@ -97,10 +98,12 @@ pub(crate) fn forget(
     of: Option<&ResourceId>,
 ) -> QueryResult<usize> {
     let mut count = 0;
+    let sealed = Sql::new(" AND place IS NOT NULL");
+    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sealed_before(connection)?);
     // What is sealed is found by an index, and what is not is little.
-    for sealed in [" AND place IS NOT NULL", " AND place IS NULL"] {
+    for part in [sealed, rest] {
         let rows = Sql::new("UPDATE changes SET personal = NULL WHERE personal IS NOT NULL");
-        let mut rows = rows.text(sealed).text(" AND tenant = ").int(tenant.key());
+        let mut rows = rows.then(part).text(" AND tenant = ").int(tenant.key());
         if let Some(id) = of {
             rows = rows.text(" AND resource = ").string(id.as_str().to_owned());
         }

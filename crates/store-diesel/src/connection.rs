@@ -177,11 +177,11 @@ impl Manager {
 /// No memory map: every connection would map the whole file.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
-    PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
+    PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
 /// The log gives space back when it is pruned.
 const LOG_WRITER: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
-    PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
+    PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
 const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
 
@@ -313,6 +313,17 @@ pub(crate) fn begin_relaxed(connection: &mut DbConnection) -> QueryResult<()> {
         DbConnection::Postgres(_) => "BEGIN; SET LOCAL synchronous_commit = off",
     };
     connection.batch_execute(begin)
+}
+
+/// What stands behind `INSERT` or `UPDATE` of many rows whose failure ends the transaction anyway. SQLite
+/// would otherwise copy each page before it is changed, to be able to undo the statement alone.
+pub(crate) fn or_roll_back(connection: &DbConnection) -> &'static str {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => " OR ROLLBACK",
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => "",
+    }
 }
 
 /// Creates the file with access for its owner only; SQLite gives its side files the same mode.

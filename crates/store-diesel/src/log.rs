@@ -3,6 +3,7 @@
 //! Whatever goes wrong here stays here: the log is opened when it is first needed, and a full disk
 //! loses records, never a request.
 
+mod names;
 mod read;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use headcount_core::provider::{ProviderError, Source};
 
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
-    give_back, log_bytes, pool,
+    give_back, log_bytes, or_roll_back, pool,
 };
 use crate::error::provider_error;
 use crate::migrations;
@@ -115,10 +116,11 @@ impl LogStore {
             let mut rest = records;
             while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
                 let (chunk, behind) = rest.split_at(length);
-                let mut numbers: Vec<i64> = rows(chunk).query::<BigInt>().load(connection)?;
+                let mut numbers: Vec<i64> =
+                    rows(or_roll_back(connection), chunk).query::<BigInt>().load(connection)?;
                 // Numbers are given out in the order of the rows; the answer may come in any.
                 numbers.sort_unstable();
-                names(connection, chunk, &numbers)?;
+                names::insert(connection, chunk, &numbers)?;
                 rest = behind;
             }
             count_quirks(connection, records)
@@ -128,22 +130,12 @@ impl LogStore {
     fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
         self.write("somebody is erased from the provisioning log", |connection| {
             let mut count = 0;
-            for name in names {
-                let found = |sql: &'static str, column: &'static str| {
-                    Sql::new(sql)
-                        .text(column)
-                        .text(" IN (SELECT n.seq FROM request_names n WHERE n.tenant = ")
-                        .int(tenant.key())
-                        .text(" AND n.name = ")
-                        .string(clean(name))
-                        .text(")")
-                };
-                count += found("DELETE FROM requests WHERE ", "seq")
-                    .query::<()>()
-                    .execute(connection)?;
-                found("DELETE FROM request_names WHERE ", "seq")
-                    .query::<()>()
-                    .execute(connection)?;
+            for (bucket, rows) in names::find(connection, tenant, names)? {
+                let requests = Sql::new("DELETE FROM requests WHERE seq IN (").ints(&rows);
+                count += requests.text(")").query::<()>().execute(connection)?;
+                let found = Sql::new("DELETE FROM request_names WHERE bucket = ").int(bucket);
+                let found = found.text(" AND seq IN (").ints(&rows).text(")");
+                found.query::<()>().execute(connection)?;
             }
             Ok(count)
         })
@@ -181,12 +173,11 @@ impl LogStore {
                 let last: Option<i64> =
                     oldest.query::<diesel::sql_types::Nullable<BigInt>>().get_result(connection)?;
                 let Some(last) = last else { return Ok(0) };
-                for sql in [
-                    "DELETE FROM request_names WHERE seq <= ",
-                    "DELETE FROM requests WHERE seq <= ",
-                ] {
-                    pruned += Sql::new(sql).int(last).query::<()>().execute(connection)?;
-                }
+                let names = Sql::new("DELETE FROM request_names WHERE bucket <= ");
+                let names = names.int(names::bucket(last)).text(" AND seq <= ").int(last);
+                names.query::<()>().execute(connection)?;
+                let requests = Sql::new("DELETE FROM requests WHERE seq <= ").int(last);
+                pruned += requests.query::<()>().execute(connection)?;
                 Ok(1)
             })?;
             if count == 0 {
@@ -218,9 +209,9 @@ fn key(tenant: Option<TenantId>) -> i64 {
 }
 
 /// The statement that writes records and returns their numbers.
-fn rows(records: &[RequestRecord]) -> Sql {
-    let mut sql = Sql::new(
-        "INSERT INTO requests (tenant, at, micros, request, token, token_name, refused, address, agent, \
+fn rows(or_roll_back: &'static str, records: &[RequestRecord]) -> Sql {
+    let mut sql = Sql::new("INSERT").text(or_roll_back).text(
+        " INTO requests (tenant, at, micros, request, token, token_name, refused, address, agent, \
          idp, method, route, kind, resource, name, query, status, scim_type, field, reason, quirks, body, \
          reply) VALUES ",
     );
@@ -262,32 +253,6 @@ fn rows(records: &[RequestRecord]) -> Sql {
 /// PostgreSQL keeps no NUL in texts.
 fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-fn names(
-    connection: &mut DbConnection,
-    records: &[RequestRecord],
-    numbers: &[i64],
-) -> QueryResult<()> {
-    let all: Vec<(i64, &str, i64)> = records
-        .iter()
-        .zip(numbers)
-        .flat_map(|(record, seq)| {
-            record.names.iter().map(|name| (key(record.tenant), name.as_str(), *seq))
-        })
-        .collect();
-    let mut rest = all.as_slice();
-    while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
-        let (chunk, behind) = rest.split_at(length);
-        let mut sql = Sql::new("INSERT INTO request_names (tenant, name, seq) VALUES ");
-        for (index, (tenant, name, seq)) in chunk.iter().enumerate() {
-            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(*tenant).text(", ");
-            sql = sql.string(clean(name)).text(", ").int(*seq).text(")");
-        }
-        sql.text(" ON CONFLICT DO NOTHING").query::<()>().execute(connection)?;
-        rest = behind;
-    }
-    Ok(())
 }
 
 /// Adds the repairs of some records to the counters of their tokens.

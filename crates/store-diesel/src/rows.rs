@@ -1,10 +1,10 @@
 //! The writes of one resource: all rows of one change, inside a transaction that somebody else opened.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
-use headcount_core::index::{IndexEntry, UniqueKey};
+use headcount_core::index::{Columns, IndexEntry, UniqueKey};
 use headcount_core::journal::Left;
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
@@ -24,6 +24,48 @@ use crate::write::count_slot;
 
 /// Index rows that one statement inserts at most.
 const ROWS: usize = 100;
+
+/// A resource that this transaction alone may change.
+struct Locked {
+    pk: i64,
+    columns: Columns,
+    resource: Resource,
+}
+
+type LockedTypes = (
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Integer>,
+);
+type LockedRow = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, Option<i32>);
+
+/// Writes the moment of a change, and the columns when they are not as they were: each that is written
+/// is written in its index, too.
+fn update_columns(
+    connection: &mut DbConnection,
+    pk: i64,
+    before: &Columns,
+    draft: &Draft,
+) -> QueryResult<()> {
+    let mut sql = Sql::new("UPDATE resources SET modified = ").int(draft.at.micros());
+    let Columns { name, name_key, external_id, active } = &draft.columns;
+    if draft.columns != *before {
+        sql = sql.text(", name = ").optional(name.clone());
+        sql = sql.text(", name_key = ").optional(name_key.clone());
+        sql = sql.text(", external_id = ").optional(external_id.clone());
+        sql = sql.text(match active {
+            Some(true) => ", active = 1",
+            Some(false) => ", active = 0",
+            None => ", active = NULL",
+        });
+    }
+    sql.text(" WHERE pk = ").int(pk).query::<()>().execute(connection).map(drop)
+}
 
 impl Store {
     pub(crate) fn insert_in(
@@ -87,16 +129,16 @@ impl Store {
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, WriteError> {
         let number = self.kind_number(kind)?;
-        let (pk, before) = self.lock(connection, tenant, kind, number, id)?;
-        let mut update = change(&Current { resource: &before, members: None })?;
+        let mut locked = self.lock(connection, tenant, kind, number, id)?;
+        let mut update = change(&Current { resource: &locked.resource, members: None })?;
         if matches!(update, Update::NeedMembers) {
-            let all = members::page(connection, &self.names, pk, 0, usize::MAX - 1)?;
-            update = change(&Current { resource: &before, members: Some(&all.members) })?;
+            let all = members::page(connection, &self.names, locked.pk, 0, usize::MAX - 1)?;
+            update = change(&Current { resource: &locked.resource, members: Some(&all.members) })?;
         }
         let mut changed = false;
-        let mut after = before;
         if let Update::Store(draft) = update {
-            let delta = self.store(connection, tenant, number, pk, &after, &draft)?;
+            let delta = self.store(connection, tenant, number, &locked, &draft)?;
+            let after = &mut locked.resource;
             changed = !delta.is_empty() || draft.document != after.document;
             if changed {
                 after.version = after.version.next();
@@ -107,6 +149,7 @@ impl Store {
                 changes::append(connection, tenant, &draft.change, &effect)?;
             }
         }
+        let Locked { pk, resource: after, .. } = locked;
         let row = (
             pk,
             after.id.as_str().to_owned(),
@@ -129,7 +172,8 @@ impl Store {
         check: &mut CheckFn<'_>,
     ) -> Result<(), WriteError> {
         let number = self.kind_number(kind)?;
-        let (pk, before) = self.lock(connection, tenant, kind, number, id)?;
+        let Locked { pk, resource: before, .. } =
+            self.lock(connection, tenant, kind, number, id)?;
         let change = check(&before)?;
         let mut groups = members::leave_all(connection, pk)?;
         groups.sort_unstable();
@@ -151,7 +195,8 @@ impl Store {
                 version: Version::new(version),
             }));
         }
-        let gone = diesel::delete(resources::table.find(pk)).execute(connection);
+        let row = resources::table.find(pk);
+        let gone = direct!(connection, |one| diesel::delete(row).execute(one));
         match gone {
             // Somebody made it a member between the two statements above: take it out of that group, too.
             Err(error) if meaning(&error) == Meaning::Constraint => return Err(WriteError::Retry),
@@ -173,22 +218,26 @@ impl Store {
         kind: &Kind,
         number: i32,
         id: &ResourceId,
-    ) -> Result<(i64, Resource), WriteError> {
-        let lock = resources::table
-            .filter(resources::tenant.eq(tenant.key()))
-            .filter(resources::kind.eq(number))
-            .filter(resources::id.eq(id.as_str()));
-        let locked: Option<(i64, i64, i64, i64)> = direct!(connection, |one| diesel::update(lock)
-            .set(resources::version.eq(resources::version + 1))
-            .returning((resources::pk, resources::version, resources::created, resources::modified))
-            .get_result(one))
-        .optional()?;
-        let (pk, version, created, modified) = locked.ok_or(ProviderError::NotFound)?;
+    ) -> Result<Locked, WriteError> {
+        // Written out, as the other updates here are: Diesel prepares its own anew each time.
+        let sql = Sql::new("UPDATE resources SET version = version + 1 WHERE tenant = ")
+            .int(tenant.key())
+            .text(" AND kind = ")
+            .int(number)
+            .text(" AND id = ")
+            .string(id.as_str())
+            .text(" RETURNING pk, version, created, modified, name, name_key, external_id, active");
+        let locked: Vec<LockedRow> = sql.query::<LockedTypes>().load(connection)?;
+        let (pk, version, created, modified, name, name_key, external_id, active) =
+            locked.into_iter().next().ok_or(ProviderError::NotFound)?;
         let text: String = direct!(connection, |one| documents::table
             .find(pk)
             .select(documents::text)
             .first(one))?;
-        Ok((pk, resource(kind, (pk, id.as_str().to_owned(), version - 1, created, modified, text))))
+        let row = (pk, id.as_str().to_owned(), version - 1, created, modified, text);
+        let active = active.map(|active| active != 0);
+        let columns = Columns { name, name_key, external_id, active };
+        Ok(Locked { pk, columns, resource: resource(kind, row) })
     }
 
     /// Takes back what an update wrote that changed nothing, where the transaction goes on with other
@@ -200,15 +249,18 @@ impl Store {
         kind: &Kind,
         before: &Resource,
     ) -> Result<(), WriteError> {
-        let locked = resources::table
-            .filter(resources::tenant.eq(tenant.key()))
-            .filter(resources::kind.eq(self.kind_number(kind)?))
-            .filter(resources::id.eq(before.id.as_str()));
-        let before = (
-            resources::version.eq(before.version.counter()),
-            resources::modified.eq(before.modified.micros()),
-        );
-        diesel::update(locked).set(before).execute(connection)?;
+        Sql::new("UPDATE resources SET version = ")
+            .int(before.version.counter())
+            .text(", modified = ")
+            .int(before.modified.micros())
+            .text(" WHERE tenant = ")
+            .int(tenant.key())
+            .text(" AND kind = ")
+            .int(self.kind_number(kind)?)
+            .text(" AND id = ")
+            .string(before.id.as_str())
+            .query::<()>()
+            .execute(connection)?;
         Ok(())
     }
 
@@ -218,31 +270,24 @@ impl Store {
         connection: &mut DbConnection,
         tenant: TenantId,
         kind: i32,
-        pk: i64,
-        before: &Resource,
+        locked: &Locked,
         draft: &Draft,
     ) -> Result<MemberDelta, WriteError> {
+        let Locked { pk, ref columns, resource: ref before } = *locked;
         for key in &draft.unique.remove {
             let path = self.path_number(&key.path)?;
             let row = resource_keys::table.find((tenant.key(), kind, path, key.folded.as_str()));
-            diesel::delete(row).execute(connection)?;
+            direct!(connection, |one| diesel::delete(row).execute(one))?;
         }
         self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
-        let columns = &draft.columns;
-        let values = (
-            resources::modified.eq(draft.at.micros()),
-            resources::name.eq(columns.name.as_deref()),
-            resources::name_key.eq(columns.name_key.as_deref()),
-            resources::external_id.eq(columns.external_id.as_deref()),
-            resources::active.eq(columns.active.map(i32::from)),
-        );
-        direct!(connection, |one| diesel::update(resources::table.find(pk))
-            .set(values)
-            .execute(one))?;
+        update_columns(connection, pk, columns, draft)?;
         if draft.document != before.document {
-            let document = documents::table.find(pk);
-            let text = documents::text.eq(draft.document.text());
-            direct!(connection, |one| diesel::update(document).set(text).execute(one))?;
+            Sql::new("UPDATE documents SET text = ")
+                .string(draft.document.text())
+                .text(" WHERE pk = ")
+                .int(pk)
+                .query::<()>()
+                .execute(connection)?;
         }
         for entry in &draft.index.remove {
             let path = self.path_number(&entry.path)?;

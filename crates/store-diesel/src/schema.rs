@@ -130,9 +130,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    request_names (tenant, name, seq) {
+    request_names (bucket, name, tenant, seq) {
+        bucket -> BigInt,
+        name -> BigInt,
         tenant -> BigInt,
-        name -> Text,
         seq -> BigInt,
     }
 }

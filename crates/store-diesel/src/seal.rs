@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::{ProviderError, Source};
 
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, write_error};
 use crate::schema::changes;
 use crate::sql::Sql;
@@ -136,7 +136,9 @@ impl Store {
     /// Returns the number of the newest change without a place.
     fn newest_unsealed(&self) -> Result<Option<i64>, ProviderError> {
         self.read("unsealed changes are looked for", |connection| {
-            let unsealed = changes::table.filter(changes::place.is_null());
+            let unsealed = changes::table
+                .filter(changes::place.is_null())
+                .filter(changes::seq.gt(sealed_before(connection)?));
             unsealed.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
         })
     }
@@ -145,21 +147,41 @@ impl Store {
     /// later: whoever seals on a busy server must not seal for ever.
     fn has_unsealed(&self, newest: i64) -> Result<bool, ProviderError> {
         let first = self.read("unsealed changes are looked for", |connection| {
-            let unsealed = changes::table.filter(changes::place.is_null());
-            let unsealed = unsealed.filter(changes::seq.le(newest));
+            let unsealed = changes::table
+                .filter(changes::place.is_null())
+                .filter(changes::seq.gt(sealed_before(connection)?))
+                .filter(changes::seq.le(newest));
             unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
     }
 }
 
+/// Returns the number up to which no row waits to be sealed.
+///
+/// Rows of SQLite come in the order of their commits and are sealed in it, so that those that wait are the
+/// last ones. On PostgreSQL nothing is known of the order, and an index leads to them.
+pub(crate) fn sealed_before(connection: &mut DbConnection) -> QueryResult<i64> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(connection) => {
+            let sealed = changes::table.filter(changes::place.is_not_null());
+            let last = sealed.order(changes::place.desc()).select(changes::seq);
+            Ok(last.first(connection).optional()?.unwrap_or(i64::MIN))
+        }
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Ok(i64::MIN),
+    }
+}
+
 fn seal_some(connection: &mut DbConnection) -> Result<usize, WriteError> {
-    let last: Option<(Option<i64>, Option<String>)> = changes::table
+    let after = sealed_before(connection)?;
+    let last = changes::table
         .filter(changes::place.is_not_null())
         .order(changes::place.desc())
-        .select((changes::place, changes::hash))
-        .first(connection)
-        .optional()?;
+        .select((changes::place, changes::hash));
+    let last: Option<(Option<i64>, Option<String>)> =
+        direct!(connection, |one| last.first(one)).optional()?;
     let (mut place, mut link) = match last {
         Some((Some(place), hash)) => {
             // A hash that cannot be read was tampered with: the chain goes on, and verifying tells.
@@ -167,12 +189,12 @@ fn seal_some(connection: &mut DbConnection) -> Result<usize, WriteError> {
         }
         _ => (0, Link::GENESIS),
     };
-    let rows: Vec<Row> = changes::table
+    let rows = changes::table
         .filter(changes::place.is_null())
+        .filter(changes::seq.gt(after))
         .order(changes::seq)
-        .limit(PASS)
-        .select(Row::as_select())
-        .load(connection)?;
+        .limit(PASS);
+    let rows: Vec<Row> = direct!(connection, |one| rows.select(Row::as_select()).load(one))?;
     let count = rows.len();
     let mut sql = Sql::new("WITH sealed (seq, place, hash) AS (VALUES ");
     for (index, row) in rows.into_iter().map(AuditRow::from).enumerate() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::redact;
+use super::redact::{self, Words};
 use super::request::RequestRecord;
 use crate::clock::Timestamp;
 use crate::filter::{Filter, Literal, ParsedFilter, Syntax};
@@ -80,42 +80,37 @@ pub struct Digester {
     registry: Arc<Registry>,
     /// The names of attributes that are never returned, in lower case.
     never: Vec<String>,
+    words: Option<Words>,
 }
 
 impl Digester {
     /// Makes one for the kinds of a registry.
     pub fn new(registry: Arc<Registry>) -> Self {
         let never = never_returned(&registry);
-        Self { registry, never }
+        let words = Words::new(&never);
+        Self { registry, never, words }
     }
 
     /// Makes the records of a request: one, and of a bulk request one more per operation.
     pub fn digest<B: AsRef<[u8]>>(&self, exchange: &Exchange<B>) -> Vec<RequestRecord> {
-        digest(&self.registry, &self.never, exchange)
+        let Self { registry, never, .. } = self;
+        let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
+        let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
+        let (body, reply) = (Body::read(sent), Body::read(answered));
+        let mut whole = record(registry, exchange, &body, &reply);
+        whole.path = redact::line(whole.path, never);
+        whole.query = whole.query.map(|query| redact::line(query, never));
+        let mut records = Vec::new();
+        if whole.path == "/Bulk" {
+            // The operations speak for themselves.
+            whole.names.clear();
+            records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
+        }
+        whole.body = body.kept(sent, self);
+        whole.reply = if whole.status < 300 { reply.kept(answered, self) } else { None };
+        records.insert(0, whole);
+        records
     }
-}
-
-fn digest<B: AsRef<[u8]>>(
-    registry: &Registry,
-    never: &[String],
-    exchange: &Exchange<B>,
-) -> Vec<RequestRecord> {
-    let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
-    let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
-    let (body, reply) = (Body::read(sent), Body::read(answered));
-    let mut whole = record(registry, exchange, &body, &reply);
-    whole.path = redact::line(whole.path, never);
-    whole.query = whole.query.map(|query| redact::line(query, never));
-    let mut records = Vec::new();
-    if whole.path == "/Bulk" {
-        // The operations speak for themselves.
-        whole.names.clear();
-        records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
-    }
-    whole.body = body.kept(sent, never);
-    whole.reply = if whole.status < 300 { reply.kept(answered, never) } else { None };
-    records.insert(0, whole);
-    records
 }
 
 fn record<B>(
@@ -257,16 +252,17 @@ impl Body {
     /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
     ///
     /// `bytes` are those it was read from: where nothing is to be masked, they are kept as they came.
-    fn kept(self, bytes: Option<&[u8]>, never: &[String]) -> Option<String> {
+    fn kept(self, bytes: Option<&[u8]>, by: &Digester) -> Option<String> {
         let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let plain = |text: &&str| by.words.as_ref().is_some_and(|words| words.are_absent(text));
         match self {
             Self::None => None,
             Self::Opaque(length) => Some(format!("({length} bytes, not kept)")),
             Self::Json(mut value) => {
-                if let Some(text) = text.filter(|text| redact::is_plain(text, never)) {
+                if let Some(text) = text.filter(plain) {
                     return Some(redact::cut(text.to_owned()));
                 }
-                redact::mask(&mut value, never);
+                redact::mask(&mut value, &by.never);
                 Some(redact::cut(value.to_string()))
             }
         }

@@ -8,7 +8,7 @@ use headcount_core::journal::{LogQuery, Logged, QuirkCount, RequestLog, RequestR
 use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
 
-use super::{LogStore, clean};
+use super::{LogStore, clean, names};
 use crate::connection::DbConnection;
 use crate::error::provider_error;
 use crate::schema::quirk_counts;
@@ -86,12 +86,14 @@ const SELECT: &str = "SELECT r.seq, r.tenant, r.at, r.micros, r.request, r.token
     r.address, r.agent, r.idp, r.method, r.route, r.kind, r.resource, r.name, r.query, r.status, \
     r.scim_type, r.field, r.reason, r.quirks, r.body, r.reply FROM ";
 
-/// The statement for a question. By name, the index of names leads; it stops at the limit.
-fn statement(query: &LogQuery) -> Sql {
-    let mut sql = match &query.name {
-        Some(name) => Sql::new(SELECT)
-            .text("request_names n JOIN requests r ON r.seq = n.seq WHERE n.name = ")
-            .string(clean(name)),
+/// The statement for a question, as far as `limit`. By name, the rows of one bucket lead.
+fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql {
+    let mut sql = match named {
+        Some((bucket, name)) => Sql::new(SELECT)
+            .text("request_names n JOIN requests r ON r.seq = n.seq WHERE n.bucket = ")
+            .int(bucket)
+            .text(" AND n.name = ")
+            .int(names::number(name)),
         None => Sql::new(SELECT).text("requests r WHERE r.seq > 0"),
     };
     let (tenant, number) = match query {
@@ -122,10 +124,31 @@ fn statement(query: &LogQuery) -> Sql {
     if let Some(after) = query.after {
         sql = sql.text(" AND ").text(number).text(" > ").int(after);
     }
-    let onward = query.after.is_some() && query.before.is_none();
-    let order = if onward { " LIMIT " } else { " DESC LIMIT " };
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let order = if is_onward(query) { " LIMIT " } else { " DESC LIMIT " };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sql.text(" ORDER BY ").text(number).text(order).int(limit)
+}
+
+/// Whether the oldest come first.
+fn is_onward(query: &LogQuery) -> bool {
+    query.after.is_some() && query.before.is_none()
+}
+
+/// Answers a question by name, bucket by bucket, until there is enough.
+fn named(connection: &mut DbConnection, query: &LogQuery, name: &str) -> QueryResult<Vec<Row>> {
+    let Some(buckets) = names::buckets(connection)? else { return Ok(Vec::new()) };
+    let first = query.after.map_or(i64::MIN, names::bucket).max(*buckets.start());
+    let last = query.before.map_or(i64::MAX, names::bucket).min(*buckets.end());
+    let mut rows = Vec::new();
+    for step in 0..=last - first {
+        let bucket = if is_onward(query) { first + step } else { last - step };
+        let sql = statement(query, Some((bucket, name)), query.limit - rows.len());
+        rows.extend(sql.query::<Columns>().load::<Row>(connection)?);
+        if rows.len() >= query.limit {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 impl LogStore {
@@ -155,7 +178,12 @@ impl RequestLog for LogStore {
     }
 
     fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError> {
-        self.load(statement(query))
+        let Some(name) = &query.name else {
+            return self.load(statement(query, None, query.limit));
+        };
+        let rows =
+            self.read("the provisioning log is read", |connection| named(connection, query, name))?;
+        Ok(rows.into_iter().map(Row::logged).collect())
     }
 
     fn of_request(&self, request: &str) -> Result<Vec<Logged>, ProviderError> {

@@ -130,8 +130,8 @@ CREATE TABLE changes (
     hash text COLLATE "C"
 );
 
--- What the commit of a change writes besides its row; the other indexes take it when it is sealed,
--- many at a time.
+-- What the commit of a change writes besides its row. It enters the other indexes when it is sealed, many
+-- at a time.
 CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
 CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
@@ -260,15 +260,15 @@ CREATE INDEX requests_failed ON requests (tenant, seq) WHERE status >= 400;
 -- Most requests are about users, so that the newest of these are found without an index of their own.
 CREATE INDEX requests_kind ON requests (tenant, kind, seq) WHERE kind <> 'User';
 
--- The names and ids by which a request can be found, in their comparable form.
+-- The names and ids by which a request can be found, as numbers made of their comparable form. Requests
+-- that came one after the other share a bucket, so that new rows stand close together, and old ones too.
 CREATE TABLE request_names (
+    bucket bigint NOT NULL,
+    name bigint NOT NULL,
     tenant bigint NOT NULL,
-    name text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
-    PRIMARY KEY (tenant, name, seq)
+    PRIMARY KEY (bucket, name, tenant, seq)
 );
-
-CREATE INDEX request_names_seq ON request_names (seq);
 
 -- How often each quirk was applied to the requests of a token.
 CREATE TABLE quirk_counts (

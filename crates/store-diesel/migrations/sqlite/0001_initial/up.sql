@@ -130,9 +130,7 @@ CREATE TABLE changes (
     hash TEXT
 ) STRICT;
 
--- What the commit of a change writes besides its row; the other indexes take it when it is sealed,
--- many at a time.
-CREATE INDEX changes_unsealed ON changes (seq) WHERE place IS NULL;
+-- A change enters these indexes when it is sealed, many at a time; those to be sealed are the last rows.
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
 CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
 CREATE INDEX changes_resource ON changes (tenant, resource, place) WHERE place IS NOT NULL;

@@ -1,0 +1,97 @@
+//! By which names a request is found.
+//!
+//! A row says that a request named somebody. Requests that came one after the other share a bucket, and
+//! rows are sorted by bucket first: those of a batch fall onto pages that are in memory, and the pages of
+//! older requests are never written again. Whoever looks for a name asks each bucket, which takes a few
+//! microseconds.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+use headcount_core::ids::TenantId;
+use headcount_core::journal::RequestRecord;
+use sha2::{Digest, Sha256};
+
+use super::{LENGTHS, key};
+use crate::connection::{DbConnection, or_roll_back};
+use crate::sql::Sql;
+
+/// Requests of one bucket, as a power of two.
+const BUCKET: u32 = 13;
+
+/// The bucket of a request.
+pub(super) fn bucket(seq: i64) -> i64 {
+    seq >> BUCKET
+}
+
+/// The number under which a name is found: the first eight bytes of its SHA-256. Rows by number are a
+/// third as long as rows by name, and tell nobody a name. That two names of one log share a number is
+/// possible and will not be met: among a million names the chance is one in thirty million.
+pub(super) fn number(name: &str) -> i64 {
+    let digest = Sha256::digest(name.as_bytes());
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
+}
+
+/// Returns the buckets that there are, from the oldest to the newest.
+pub(super) fn buckets(connection: &mut DbConnection) -> QueryResult<Option<RangeInclusive<i64>>> {
+    let sql = Sql::new(
+        "SELECT (SELECT min(bucket) FROM request_names), (SELECT max(bucket) FROM request_names)",
+    );
+    let ends: (Option<i64>, Option<i64>) =
+        sql.query::<(Nullable<BigInt>, Nullable<BigInt>)>().get_result(connection)?;
+    Ok(ends.0.zip(ends.1).map(|(first, last)| first..=last))
+}
+
+/// Writes by which names some records are found.
+pub(super) fn insert(
+    connection: &mut DbConnection,
+    records: &[RequestRecord],
+    numbers: &[i64],
+) -> QueryResult<()> {
+    let all: Vec<(i64, i64, i64)> = records
+        .iter()
+        .zip(numbers)
+        .flat_map(|(record, seq)| {
+            record.names.iter().map(|name| (number(name), key(record.tenant), *seq))
+        })
+        .collect();
+    let mut rest = all.as_slice();
+    while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
+        let (chunk, behind) = rest.split_at(length);
+        let mut sql = Sql::new("INSERT").text(or_roll_back(connection));
+        sql = sql.text(" INTO request_names (bucket, name, tenant, seq) VALUES ");
+        for (index, (name, tenant, seq)) in chunk.iter().enumerate() {
+            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(bucket(*seq)).text(", ");
+            sql = sql.int(*name).text(", ").int(*tenant).text(", ").int(*seq).text(")");
+        }
+        sql.text(" ON CONFLICT DO NOTHING").query::<()>().execute(connection)?;
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// Returns the requests that are found by any of the names, by bucket.
+pub(super) fn find(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    names: &[String],
+) -> QueryResult<BTreeMap<i64, Vec<i64>>> {
+    let mut found: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for at in buckets(connection)?.into_iter().flatten() {
+        for name in names {
+            let sql = Sql::new("SELECT seq FROM request_names WHERE bucket = ")
+                .int(at)
+                .text(" AND name = ")
+                .int(number(name))
+                .text(" AND tenant = ")
+                .int(tenant.key());
+            let rows: Vec<i64> = sql.query::<BigInt>().load(connection)?;
+            if !rows.is_empty() {
+                found.entry(at).or_default().extend(rows);
+            }
+        }
+    }
+    Ok(found)
+}

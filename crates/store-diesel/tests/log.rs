@@ -1,0 +1,143 @@
+//! A log that is long enough to have several buckets of names answers as a list in memory does.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod support;
+
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, TenantId};
+use headcount_core::journal::{LogQuery, RequestLog as _, RequestRecord, Retention};
+use headcount_core::quirks::Quirks;
+use headcount_store_diesel::{DatabaseUrl, LogStore, Settings};
+use support::{Database, Scratch, postgres_store};
+
+const RECORDS: usize = 20_000;
+const ONE: TenantId = TenantId::new(1);
+const OTHER: TenantId = TenantId::new(2);
+
+fn record(number: usize) -> RequestRecord {
+    let mut names = vec![format!("user-{}", number % 7)];
+    if number % 3_500 == 17 {
+        names.extend(["rare".to_owned(), "rare@example.com".to_owned()]);
+    }
+    RequestRecord {
+        at: Timestamp::from_micros(i64::try_from(number).unwrap()),
+        micros: 1,
+        request: RequestId::new(number.to_string()),
+        tenant: Some(if number % 5 == 0 { OTHER } else { ONE }),
+        token: None,
+        token_name: None,
+        refused: None,
+        address: None,
+        agent: None,
+        idp: None,
+        method: "PATCH".to_owned(),
+        path: "/Users".to_owned(),
+        kind: Some(Kind::new("User")),
+        resource: None,
+        name: None,
+        names,
+        query: None,
+        status: if number % 11 == 0 { 409 } else { 200 },
+        scim_type: None,
+        field: None,
+        reason: None,
+        quirks: Quirks::NONE,
+        body: None,
+        reply: None,
+    }
+}
+
+/// The numbers of requests that a question finds among records whose numbers begin at `first`.
+fn expected(records: &[RequestRecord], first: i64, query: &LogQuery) -> Vec<String> {
+    let numbered = (first..).zip(records);
+    let is_asked_for = |(seq, record): &(i64, &RequestRecord)| {
+        query.tenant.is_none_or(|tenant| record.tenant == Some(tenant))
+            && query.name.as_ref().is_none_or(|name| record.names.contains(name))
+            && (!query.failed || record.status >= 400)
+            && query.before.is_none_or(|before| *seq < before)
+            && query.after.is_none_or(|after| *seq > after)
+    };
+    let mut found: Vec<_> = numbered.filter(is_asked_for).map(|(_, record)| record).collect();
+    if query.after.is_none() || query.before.is_some() {
+        found.reverse();
+    }
+    found.into_iter().take(query.limit).map(|record| record.request.to_string()).collect()
+}
+
+fn found(log: &LogStore, query: &LogQuery) -> Vec<String> {
+    let rows = log.requests(query).unwrap();
+    rows.into_iter().map(|row| row.record.request.to_string()).collect()
+}
+
+fn check(log: &LogStore) {
+    let mut records: Vec<_> = (0..RECORDS).map(record).collect();
+    records.chunks(5_000).for_each(|chunk| log.append(chunk).unwrap());
+    let all = LogQuery { limit: 1, ..LogQuery::default() };
+    let first = log.requests(&all).unwrap()[0].seq - i64::try_from(RECORDS).unwrap() + 1;
+    let places = [None, Some(first + 9_000), Some(first + 18_500), Some(first + 19_999)];
+    for name in ["rare", "user-3", "nobody"] {
+        for (tenant, failed) in [(Some(ONE), false), (Some(OTHER), true), (None, false)] {
+            for (before, after) in
+                places.into_iter().flat_map(|one| places.map(|other| (one, other)))
+            {
+                for limit in [1, 4, RECORDS] {
+                    let name = Some(name.to_owned());
+                    let query = LogQuery {
+                        tenant,
+                        name,
+                        failed,
+                        before,
+                        after,
+                        limit,
+                        ..LogQuery::default()
+                    };
+                    assert_eq!(found(log, &query), expected(&records, first, &query), "{query:?}");
+                }
+            }
+        }
+    }
+    let by = |name: &str| LogQuery {
+        name: Some(name.to_owned()),
+        limit: RECORDS,
+        ..LogQuery::default()
+    };
+    // Whoever is erased is found by none of the names any more.
+    let gone = |record: &RequestRecord| {
+        record.tenant == Some(ONE) && record.names.iter().any(|name| name == "rare")
+    };
+    let erased = records.iter().filter(|record| gone(record)).count();
+    assert!(erased > 2 && log.erase(ONE, &["rare".to_owned()]).unwrap() == erased);
+    let left: Vec<_> = records.iter().filter(|record| !gone(record)).cloned().collect();
+    for name in ["rare", "rare@example.com", "user-3"] {
+        assert_eq!(found(log, &by(name)), expected(&left, 0, &by(name)));
+    }
+    let retention = Retention { before: Timestamp::from_micros(13_000), bytes: u64::MAX };
+    log.prune(retention).unwrap();
+    records = left.into_iter().filter(|record| record.at >= retention.before).collect();
+    let all = LogQuery { limit: RECORDS, ..LogQuery::default() };
+    let kept = log.requests(&all).unwrap().len();
+    // A slice is pruned when all of it is old enough.
+    assert!((records.len()..records.len() + 2_000).contains(&kept), "{kept}");
+    let newest = found(log, &LogQuery { limit: 900, ..by("user-3") });
+    assert_eq!(newest, expected(&records, 0, &LogQuery { limit: 900, ..by("user-3") }));
+    log.forget(ONE).unwrap();
+    assert!(log.requests(&LogQuery { tenant: Some(ONE), ..by("user-3") }).unwrap().is_empty());
+    assert!(!log.requests(&LogQuery { tenant: Some(OTHER), ..by("user-3") }).unwrap().is_empty());
+}
+
+#[test]
+fn names_are_found_in_every_bucket_on_sqlite() {
+    let scratch = Scratch::new();
+    check(&LogStore::new(&Settings::serve(DatabaseUrl::Sqlite(scratch.0.join("test.db")))));
+}
+
+#[test]
+fn names_are_found_in_every_bucket_on_postgres() {
+    let database = Database::new();
+    drop(postgres_store(&database));
+    check(&LogStore::new(&Settings::serve(DatabaseUrl::parse(&database.url).unwrap())));
+}
