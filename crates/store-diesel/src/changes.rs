@@ -2,6 +2,7 @@
 //! the chain.
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::journal::chain;
@@ -12,9 +13,12 @@ use serde_json::{Value, json};
 
 use crate::connection::{DbConnection, direct};
 use crate::schema::changes;
-use crate::seal::sealed_before;
 use crate::sql::Sql;
 use crate::store::Store;
+use crate::write::sealed_before;
+
+/// Rows that one statement names at most.
+const CHUNK: usize = 1_000;
 
 /// What only the store knows of a change.
 pub(crate) struct Effect<'a> {
@@ -97,19 +101,59 @@ pub(crate) fn forget(
     tenant: TenantId,
     of: Option<&ResourceId>,
 ) -> QueryResult<usize> {
-    let mut count = 0;
-    let sealed = Sql::new(" AND place IS NOT NULL");
-    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sealed_before(connection)?);
-    // What is sealed is found by an index, and what is not is little.
-    for part in [sealed, rest] {
+    let rows = || {
         let rows = Sql::new("UPDATE changes SET personal = NULL WHERE personal IS NOT NULL");
-        let mut rows = rows.then(part).text(" AND tenant = ").int(tenant.key());
-        if let Some(id) = of {
-            rows = rows.text(" AND resource = ").string(id.as_str().to_owned());
+        rows.text(" AND tenant = ").int(tenant.key())
+    };
+    // What is sealed is found by an index, and what is not is little.
+    let mut parts = Vec::new();
+    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sealed_before(connection)?);
+    if let Some(id) = of {
+        let sealed = sealed_about(connection, tenant, id, usize::MAX)?;
+        for chunk in sealed.chunks(CHUNK) {
+            parts.push(rows().text(" AND seq IN (").ints(chunk).text(")"));
         }
-        count += rows.query::<()>().execute(connection)?;
+        parts.push(rows().then(rest).text(" AND resource = ").string(id.as_str()));
+    } else {
+        parts.push(rows().text(" AND place IS NOT NULL"));
+        parts.push(rows().then(rest));
+    }
+    let mut count = 0;
+    for part in parts {
+        count += part.query::<()>().execute(connection)?;
     }
     Ok(count)
+}
+
+/// Returns the numbers of the newest sealed changes of a resource, as many as wanted. The index over them
+/// is asked bucket by bucket.
+fn sealed_about(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    id: &ResourceId,
+    wanted: usize,
+) -> QueryResult<Vec<i64>> {
+    let mut found = Vec::new();
+    let mut end = i64::MAX;
+    while found.len() < wanted {
+        // The last row before a bucket leads to the next one that holds anything.
+        let last = Sql::new("SELECT max(seq) FROM changes WHERE seq < ").int(end);
+        let last: Option<i64> = last.query::<Nullable<BigInt>>().get_result(connection)?;
+        let Some(bucket) = last.map(|last| last >> 13) else { break };
+        end = bucket << 13;
+        let missing = i64::try_from(wanted - found.len()).unwrap_or(i64::MAX);
+        let about = Sql::new("SELECT seq FROM changes WHERE seq >> 13 = ")
+            .int(bucket)
+            .text(" AND tenant = ")
+            .int(tenant.key())
+            .text(" AND resource = ")
+            .string(id.as_str())
+            .text(" AND place IS NOT NULL ORDER BY place DESC LIMIT ")
+            .int(missing);
+        let rows: Vec<i64> = about.query::<BigInt>().load(connection)?;
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 fn delta_text(effect: &Effect<'_>) -> String {
@@ -265,18 +309,15 @@ impl ChangeFeed for Store {
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
         self.seal_soon()?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
-            changes::table
-                .filter(changes::tenant.eq(tenant.key()))
-                .filter(changes::resource.eq(id.as_str()))
-                .filter(changes::place.is_not_null())
-                .order(changes::place.desc())
-                .limit(limit)
-                .select(Row::as_select())
-                .load(connection)
+        let rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
+            let mut rows = Vec::new();
+            for chunk in sealed_about(connection, tenant, id, limit)?.chunks(CHUNK) {
+                let known = changes::table.filter(changes::seq.eq_any(chunk));
+                rows.extend(known.select(Row::as_select()).load::<Row>(connection)?);
+            }
+            rows.sort_by_key(|row: &Row| row.place);
+            Ok(rows)
         })?;
-        rows.reverse();
         recorded(rows)
     }
 }

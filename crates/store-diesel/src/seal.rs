@@ -15,7 +15,7 @@ use crate::error::{WriteError, write_error};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::write::{Patience, one_sealer};
+use crate::write::{Patience, one_sealer, sealed_before};
 
 /// Rows that one pass seals.
 const PASS: i64 = 500;
@@ -154,23 +154,6 @@ impl Store {
             unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
-    }
-}
-
-/// Returns the number up to which no row waits to be sealed.
-///
-/// Rows of SQLite come in the order of their commits and are sealed in it, so that those that wait are the
-/// last ones. On PostgreSQL nothing is known of the order, and an index leads to them.
-pub(crate) fn sealed_before(connection: &mut DbConnection) -> QueryResult<i64> {
-    match connection {
-        #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(connection) => {
-            let sealed = changes::table.filter(changes::place.is_not_null());
-            let last = sealed.order(changes::place.desc()).select(changes::seq);
-            Ok(last.first(connection).optional()?.unwrap_or(i64::MIN))
-        }
-        #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => Ok(i64::MIN),
     }
 }
 

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use diesel::r2d2::Pool;
 use diesel::result::Error as DieselError;
 use headcount_core::error::Error;
@@ -223,6 +223,24 @@ pub(crate) fn one_sealer(
             );
             lock.get_result(connection)
         }
+    }
+}
+
+/// Returns the number up to which no row waits to be sealed.
+///
+/// Rows of SQLite come in the order of their commits and are sealed in it, so that those that wait are the
+/// last ones. On PostgreSQL nothing is known of the order, and an index leads to them.
+pub(crate) fn sealed_before(connection: &mut DbConnection) -> QueryResult<i64> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(connection) => {
+            use crate::schema::changes;
+            let sealed = changes::table.filter(changes::place.is_not_null());
+            let last = sealed.order(changes::place.desc()).select(changes::seq);
+            Ok(last.first(connection).optional()?.unwrap_or(i64::MIN))
+        }
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Ok(i64::MIN),
     }
 }
 

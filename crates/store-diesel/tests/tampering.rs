@@ -12,6 +12,7 @@ use std::sync::Arc;
 use diesel::connection::{Connection, SimpleConnection};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::journal::ChangeFeed as _;
 use headcount_core::journal::chain::{AuditRow, Checkpoint, Link, digest};
 use headcount_core::journal::verify::{Sealed, Verdict, Verifier, What};
 use headcount_core::quirks::Quirks;
@@ -326,5 +327,39 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         bench.run("DELETE FROM changes WHERE act = 'erased'");
         let found = bench.verify(&[]).findings;
         assert!(found.iter().any(|finding| finding.what == What::NamesGone), "{found:?}");
+    }
+}
+
+#[test]
+fn one_among_many_is_read_and_erased_however_far_its_rows_lie_apart() {
+    let database = Database::new();
+    let scratch = Scratch::new();
+    for mut bench in [Bench::sqlite(&scratch), Bench::postgres(&database)] {
+        let personal = "{\"salt\":\"1\",\"name\":\"jane\"}";
+        let digest = digest(personal);
+        let numbers = [3, 8_191, 8_192, 30_000, 5_000_000];
+        for seq in numbers {
+            for resource in ["jane", "john"] {
+                let seq = if resource == "jane" { seq } else { seq + 100_000 };
+                bench.run(&format!(
+                    "INSERT INTO changes (seq, tenant, at, actor_kind, actor, request, act, kind, \
+                     resource, version, paths, delta, personal, personal_digest) VALUES ({seq}, 1, \
+                     {seq}, 'cli', '', 'r', 'patched', 'User', '{resource}', 1, '', '', '{personal}', \
+                     '{digest}')"
+                ));
+            }
+        }
+        let jane = ResourceId::new("jane");
+        let moments = |limit| -> Vec<i64> {
+            let rows = bench.store.history(TENANT, &jane, limit).unwrap();
+            rows.iter().map(|row| row.change.at.micros()).collect()
+        };
+        assert_eq!(moments(100), numbers);
+        assert_eq!(moments(2), numbers[3..]);
+        let of = Recalled { kind: Kind::new("User"), id: jane.clone(), exists: false };
+        assert_eq!(bench.store.erase_names(TENANT, &of, AT, &cli()).unwrap(), numbers.len());
+        let named =
+            |rows: Vec<Sealed>| rows.iter().filter(|row| row.row.personal.is_some()).count();
+        assert_eq!(named(bench.chain()), numbers.len(), "John's names stay");
     }
 }

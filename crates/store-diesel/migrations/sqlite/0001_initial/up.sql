@@ -133,7 +133,9 @@ CREATE TABLE changes (
 -- A change enters these indexes when it is sealed, many at a time; those to be sealed are the last rows.
 CREATE UNIQUE INDEX changes_place ON changes (place) WHERE place IS NOT NULL;
 CREATE INDEX changes_feed ON changes (tenant, place) WHERE place IS NOT NULL;
-CREATE INDEX changes_resource ON changes (tenant, resource, place) WHERE place IS NOT NULL;
+-- By bucket first: 8,192 changes that came one after the other fall onto the same pages, whomever they are
+-- about.
+CREATE INDEX changes_resource ON changes (seq >> 13, tenant, resource) WHERE place IS NOT NULL;
 -- With what is counted, so that counting reads no rows.
 CREATE INDEX changes_at ON changes (tenant, at, version, act) WHERE place IS NOT NULL;
 -- What people did is rare among what identity providers did.
