@@ -34,7 +34,7 @@ mod statements;
 mod sync;
 mod writes;
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -110,11 +110,11 @@ fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
         match flag {
             "--users" => options.users = value()?.parse().context("--users")?,
             "--against" => options.against = Some((value()?.to_owned(), value()?.to_owned())),
-            "--binary" => options.binary = value()?.into(),
-            "--directory" => options.directory = value()?.into(),
-            "--plain" => options.plain = Some(value()?.into()),
+            "--binary" => options.binary = absolute(value()?)?,
+            "--directory" => options.directory = absolute(value()?)?,
+            "--plain" => options.plain = Some(absolute(value()?)?),
             "--postgres" => options.postgres = Some(value()?.to_owned()),
-            "--shim" => options.shim = Some(value()?.into()),
+            "--shim" => options.shim = Some(absolute(value()?)?),
             "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
             "--commit" => value()?.clone_into(&mut options.commit),
             "--json" => json = Some(PathBuf::from(value()?)),

@@ -36,9 +36,10 @@ pub(crate) fn timeline(
     options: &Options,
 ) -> anyhow::Result<()> {
     let database = database(options, "story")?;
-    let installation = Installation::new(&options.binary, database.url().to_owned())
-        // What is measured must not be pruned away meanwhile.
-        .with("HEADCOUNT__REQUESTS__KEEP_BYTES", "10737418240");
+    let installation =
+        Installation::new(&options.binary, &options.directory, database.url().to_owned())
+            // What is measured must not be pruned away meanwhile.
+            .with("HEADCOUNT__REQUESTS__KEEP_BYTES", "10737418240");
     let token = installation.token_for("admin:read")?;
     let started = Instant::now();
     fill(database.url())?;
@@ -128,7 +129,8 @@ impl Writer {
         setting: Option<(&str, &str)>,
     ) -> anyhow::Result<Self> {
         let database = database(options, name)?;
-        let mut installation = Installation::new(binary, database.url().to_owned());
+        let mut installation =
+            Installation::new(binary, &options.directory, database.url().to_owned());
         if let Some((name, value)) = setting {
             installation = installation.with(name, value);
         }

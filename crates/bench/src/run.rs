@@ -177,7 +177,8 @@ fn seeded(
         Some(server) => Database::postgres(server, name)?,
         None => Database::sqlite(&options.directory, name)?,
     };
-    let installation = Installation::new(&options.binary, database.url().to_owned());
+    let installation =
+        Installation::new(&options.binary, &options.directory, database.url().to_owned());
     let token = installation.token()?;
     let server = installation.start(&token)?;
     let started = std::time::Instant::now();

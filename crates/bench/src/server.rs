@@ -26,14 +26,17 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Installation {
     pub(crate) binary: PathBuf,
+    /// Where its processes are at home: what they leave there goes with the run.
+    directory: PathBuf,
     pub(crate) database: String,
     /// Environment variables of its processes.
     pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Installation {
-    pub(crate) fn new(binary: &Path, database: String) -> Self {
-        Self { binary: binary.to_owned(), database, environment: Vec::new() }
+    pub(crate) fn new(binary: &Path, directory: &Path, database: String) -> Self {
+        let (binary, directory) = (binary.to_owned(), directory.to_owned());
+        Self { binary, directory, database, environment: Vec::new() }
     }
 
     /// The same with one more environment variable.
@@ -45,6 +48,7 @@ impl Installation {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).args(["--database", &self.database]);
+        command.current_dir(&self.directory);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

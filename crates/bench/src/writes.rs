@@ -116,7 +116,7 @@ pub(crate) fn group_commit(
     };
     let delay = (commits::DELAY.to_owned(), commits::MICROSECONDS.to_owned());
     let database = Database::sqlite(&options.directory, "slow")?;
-    let installation = Installation::new(binary, database.url().to_owned());
+    let installation = Installation::new(binary, &options.directory, database.url().to_owned());
     let token = installation.token()?;
     let installation =
         installation.with("LD_PRELOAD", &shim.to_string_lossy()).with(&delay.0, &delay.1);
