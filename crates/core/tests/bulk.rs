@@ -39,7 +39,7 @@ fn request(fail_on_errors: Option<u64>, operations: &Value) -> BulkRequest {
 
 fn run(bench: &Bench, fail_on_errors: Option<u64>, operations: &Value) -> Vec<BulkResult> {
     let request = request(fail_on_errors, operations);
-    bench.service.bulk(&bench.caller(0), &request, &|_| Ok(())).results
+    bench.service.bulk(&bench.caller(0), request, &|_| Ok(())).results
 }
 
 fn statuses(results: &[BulkResult]) -> Vec<u16> {
@@ -278,7 +278,7 @@ fn nothing_is_done_without_permission() {
         USER => Err(Error::Forbidden("no users".to_owned())),
         _ => Ok(()),
     };
-    let done = bench.service.bulk(&bench.caller(0), &request(None, &operations), &permit);
+    let done = bench.service.bulk(&bench.caller(0), request(None, &operations), &permit);
     assert_eq!(statuses(&done.results), [403, 409, 201]);
     assert_eq!(bench.filter(USER, "userName pr"), Vec::<String>::new());
 }

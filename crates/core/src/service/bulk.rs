@@ -7,6 +7,7 @@
 
 mod plan;
 mod references;
+mod waiting;
 
 use std::collections::{HashMap, HashSet};
 
@@ -64,13 +65,16 @@ impl Service {
     ///
     /// Each operation is atomic by itself; those that were done stay done when a later one fails.
     /// Without `failOnErrors` every operation is processed.
-    pub fn bulk(&self, caller: &Caller, request: &BulkRequest, permit: &Permit<'_>) -> BulkDone {
-        let operations = &request.operations;
+    pub fn bulk(&self, caller: &Caller, request: BulkRequest, permit: &Permit<'_>) -> BulkDone {
+        let BulkRequest { mut operations, fail_on_errors } = request;
+        // Thousands of bodies are not copied: each goes into its plan, and on into what it asks for.
+        let bodies: Vec<Option<Value>> =
+            operations.iter_mut().map(|operation| operation.data.take()).collect();
         let mut creators = HashMap::new();
         let mut plans = Vec::with_capacity(operations.len());
         let mut states = Vec::with_capacity(operations.len());
-        for (index, operation) in operations.iter().enumerate() {
-            let planned = self.plan(operation, permit).and_then(|plan| {
+        for (index, (operation, body)) in operations.iter().zip(bodies).enumerate() {
+            let planned = self.plan(operation, body, permit).and_then(|plan| {
                 let Some(bulk_id) = operation.bulk_id.as_deref() else { return Ok(plan) };
                 match (plan.verb, creators.contains_key(bulk_id)) {
                     (Verb::Create, false) => drop(creators.insert(bulk_id, index)),
@@ -98,13 +102,13 @@ impl Service {
         let mut run = Run {
             service: self,
             caller,
-            operations,
+            operations: &operations,
             plans,
             states,
             creators,
             ids: HashMap::new(),
             applied: Applied::default(),
-            errors_left: request.fail_on_errors,
+            errors_left: fail_on_errors,
         };
         let processed = run.all();
         run.finish(processed)
@@ -248,57 +252,12 @@ impl Run<'_> {
         (ready, None)
     }
 
-    /// Tells whether what a bulk id names is there for an operation. What was begun to cut a circle
-    /// is there for the others in the circle alone: it may yet be taken back, or be completed over
-    /// what others did to it.
-    fn has(&self, bulk_id: &str, index: usize) -> bool {
-        let creator = self.creators.get(bulk_id).copied();
-        let begun = creator
-            .filter(|creator| matches!(self.states.get(*creator), Some(State::Begun(_))))
-            .filter(|creator| *creator != index);
-        self.ids.contains_key(bulk_id)
-            && begun.is_none_or(|creator| self.reaches(creator, index, &mut HashSet::new()))
-    }
-
     fn subject(&self, plan: &Plan) -> Option<ResourceId> {
         match &plan.subject {
             Subject::New => None,
             Subject::Id(id) => Some(id.clone()),
             Subject::BulkId(id) => self.ids.get(id).cloned(),
         }
-    }
-
-    /// Returns a creation that waits for others which, directly or not, wait for it.
-    fn circle(&self) -> Option<usize> {
-        let waiting = self.states.iter().enumerate().filter_map(|(index, state)| {
-            let plan = self.plans.get(index)?.as_ref()?;
-            let waits = matches!(state, State::Waiting) && plan.verb == Verb::Create;
-            waits.then_some(index)
-        });
-        // Whatever waits when nothing is ready stands in a circle or behind one; cutting the first
-        // creation sets at least its followers free.
-        waiting.into_iter().find(|index| self.reaches(*index, *index, &mut HashSet::new()))
-    }
-
-    fn reaches(&self, from: usize, wanted: usize, seen: &mut HashSet<usize>) -> bool {
-        let plan = self.plans.get(from).and_then(Option::as_ref);
-        let needs = plan.into_iter().flat_map(|plan| &plan.needs);
-        let next: Vec<usize> =
-            needs.filter_map(|id| self.creators.get(id.as_str()).copied()).collect();
-        // Depth is bounded by the number of operations, which a limit bounds in turn.
-        next.into_iter()
-            .any(|next| next == wanted || (seen.insert(next) && self.reaches(next, wanted, seen)))
-    }
-
-    /// Returns a creation that waits for nothing and for which an operation waits, directly or not.
-    fn awaited(&self, from: usize, seen: &mut HashSet<usize>) -> Option<usize> {
-        let plan = self.plans.get(from).and_then(Option::as_ref)?;
-        let missing = plan.needs.iter().filter(|id| !self.has(id, from));
-        let mut creators = missing.filter_map(|id| self.creators.get(id.as_str()).copied());
-        if creators.clone().next().is_none() {
-            return Some(from);
-        }
-        creators.find_map(|next| if seen.insert(next) { self.awaited(next, seen) } else { None })
     }
 
     /// Creates a resource without the references that nobody can give yet.
@@ -333,8 +292,25 @@ impl Run<'_> {
         }
     }
 
+    /// Returns the body of an operation that is carried out now.
+    fn body(&mut self, index: usize) -> Value {
+        // With failOnErrors an operation may have to take its turn again.
+        let once = self.errors_left.is_none();
+        if let Some(Some(plan)) = self.plans.get_mut(index)
+            && once
+            && plan.needs.is_empty()
+        {
+            return std::mem::take(&mut plan.data);
+        }
+        let plan = self.plans.get(index).and_then(Option::as_ref);
+        plan.map_or(Value::Null, |plan| self.filled(plan, plan.data.clone()))
+    }
+
     /// Puts real ids in the place of bulk ids.
     fn filled(&self, plan: &Plan, mut data: Value) -> Value {
+        if plan.needs.is_empty() {
+            return data;
+        }
         in_data(&plan.kind, plan.verb, &mut data, &mut |text| {
             if let Some(id) = references::bulk_id(text).and_then(|id| self.ids.get(id)) {
                 *text = id.to_string();
@@ -347,9 +323,10 @@ impl Run<'_> {
     fn slice(&mut self, ready: &[usize]) -> Vec<usize> {
         let mut repairs = vec![Applied::default(); ready.len()];
         let mut early = Vec::new();
+        let bodies: Vec<Value> = ready.iter().map(|index| self.body(*index)).collect();
         let (mut steps, mut stepped) = (Vec::new(), Vec::new());
-        for (index, applied) in ready.iter().copied().zip(&mut repairs) {
-            match self.step(index, applied) {
+        for ((index, data), applied) in ready.iter().copied().zip(bodies).zip(&mut repairs) {
+            match self.step(index, data, applied) {
                 Ok(step) => {
                     steps.push(step);
                     stepped.push(index);
@@ -376,10 +353,14 @@ impl Run<'_> {
     }
 
     /// Makes the provider's step for an operation.
-    fn step<'s>(&'s self, index: usize, applied: &'s mut Applied) -> Result<Step<'s>, Error> {
+    fn step<'s>(
+        &'s self,
+        index: usize,
+        data: Value,
+        applied: &'s mut Applied,
+    ) -> Result<Step<'s>, Error> {
         let plan = self.plans.get(index).and_then(Option::as_ref);
         let plan = plan.ok_or_else(|| Error::internal("an operation that is ready has a plan"))?;
-        let data = self.filled(plan, plan.data.clone());
         let (service, caller, kind) = (self.service, self.caller, &*plan.kind);
         if let Some(State::Begun(id)) = self.states.get(index) {
             let (change, _) = service.replacing(caller, kind, data, &plan.precondition, applied)?;

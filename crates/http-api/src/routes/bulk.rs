@@ -26,7 +26,7 @@ pub(super) async fn bulk(
             return Err(Error::NotImplemented(reason.to_owned()).into());
         }
         let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
-        let done = api.service.bulk(caller, &request, &|kind| {
+        let done = api.service.bulk(caller, request, &|kind| {
             let needed = Provision::needed(Some(kind));
             if who.scopes.allow(needed) {
                 return Ok(());

@@ -44,10 +44,11 @@ pub(super) struct Plan {
 }
 
 impl Service {
-    /// Reads an operation: everything about it that depends on no other.
+    /// Reads an operation and its body: everything about it that depends on no other.
     pub(super) fn plan(
         &self,
         operation: &BulkOperation,
+        data: Option<Value>,
         permit: &Permit<'_>,
     ) -> Result<Plan, Error> {
         let verb = match operation.method.to_ascii_uppercase().as_str() {
@@ -66,9 +67,9 @@ impl Service {
         if verb == Verb::Create && operation.bulk_id.is_none() {
             return Err(Error::syntax("a POST needs a bulkId (RFC 7644 §3.7)"));
         }
-        let mut data = match (&operation.data, verb) {
+        let mut data = match (data, verb) {
             (_, Verb::Delete) => Value::Null,
-            (Some(data), _) => data.clone(),
+            (Some(data), _) => data,
             (None, _) => {
                 return Err(Error::syntax("data is missing; it is the body of the operation"));
             }
