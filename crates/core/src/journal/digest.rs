@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::redact::{self, Words};
 use super::request::RequestRecord;
@@ -96,7 +96,9 @@ impl Digester {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
         let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
-        let (body, reply) = (Body::read(sent), Body::read(answered));
+        let created = exchange.method == "POST" && exchange.status == 201;
+        let body = Body::read(sent);
+        let reply = if created { Body::id_of(answered) } else { Body::read(answered) };
         let mut whole = record(registry, exchange, &body, &reply);
         whole.path = redact::line(whole.path, never);
         whole.query = whole.query.map(|query| redact::line(query, never));
@@ -107,9 +109,24 @@ impl Digester {
             records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
         }
         whole.body = body.kept(sent, self);
-        whole.reply = if whole.status < 300 { reply.kept(answered, self) } else { None };
+        whole.reply = match whole.status {
+            201 if created => {
+                let plain = answered.and_then(|bytes| self.plain(bytes));
+                plain.or_else(|| Body::read(answered).kept(answered, self))
+            }
+            ..300 => reply.kept(answered, self),
+            _ => None,
+        };
         records.insert(0, whole);
         records
+    }
+
+    /// What is kept of a JSON body in which nothing is to be masked: as it came. `None` when something
+    /// may be.
+    fn plain(&self, bytes: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_PARSED)?;
+        let plain = self.words.as_ref().is_some_and(|words| words.are_absent(text));
+        plain.then(|| redact::cut(text.to_owned()))
     }
 }
 
@@ -245,6 +262,17 @@ impl Body {
         }
     }
 
+    /// Reads of the answer to a creation what its request does not say: the id. The rest is not looked at,
+    /// which takes a fraction of the time.
+    fn id_of(bytes: Option<&[u8]>) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Created {
+            id: String,
+        }
+        let created = bytes.and_then(|bytes| serde_json::from_slice::<Created>(bytes).ok());
+        created.map_or(Self::None, |Created { id }| Self::Json(json!({"id": id})))
+    }
+
     fn json(&self) -> Option<&Value> {
         if let Self::Json(value) = self { Some(value) } else { None }
     }
@@ -253,14 +281,12 @@ impl Body {
     ///
     /// `bytes` are those it was read from: where nothing is to be masked, they are kept as they came.
     fn kept(self, bytes: Option<&[u8]>, by: &Digester) -> Option<String> {
-        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let plain = |text: &&str| by.words.as_ref().is_some_and(|words| words.are_absent(text));
         match self {
             Self::None => None,
             Self::Opaque(length) => Some(format!("({length} bytes, not kept)")),
             Self::Json(mut value) => {
-                if let Some(text) = text.filter(plain) {
-                    return Some(redact::cut(text.to_owned()));
+                if let Some(plain) = bytes.and_then(|bytes| by.plain(bytes)) {
+                    return Some(plain);
                 }
                 redact::mask(&mut value, &by.never);
                 Some(redact::cut(value.to_string()))
