@@ -238,7 +238,7 @@ fn exists(
             tenants::table.filter(tenants::id.eq(tenant.key())).count().get_result(connection)?
         }
         _ => resources::table
-            .filter(resources::tenant.eq(tenant.key()))
+            .filter((resources::tenant + 0).eq(tenant.key()))
             .filter(resources::id.eq(id))
             .count()
             .get_result(connection)?,

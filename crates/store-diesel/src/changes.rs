@@ -2,7 +2,9 @@
 //! the chain.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::journal::chain;
@@ -11,7 +13,7 @@ use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
 use serde_json::{Value, json};
 
-use crate::connection::{DbConnection, direct};
+use crate::connection::{Backend, DbConnection, direct};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
@@ -19,6 +21,10 @@ use crate::write::sealed_before;
 
 /// Rows that one statement names at most.
 const CHUNK: usize = 1_000;
+
+/// What a row takes up beforehand for its place, of three bytes until there are eight million changes, and
+/// its hash. The sealer then writes over it; rows that grew would split the page they are on, which is full.
+const ROOM: &str = "                                                                   ";
 
 /// What only the store knows of a change.
 pub(crate) struct Effect<'a> {
@@ -39,7 +45,7 @@ pub(crate) fn append(
     let Effect { kind, id, .. } = effect;
     let delta = delta_text(effect);
     let about = (kind.as_str(), id.as_str(), effect.version);
-    append_row(connection, tenant, change, about, delta)
+    append_row(connection, tenant, change, about, &delta)
 }
 
 /// Appends a change of something that is no resource, by its kind and id: it has neither versions nor
@@ -51,7 +57,7 @@ pub(crate) fn append_other(
     kind: &str,
     id: &str,
 ) -> QueryResult<()> {
-    append_row(connection, tenant, change, (kind, id, 0), String::new())
+    append_row(connection, tenant, change, (kind, id, 0), "")
 }
 
 /// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
@@ -63,7 +69,7 @@ fn append_row(
     tenant: TenantId,
     change: &Change,
     (kind, id, version): (&str, &str, i64),
-    delta: String,
+    delta: &str,
 ) -> QueryResult<()> {
     if UNRECORDED {
         return Ok(());
@@ -75,25 +81,78 @@ fn append_row(
     });
     let personal = personal_text(&change.names);
     let digest = personal.as_deref().map(chain::digest).unwrap_or_default();
-    let values = (
-        changes::tenant.eq(tenant.key()),
-        changes::at.eq(change.at.micros()),
-        changes::actor_kind.eq(actor_kind),
-        changes::actor.eq(actor),
-        changes::request.eq(change.request.as_str()),
-        changes::act.eq(change.act.word()),
-        changes::kind.eq(kind),
-        changes::resource.eq(id),
-        changes::version.eq(version),
-        changes::paths.eq(change.paths.join(" ")),
-        changes::delta.eq(delta),
-        changes::switched.eq(switched),
-        changes::personal.eq(personal),
-        changes::personal_digest.eq(digest),
-    );
-    direct!(connection, |one| diesel::insert_into(changes::table).values(values).execute(one))
-        .map(drop)
+    let row = NewRow {
+        numbers: [tenant.key(), change.at.micros(), version],
+        texts: [
+            actor_kind,
+            actor,
+            change.request.as_str(),
+            change.act.word(),
+            kind,
+            id,
+            &change.paths.join(" "),
+            delta,
+            &digest,
+        ],
+        switched,
+        personal: personal.as_deref(),
+        room: match connection.backend() {
+            Backend::Sqlite => Some(ROOM),
+            Backend::Postgres => None,
+        },
+    };
+    direct!(connection, |one| row.execute(one)).map(drop)
 }
+
+/// A row of the record on its way into the database.
+///
+/// Each write adds one, while other writers wait: an insert of Diesel's is walked through twice to find out
+/// whether it may stay prepared, which takes as long as the insert itself.
+struct NewRow<'a> {
+    numbers: [i64; 3],
+    texts: [&'a str; 9],
+    switched: Option<i32>,
+    personal: Option<&'a str>,
+    room: Option<&'a str>,
+}
+
+impl<DB> QueryFragment<DB> for NewRow<'_>
+where
+    DB: diesel::backend::Backend + HasSqlType<Text> + HasSqlType<BigInt> + HasSqlType<Integer>,
+    i64: ToSql<BigInt, DB>,
+    str: ToSql<Text, DB>,
+    for<'t> Option<&'t str>: ToSql<Nullable<Text>, DB>,
+    Option<i32>: ToSql<Nullable<Integer>, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        pass.push_sql(
+            "INSERT INTO changes (tenant, at, version, actor_kind, actor, request, act, kind, resource, \
+             paths, delta, personal_digest, switched, personal, room) VALUES (",
+        );
+        for number in &self.numbers {
+            pass.push_bind_param::<BigInt, i64>(number)?;
+            pass.push_sql(", ");
+        }
+        for text in &self.texts {
+            pass.push_bind_param::<Text, str>(text)?;
+            pass.push_sql(", ");
+        }
+        pass.push_bind_param::<Nullable<Integer>, Option<i32>>(&self.switched)?;
+        pass.push_sql(", ");
+        pass.push_bind_param::<Nullable<Text>, Option<&str>>(&self.personal)?;
+        pass.push_sql(", ");
+        pass.push_bind_param::<Nullable<Text>, Option<&str>>(&self.room)?;
+        pass.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for NewRow<'_> {
+    type QueryId = NewRow<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<C> RunQueryDsl<C> for NewRow<'_> {}
 
 /// Erases the names that the record holds of one resource, or of a whole tenant; returns in how many rows.
 pub(crate) fn forget(

@@ -245,18 +245,9 @@ impl Scope<'_> {
         match (&at.place, sub) {
             // By the member's key, which is indexed; its id in the row is not.
             (Place::Members, "value") if comparison == Comparison::Equal => Some(
-                Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE u.tenant = ")
+                Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE u.tenant + 0 = ")
                     .int(self.tenant)
-                    .text(" AND u.kind IN (")
-                    .ints(
-                        &self
-                            .names
-                            .kinds()
-                            .iter()
-                            .map(|(id, _)| i64::from(*id))
-                            .collect::<Vec<_>>(),
-                    )
-                    .text(") AND u.id = ")
+                    .text(" AND u.id = ")
                     .string(text)
                     .text(")"),
             ),

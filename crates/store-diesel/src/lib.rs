@@ -29,6 +29,7 @@ mod rows;
 mod schema;
 mod seal;
 mod sql;
+mod statistics;
 mod store;
 mod tenants;
 mod tokens;

@@ -29,7 +29,7 @@ pub(crate) fn apply(
     match &draft.members {
         MemberChange::Unchanged => Ok(MemberDelta::default()),
         MemberChange::Delta { add, remove } => {
-            let removed = delete(connection, names, tenant, group_pk, remove)?;
+            let removed = delete(connection, tenant, group_pk, remove)?;
             let added = insert(connection, names, tenant, group_pk, draft, add)?;
             Ok(MemberDelta { added, removed })
         }
@@ -44,7 +44,7 @@ pub(crate) fn apply(
                 .collect();
             let gone: BTreeSet<_> = present.difference(wanted).cloned().collect();
             let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
-            let removed = delete(connection, names, tenant, group_pk, &gone)?;
+            let removed = delete(connection, tenant, group_pk, &gone)?;
             let added = insert(connection, names, tenant, group_pk, draft, &new)?;
             Ok(MemberDelta { added, removed })
         }
@@ -86,9 +86,9 @@ fn insert(
         // A member that is there already stays as it is: the one place where a conflict is no error.
         let sql = Sql::new("INSERT INTO group_members (group_pk, member_pk, tenant, member_id, member_kind) SELECT ")
             .int(group_pk)
-            .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE u.tenant = ")
+            .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE u.tenant + 0 = ")
             .int(tenant.key())
-            .text(" AND u.kind IN (")
+            .text(" AND u.kind + 0 IN (")
             .ints(&kinds)
             .text(") AND u.id IN (");
         let sql = id_list(sql, chunk).text(") ON CONFLICT DO NOTHING RETURNING member_id");
@@ -119,9 +119,9 @@ fn refuse_unknown(
     kinds: &[i64],
     ids: &[&ResourceId],
 ) -> Result<(), WriteError> {
-    let sql = Sql::new("SELECT u.id FROM resources u WHERE u.tenant = ")
+    let sql = Sql::new("SELECT u.id FROM resources u WHERE u.tenant + 0 = ")
         .int(tenant.key())
-        .text(" AND u.kind IN (")
+        .text(" AND u.kind + 0 IN (")
         .ints(kinds)
         .text(") AND u.id IN (");
     let known: Vec<String> = id_list(sql, ids).text(")").query::<Text>().load(connection)?;
@@ -133,23 +133,18 @@ fn refuse_unknown(
 
 fn delete(
     connection: &mut DbConnection,
-    names: &Names,
     tenant: TenantId,
     group_pk: i64,
     ids: &BTreeSet<ResourceId>,
 ) -> Result<Vec<ResourceId>, WriteError> {
-    // The index over ids begins with the kind: without it, every resource of the tenant is looked at.
-    let kinds: Vec<i64> = names.kinds().iter().map(|(number, _)| i64::from(*number)).collect();
     let ids: Vec<&ResourceId> = ids.iter().collect();
     let mut removed = Vec::new();
     for chunk in ids.chunks(CHUNK) {
         let sql = Sql::new("DELETE FROM group_members WHERE group_pk = ")
             .int(group_pk)
-            .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE m.tenant = ")
+            .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE m.tenant + 0 = ")
             .int(tenant.key())
-            .text(" AND m.kind IN (")
-            .ints(&kinds)
-            .text(") AND m.id IN (");
+            .text(" AND m.id IN (");
         let sql = id_list(sql, chunk).text(")) RETURNING member_id");
         let gone: Vec<String> = sql.query::<Text>().load(connection)?;
         removed.extend(gone.into_iter().map(ResourceId::new));

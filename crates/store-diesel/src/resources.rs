@@ -31,8 +31,8 @@ impl Provider for Store {
         let read = |connection: &mut DbConnection| {
             let row: Option<Row> = direct!(connection, |one| resources::table
                 .inner_join(documents::table.on(documents::pk.eq(resources::pk)))
-                .filter(resources::tenant.eq(tenant.key()))
-                .filter(resources::kind.eq(number))
+                .filter((resources::tenant + 0).eq(tenant.key()))
+                .filter((resources::kind + 0).eq(number))
                 .filter(resources::id.eq(id.as_str()))
                 .select((
                     resources::pk,
@@ -80,7 +80,8 @@ impl Provider for Store {
             if updated.changed {
                 return Ok(updated);
             }
-            // Nothing changed: the transaction is rolled back, and this is its answer.
+            // Nothing changed, and there is nothing to bring to the disk: the transaction is rolled back,
+            // and this is its answer.
             kept = Some(updated);
             Err(WriteError::Refused(Error::internal("an unchanged resource is kept")))
         });
@@ -116,8 +117,7 @@ impl Provider for Store {
         };
         self.read("members are read", |connection| {
             let pk: Option<i64> = resources::table
-                .filter(resources::tenant.eq(tenant.key()))
-                .filter(resources::kind.eq_any(self.names.kinds().iter().map(|(id, _)| *id)))
+                .filter((resources::tenant + 0).eq(tenant.key()))
                 .filter(resources::id.eq(group.as_str()))
                 .select(resources::pk)
                 .first(connection)
@@ -138,8 +138,7 @@ impl Provider for Store {
             let mut entries = Vec::new();
             for id in ids {
                 let pks: Vec<i64> = resources::table
-                    .filter(resources::tenant.eq(tenant.key()))
-                    .filter(resources::kind.eq_any(self.names.kinds().iter().map(|(id, _)| *id)))
+                    .filter((resources::tenant + 0).eq(tenant.key()))
                     .filter(resources::id.eq(id.as_str()))
                     .select(resources::pk)
                     .load(connection)?;
@@ -188,9 +187,6 @@ impl Store {
             Step::Update(kind, id, change) => Box::new(move |connection| {
                 let updated =
                     self.update_in(connection, tenant, kind, id, With::Nothing, &mut **change)?;
-                if !updated.changed {
-                    self.unlock(connection, tenant, kind, &updated.found.resource)?;
-                }
                 Ok(StepDone::Stored(updated.found.resource))
             }),
             Step::Delete(kind, id, check) => Box::new(move |connection| {

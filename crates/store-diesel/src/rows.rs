@@ -20,7 +20,7 @@ use crate::members;
 use crate::schema::{documents, resource_index, resource_keys, resources};
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::write::count_slot;
+use crate::write::{count_slot, row_lock};
 
 /// Index rows that one statement inserts at most.
 const ROWS: usize = 100;
@@ -44,7 +44,7 @@ type LockedTypes = (
 );
 type LockedRow = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, Option<i32>);
 
-/// Writes the moment of a change, and the columns when they are not as they were: each that is written
+/// Writes the version and the moment of a change, and the columns when they are not as they were: each that is written
 /// is written in its index, too.
 fn update_columns(
     connection: &mut DbConnection,
@@ -52,7 +52,8 @@ fn update_columns(
     before: &Columns,
     draft: &Draft,
 ) -> QueryResult<()> {
-    let mut sql = Sql::new("UPDATE resources SET modified = ").int(draft.at.micros());
+    let mut sql = Sql::new("UPDATE resources SET version = version + 1, modified = ");
+    sql = sql.int(draft.at.micros());
     let Columns { name, name_key, external_id, active } = &draft.columns;
     if draft.columns != *before {
         sql = sql.text(", name = ").optional(name.clone());
@@ -136,18 +137,17 @@ impl Store {
             update = change(&Current { resource: &locked.resource, members: Some(&all.members) })?;
         }
         let mut changed = false;
-        if let Update::Store(draft) = update {
-            let delta = self.store(connection, tenant, number, &locked, &draft)?;
+        if let Update::Store(draft) = update
+            && let Some(delta) = self.store(connection, tenant, number, &locked, &draft)?
+        {
+            changed = true;
             let after = &mut locked.resource;
-            changed = !delta.is_empty() || draft.document != after.document;
-            if changed {
-                after.version = after.version.next();
-                after.modified = draft.at;
-                after.document = draft.document.clone();
-                let version = after.version.counter();
-                let effect = Effect { kind, id, version, members: &delta, left: &[] };
-                changes::append(connection, tenant, &draft.change, &effect)?;
-            }
+            after.version = after.version.next();
+            after.modified = draft.at;
+            after.document = draft.document.clone();
+            let version = after.version.counter();
+            let effect = Effect { kind, id, version, members: &delta, left: &[] };
+            changes::append(connection, tenant, &draft.change, &effect)?;
         }
         let Locked { pk, resource: after, .. } = locked;
         let row = (
@@ -209,8 +209,8 @@ impl Store {
         Ok(())
     }
 
-    /// Locks a resource and reads it. The first statement of the transaction is a write, so that
-    /// nobody can have read what it replaces.
+    /// Locks a resource and reads it. Nothing of it was read before the lock was held, so that nobody
+    /// can have read what it replaces.
     fn lock(
         &self,
         connection: &mut DbConnection,
@@ -219,52 +219,28 @@ impl Store {
         number: i32,
         id: &ResourceId,
     ) -> Result<Locked, WriteError> {
-        // Written out, as the other updates here are: Diesel prepares its own anew each time.
-        let sql = Sql::new("UPDATE resources SET version = version + 1 WHERE tenant = ")
-            .int(tenant.key())
-            .text(" AND kind = ")
-            .int(number)
-            .text(" AND id = ")
-            .string(id.as_str())
-            .text(" RETURNING pk, version, created, modified, name, name_key, external_id, active");
+        let sql = Sql::new(
+            "SELECT pk, version, created, modified, name, name_key, external_id, active FROM resources \
+             WHERE tenant + 0 = ",
+        );
+        let sql = sql.int(tenant.key()).text(" AND kind + 0 = ").int(number);
+        let sql = sql.text(" AND id = ").string(id.as_str()).then(row_lock(connection));
         let locked: Vec<LockedRow> = sql.query::<LockedTypes>().load(connection)?;
         let (pk, version, created, modified, name, name_key, external_id, active) =
             locked.into_iter().next().ok_or(ProviderError::NotFound)?;
+        // A statement of its own: on PostgreSQL, what is joined to a row that was waited for is as old as
+        // the beginning of the wait.
         let text: String = direct!(connection, |one| documents::table
             .find(pk)
             .select(documents::text)
             .first(one))?;
-        let row = (pk, id.as_str().to_owned(), version - 1, created, modified, text);
+        let row = (pk, id.as_str().to_owned(), version, created, modified, text);
         let active = active.map(|active| active != 0);
         let columns = Columns { name, name_key, external_id, active };
         Ok(Locked { pk, columns, resource: resource(kind, row) })
     }
 
-    /// Takes back what an update wrote that changed nothing, where the transaction goes on with other
-    /// things: the version of its lock, and the moment.
-    pub(crate) fn unlock(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: &Kind,
-        before: &Resource,
-    ) -> Result<(), WriteError> {
-        Sql::new("UPDATE resources SET version = ")
-            .int(before.version.counter())
-            .text(", modified = ")
-            .int(before.modified.micros())
-            .text(" WHERE tenant = ")
-            .int(tenant.key())
-            .text(" AND kind = ")
-            .int(self.kind_number(kind)?)
-            .text(" AND id = ")
-            .string(before.id.as_str())
-            .query::<()>()
-            .execute(connection)?;
-        Ok(())
-    }
-
-    /// Writes what differs between a locked resource and its draft.
+    /// Writes what differs between a locked resource and its draft; `None` when nothing does.
     fn store(
         &self,
         connection: &mut DbConnection,
@@ -272,30 +248,36 @@ impl Store {
         kind: i32,
         locked: &Locked,
         draft: &Draft,
-    ) -> Result<MemberDelta, WriteError> {
+    ) -> Result<Option<MemberDelta>, WriteError> {
         let Locked { pk, ref columns, resource: ref before } = *locked;
-        for key in &draft.unique.remove {
-            let path = self.path_number(&key.path)?;
-            let row = resource_keys::table.find((tenant.key(), kind, path, key.folded.as_str()));
-            direct!(connection, |one| diesel::delete(row).execute(one))?;
-        }
-        self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
-        update_columns(connection, pk, columns, draft)?;
-        if draft.document != before.document {
+        let differs = draft.document != before.document;
+        if differs {
+            for key in &draft.unique.remove {
+                let path = self.path_number(&key.path)?;
+                let key = (tenant.key(), kind, path, key.folded.as_str());
+                let row = resource_keys::table.find(key);
+                direct!(connection, |one| diesel::delete(row).execute(one))?;
+            }
+            self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
             Sql::new("UPDATE documents SET text = ")
                 .string(draft.document.text())
                 .text(" WHERE pk = ")
                 .int(pk)
                 .query::<()>()
                 .execute(connection)?;
+            for entry in &draft.index.remove {
+                let path = self.path_number(&entry.path)?;
+                let row = resource_index::table.find((pk, path, entry.element));
+                direct!(connection, |one| diesel::delete(row).execute(one))?;
+            }
+            self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         }
-        for entry in &draft.index.remove {
-            let path = self.path_number(&entry.path)?;
-            let row = resource_index::table.find((pk, path, entry.element));
-            direct!(connection, |one| diesel::delete(row).execute(one))?;
+        let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
+        if !differs && delta.is_empty() {
+            return Ok(None);
         }
-        self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
-        members::apply(connection, &self.names, tenant, pk, draft)
+        update_columns(connection, pk, columns, draft)?;
+        Ok(Some(delta))
     }
 
     pub(crate) fn path_number(&self, path: &str) -> Result<i32, WriteError> {

@@ -97,6 +97,7 @@ diesel::table! {
         personal_digest -> Text,
         place -> Nullable<BigInt>,
         hash -> Nullable<Text>,
+        room -> Nullable<Text>,
     }
 }
 

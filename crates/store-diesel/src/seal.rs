@@ -10,15 +10,15 @@ use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::{ProviderError, Source};
 
-use crate::connection::{DbConnection, direct};
+use crate::connection::{Backend, DbConnection, direct};
 use crate::error::{WriteError, write_error};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::write::{Patience, one_sealer, sealed_before};
+use crate::write::{Patience, Writer, one_sealer, sealed_before};
 
 /// Rows that one pass seals.
-const PASS: i64 = 500;
+const PASS: i64 = 1_000;
 /// How often, and after what pause, a reader looks again that waits for another who seals.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
@@ -114,23 +114,37 @@ impl Store {
         };
         let mut sealed = 0;
         while self.has_unsealed(newest)? {
-            let pass = self.writer.write(&mut |connection| {
-                if one_sealer(connection, patience)? {
-                    Ok(Some(seal_some(connection)?))
-                } else {
-                    Ok(None)
-                }
-            });
-            let pass = pass.map_err(|error| match write_error("changes are sealed", error) {
-                headcount_core::Error::Provider(error) => error,
-                other => ProviderError::Internal(Source::new("changes are sealed", other)),
-            })?;
-            match pass {
+            match self.pass(patience)? {
                 Some(count) => sealed += count,
                 None => break,
             }
         }
         Ok(sealed)
+    }
+
+    /// Seals some changes; none of them when another server is at it.
+    fn pass(&self, patience: Patience) -> Result<Option<usize>, ProviderError> {
+        // Whoever writes to SQLite waits for all others who do. What can be done beside them is.
+        let prepared = match &self.writer {
+            Writer::Lane(_) => Some(self.read("changes are hashed", Pass::prepare)?),
+            Writer::Pool(_) => None,
+        };
+        let pass = self.writer.write(&mut |connection| {
+            if !one_sealer(connection, patience)? {
+                return Ok(None);
+            }
+            match &prepared {
+                Some(pass) if pass.after == End::of(connection)? => {
+                    pass.write(connection).map(Some)
+                }
+                // Another process has sealed meanwhile.
+                _ => Pass::prepare(connection)?.write(connection).map(Some),
+            }
+        });
+        pass.map_err(|error| match write_error("changes are sealed", error) {
+            headcount_core::Error::Provider(error) => error,
+            other => ProviderError::Internal(Source::new("changes are sealed", other)),
+        })
     }
 
     /// Returns the number of the newest change without a place.
@@ -157,41 +171,88 @@ impl Store {
     }
 }
 
-fn seal_some(connection: &mut DbConnection) -> Result<usize, WriteError> {
-    let after = sealed_before(connection)?;
-    let last = changes::table
-        .filter(changes::place.is_not_null())
-        .order(changes::place.desc())
-        .select((changes::place, changes::hash));
-    let last: Option<(Option<i64>, Option<String>)> =
-        direct!(connection, |one| last.first(one)).optional()?;
-    let (mut place, mut link) = match last {
-        Some((Some(place), hash)) => {
-            // A hash that cannot be read was tampered with: the chain goes on, and verifying tells.
-            (place, hash.as_deref().and_then(Link::parse).unwrap_or(Link::GENESIS))
+/// The end of the chain.
+#[derive(Debug, PartialEq, Eq)]
+struct End {
+    place: i64,
+    link: Link,
+}
+
+impl End {
+    fn of(connection: &mut DbConnection) -> QueryResult<Self> {
+        let last = changes::table
+            .filter(changes::place.is_not_null())
+            .order(changes::place.desc())
+            .select((changes::place, changes::hash));
+        let last: Option<(Option<i64>, Option<String>)> =
+            direct!(connection, |one| last.first(one)).optional()?;
+        Ok(match last {
+            Some((Some(place), hash)) => {
+                // A hash that cannot be read was tampered with: the chain goes on, and verifying tells.
+                let link = hash.as_deref().and_then(Link::parse).unwrap_or(Link::GENESIS);
+                Self { place, link }
+            }
+            _ => Self { place: 0, link: Link::GENESIS },
+        })
+    }
+}
+
+/// Links for the next changes, which go behind the end of the chain.
+struct Pass {
+    after: End,
+    /// Which row, and its link.
+    links: Vec<(i64, Link)>,
+}
+
+impl Pass {
+    fn prepare(connection: &mut DbConnection) -> QueryResult<Self> {
+        let sealed = sealed_before(connection)?;
+        let after = End::of(connection)?;
+        let rows = changes::table
+            .filter(changes::place.is_null())
+            .filter(changes::seq.gt(sealed))
+            .order(changes::seq)
+            .limit(PASS);
+        let rows: Vec<Row> = direct!(connection, |one| rows.select(Row::as_select()).load(one))?;
+        let (mut place, mut link) = (after.place, after.link);
+        let next = |row: Row| {
+            place += 1;
+            let row = AuditRow::from(row);
+            link = link.next(place, &row);
+            (row.seq, link)
+        };
+        let links = rows.into_iter().map(next).collect();
+        Ok(Self { after, links })
+    }
+
+    /// Writes the links to their rows; returns how many.
+    fn write(&self, connection: &mut DbConnection) -> Result<usize, WriteError> {
+        let places = self.after.place + 1..;
+        let links = places.zip(&self.links).map(|(place, (seq, link))| (*seq, place, link));
+        match connection.backend() {
+            Backend::Sqlite => {
+                for (seq, place, link) in links {
+                    let update = Sql::new("UPDATE changes SET place = ").int(place);
+                    let update = update.text(", hash = ").string(link.to_string());
+                    let update = update.text(", room = NULL WHERE seq = ").int(seq);
+                    update.query::<()>().execute(connection)?;
+                }
+            }
+            // One round trip for all of them.
+            Backend::Postgres if !self.links.is_empty() => {
+                let mut sql = Sql::new("WITH sealed (seq, place, hash) AS (VALUES ");
+                for (index, (seq, place, link)) in links.enumerate() {
+                    sql = sql.text(if index == 0 { "(" } else { ", (" }).int(seq).text(", ");
+                    sql = sql.int(place).text(", ").string(link.to_string()).text(")");
+                }
+                let update = sql.text(
+                    ") UPDATE changes SET place = sealed.place, hash = sealed.hash \
+                     FROM sealed WHERE changes.seq = sealed.seq",
+                );
+                update.uncached::<()>().execute(connection)?;
+            }
+            Backend::Postgres => {}
         }
-        _ => (0, Link::GENESIS),
-    };
-    let rows = changes::table
-        .filter(changes::place.is_null())
-        .filter(changes::seq.gt(after))
-        .order(changes::seq)
-        .limit(PASS);
-    let rows: Vec<Row> = direct!(connection, |one| rows.select(Row::as_select()).load(one))?;
-    let count = rows.len();
-    let mut sql = Sql::new("WITH sealed (seq, place, hash) AS (VALUES ");
-    for (index, row) in rows.into_iter().map(AuditRow::from).enumerate() {
-        place += 1;
-        link = link.next(place, &row);
-        sql = sql.text(if index == 0 { "(" } else { ", (" }).int(row.seq).text(", ").int(place);
-        sql = sql.text(", ").string(link.to_string()).text(")");
+        Ok(self.links.len())
     }
-    if count > 0 {
-        let update = sql.text(
-            ") UPDATE changes SET place = sealed.place, hash = sealed.hash \
-             FROM sealed WHERE changes.seq = sealed.seq",
-        );
-        update.uncached::<()>().execute(connection)?;
-    }
-    Ok(count)
 }

@@ -191,6 +191,18 @@ pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
     }
 }
 
+/// What makes a SELECT lock its rows against other writers until the end of the transaction. Members may
+/// still be added that refer to them.
+pub(crate) fn row_lock(connection: &DbConnection) -> Sql {
+    match connection {
+        // Whoever writes is alone.
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => Sql::new(""),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => Sql::new(" FOR NO KEY UPDATE"),
+    }
+}
+
 /// Whether a sealer waits for another one that is at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {

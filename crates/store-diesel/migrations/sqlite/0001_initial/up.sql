@@ -29,6 +29,8 @@ CREATE TABLE server_keys (
     created INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- An id leads to its row by the index that begins with it. Statements say `tenant + 0` and `kind + 0` beside an
+-- id: no other index fits then, whatever the planner believes of a table that it does not know yet.
 CREATE TABLE resources (
     pk INTEGER PRIMARY KEY NOT NULL,
     tenant INTEGER NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
@@ -41,7 +43,7 @@ CREATE TABLE resources (
     name_key TEXT,
     external_id TEXT,
     active INTEGER,
-    UNIQUE (tenant, kind, id),
+    UNIQUE (id, tenant, kind),
     UNIQUE (tenant, pk)
 ) STRICT;
 
@@ -110,6 +112,7 @@ CREATE TABLE resource_counts (
 -- One row per change, written with it. No reference to its tenant: the record outlives what it is about.
 -- `place` and `hash` are the row's link in the chain; the sealer writes them a moment after the commit.
 -- `personal` may be erased; `personal_digest` stays, so that the chain still holds.
+-- `room` is as long as place and hash will be, and goes when they come: no row grows, and no page is split.
 CREATE TABLE changes (
     seq INTEGER PRIMARY KEY NOT NULL,
     tenant INTEGER NOT NULL,
@@ -127,7 +130,8 @@ CREATE TABLE changes (
     personal TEXT,
     personal_digest TEXT NOT NULL,
     place INTEGER,
-    hash TEXT
+    hash TEXT,
+    room TEXT
 ) STRICT;
 
 -- A change enters these indexes when it is sealed, many at a time; those to be sealed are the last rows.
