@@ -1,6 +1,6 @@
-//! What the server does beside requests: it seals changes, tells which tokens end soon, and keeps
-//! checkpoints. One thread, which no error ends; of several replicas each has its own, and the database
-//! lets one at a time seal.
+//! What the server does beside requests: it seals changes, tells which tokens end soon, keeps
+//! checkpoints, has grown tables analyzed, and sums up what was measured. One thread, which no error ends;
+//! of several replicas each has its own, and the database lets one at a time seal.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,12 +20,18 @@ use crate::wiring::Parts;
 
 /// How long a change waits for its place at most, when the server has nothing else to do.
 const SEAL_EVERY: Duration = Duration::from_millis(250);
+/// How long it waits when many come, and how many those are: sealing four times as many at once writes half
+/// as many pages.
+const SEAL_MANY_EVERY: Duration = Duration::from_secs(1);
+const MANY: usize = 250;
 /// How often tokens that end soon are looked for.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How soon that is tried again when it failed: a database that was busy for a moment costs no minute.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often a checkpoint is kept while the chain grows.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
+/// How often it is looked whether tables have grown.
+const WEIGH_EVERY: Duration = Duration::from_secs(2);
 /// How long before its end a token is told, in seconds.
 const SOON: i64 = 14 * 24 * 60 * 60;
 
@@ -43,16 +49,20 @@ pub(crate) struct Background {
 impl Background {
     /// Starts the thread.
     ///
-    /// Names of what was deleted more than `names_days` ago are erased.
+    /// Names of what was deleted more than `names_days` ago are erased. `sum_up` adds what was measured
+    /// since it ran last to its sums: until then each sample is kept, and on a server whose metrics nobody
+    /// scrapes they would take more and more memory.
     pub(crate) fn start(
         parts: &Parts,
         file: Option<CheckpointFile>,
         names_days: u32,
+        sum_up: impl Fn() + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (store, log) = (Arc::clone(&parts.store), Arc::clone(&parts.log));
         let (stop, stopped) = channel();
         let (wake, sealed) = watch::channel(0);
-        let mut work = Work { store, log, names_days, file, wake, failing: [false; 4] };
+        let sum_up = Box::new(sum_up);
+        let mut work = Work { store, log, names_days, file, wake, sum_up, failing: [false; 5] };
         let thread = std::thread::Builder::new().name("sealer".to_owned());
         let thread = thread.spawn(move || work.run(&stopped)).context("the sealer cannot start")?;
         Ok(Self { stop: Some(stop), thread: Some(thread), sealed })
@@ -79,15 +89,17 @@ struct Work {
     names_days: u32,
     file: Option<CheckpointFile>,
     wake: watch::Sender<i64>,
+    sum_up: Box<dyn Fn() + Send>,
     /// Which of the jobs failed the last time: each failure is logged once.
-    failing: [bool; 4],
+    failing: [bool; 5],
 }
 
 impl Work {
     fn run(&mut self, stopped: &Receiver<()>) {
         let (mut told, mut wait) = (None::<Instant>, TELL_EVERY);
-        let mut kept = Instant::now();
+        let (mut kept, mut weighed) = (Instant::now(), Instant::now());
         loop {
+            (self.sum_up)();
             if told.is_none_or(|at| at.elapsed() >= wait) {
                 let done = self.tell();
                 let mut fine = self.note(0, "tokens that end soon are not told", &done);
@@ -96,12 +108,20 @@ impl Work {
                 told = Some(Instant::now());
                 wait = if fine { TELL_EVERY } else { TRY_AGAIN };
             }
-            let done = self.seal();
+            let (done, pause) = match self.seal() {
+                Ok(sealed) if sealed >= MANY => (Ok(()), SEAL_MANY_EVERY),
+                done => (done.map(drop), SEAL_EVERY),
+            };
             self.note(1, "changes are not sealed", &done);
-            let ended = stopped.recv_timeout(SEAL_EVERY) != Err(RecvTimeoutError::Timeout);
+            let ended = stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
             if ended {
                 let done = self.store.seal_all().map(drop).map_err(Into::into);
                 self.note(1, "changes are not sealed", &done);
+            }
+            if !ended && weighed.elapsed() >= WEIGH_EVERY {
+                weighed = Instant::now();
+                let done = self.store.keep_statistics().map(drop).map_err(Into::into);
+                self.note(4, "tables are not analyzed; plans may be slow", &done);
             }
             if ended || kept.elapsed() >= KEEP_EVERY {
                 kept = Instant::now();
@@ -146,11 +166,11 @@ impl Work {
         Ok(())
     }
 
-    fn seal(&self) -> anyhow::Result<()> {
-        self.store.seal()?;
+    fn seal(&self) -> anyhow::Result<usize> {
+        let sealed = self.store.seal()?;
         let place = self.store.last_sealed()?.map_or(0, |(place, _)| place);
         self.wake.send_if_modified(|known| std::mem::replace(known, place) != place);
-        Ok(())
+        Ok(sealed)
     }
 
     fn keep(&mut self) -> anyhow::Result<()> {
@@ -169,5 +189,40 @@ impl Work {
         }
         *failing = done.is_err();
         !*failing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::cli::{Common, Format};
+    use crate::{config, wiring};
+
+    #[test]
+    fn samples_are_summed_up_again_and_again_although_nobody_scrapes() {
+        let name = format!("headcount-background-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("config.toml");
+        std::fs::write(&file, "").unwrap();
+        let database = format!("sqlite:{}", directory.join("headcount.db").display());
+        let common = Common { config: Some(file), database: Some(database), output: Format::Text };
+        let loaded = config::load(&common, None).unwrap();
+        let parts = wiring::serve(&loaded.config).unwrap();
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let sum_up = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        let background = Background::start(&parts, None, 30, sum_up).unwrap();
+        let begun = Instant::now();
+        while runs.load(Ordering::SeqCst) < 3 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing sums up");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(background);
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -35,11 +35,11 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let config = &loaded.config;
     let _exporter = telemetry::start(config)?;
-    let metrics = telemetry::metrics()?;
+    let samples = telemetry::metrics()?;
     check(config)?;
     let tls = tls(config)?;
     let parts = wiring::serve(config)?;
-    let metrics = Data::new(Metrics::new(metrics, &parts));
+    let metrics = Data::new(Metrics::new(samples.clone(), &parts));
     let api = Data::new(wiring::api(config, &parts)?);
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen)?;
@@ -47,7 +47,9 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
     let sites = (Data::clone(&api), Data::new(console));
-    let background = Background::start(&parts, checkpoints, config.audit.names_days)?;
+    let background = Background::start(&parts, checkpoints, config.audit.names_days, move || {
+        samples.run_upkeep();
+    })?;
     let sealed = background.sealed();
     let apart = match &config.http.metrics_listen {
         Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
@@ -208,6 +210,9 @@ fn server(
     .workers(workers)
     .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))
     .keep_alive(KEEP_ALIVE)
+    // The last part of a streamed body would wait for the client to acknowledge the one before, which
+    // clients do 40 ms later.
+    .tcp_nodelay(true)
     .client_request_timeout(HEAD_TIME)
     .shutdown_timeout(config.http.shutdown_seconds);
     let server = match tls {
