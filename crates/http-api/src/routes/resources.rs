@@ -248,7 +248,11 @@ fn written(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Re
     if writer.resources.as_slice().iter().any(|found| found.computed.more_members.is_some()) {
         return Ok(Reply::stream(status, MemberStream::new(Data::clone(api), writer)));
     }
-    let mut body = Vec::with_capacity(2 * 1024);
+    // What is written around a document: id, meta with an address, and the groups of most people.
+    const AROUND: usize = 512;
+    let resources = writer.resources.as_slice();
+    let length = |found: &Found| found.resource.document.text().len() + AROUND;
+    let mut body = Vec::with_capacity(resources.iter().map(length).sum::<usize>() + AROUND);
     writer.advance(api, &mut body)?;
     Ok(Reply::whole(status, body))
 }
