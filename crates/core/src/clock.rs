@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn res_021_what_is_written_is_what_its_description_says() {
+    fn what_is_written_is_what_its_description_says() {
         // Some hundred thousand moments, from before the year 0 to the year 9999.
         let (first, last) = (-65_000_000_000_000_000_i64, 253_402_300_799_999_999_i64);
         for micros in (first..=last).step_by(3_184_020_411_137).chain([first, -1, 0, 1, last]) {
