@@ -56,12 +56,13 @@ impl Store {
     }
 }
 
-/// The tables of this schema with more new rows than half of those that were there when it was analyzed.
+/// The tables of this schema with more new rows than half of those that were there when it was analyzed. Rows
+/// that were only changed do not count: a small directory under load would be analyzed again and again.
 fn grown(connection: &mut DbConnection) -> QueryResult<Vec<String>> {
     Sql::new(
         "SELECT CAST(s.relname AS text) FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid \
          WHERE s.schemaname = current_schema() \
-         AND s.n_mod_since_analyze > 100 + greatest(c.reltuples, 0) / 2",
+         AND s.n_live_tup > 100 + 1.5 * greatest(c.reltuples, 0)",
     )
     .query::<Text>()
     .load(connection)
