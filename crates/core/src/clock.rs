@@ -59,8 +59,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// What [`WIRE`] describes. Each resource of a page shows two moments, and a description that is followed step by
-/// step takes a twelfth of the time of the page.
+/// What [`WIRE`] describes. Each resource of a page shows two moments, and a description that is followed
+/// step by step takes a twelfth of the time of the page.
 fn wire(year: u32, moment: OffsetDateTime) -> [u8; 27] {
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     let parts = [

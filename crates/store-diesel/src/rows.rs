@@ -44,8 +44,8 @@ type LockedTypes = (
 );
 type LockedRow = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, Option<i32>);
 
-/// Writes the version and the moment of a change, and the columns when they are not as they were: each that is written
-/// is written in its index, too.
+/// Writes the version and the moment of a change, and the columns when they are not as they were: each that
+/// is written is written in its index, too.
 fn update_columns(
     connection: &mut DbConnection,
     pk: i64,

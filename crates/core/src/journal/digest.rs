@@ -96,8 +96,9 @@ impl Digester {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
         let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
-        let created = exchange.method == "POST" && exchange.status == 201;
         let body = Body::read(sent);
+        // What was created has the names that the request gave it.
+        let created = exchange.method == "POST" && exchange.status == 201 && body.json().is_some();
         let reply = if created { Body::id_of(answered) } else { Body::read(answered) };
         let mut whole = record(registry, exchange, &body, &reply);
         whole.path = redact::line(whole.path, never);
