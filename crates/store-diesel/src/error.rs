@@ -117,6 +117,14 @@ pub(crate) fn token_error(error: WriteError) -> StoreError {
     }
 }
 
+/// The error of a write that runs nothing but the store's own code.
+pub(crate) fn own_error(what: &'static str, error: WriteError) -> ProviderError {
+    match write_error(what, error) {
+        Error::Provider(error) => error,
+        other => ProviderError::Internal(Source::new(what, other)),
+    }
+}
+
 pub(crate) fn write_error(what: &'static str, error: WriteError) -> Error {
     match error {
         WriteError::Refused(error) => error,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
-use headcount_core::provider::{ProviderError, Source};
+use headcount_core::provider::ProviderError;
 
 use crate::connection::{Backend, DbConnection, direct};
-use crate::error::{WriteError, write_error};
+use crate::error::{WriteError, own_error};
 use crate::schema::changes;
 use crate::sql::Sql;
 use crate::store::Store;
@@ -141,10 +141,7 @@ impl Store {
                 _ => Pass::prepare(connection)?.write(connection).map(Some),
             }
         });
-        pass.map_err(|error| match write_error("changes are sealed", error) {
-            headcount_core::Error::Provider(error) => error,
-            other => ProviderError::Internal(Source::new("changes are sealed", other)),
-        })
+        pass.map_err(|error| own_error("changes are sealed", error))
     }
 
     /// Returns the number of the newest change without a place.

@@ -8,10 +8,10 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use headcount_core::provider::{ProviderError, Source};
+use headcount_core::provider::ProviderError;
 
 use crate::connection::DbConnection;
-use crate::error::{WriteError, write_error};
+use crate::error::{WriteError, own_error};
 use crate::sql::Sql;
 use crate::store::Store;
 use crate::write::Writer;
@@ -46,10 +46,7 @@ impl Store {
             let done = self.writer.write(&mut |connection| {
                 connection.batch_execute(statement).map_err(WriteError::Db)
             });
-            done.map_err(|error| match write_error("a table is analyzed", error) {
-                headcount_core::Error::Provider(error) => error,
-                other => ProviderError::Internal(Source::new("a table is analyzed", other)),
-            })?;
+            done.map_err(|error| own_error("a table is analyzed", error))?;
             analyzed += 1;
         }
         Ok(analyzed)

@@ -15,7 +15,7 @@ use crate::changes::UNRECORDED;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private, pool,
 };
-use crate::error::{WriteError, provider_error};
+use crate::error::own_error;
 use crate::find::anchors::Anchors;
 use crate::migrations::{self, SchemaState};
 use crate::names::Names;
@@ -251,13 +251,7 @@ impl Store {
             (Ok(_), None) => {
                 Err(ProviderError::Internal(headcount_core::provider::Source::invariant(what)))
             }
-            (Err(WriteError::Db(error)), _) => Err(provider_error(what, error)),
-            (Err(error), _) => match crate::error::write_error(what, error) {
-                headcount_core::Error::Provider(error) => Err(error),
-                other => {
-                    Err(ProviderError::Internal(headcount_core::provider::Source::new(what, other)))
-                }
-            },
+            (Err(error), _) => Err(own_error(what, error)),
         }
     }
 }

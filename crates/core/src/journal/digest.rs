@@ -469,3 +469,6 @@ fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 fn text_of(value: &Value, name: &str) -> Option<String> {
     member(value, name)?.as_str().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;
