@@ -12,6 +12,7 @@ mod erasing;
 mod machine;
 mod metrics;
 mod output;
+mod private_file;
 mod schemas;
 mod seal;
 mod telemetry;

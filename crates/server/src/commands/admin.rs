@@ -1,7 +1,5 @@
 //! `headcount admin …`
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -15,6 +13,7 @@ use crate::cli::{self, Format};
 use crate::config::Config;
 use crate::machine::author;
 use crate::output;
+use crate::private_file;
 use crate::wiring::{self, Parts};
 
 /// The name under which the address of the server is kept for other processes.
@@ -158,10 +157,7 @@ pub(super) fn invite_first(
         output::note(&format!("    {url}"));
         return Ok(());
     }
-    drop(std::fs::remove_file(&file));
-    let made = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&file);
-    let written = made.and_then(|mut made| writeln!(made, "{url}"));
-    written.with_context(|| format!("{} cannot be written", file.display()))?;
+    private_file::replace(&file, &format!("{url}\n"))?;
     output::note(&format!(
         "there is no account for the console yet; the link to make one is in {}",
         file.display()

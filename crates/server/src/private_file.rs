@@ -1,0 +1,88 @@
+//! Files with secrets in them, for the user alone under whom the server runs.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// Puts `text` into the file at `path`, in the place of what was there.
+///
+/// Whoever opens the file finds the old text or the new one, whole, also while several processes write it.
+/// Only its owner can read it, whatever permissions the old file had.
+///
+/// # Errors
+///
+/// Names the file when it cannot be written; what was there stays.
+pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    // The process number would not do for the name: replicas in containers often have the same.
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{:032x}", rand::random::<u128>()));
+    let beside = PathBuf::from(beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        drop(std::fs::remove_file(&beside));
+    }
+    written.with_context(|| {
+        format!("{} cannot be written; check path and permissions", path.display())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn directory() -> PathBuf {
+        let path = std::env::temp_dir().join(format!("headcount-{:032x}", rand::random::<u128>()));
+        std::fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_reader_never_finds_half_a_file_while_others_write_it() {
+        let directory = directory();
+        let path = directory.join("link");
+        let texts = ["a".repeat(2_000), "b".repeat(3_000)];
+        replace(&path, &texts[0]).unwrap();
+        std::thread::scope(|scope| {
+            for text in &texts {
+                let path = &path;
+                scope.spawn(move || (0..500).for_each(|_| replace(path, text).unwrap()));
+            }
+            for _ in 0..2_000 {
+                let read = std::fs::read_to_string(&path).unwrap();
+                assert!(texts.contains(&read), "{} bytes", read.len());
+            }
+        });
+        let left = std::fs::read_dir(&directory).unwrap().count();
+        assert_eq!(left, 1, "nothing stays beside it");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn only_the_owner_reads_it_and_a_failure_is_told() {
+        let directory = directory();
+        let path = directory.join("link");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        replace(&path, "new").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let missing = directory.join("no/link");
+        let told = replace(&missing, "new").unwrap_err().to_string();
+        assert!(told.contains("no/link cannot be written"), "{told}");
+        // A directory cannot be replaced by a file, and nothing is left beside it.
+        std::fs::create_dir(directory.join("taken")).unwrap();
+        assert!(replace(&directory.join("taken"), "new").is_err());
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
