@@ -23,7 +23,7 @@ const PAGE: &str = "docs/reference/conformance.md";
 /// less than nine in ten of priority P2 have one, and when a proof failed.
 pub(crate) fn run() -> anyhow::Result<()> {
     // A failed test still leaves a table worth reading.
-    let report = Report::of(crate::test::run_to_the_end()?.all())?;
+    let report = Report::of(&crate::test::run_to_the_end()?.all())?;
     report.print();
     let path = crate::root().join(PAGE);
     std::fs::create_dir_all(path.with_file_name(""))?;

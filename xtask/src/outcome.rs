@@ -64,19 +64,30 @@ impl Outcome {
 }
 
 /// Collects outcomes from the lines that Cargo and the test binaries print.
+///
+/// Cargo names each binary on standard error and the binary tells of its tests on standard output. Which
+/// of two lines is read first is a matter of luck, so the first binary that is named is taken for the
+/// first that tells, and so on.
 #[derive(Default)]
 pub(crate) struct Outcomes {
-    binary: String,
-    all: Vec<Outcome>,
+    binaries: Vec<String>,
+    told: Vec<Vec<(String, bool)>>,
 }
 
 impl Outcomes {
     /// Takes one line of either stream.
     pub(crate) fn line(&mut self, line: &str) {
+        let line = line.trim_end();
         if let Some(running) = line.trim_start().strip_prefix("Running ") {
             let path = running.split(['(', ')']).nth(1).unwrap_or(running);
             let file = path.rsplit('/').next().unwrap_or_default();
-            self.binary = file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned();
+            self.binaries.push(file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned());
+        } else if let Some(of) = line.trim_start().strip_prefix("Doc-tests ") {
+            self.binaries.push(of.to_owned());
+        } else if line.starts_with("running ")
+            && (line.ends_with(" tests") || line.ends_with(" test"))
+        {
+            self.told.push(Vec::new());
         }
         let Some(test) = line.strip_prefix("test ") else { return };
         let ended = [("ok", true), ("FAILED", false)]
@@ -84,19 +95,27 @@ impl Outcomes {
             .find_map(|(word, passed)| Some((test.strip_suffix(word)?, passed)));
         let Some((name, passed)) = ended else { return };
         let Some(name) = name.trim_end().strip_suffix("...") else { return };
-        let (binary, name) = (self.binary.clone(), name.trim_end().to_owned());
-        self.all.push(Outcome { binary, name, passed });
+        if let Some(told) = self.told.last_mut() {
+            told.push((name.trim_end().to_owned(), passed));
+        }
     }
 
     /// Every outcome, in the order of the run.
-    pub(crate) fn all(&self) -> &[Outcome] {
-        &self.all
+    pub(crate) fn all(&self) -> Vec<Outcome> {
+        let outcomes = self.binaries.iter().zip(&self.told).flat_map(|(binary, told)| {
+            told.iter().map(|(name, passed)| Outcome {
+                binary: binary.clone(),
+                name: name.clone(),
+                passed: *passed,
+            })
+        });
+        outcomes.collect()
     }
 
     /// Prints how many passed, per group.
     pub(crate) fn print(&self) {
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
-        for outcome in self.all.iter().filter(|outcome| outcome.passed) {
+        for outcome in self.all().iter().filter(|outcome| outcome.passed) {
             *groups.entry(outcome.group()).or_default() += 1;
         }
         println!("\ntests passed, by group:");
@@ -104,5 +123,36 @@ impl Outcomes {
             println!("  {count:5}  {group}");
         }
         println!("  {:5}  in all", groups.values().sum::<usize>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_belongs_to_its_binary_whichever_stream_is_read_first() {
+        let errors = [
+            "     Running unittests src/lib.rs (target/debug/deps/core-1a2b)",
+            "   Doc-tests other",
+        ];
+        let output = [
+            "running 2 tests",
+            "test a_01 ... ok",
+            "test b ... FAILED",
+            "",
+            "running 1 test",
+            "test c   ... ok",
+        ];
+        let late: Vec<&str> = output.into_iter().chain(errors).collect();
+        let early: Vec<&str> = errors.into_iter().chain(output).collect();
+        for lines in [late, early] {
+            let mut outcomes = Outcomes::default();
+            lines.iter().for_each(|line| outcomes.line(line));
+            let all = outcomes.all();
+            let told = all.iter().map(|one| (one.binary.as_str(), one.name.as_str(), one.passed));
+            let expected = [("core", "a_01", true), ("core", "b", false), ("other", "c", true)];
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+        }
     }
 }

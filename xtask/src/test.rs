@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if !passed {
         bail!("some tests failed");
     }
-    if arguments.is_empty() { conformance::compare(outcomes.all()) } else { Ok(()) }
+    if arguments.is_empty() { conformance::compare(&outcomes.all()) } else { Ok(()) }
 }
 
 /// Runs every test and says what came of each, also when some failed.
