@@ -69,7 +69,7 @@ pub async fn observe(
                 let (id, route) = (error.request.as_ref(), "unmatched");
                 let line = Line { id, method, route, status: 500, started };
                 line.write(&Notes::default(), Some(&error));
-                seen.record(&line, &Notes::default(), Some(&error), None);
+                seen.record(&line, Notes::default(), Some(&error), None);
                 return Err(error.into());
             }
         }
@@ -86,12 +86,12 @@ pub async fn observe(
         status: response.status().as_u16(),
         started,
     };
-    let notes = response.response().extensions().get::<Notes>().cloned().unwrap_or_default();
+    let notes = response.response_mut().extensions_mut().remove::<Notes>().unwrap_or_default();
     let error = response.response().error().and_then(failure);
     line.fill(&span, &notes, error);
     line.write(&notes, error);
     let body = response.request().extensions_mut().remove::<Sent>();
-    seen.record(&line, &notes, error, body.map(|Sent(body)| body));
+    seen.record(&line, notes, error, body.map(|Sent(body)| body));
     Ok(response)
 }
 
@@ -247,7 +247,7 @@ impl Seen {
         Self(Some((Data::clone(api), exchange)))
     }
 
-    fn record(self, line: &Line<'_>, notes: &Notes, error: Option<&ApiError>, body: Option<Bytes>) {
+    fn record(self, line: &Line<'_>, notes: Notes, error: Option<&ApiError>, body: Option<Bytes>) {
         let Some((api, exchange)) = self.0 else { return };
         let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
         let exchange = Exchange {
@@ -263,8 +263,8 @@ impl Seen {
             reason: error.map(ApiError::detail),
             quirks: notes.applied.quirks(),
             body,
-            reply: notes.reply.clone(),
-            rejected: notes.rejected.clone(),
+            reply: notes.reply,
+            rejected: notes.rejected,
             ..exchange
         };
         if let Some(recorder) = &api.recorder {

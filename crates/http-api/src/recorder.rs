@@ -151,8 +151,7 @@ impl Writer {
         loop {
             let (exchanges, closed) = next(shared);
             let mut records: Vec<RequestRecord> =
-                exchanges.iter().flat_map(|exchange| self.records(exchange)).collect();
-            drop(exchanges);
+                exchanges.into_iter().flat_map(|exchange| self.records(exchange)).collect();
             self.leave_out_the_deleted(&mut records);
             if !records.is_empty() {
                 self.append(&records, &mut failing);
@@ -168,10 +167,11 @@ impl Writer {
     }
 
     /// A token that was refused is told with its name and its tenant, as far as it is known here.
-    fn records(&self, exchange: &Exchange<Bytes>) -> Vec<RequestRecord> {
+    fn records(&self, exchange: Exchange<Bytes>) -> Vec<RequestRecord> {
+        let unproven = exchange.token.clone().filter(|_| exchange.tenant.is_none());
         let mut records = self.digester.digest(exchange);
-        if let (None, Some(id)) = (exchange.tenant, &exchange.token)
-            && let Ok(Some(token)) = self.tokens.find(id)
+        if let Some(id) = unproven
+            && let Ok(Some(token)) = self.tokens.find(&id)
         {
             for record in &mut records {
                 record.tenant = Some(token.tenant);

@@ -3,23 +3,22 @@
 //! A bulk request becomes a record of its own and one for each operation, so that whoever was created
 //! or refused in it is found.
 
+mod body;
+mod names;
+
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::body::Body;
+use self::names::{Names, is_telling};
 use super::redact::{self, Words};
 use super::request::RequestRecord;
 use crate::clock::Timestamp;
-use crate::filter::{Filter, Literal, ParsedFilter, Syntax};
 use crate::ids::{RequestId, ResourceId, TenantId, TokenId};
 use crate::index::fold;
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, Registry, Returned};
-
-/// Names kept of one request, at most.
-const MOST_NAMES: usize = 256;
-/// Bodies above this size are neither parsed nor kept: they take longer than the request.
-const LONGEST_PARSED: usize = 512 * 1024;
 
 /// What was seen of one request when it had been answered.
 #[derive(Debug, Clone)]
@@ -80,7 +79,7 @@ pub struct Digester {
     registry: Arc<Registry>,
     /// The names of attributes that are never returned, in lower case.
     never: Vec<String>,
-    words: Option<Words>,
+    words: Words,
 }
 
 impl Digester {
@@ -92,14 +91,19 @@ impl Digester {
     }
 
     /// Makes the records of a request: one, and of a bulk request one more per operation.
-    pub fn digest<B: AsRef<[u8]>>(&self, exchange: &Exchange<B>) -> Vec<RequestRecord> {
+    pub fn digest<B: AsRef<[u8]>>(&self, mut exchange: Exchange<B>) -> Vec<RequestRecord> {
         let Self { registry, never, .. } = self;
-        let (sent, answered) = (exchange.body.as_ref(), exchange.reply.as_ref());
-        let (sent, answered) = (sent.map(AsRef::as_ref), answered.map(AsRef::as_ref));
-        let body = Body::read(sent);
-        // What was created has the names that the request gave it.
+        let (sent, answered) = (exchange.body.take(), exchange.reply.take());
+        let rejected = std::mem::take(&mut exchange.rejected);
+        let (sent, answered) =
+            (sent.as_ref().map(AsRef::as_ref), answered.as_ref().map(AsRef::as_ref));
+        // Nobody has found yet that the body of a refused request can be understood.
+        let accepted = exchange.status < 400;
+        let body = if accepted { Body::sketch(sent, is_telling) } else { Body::read(sent) };
+        // What was created has the names that the request gave it, and one more.
         let created = exchange.method == "POST" && exchange.status == 201 && body.json().is_some();
-        let reply = if created { Body::id_of(answered) } else { Body::read(answered) };
+        let telling = if created { |name: &str| name == "id" } else { is_telling };
+        let reply = Body::sketch(answered, telling);
         let mut whole = record(registry, exchange, &body, &reply);
         whole.path = redact::line(whole.path, never);
         whole.query = whole.query.map(|query| redact::line(query, never));
@@ -107,58 +111,43 @@ impl Digester {
         if whole.path == "/Bulk" {
             // The operations speak for themselves.
             whole.names.clear();
-            records = operations(registry, &whole, &body, &reply, (&exchange.rejected, never));
+            records = operations(registry, &whole, &body, &reply, (&rejected, never));
         }
-        whole.body = body.kept(sent, self);
-        whole.reply = match whole.status {
-            201 if created => {
-                let plain = answered.and_then(|bytes| self.plain(bytes));
-                plain.or_else(|| Body::read(answered).kept(answered, self))
-            }
-            ..300 => reply.kept(answered, self),
-            _ => None,
-        };
+        whole.body = body.kept(self);
+        whole.reply = reply.kept(self).filter(|_| whole.status < 300);
         records.insert(0, whole);
         records
-    }
-
-    /// What is kept of a JSON body in which nothing is to be masked: as it came. `None` when something
-    /// may be.
-    fn plain(&self, bytes: &[u8]) -> Option<String> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_PARSED)?;
-        let plain = self.words.as_ref().is_some_and(|words| words.are_absent(text));
-        plain.then(|| redact::cut(text.to_owned()))
     }
 }
 
 fn record<B>(
     registry: &Registry,
-    exchange: &Exchange<B>,
-    body: &Body,
-    reply: &Body,
+    exchange: Exchange<B>,
+    body: &Body<'_>,
+    reply: &Body<'_>,
 ) -> RequestRecord {
     let mut record = RequestRecord {
         at: exchange.at,
         micros: exchange.micros,
-        request: exchange.request.clone(),
+        request: exchange.request,
         tenant: exchange.tenant,
-        token: exchange.token.clone(),
-        token_name: exchange.token_name.clone(),
-        refused: exchange.refused.clone(),
-        address: exchange.address.clone(),
-        agent: exchange.agent.clone(),
+        token: exchange.token,
+        token_name: exchange.token_name,
+        refused: exchange.refused,
+        address: exchange.address,
+        agent: exchange.agent,
         idp: None,
         method: exchange.method.to_owned(),
-        path: exchange.path.clone(),
+        path: exchange.path,
         kind: None,
         resource: None,
         name: None,
         names: Vec::new(),
-        query: exchange.filter.clone(),
+        query: exchange.filter,
         status: exchange.status,
         scim_type: exchange.scim_type.map(str::to_owned),
-        field: exchange.field.clone(),
-        reason: exchange.reason.clone(),
+        field: exchange.field,
+        reason: exchange.reason,
         quirks: exchange.quirks,
         body: None,
         reply: None,
@@ -204,12 +193,12 @@ fn about(
 fn operations(
     registry: &Registry,
     whole: &RequestRecord,
-    body: &Body,
-    reply: &Body,
+    body: &Body<'_>,
+    reply: &Body<'_>,
     (rejected, never): (&[Option<String>], &[String]),
 ) -> Vec<RequestRecord> {
-    let list = |body: &Body| {
-        let found = body.json().and_then(|json| member(json, "Operations").cloned());
+    let list = |body: &Body<'_>| {
+        let found = body.whole().and_then(|json| member(&json, "Operations").cloned());
         found.and_then(|list| list.as_array().cloned()).unwrap_or_default()
     };
     let mut records = Vec::new();
@@ -237,63 +226,10 @@ fn operations(
         if let Some(data) = &mut data {
             redact::mask(data, never);
         }
-        one.body = data.map(|data| redact::cut(data.to_string()));
+        one.body = data.map(|data| redact::cut(&data.to_string()));
         records.push(one);
     }
     records
-}
-
-/// A body as far as it can be read.
-enum Body {
-    None,
-    Json(Value),
-    /// It is no JSON object, or too large: so long it was.
-    Opaque(usize),
-}
-
-impl Body {
-    fn read(bytes: Option<&[u8]>) -> Self {
-        match bytes {
-            None | Some([]) => Self::None,
-            Some(bytes) if bytes.len() > LONGEST_PARSED => Self::Opaque(bytes.len()),
-            Some(bytes) => match crate::json::parse(bytes) {
-                Ok(value) if value.is_object() => Self::Json(value),
-                Ok(_) | Err(_) => Self::Opaque(bytes.len()),
-            },
-        }
-    }
-
-    /// Reads of the answer to a creation what its request does not say: the id. The rest is not looked at,
-    /// which takes a fraction of the time.
-    fn id_of(bytes: Option<&[u8]>) -> Self {
-        #[derive(serde::Deserialize)]
-        struct Created {
-            id: String,
-        }
-        let created = bytes.and_then(|bytes| serde_json::from_slice::<Created>(bytes).ok());
-        created.map_or(Self::None, |Created { id }| Self::Json(json!({"id": id})))
-    }
-
-    fn json(&self) -> Option<&Value> {
-        if let Self::Json(value) = self { Some(value) } else { None }
-    }
-
-    /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
-    ///
-    /// `bytes` are those it was read from: where nothing is to be masked, they are kept as they came.
-    fn kept(self, bytes: Option<&[u8]>, by: &Digester) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Opaque(length) => Some(format!("({length} bytes, not kept)")),
-            Self::Json(mut value) => {
-                if let Some(plain) = bytes.and_then(|bytes| by.plain(bytes)) {
-                    return Some(plain);
-                }
-                redact::mask(&mut value, &by.never);
-                Some(redact::cut(value.to_string()))
-            }
-        }
-    }
 }
 
 /// The names of attributes that are never returned, in lower case.
@@ -311,119 +247,6 @@ fn never_returned(registry: &Registry) -> Vec<String> {
         collect(&schema.attributes, &mut names);
     }
     names
-}
-
-/// Collects what a resource goes by, out of bodies and filters.
-#[derive(Default)]
-struct Names {
-    folded: Vec<String>,
-    label: Option<String>,
-    /// The label is a userName or displayName, which no other name replaces.
-    is_proper: bool,
-    without_members: bool,
-}
-
-impl Names {
-    fn add(&mut self, name: &str) {
-        let known = fold(name);
-        let fits = !known.is_empty() && known.len() <= 1_024 && !redact::looks_like_token(name);
-        if fits && self.folded.len() < MOST_NAMES && !self.folded.contains(&known) {
-            self.folded.push(known);
-        }
-    }
-
-    /// Adds a value under the attribute's name, as far as people are named by it.
-    fn attribute(&mut self, attribute: &str, value: &Value) {
-        let lower = attribute.to_ascii_lowercase();
-        let path = lower.rsplit(':').next().unwrap_or_default();
-        let last = path.rsplit('.').next().unwrap_or_default();
-        if value.as_str().is_some_and(redact::looks_like_token) {
-            return;
-        }
-        match (last, value) {
-            ("username" | "displayname", Value::String(text)) => {
-                self.add(text);
-                if !self.is_proper && !text.is_empty() {
-                    self.label = Some(text.clone());
-                    self.is_proper = last == "username";
-                }
-            }
-            ("externalid", Value::String(text)) => {
-                self.add(text);
-                if self.label.is_none() {
-                    self.label = Some(text.clone());
-                }
-            }
-            _ if path.starts_with("emails") => self.values_of(value),
-            _ if path.starts_with("members") && !self.without_members => {
-                self.values_of(value);
-                // `members[value eq "2819c223"]`
-                self.of_brackets(attribute);
-            }
-            _ => {}
-        }
-    }
-
-    /// The texts of a value, or of `value` in objects and arrays of them.
-    fn values_of(&mut self, value: &Value) {
-        match value {
-            Value::String(text) => self.add(text),
-            Value::Array(values) => values.iter().for_each(|value| self.values_of(value)),
-            Value::Object(map) => {
-                if let Some(value) = map.get("value") {
-                    self.values_of(value);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-
-    fn of_brackets(&mut self, path: &str) {
-        let inner = path.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
-        if let Some((filter, _)) = inner {
-            self.of_filter(filter);
-        }
-    }
-
-    fn collect(&mut self, body: &Value) {
-        let Some(map) = body.as_object() else { return };
-        for (name, value) in map {
-            if name.eq_ignore_ascii_case("Operations") {
-                value.as_array().into_iter().flatten().for_each(|one| self.operation(one));
-            } else if name.contains(':') && value.is_object() {
-                self.collect(value);
-            } else {
-                self.attribute(name, value);
-            }
-        }
-    }
-
-    fn operation(&mut self, operation: &Value) {
-        let value = member(operation, "value");
-        match (text_of(operation, "path").filter(|path| !path.is_empty()), value) {
-            (Some(path), Some(value)) => self.attribute(&path, value),
-            (Some(path), None) => self.attribute(&path, &Value::Null),
-            (None, Some(value)) => self.collect(value),
-            (None, None) => {}
-        }
-    }
-
-    /// The texts that a filter compares with.
-    fn of_filter(&mut self, filter: &str) {
-        let loose = Syntax { bare_words: true, loose_forms: true };
-        if let Ok((filter, _)) = ParsedFilter::parse_with(filter, loose) {
-            self.of_tree(&filter);
-        }
-    }
-
-    fn of_tree(&mut self, filter: &ParsedFilter) {
-        match filter {
-            Filter::And(all) | Filter::Or(all) => all.iter().for_each(|one| self.of_tree(one)),
-            Filter::Not(inner) | Filter::Element(_, inner) => self.of_tree(inner),
-            Filter::Compare(_, _, Literal::Text(text)) => self.add(text),
-            Filter::Compare(..) | Filter::Present(_) => {}
-        }
-    }
 }
 
 /// Tells the identity provider from how it speaks.

@@ -1,6 +1,6 @@
 //! What may be kept of a body: everything but secrets.
 
-use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 /// The longest text of a body that is kept, in bytes.
@@ -53,21 +53,30 @@ pub(super) fn mask(value: &mut Value, never: &[String]) {
 /// What must not stand in a text that is kept as it came: a word that tells of a secret, or an escape
 /// that could hide a letter of one.
 #[derive(Debug, Clone)]
-pub(super) struct Words(AhoCorasick);
+pub(super) struct Words(Vec<Finder<'static>>);
 
 impl Words {
-    /// Makes them of the words known here and the attributes that are never returned; none when they
-    /// are too many.
-    pub(super) fn new(never: &[String]) -> Option<Self> {
+    /// Makes them of the words known here and the attributes that are never returned, in lower case.
+    pub(super) fn new(never: &[String]) -> Self {
         let words = SECRET.into_iter().chain(PREFIXES).chain([r"\u"]);
-        let words = words.chain(never.iter().map(String::as_str));
-        AhoCorasick::builder().ascii_case_insensitive(true).build(words).ok().map(Self)
+        let words: Vec<&str> = words.chain(never.iter().map(String::as_str)).collect();
+        // Where a word is found, so is any part of it.
+        let (mut kept, mut rest) = (Vec::new(), words);
+        rest.sort_by_key(|word| word.len());
+        for word in rest {
+            if !kept.iter().any(|part| word.contains(part)) {
+                kept.push(word);
+            }
+        }
+        Self(kept.into_iter().map(|word| Finder::new(word).into_owned()).collect())
     }
 
     /// Tells that [`mask`] would change nothing in the body of a JSON text, without looking at its
     /// values.
     pub(super) fn are_absent(&self, text: &str) -> bool {
-        !self.0.is_match(text)
+        // One copy in lower case is searched faster, word by word, than the text for all words in any case.
+        let lower = text.to_ascii_lowercase();
+        !self.0.iter().any(|word| word.find(lower.as_bytes()).is_some())
     }
 }
 
@@ -97,15 +106,12 @@ pub(super) fn line(text: String, never: &[String]) -> String {
 }
 
 /// Cuts a text at the limit and says how much is missing.
-pub(super) fn cut(mut text: String) -> String {
+pub(super) fn cut(text: &str) -> String {
     if text.len() <= LONGEST {
-        return text;
+        return text.to_owned();
     }
-    let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let missing = text.len() - end;
-    text.truncate(end);
-    text.push_str(&format!("… ({missing} bytes more)"));
-    text
+    let (kept, missing) = text.split_at(text.floor_char_boundary(LONGEST));
+    format!("{kept}… ({} bytes more)", missing.len())
 }
 
 #[cfg(test)]
@@ -131,7 +137,7 @@ mod tests {
                 {"op": "replace", "path": "nickName", "value": "hc_short_word"}
             ]
         });
-        let words = Words::new(&never).unwrap();
+        let words = Words::new(&never);
         for part in body.as_object().into_iter().flatten() {
             let text = json!({part.0.as_str(): part.1}).to_string();
             assert_eq!(words.are_absent(&text), part.0 == "userName", "{text}");
@@ -160,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let text = cut("ä".repeat(LONGEST));
+        let text = cut(&"ä".repeat(LONGEST));
         assert!(text.len() < LONGEST + 40 && text.ends_with("bytes more)"));
-        assert_eq!(cut("short".to_owned()), "short");
+        assert_eq!(cut("short"), "short");
     }
 }

@@ -1,0 +1,179 @@
+//! A body as the log reads it: the members that name somebody, and the text that is kept.
+//!
+//! A request that was accepted was read in full when it came. Here the values of all other members are
+//! skipped, which takes a fraction of the time and no memory.
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::super::redact;
+use super::Digester;
+
+/// Bodies above this size are neither read nor kept: they take longer than the request.
+const LONGEST_READ: usize = 512 * 1024;
+
+/// A body as far as it can be read.
+pub(super) enum Body<'b> {
+    None,
+    /// A JSON object: its text, and the members that were asked for.
+    Object(&'b [u8], Value),
+    /// It is no JSON object, or too large: so long it was.
+    Opaque(usize),
+}
+
+impl<'b> Body<'b> {
+    /// Reads the members whose names are `wanted`, wherever they stand below wanted ones.
+    ///
+    /// Of their values, texts, lists and objects are read; nobody is named by a number. This is for bodies
+    /// that [`crate::json::parse`] has accepted already: what is skipped is not looked at.
+    pub(super) fn sketch(bytes: Option<&'b [u8]>, wanted: fn(&str) -> bool) -> Self {
+        Self::of(bytes, |bytes| sketch(bytes, wanted))
+    }
+
+    /// Reads every member. What two readers would understand differently is not read at all.
+    pub(super) fn read(bytes: Option<&'b [u8]>) -> Self {
+        Self::of(bytes, |bytes| crate::json::parse(bytes).ok())
+    }
+
+    fn of(bytes: Option<&'b [u8]>, read: impl Fn(&[u8]) -> Option<Value>) -> Self {
+        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Self::None };
+        let object = (bytes.len() <= LONGEST_READ).then(|| read(bytes)).flatten();
+        match object {
+            Some(value) if value.is_object() => Self::Object(bytes, value),
+            Some(_) | None => Self::Opaque(bytes.len()),
+        }
+    }
+
+    /// Returns what was read of an object.
+    pub(super) fn json(&self) -> Option<&Value> {
+        if let Self::Object(_, value) = self { Some(value) } else { None }
+    }
+
+    /// Reads all of an object.
+    pub(super) fn whole(&self) -> Option<Value> {
+        if let Self::Object(bytes, _) = self { crate::json::parse(bytes).ok() } else { None }
+    }
+
+    /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
+    ///
+    /// Where nothing is to be masked, an object is kept as it came.
+    pub(super) fn kept(&self, by: &Digester) -> Option<String> {
+        let length = match self {
+            Self::None => return None,
+            Self::Opaque(length) => *length,
+            Self::Object(bytes, _) => {
+                if let Some(plain) = plain(bytes, by) {
+                    return Some(plain);
+                }
+                if let Some(mut value) = self.whole() {
+                    redact::mask(&mut value, &by.never);
+                    return Some(redact::cut(&value.to_string()));
+                }
+                bytes.len()
+            }
+        };
+        Some(format!("({length} bytes, not kept)"))
+    }
+}
+
+/// The text of a body in which nothing is to be masked. `None` when something may be.
+fn plain(bytes: &[u8], by: &Digester) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    by.words.are_absent(text).then(|| redact::cut(text))
+}
+
+/// Reads a JSON text but for the members that are not wanted; `None` when it is no JSON.
+fn sketch(bytes: &[u8], wanted: fn(&str) -> bool) -> Option<Value> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Sketch(wanted).deserialize(&mut deserializer).ok()?;
+    deserializer.end().is_ok().then_some(value)
+}
+
+#[derive(Clone, Copy)]
+struct Sketch(fn(&str) -> bool);
+
+impl<'de> DeserializeSeed<'de> for Sketch {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sketch {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = access.next_element_seed(self)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(name) = access.next_key_seed(Wanted(self.0))? {
+            match name {
+                Some(name) => drop(map.insert(name, access.next_value_seed(self)?)),
+                None => drop(access.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// The name of a member, when it is wanted.
+struct Wanted(fn(&str) -> bool);
+
+impl<'de> DeserializeSeed<'de> for Wanted {
+    type Value = Option<String>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Wanted {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<String>, E> {
+        Ok((self.0)(name).then(|| name.to_owned()))
+    }
+}
