@@ -113,6 +113,7 @@ impl LogStore {
 
     fn append_all(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
         self.write("the provisioning log is written", |connection| {
+            let mut named = Vec::new();
             let mut rest = records;
             while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
                 let (chunk, behind) = rest.split_at(length);
@@ -120,9 +121,10 @@ impl LogStore {
                     rows(or_roll_back(connection), chunk).query::<BigInt>().load(connection)?;
                 // Numbers are given out in the order of the rows; the answer may come in any.
                 numbers.sort_unstable();
-                names::insert(connection, chunk, &numbers)?;
+                named.extend(chunk.iter().zip(numbers));
                 rest = behind;
             }
+            names::insert(connection, &named)?;
             count_quirks(connection, records)
         })
     }

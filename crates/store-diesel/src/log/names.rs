@@ -44,26 +44,25 @@ pub(super) fn buckets(connection: &mut DbConnection) -> QueryResult<Option<Range
     Ok(ends.0.zip(ends.1).map(|(first, last)| first..=last))
 }
 
-/// Writes by which names some records are found.
+/// Writes by which names some records are found, each with its number.
 pub(super) fn insert(
     connection: &mut DbConnection,
-    records: &[RequestRecord],
-    numbers: &[i64],
+    records: &[(&RequestRecord, i64)],
 ) -> QueryResult<()> {
-    let all: Vec<(i64, i64, i64)> = records
-        .iter()
-        .zip(numbers)
-        .flat_map(|(record, seq)| {
-            record.names.iter().map(|name| (number(name), key(record.tenant), *seq))
-        })
-        .collect();
+    let names = records.iter().flat_map(|(record, seq)| {
+        let row = |name: &String| (bucket(*seq), number(name), key(record.tenant), *seq);
+        record.names.iter().map(row)
+    });
+    let mut all: Vec<(i64, i64, i64, i64)> = names.collect();
+    // In the order of the index, each row falls beside the one before it.
+    all.sort_unstable();
     let mut rest = all.as_slice();
     while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
         let (chunk, behind) = rest.split_at(length);
         let mut sql = Sql::new("INSERT").text(or_roll_back(connection));
         sql = sql.text(" INTO request_names (bucket, name, tenant, seq) VALUES ");
-        for (index, (name, tenant, seq)) in chunk.iter().enumerate() {
-            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(bucket(*seq)).text(", ");
+        for (index, (bucket, name, tenant, seq)) in chunk.iter().enumerate() {
+            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(*bucket).text(", ");
             sql = sql.int(*name).text(", ").int(*tenant).text(", ").int(*seq).text(")");
         }
         sql.text(" ON CONFLICT DO NOTHING").query::<()>().execute(connection)?;
