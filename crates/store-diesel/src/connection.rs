@@ -189,7 +189,8 @@ impl Manager {
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
-/// The log gives space back when it is pruned.
+/// The log gives space back when it is pruned. A row of it is as long as the bodies of a request: on a large
+/// page stand several, with less room between them.
 const LOG_WRITER: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
@@ -381,6 +382,7 @@ mod tests {
                 .load(&mut connection)
                 .unwrap();
         let has = |option: &str| built.iter().any(|built| built.compile_options == option);
+        assert!(has("THREADSAFE=2"), "each call would lock its connection");
         assert!(has("ENABLE_QPSG"), "a bound LIMIT would have statements planned again and again");
         assert!(!has("ENABLE_MEMORY_MANAGEMENT"), "readers would wait for each other's caches");
     }
