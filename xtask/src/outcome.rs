@@ -100,6 +100,11 @@ impl Outcomes {
         }
     }
 
+    /// Tells that every binary that was named has told of its tests, and no other.
+    pub(crate) fn are_paired(&self) -> bool {
+        self.binaries.len() == self.told.len()
+    }
+
     /// Every outcome, in the order of the run.
     pub(crate) fn all(&self) -> Vec<Outcome> {
         let outcomes = self.binaries.iter().zip(&self.told).flat_map(|(binary, told)| {
@@ -149,6 +154,7 @@ mod tests {
         for lines in [late, early] {
             let mut outcomes = Outcomes::default();
             lines.iter().for_each(|line| outcomes.line(line));
+            assert!(outcomes.are_paired());
             let all = outcomes.all();
             let told = all.iter().map(|one| (one.binary.as_str(), one.name.as_str(), one.passed));
             let expected = [("core", "a_01", true), ("core", "b", false), ("other", "c", true)];

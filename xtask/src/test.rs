@@ -80,6 +80,11 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     if outcomes.all().is_empty() {
         bail!("no test ran");
     }
+    if !outcomes.are_paired() {
+        bail!(
+            "it cannot be told which test belongs to which binary: one did not start, or a line looks like Cargo's"
+        );
+    }
     Ok((outcomes, status.success()))
 }
 

@@ -168,7 +168,7 @@ impl Writer {
 
     /// A token that was refused is told with its name and its tenant, as far as it is known here.
     fn records(&self, exchange: Exchange<Bytes>) -> Vec<RequestRecord> {
-        let unproven = exchange.token.clone().filter(|_| exchange.tenant.is_none());
+        let unproven = if exchange.tenant.is_none() { exchange.token.clone() } else { None };
         let mut records = self.digester.digest(exchange);
         if let Some(id) = unproven
             && let Ok(Some(token)) = self.tokens.find(&id)

@@ -133,6 +133,9 @@ fn check(log: &LogStore) {
 fn names_are_found_in_every_bucket_on_sqlite() {
     let scratch = Scratch::new();
     check(&LogStore::new(&Settings::serve(DatabaseUrl::Sqlite(scratch.0.join("test.db")))));
+    // The header of a file says how large its pages are, in its 17th and 18th byte.
+    let file = std::fs::read(scratch.0.join("test-log.db")).unwrap();
+    assert_eq!(u16::from_be_bytes([file[16], file[17]]), 16 * 1024);
 }
 
 #[test]
