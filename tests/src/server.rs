@@ -209,6 +209,17 @@ impl Server {
         command.output().expect("the command can be run")
     }
 
+    /// Returns a command of the same binary that asks this server, and knows nothing of its database.
+    pub fn ask(&self, token: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .args(["--server", &format!("http://{}", self.address)])
+            .env("HEADCOUNT_TOKEN", token)
+            .env("HEADCOUNT__DATABASE__URL", "sqlite:nowhere/nothing.db");
+        command
+    }
+
     /// Makes a token for the tenant `default` with the command line and returns its secret.
     pub fn token(&self, more: &[&str]) -> String {
         let output = self.run(&[&["token", "create", "--name", "test"], more].concat());

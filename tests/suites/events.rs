@@ -434,6 +434,34 @@ on_both!(a_stream_tells_what_comes_and_goes_on_where_it_stopped, |server: &Serve
     assert!(!again.rest().contains("data:"));
 });
 
+on_both!(a_reader_may_begin_with_the_newest, |server: &Server| {
+    let (client, reader) = (server.client(), server.admin("events:read"));
+    for name in ["first", "second", "third"] {
+        client.create("/Users", &json!({"userName": name}));
+    }
+    let every = all(&reader, "");
+    let newest = |query: &str| reader.get(&format!("/events?{query}")).json();
+    let page = newest("newest=2");
+    assert_eq!(page["events"].as_array().unwrap()[..], every[every.len() - 2..]);
+    assert_eq!((&page["next"], &page["more"]), (&every[every.len() - 1]["id"], &json!(false)));
+    assert_eq!(newest("newest=1&types=token.*")["next"], page["next"]);
+    let end = newest("newest=0");
+    assert_eq!((&end["events"], &end["next"]), (&json!([]), &page["next"]));
+    for wrong in ["newest=1&after=0", "newest=1001", "newest=x"] {
+        assert_eq!(reader.get(&format!("/events?{wrong}")).status, 400, "{wrong}");
+    }
+    // A stream begins there, too, and goes on behind what it told when it comes back.
+    let path = format!("/events?newest=0&{RESOURCES}");
+    let mut stream = Stream::open(&reader, &path, "");
+    let fourth = client.create("/Users", &json!({"userName": "fourth"}));
+    let (id, _, told) = stream.event();
+    assert_eq!(told["resource"]["id"], json!(fourth));
+    let fifth = client.create("/Users", &json!({"userName": "fifth"}));
+    assert_eq!(stream.event().2["resource"]["id"], json!(fifth));
+    let mut again = Stream::open(&reader, &path, &id);
+    assert_eq!(again.event().2["resource"]["id"], json!(fifth));
+});
+
 on_both!(streams_and_waits_end_when_the_server_stops, |server: &Server| {
     let reader = server.admin("events:read");
     let next = reader.get("/events").at("/next");

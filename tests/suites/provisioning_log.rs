@@ -200,10 +200,14 @@ on_both!(aud_02_a_flood_of_wrong_tokens_is_bounded, |server: &Server| {
 
 on_both!(tail_follows_within_a_second_and_a_half, |server: &Server| {
     let client = server.client();
+    client.get("/ServiceProviderConfig");
+    record(server, |record| record["path"] == "/ServiceProviderConfig");
     let mut command = Command::new(binary());
-    command.args(["log", "tail", "--follow", "-n", "0", "--database", &server.database.url]);
+    command.args(["log", "tail", "--follow", "-n", "1", "--database", &server.database.url]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let latest = shown.next().unwrap().unwrap();
+    assert!(latest.contains("asked what the server can do"), "{latest}");
     client.post("/Users", &json!({"userName": "jane"}));
     client.post("/Users", &json!({"userName": "Jane"}));
     let first = shown.next().unwrap().unwrap();
@@ -315,11 +319,19 @@ on_both!(the_api_tells_what_the_command_line_tells, |server: &Server| {
     let number = listed["requests"][0]["number"].to_string();
     let one = api.get(&format!("/log/{number}"));
     assert!(one.at("/sent").contains("JANE@example.com"), "{}", one.text());
+    assert_eq!((one.at("/sender"), one.at("/outcome")), ("Entra".to_owned(), "refused".to_owned()));
     assert_eq!(api.get("/log/999999").status, 404);
+    let by_id = api.get(&format!("/log?requestId={}", one.at("/requestId"))).json();
+    assert_eq!(by_id["requests"], listed["requests"]);
+    assert_eq!(api.get("/log?requestId=unknown").json(), json!({"requests": []}));
     assert_eq!(
         api.get("/log?name=jane%40example.com").json()["requests"].as_array().unwrap().len(),
         2
     );
+    let made = api.get(&format!("/log?kind=User&before={number}")).json()["requests"][0].clone();
+    assert_eq!(made["outcome"], "created");
+    let repair = made["repairs"][0].as_str().unwrap();
+    assert!(repair.ends_with(&format!("({})", made["quirks"][0].as_str().unwrap())), "{repair}");
     let story = api.get("/timeline?name=jane%40example.com").json();
     assert_eq!(story, explain(server, "jane@example.com"));
     assert_eq!(story["present"][0]["id"], id.as_str());
@@ -332,7 +344,12 @@ on_both!(the_api_tells_what_the_command_line_tells, |server: &Server| {
     assert_eq!(of("booleans-as-text")["count"], 1, "{quirks:#}");
     // A token that is nobody's is shown to whoever may see all tenants, and to nobody else.
     assert_eq!(api.get("/log?everywhere=yes").status, 403);
-    let all = admin(server, "administration tenants:all").get("/log?everywhere=yes").json();
+    let all = admin(server, "administration tenants:all");
+    let nobody = record(server, |record| record["refused"] == "malformed")["number"].to_string();
+    assert_eq!(all.get(&format!("/log/{nobody}")).status, 404, "it is of no tenant");
+    assert_eq!(all.get(&format!("/log/{nobody}?everywhere=yes")).at("/refused"), "malformed");
+    assert_eq!(api.get(&format!("/log/{number}?everywhere=yes")).status, 403);
+    let all = all.get("/log?everywhere=yes").json();
     let refused = |record: &Value| record["refused"] == "malformed";
     assert!(all["requests"].as_array().unwrap().iter().any(refused), "{all:#}");
     for path in ["/log", "/timeline?name=x", "/quirks", "/log/1"] {

@@ -25,10 +25,11 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
 
-pub use event::event_json;
+pub use event::{ActorBody, EventBody};
 pub use openapi::openapi;
+pub use problem::ProblemBody;
 pub(crate) use problem::{Fault, Problem};
-pub use record::{record_json, story_json};
+pub use record::{EntryBody, RecordBody, StoryBody};
 pub use state::{Administration, Bell};
 
 use crate::api::Api;

@@ -21,7 +21,10 @@ mod routes;
 mod stream;
 mod target;
 
-pub use admin::{ADMIN_PATH, Administration, Bell, event_json, openapi, record_json, story_json};
+pub use admin::{
+    ADMIN_PATH, ActorBody, Administration, Bell, EntryBody, EventBody, ProblemBody, RecordBody,
+    StoryBody, openapi,
+};
 pub use api::{Api, HttpSettings, PERMITS};
 pub use blocking::{aside, work};
 pub use client::{address, origin, reached};

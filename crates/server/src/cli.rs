@@ -50,11 +50,23 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Tenant(Tenant),
     /// Follow what happens to users and groups.
-    #[command(subcommand)]
-    Events(Events),
+    Events {
+        /// Where they are read.
+        #[command(flatten)]
+        origin: Origin,
+        /// What is asked.
+        #[command(subcommand)]
+        command: Events,
+    },
     /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
-    #[command(subcommand)]
-    Log(Log),
+    Log {
+        /// Where it is read.
+        #[command(flatten)]
+        origin: Origin,
+        /// What is asked.
+        #[command(subcommand)]
+        command: Log,
+    },
     /// Let people into the console, and back in.
     #[command(subcommand)]
     Admin(Admin),
@@ -142,6 +154,21 @@ pub(crate) struct TokenCreate {
     pub(crate) cidr: Vec<String>,
 }
 
+/// Where the log and the events are read: the database, unless a server is named.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Origin {
+    /// Ask the running server at this address, such as `https://scim.example.com`, instead of the
+    /// database. Its token, one of the admin API, is taken from the variable `HEADCOUNT_TOKEN`.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A file that holds the token for --server.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Certificates, in PEM, of the only authorities to trust for --server, instead of those of the system.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
 /// Commands about events.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
@@ -152,9 +179,9 @@ pub(crate) enum Events {
 /// Flags of `events tail`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsTail {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
+    /// The tenant; without it `default`, or that of the token for --server.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
     /// Print what came after this event, by its id; 0 begins with the first.
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
@@ -174,7 +201,7 @@ pub(crate) struct EventsTail {
 pub(crate) enum Log {
     /// Show the latest requests, oldest first.
     Tail {
-        /// Only those of this tenant.
+        /// Only those of this tenant; without it those of all that the token for --server may see.
         #[arg(long)]
         tenant: Option<String>,
         /// Only those that failed.
@@ -196,9 +223,9 @@ pub(crate) enum Log {
     Explain {
         /// A userName, displayName, externalId, e-mail address or id, in any case.
         name: String,
-        /// The tenant.
-        #[arg(long, default_value = "default")]
-        tenant: String,
+        /// The tenant; without it `default`, or that of the token for --server.
+        #[arg(long)]
+        tenant: Option<String>,
     },
 }
 

@@ -8,6 +8,7 @@ mod log;
 mod migrate;
 mod schema;
 mod serve;
+mod source;
 mod tenant;
 mod token;
 
@@ -28,8 +29,12 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(_) => serve::run(&loaded, &cli.common),
         Command::Token(command) => token::run(&loaded.config, command, output),
         Command::Tenant(command) => tenant::run(&loaded.config, command, output),
-        Command::Events(command) => events::run(&loaded.config, command, output),
-        Command::Log(command) => log::run(&loaded.config, command, output),
+        Command::Events { origin, command } => {
+            events::run(&*source::open(&loaded.config, &cli.common, &origin)?, command, output)
+        }
+        Command::Log { origin, command } => {
+            log::run(&*source::open(&loaded.config, &cli.common, &origin)?, command, output)
+        }
         Command::Admin(command) => admin::run(&loaded.config, command, output),
         Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),

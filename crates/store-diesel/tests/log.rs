@@ -105,6 +105,15 @@ fn check(log: &LogStore) {
         limit: RECORDS,
         ..LogQuery::default()
     };
+    let of = |number: usize| LogQuery {
+        request: Some(records[number].request.clone()),
+        limit: 10,
+        ..LogQuery::default()
+    };
+    for tenant in [None, records[3].tenant] {
+        assert_eq!(found(log, &LogQuery { tenant, ..of(3) }), [records[3].request.to_string()]);
+    }
+    assert!(found(log, &LogQuery { failed: records[3].status < 400, ..of(3) }).is_empty());
     // Whoever is erased is found by none of the names any more.
     let gone = |record: &RequestRecord| {
         record.tenant == Some(ONE) && record.names.iter().any(|name| name == "rare")

@@ -80,6 +80,7 @@ fn wanted(desk: &Desk<'_>) -> Result<LogQuery, Fault> {
         tenant: Some(tenant),
         token: set("token").map(TokenId::new),
         name: set("name").map(fold),
+        request: None,
         failed: matches!(asked.get("status"), "failed" | "unknown"),
         kind: set("kind").map(Kind::new),
         before: asked.get("before").parse().ok(),

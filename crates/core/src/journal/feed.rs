@@ -10,6 +10,8 @@ use crate::schema::Registry;
 const PART: usize = 500;
 /// Changes that one request looks at, at most, in search of events that are wanted.
 const MOST: usize = 10_000;
+/// Changes that are searched, at most, for the newest events of some types.
+const NEWEST: usize = 20_000;
 
 /// Returns every type of event that this server can tell.
 pub fn event_types(registry: &Registry) -> Vec<String> {
@@ -117,6 +119,33 @@ pub fn read_events(
     }
 }
 
+/// Reads the newest events, oldest first; the cursor is behind all of them.
+///
+/// Events of rare types are looked for in the newest 20,000 changes.
+///
+/// # Errors
+///
+/// Those of the feed.
+pub fn newest_events(
+    feed: &dyn ChangeFeed,
+    tenant: TenantId,
+    limit: usize,
+    wanted: &Wanted,
+) -> Result<Batch, ProviderError> {
+    let mut part = limit.clamp(1, NEWEST);
+    loop {
+        let changes = feed.newest_changes(tenant, part)?;
+        let mut events: Vec<Event> = changes.iter().flat_map(unfold).collect();
+        let next = events.last().map_or(EventId::START, |event| event.id);
+        events.retain(|event| wanted.wants(&event.event_type()));
+        if events.len() >= limit || changes.len() < part || part >= NEWEST {
+            events.drain(..events.len().saturating_sub(limit));
+            return Ok(Batch { events, next, more: false });
+        }
+        part = part.saturating_mul(8).min(NEWEST);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +250,25 @@ mod tests {
         assert_eq!(walk(&Groups(2), 10, &groups), ["1.1", "2.1"]);
         let all = Wanted::parse(&registry, "group.*").unwrap();
         assert_eq!(walk(&Groups(1), 10, &all).len(), 4);
+    }
+
+    #[test]
+    fn the_newest_are_the_last_of_all_and_the_cursor_is_behind_them() {
+        let registry = Registry::builtin().unwrap();
+        let newest = |feed: &Groups, limit, types: &str| {
+            let wanted = Wanted::parse(&registry, types).unwrap();
+            let batch = newest_events(feed, TenantId::new(1), limit, &wanted).unwrap();
+            let ids: Vec<String> = batch.events.iter().map(|event| event.id.to_string()).collect();
+            (ids.join(" "), batch.next.to_string())
+        };
+        let feed = Groups(1_000);
+        let end = "1000.4".to_owned();
+        assert_eq!(newest(&feed, 2, "group.*"), ("1000.3 1000.4".to_owned(), end.clone()));
+        assert_eq!(newest(&feed, 2, "group.created"), ("999.1 1000.1".to_owned(), end.clone()));
+        assert_eq!(newest(&feed, 0, "group.*"), (String::new(), end.clone()));
+        assert_eq!(newest(&feed, 2, "user.*"), (String::new(), end));
+        assert_eq!(newest(&Groups(1), 9, "group.created").0, "1.1");
+        assert_eq!(newest(&Groups(0), 9, "group.*"), (String::new(), "0".to_owned()));
     }
 
     #[test]

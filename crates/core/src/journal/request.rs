@@ -79,6 +79,8 @@ pub struct LogQuery {
     pub token: Option<TokenId>,
     /// Only those about a resource or an identity that went by this name or id.
     pub name: Option<String>,
+    /// Only those of one request: more than one for a bulk request.
+    pub request: Option<RequestId>,
     /// Only those that failed.
     pub failed: bool,
     /// Only those of a kind.
@@ -130,13 +132,6 @@ pub trait RequestLog: Send + Sync + 'static {
     ///
     /// [`ProviderError::Unavailable`].
     fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError>;
-
-    /// Returns the records of one request: more than one for a bulk request.
-    ///
-    /// # Errors
-    ///
-    /// [`ProviderError::Unavailable`].
-    fn of_request(&self, request: &str) -> Result<Vec<Logged>, ProviderError>;
 
     /// Returns how often which quirk was applied, per token.
     ///

@@ -1,80 +1,101 @@
 //! How an event looks.
 
+use std::fmt;
+
 use headcount_core::error::Error;
 use headcount_core::ids::TenantId;
+use headcount_core::journal::Actor;
 use headcount_core::journal::events::{Event, What};
 use headcount_core::journal::set::{self, State};
 use headcount_core::provider::With;
 use headcount_core::resource::{Projection, Reply, Resource};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::Service;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// Something that happened to one resource.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Event)]
-pub(super) struct EventBody {
+pub struct EventBody {
     /// Its id, which never changes, and the cursor behind it.
-    id: String,
+    pub id: String,
     /// What happened, such as `user.created` or `group.member_added`.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// When, in UTC.
     #[schema(format = DateTime)]
-    at: String,
+    pub at: String,
     /// Who did it.
-    actor: ActorBody,
+    pub actor: ActorBody,
     /// In which request; all events of one request have the same.
-    request: String,
+    pub request: String,
     /// What it happened to.
-    resource: Subject,
+    pub resource: Subject,
     /// The attributes that changed, by name.
-    attributes: Vec<String>,
+    pub attributes: Vec<String>,
     /// The id of the member that came or left.
     #[serde(skip_serializing_if = "Option::is_none")]
-    member: Option<String>,
+    pub member: Option<String>,
     /// With `payload=full`: the resource as it is now, without members. Absent when it is gone, and
     /// where the event says all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    data: Option<Box<RawValue>>,
+    pub data: Option<Box<RawValue>>,
 }
 
 /// Who did something.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Actor)]
-pub(super) struct ActorBody {
+pub struct ActorBody {
     /// `token`, `admin`, `cli` or `system`.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// The id of the token, or the name of the admin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    pub id: Option<String>,
 }
 
 impl ActorBody {
+    /// Writes who did something.
+    pub(super) fn of(actor: &Actor) -> Self {
+        let (kind, id) = actor.parts();
+        Self::new(kind, id)
+    }
+
     pub(super) fn new(kind: &str, id: &str) -> Self {
         Self { kind: kind.to_owned(), id: Some(id.to_owned()).filter(|id| !id.is_empty()) }
     }
 }
 
+impl fmt::Display for ActorBody {
+    /// Names the actor for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind.as_str(), self.id.as_deref()) {
+            ("cli", _) => f.write_str("command line"),
+            ("system", _) => f.write_str("the server"),
+            (kind, Some(id)) => write!(f, "{kind} {id}"),
+            (kind, None) => f.write_str(kind),
+        }
+    }
+}
+
 /// What an event is about.
-#[derive(Serialize, ToSchema)]
-struct Subject {
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Subject {
     /// The resource type, such as `User`; `Token` or `Tenant` for those.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// Its id.
-    id: String,
+    pub id: String,
     /// Its path below the base URL of SCIM; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    uri: Option<String>,
+    pub uri: Option<String>,
     /// The number in its `meta.version` after the change; it grows with every change of the resource.
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<i64>,
+    pub version: Option<i64>,
 }
 
 /// Returns the path of the resource below the base URL; none for what SCIM does not serve.
@@ -83,29 +104,26 @@ fn uri(registry: &Registry, event: &Event) -> Option<String> {
     Some(format!("{}/{}", kind.endpoint, event.resource))
 }
 
-fn body(registry: &Registry, event: &Event, data: Option<Box<RawValue>>) -> EventBody {
-    let (actor, id) = event.actor.parts();
-    EventBody {
-        id: event.id.to_string(),
-        kind: event.event_type(),
-        at: event.at.to_string(),
-        actor: ActorBody::new(actor, id),
-        request: event.request.to_string(),
-        resource: Subject {
-            kind: event.kind.to_string(),
-            id: event.resource.to_string(),
-            uri: uri(registry, event),
-            version: event.version.map(headcount_core::ids::Version::counter),
-        },
-        attributes: event.attributes.clone(),
-        member: event.member.as_ref().map(ToString::to_string),
-        data,
+impl EventBody {
+    /// Writes an event, without a payload.
+    pub fn new(registry: &Registry, event: &Event) -> Self {
+        Self {
+            id: event.id.to_string(),
+            kind: event.event_type(),
+            at: event.at.to_string(),
+            actor: ActorBody::of(&event.actor),
+            request: event.request.to_string(),
+            resource: Subject {
+                kind: event.kind.to_string(),
+                id: event.resource.to_string(),
+                uri: uri(registry, event),
+                version: event.version.map(headcount_core::ids::Version::counter),
+            },
+            attributes: event.attributes.clone(),
+            member: event.member.as_ref().map(ToString::to_string),
+            data: None,
+        }
     }
-}
-
-/// Returns an event as the feed shows it, without a payload.
-pub fn event_json(registry: &Registry, event: &Event) -> Value {
-    serde_json::to_value(body(registry, event, None)).unwrap_or_default()
 }
 
 /// How events are written for one reader.
@@ -135,7 +153,7 @@ impl Pen<'_> {
                 Some((kind, resource)) => Some(raw(self.shown(&kind, &resource)?)?),
                 None => None,
             };
-            return Ok(Some(raw_of(&body(registry, event, data))?));
+            return Ok(Some(raw_of(&EventBody { data, ..EventBody::new(registry, event) })?));
         }
         let Some(uri) = uri(registry, event) else {
             return Ok(None);

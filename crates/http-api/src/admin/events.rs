@@ -7,8 +7,10 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{Either, HttpRequest};
 use headcount_core::ids::TenantId;
+use headcount_core::journal::ChangeFeed;
 use headcount_core::journal::events::EventId;
-use headcount_core::journal::feed::{Wanted, read_events};
+use headcount_core::journal::feed::{Batch, Wanted, newest_events, read_events};
+use headcount_core::provider::ProviderError;
 use headcount_token_admin::Scopes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -40,6 +42,10 @@ struct EventsQuery {
     /// default, is the beginning.
     #[param(pattern = r"^(0|[0-9]{1,18}\.[0-9]{1,9})$")]
     after: Option<String>,
+    /// The newest so many instead of those behind a cursor, oldest first. With `0` there are none, and
+    /// `next` is where the feed ends now: the place to begin for who does not care for what was before.
+    #[param(minimum = 0, maximum = 1000)]
+    newest: Option<u32>,
     /// The types that are wanted; all, when absent. `user.*` stands for all types of users.
     #[param(style = Form, explode = false, min_items = 1)]
     types: Option<Vec<String>>,
@@ -123,6 +129,8 @@ pub(super) struct SetBody {
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) after: EventId,
+    /// The first page holds the newest events instead: so many.
+    newest: Option<usize>,
     pub(super) wanted: Wanted,
     pub(super) limit: usize,
     pub(super) style: Style,
@@ -144,7 +152,12 @@ impl Asked {
         let cursor = params.take("after")?;
         // A stream that was cut off goes on where it stopped, whatever its URL says.
         let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
-        let after = match last.filter(|id| !id.is_empty()).or(cursor.as_deref()) {
+        let last = last.filter(|id| !id.is_empty());
+        let newest = params.number("newest", 0, 1_000)?.and_then(|newest| newest.try_into().ok());
+        if newest.is_some() && cursor.is_some() {
+            return Err(bad("newest", "it stands beside after; send one of them").into());
+        }
+        let after = match last.or(cursor.as_deref()) {
             None => EventId::START,
             Some(text) => EventId::parse(text).ok_or_else(|| {
                 bad("after", "it must be the id of an event, the next of a page, or 0")
@@ -163,6 +176,7 @@ impl Asked {
         params.end()?;
         Ok(Self {
             after,
+            newest: newest.filter(|_| last.is_none()),
             wanted,
             limit: limit.unwrap_or(PAGE),
             style: Style { sets, full, origin: client::origin(request, &api.settings) },
@@ -171,16 +185,33 @@ impl Asked {
         })
     }
 
-    /// Reads what there is now.
+    /// Reads the first page.
+    fn begin(&self, session: &Session<'_>) -> Result<Written, ApiError> {
+        self.read_with(session, |feed, tenant| match self.newest {
+            Some(newest) => newest_events(feed, tenant, newest, &self.wanted),
+            None => read_events(feed, tenant, self.after, self.limit, &self.wanted),
+        })
+    }
+
+    /// Reads what there is now behind a cursor.
     pub(super) fn fetch(&self, session: &Session<'_>, after: EventId) -> Result<Written, ApiError> {
+        self.read_with(session, |feed, tenant| {
+            read_events(feed, tenant, after, self.limit, &self.wanted)
+        })
+    }
+
+    fn read_with(
+        &self,
+        session: &Session<'_>,
+        job: impl FnOnce(&dyn ChangeFeed, TenantId) -> Result<Batch, ProviderError>,
+    ) -> Result<Written, ApiError> {
         if self.style.full {
             session.need(Scopes::EVENTS_READ.with(Scopes::SCIM_READ))?;
         }
         let tenant: TenantId = session.tenant(self.tenant.as_deref())?;
         let api = session.api;
         let feed = &*api.administration()?.feed;
-        let batch = read_events(feed, tenant, after, self.limit, &self.wanted)
-            .map_err(headcount_core::error::Error::from)?;
+        let batch = job(feed, tenant).map_err(headcount_core::error::Error::from)?;
         let pen = Pen { service: &api.service, tenant, style: &self.style };
         let mut events = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
@@ -245,7 +276,7 @@ async fn first(
 ) -> Result<(Written, Asked, Arc<Who>), Problem> {
     let done = attempt(api, auth, move |session| {
         let asked = asked?;
-        Ok((asked.fetch(session, asked.after)?, asked))
+        Ok((asked.begin(session)?, asked))
     });
     let ((page, asked), who) = done.await?;
     Ok((page, asked, who))

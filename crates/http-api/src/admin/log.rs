@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use headcount_core::error::Error;
-use headcount_core::ids::{Kind, TokenId};
+use headcount_core::ids::{Kind, RequestId, TenantId, TokenId};
 use headcount_core::index::fold;
 use headcount_core::journal::{LogQuery, Storyteller};
 use headcount_token_admin::Scopes;
@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::{Fault, Problem};
 use super::record::{RecordBody, StoryBody};
-use super::session::{Admitted, ReadAll, run};
+use super::session::{Admitted, ReadAll, Session, run};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -24,7 +24,7 @@ const PAGE: u64 = 100;
 const LAST: u64 = 999_999_999_999_999_999;
 /// The longest name that is looked for, in characters.
 const LONGEST_NAME: usize = 200;
-/// The longest id of a token and the longest name of a kind, in characters.
+/// The longest id of a token or a request and the longest name of a kind, in characters.
 const LONGEST_WORD: usize = 64;
 
 /// Which requests.
@@ -50,6 +50,9 @@ struct LogParams {
     /// Only those about this resource type.
     #[param(min_length = 1, max_length = 64)]
     kind: Option<String>,
+    /// Only those of this request, by the id that its answer carried as `X-Request-Id`.
+    #[param(rename = "requestId", min_length = 1, max_length = 64)]
+    request_id: Option<String>,
     /// Only those that name somebody so: a userName, displayName, externalId, e-mail address or id.
     #[param(min_length = 1, max_length = 200)]
     name: Option<String>,
@@ -69,10 +72,30 @@ struct PageBody {
     requests: Vec<RecordBody>,
 }
 
-/// What is asked, of which tenant, and whether of all.
-type Asked = (LogQuery, Option<String>, bool);
+/// Whose requests are asked for.
+struct Whose {
+    named: Option<String>,
+    everywhere: bool,
+}
 
-fn read(request: &HttpRequest) -> Result<Asked, ApiError> {
+impl Whose {
+    fn read(params: &mut Params) -> Result<Self, Fault> {
+        let named = params.take("tenant")?;
+        let everywhere = params.word("everywhere", &[("yes", true), ("no", false)])?;
+        Ok(Self { named, everywhere: everywhere.unwrap_or(false) })
+    }
+
+    /// Returns the tenant, none for all of them.
+    fn tenant(&self, session: &Session<'_>) -> Result<Option<TenantId>, ApiError> {
+        if self.everywhere {
+            session.need(Scopes::TENANTS_ALL)?;
+        }
+        let tenant = session.tenant(self.named.as_deref())?;
+        Ok((!self.everywhere).then_some(tenant))
+    }
+}
+
+fn read(request: &HttpRequest) -> Result<(LogQuery, Whose), ApiError> {
     let mut params = Params::of(request);
     let number =
         |number: Option<u64>| number.map(|number| i64::try_from(number).unwrap_or(i64::MAX));
@@ -82,16 +105,13 @@ fn read(request: &HttpRequest) -> Result<Asked, ApiError> {
     let failed = params.word("outcome", &[("failed", true), ("all", false)])?.unwrap_or(false);
     let token = text(&mut params, "token", LONGEST_WORD)?.map(TokenId::new);
     let kind = text(&mut params, "kind", LONGEST_WORD)?.map(Kind::new);
+    let request = text(&mut params, "requestId", LONGEST_WORD)?.map(RequestId::new);
     let name = text(&mut params, "name", LONGEST_NAME)?.map(|name| fold(name.trim()));
-    let tenant = params.take("tenant")?;
-    let everywhere = params.word("everywhere", &[("yes", true), ("no", false)])?.unwrap_or(false);
+    let whose = Whose::read(&mut params)?;
     params.end()?;
     let limit = usize::try_from(limit).unwrap_or(1);
-    Ok((
-        LogQuery { tenant: None, token, name, failed, kind, before, after, limit },
-        tenant,
-        everywhere,
-    ))
+    let query = LogQuery { tenant: None, token, name, request, failed, kind, before, after, limit };
+    Ok((query, whose))
 }
 
 fn text(params: &mut Params, name: &str, longest: usize) -> Result<Option<String>, Fault> {
@@ -122,12 +142,8 @@ pub(super) async fn list(
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
     let done = run(&api, auth, move |session| {
-        let (query, named, everywhere) = asked?;
-        if everywhere {
-            session.need(Scopes::TENANTS_ALL)?;
-        }
-        let tenant = session.tenant(named.as_deref())?;
-        let tenant = (!everywhere).then_some(tenant);
+        let (query, whose) = asked?;
+        let tenant = whose.tenant(session)?;
         let log = &session.api.administration()?.log;
         let found = log.requests(&LogQuery { tenant, ..query }).map_err(Error::from)?;
         let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
@@ -144,6 +160,7 @@ pub(super) async fn list(
     params(
         ("number" = i64, Path, description = "Its number in the log.", minimum = 1),
         ("tenant" = Option<String>, Query, description = "Another tenant than the token's own; needs the scope `tenants:all`."),
+        ("everywhere" = Option<String>, Query, pattern = "^(yes|no)$", description = "`yes` for one of whatever tenant, or of none; needs the scope `tenants:all`."),
     ),
     responses((status = 200, description = "The request.", body = RecordBody)),
     security(("token" = ["admin:read"])),
@@ -155,9 +172,9 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let mut params = Params::of(&request);
-    let named = params.take("tenant").and_then(|named| params.end().map(|()| named));
+    let whose = Whose::read(&mut params).and_then(|whose| params.end().map(|()| whose));
     let done = run(&api, auth, move |session| {
-        let tenant = Some(session.tenant(named?.as_deref())?);
+        let tenant = whose?.tenant(session)?;
         let missing = || Fault::Missing(format!("request {number} in the log"));
         let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
         let (after, before) = (Some(seq - 1), seq.checked_add(1));

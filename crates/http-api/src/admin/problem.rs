@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use headcount_core::error::Error;
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::{Scopes, StoreError, TokenError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Cause};
@@ -148,18 +148,18 @@ impl fmt::Display for Problem {
 }
 
 /// Why a request was not carried out (RFC 9457).
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct ProblemBody {
+pub struct ProblemBody {
     /// What kind of problem, as a URN that stays the same.
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// The same for people.
-    title: String,
+    pub title: String,
     /// The HTTP status.
-    status: u16,
+    pub status: u16,
     /// What is wrong here, and what to change.
-    detail: String,
+    pub detail: String,
 }
 
 fn kind(cause: &Cause) -> (&'static str, &'static str) {

@@ -1,75 +1,84 @@
-//! Requests and stories as JSON: the same in the admin API and at the command line.
+//! Requests and stories as JSON: what the admin API answers, and what the command line prints, whether
+//! it reads a database or a server.
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TokenId};
 use headcount_core::journal::advice::advice;
 use headcount_core::journal::{Entry, Logged, Present, Recorded, Story};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::event::ActorBody;
+
 /// One request, as the provisioning log keeps it.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = LoggedRequest)]
-pub(super) struct RecordBody {
+pub struct RecordBody {
     /// Its number in the log; later ones are larger.
-    number: i64,
+    pub number: i64,
     /// When it arrived.
     #[schema(format = DateTime)]
-    at: String,
+    pub at: String,
     /// How long it took, in microseconds.
-    micros: i64,
+    pub micros: i64,
     /// The id that the answer carried as `X-Request-Id`.
     #[serde(rename = "requestId")]
-    request: String,
+    pub request: String,
     /// The public id of the token that was presented.
     #[serde(rename = "tokenId")]
-    token_id: Option<String>,
+    pub token_id: Option<String>,
     /// The token's name.
-    token: Option<String>,
+    pub token: Option<String>,
     /// Why the token was refused.
-    refused: Option<String>,
+    pub refused: Option<String>,
     /// The client's address.
-    address: Option<String>,
+    pub address: Option<String>,
     /// The client's `User-Agent`.
-    agent: Option<String>,
+    pub agent: Option<String>,
     /// The identity provider, as its dialect shows it: `entra`, `okta`, …
-    idp: Option<String>,
+    pub idp: Option<String>,
+    /// Who that is for people: the identity provider by its name, or else the token's name.
+    pub sender: String,
     /// The HTTP method.
-    method: String,
+    pub method: String,
     /// The path below the base URL.
-    path: String,
+    pub path: String,
     /// The filter of a search.
-    filter: Option<String>,
+    pub filter: Option<String>,
     /// The resource type.
-    kind: Option<String>,
+    pub kind: Option<String>,
     /// The id of the resource.
-    resource: Option<String>,
+    pub resource: Option<String>,
     /// The name it went by.
-    name: Option<String>,
+    pub name: Option<String>,
     /// The HTTP status.
-    status: u16,
+    pub status: u16,
+    /// What came of it, in a word or two: `created`, `refused`, `token refused`, …
+    pub outcome: String,
     /// The `scimType` of an error.
     #[serde(rename = "scimType")]
-    scim_type: Option<String>,
+    pub scim_type: Option<String>,
     /// The attribute that was rejected.
-    field: Option<String>,
+    pub field: Option<String>,
     /// Why it was refused.
-    reason: Option<String>,
+    pub reason: Option<String>,
     /// What to change so that it succeeds.
-    advice: Option<String>,
+    pub advice: Option<String>,
     /// What was repaired in it, by the names of quirks.
-    quirks: Vec<&'static str>,
+    pub quirks: Vec<String>,
+    /// The same in words, a sentence each.
+    pub repairs: Vec<String>,
     /// The body of the request, without secrets; only where one request is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent: Option<String>,
+    pub sent: Option<String>,
     /// The body of the answer to a write, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answered: Option<String>,
+    pub answered: Option<String>,
 }
 
 impl RecordBody {
-    pub(super) fn new(logged: &Logged, bodies: bool) -> Self {
+    /// Writes a record, with its bodies or without.
+    pub fn new(logged: &Logged, bodies: bool) -> Self {
         let record = &logged.record;
         Self {
             number: logged.seq,
@@ -82,6 +91,7 @@ impl RecordBody {
             address: record.address.clone(),
             agent: record.agent.clone(),
             idp: record.idp.clone(),
+            sender: record.sender().to_owned(),
             method: record.method.clone(),
             path: record.path.clone(),
             filter: record.query.clone(),
@@ -89,11 +99,13 @@ impl RecordBody {
             resource: record.resource.as_ref().map(ResourceId::to_string),
             name: record.name.clone(),
             status: record.status,
+            outcome: record.outcome(),
             scim_type: record.scim_type.clone(),
             field: record.field.clone(),
             reason: record.reason.clone(),
             advice: advice(record),
-            quirks: record.quirks.iter().map(|quirk| quirk.name).collect(),
+            quirks: record.quirks.iter().map(|quirk| quirk.name.to_owned()).collect(),
+            repairs: record.repairs(),
             sent: record.body.clone().filter(|_| bodies),
             answered: record.reply.clone().filter(|_| bodies),
         }
@@ -101,74 +113,85 @@ impl RecordBody {
 }
 
 /// Everything that is known of an identity.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Timeline)]
-pub(super) struct StoryBody {
+pub struct StoryBody {
     /// The name or id that was asked for.
-    name: String,
+    pub name: String,
     /// What became of it, in words.
-    summary: String,
+    pub summary: String,
     /// What to do next; nothing when all is well.
     #[serde(rename = "whatToDo")]
-    what_to_do: Option<String>,
+    pub what_to_do: Option<String>,
     /// What goes by the name now.
-    present: Vec<PresentBody>,
+    pub present: Vec<PresentBody>,
     /// What happened, oldest first.
-    entries: Vec<EntryBody>,
+    pub entries: Vec<EntryBody>,
     /// When the newest request of the tenant arrived, whomever it was about.
     #[serde(rename = "lastRequest")]
     #[schema(format = DateTime)]
-    last_request: Option<String>,
+    pub last_request: Option<String>,
 }
 
 /// A resource that goes by a name.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = PresentResource)]
-struct PresentBody {
-    kind: String,
-    id: String,
-    name: Option<String>,
+pub struct PresentBody {
+    /// The resource type.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
     /// Whether it is active, for kinds that can be switched off.
-    active: Option<bool>,
+    pub active: Option<bool>,
+    /// Since when it is here.
     #[schema(format = DateTime)]
-    created: String,
+    pub created: String,
+    /// When it was changed last.
     #[serde(rename = "lastModified")]
     #[schema(format = DateTime)]
-    modified: String,
+    pub modified: String,
 }
 
 /// Something that happened.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = TimelineEntry)]
-struct EntryBody {
+pub struct EntryBody {
+    /// When.
     #[schema(format = DateTime)]
-    at: String,
+    pub at: String,
     /// Whether it was about the identity itself, rather than about a group that it is in.
-    own: bool,
+    pub own: bool,
     /// The request; null when the log no longer has it.
-    request: Option<RecordBody>,
+    pub request: Option<RecordBody>,
     /// The changes that it made.
-    changes: Vec<ChangeBody>,
+    pub changes: Vec<ChangeBody>,
 }
 
 /// A change of the identity.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = TimelineChange)]
-struct ChangeBody {
-    kind: String,
-    id: String,
+pub struct ChangeBody {
+    /// The resource type.
+    pub kind: String,
+    /// The id of the resource.
+    pub id: String,
+    /// Who made it.
+    pub actor: ActorBody,
     /// `created`, `replaced`, `patched`, `deleted`.
-    act: &'static str,
+    pub act: String,
     /// The version that it made.
-    version: String,
+    pub version: String,
     /// The attributes that changed, by name.
-    paths: Vec<String>,
+    pub paths: Vec<String>,
     /// The change in words.
-    told: String,
+    pub told: String,
 }
 
 impl StoryBody {
-    pub(super) fn new(story: &Story) -> Self {
+    /// Writes a story.
+    pub fn new(story: &Story) -> Self {
         Self {
             name: story.name.clone(),
             summary: story.summary(),
@@ -195,7 +218,8 @@ fn entry(entry: &Entry) -> EntryBody {
     let change = |recorded: &Recorded| ChangeBody {
         kind: recorded.kind.to_string(),
         id: recorded.id.to_string(),
-        act: recorded.change.act.word(),
+        actor: ActorBody::of(&recorded.change.actor),
+        act: recorded.change.act.word().to_owned(),
         version: recorded.version.to_string(),
         paths: recorded.change.paths.clone(),
         told: recorded.outcome(),
@@ -206,14 +230,4 @@ fn entry(entry: &Entry) -> EntryBody {
         request: entry.request.as_ref().map(|logged| RecordBody::new(logged, true)),
         changes: entry.changes.iter().map(change).collect(),
     }
-}
-
-/// A request as the admin API shows it, with its bodies or without.
-pub fn record_json(logged: &Logged, bodies: bool) -> Value {
-    serde_json::to_value(RecordBody::new(logged, bodies)).unwrap_or_default()
-}
-
-/// A story as the admin API shows it.
-pub fn story_json(story: &Story) -> Value {
-    serde_json::to_value(StoryBody::new(story)).unwrap_or_default()
 }

@@ -2,113 +2,92 @@
 
 mod shown;
 
-use std::time::Duration;
+use anyhow::bail;
+use headcount_http_api::RecordBody;
+use serde::Serialize;
+use serde_json::Value;
 
-use anyhow::{Context, bail};
-use headcount_core::ids::TenantId;
-use headcount_core::journal::{LogQuery, Logged, RequestLog as _, Storyteller};
-use headcount_http_api::{record_json, story_json};
-use headcount_token_admin::TenantStore as _;
-
+use super::source::{Onward, Requests, Source, follow};
 use crate::cli::{self, Format};
-use crate::config::Config;
 use crate::output;
-use crate::wiring::{self, Parts};
 
-/// How often `--follow` looks.
-const LOOK: Duration = Duration::from_millis(250);
-/// Records that are read at once.
-const PAGE: usize = 1_000;
-
-pub(super) fn run(config: &Config, command: cli::Log, format: Format) -> anyhow::Result<()> {
-    let parts = wiring::command(config)?;
+pub(super) fn run(source: &dyn Source, command: cli::Log, format: Format) -> anyhow::Result<()> {
     match command {
         cli::Log::Tail { tenant, failed, limit, follow } => {
-            let tenant = tenant.map(|name| tenant_id(&parts, &name)).transpose()?;
-            let query = LogQuery { tenant, failed, limit, ..LogQuery::default() };
-            tail(&parts, &query, follow, format)
+            let tail = Tail { source, wanted: Requests { tenant, failed }, format };
+            tail.run(limit, follow)
         }
-        cli::Log::Show { id } => show(&parts, &id, format),
-        cli::Log::Explain { name, tenant } => explain(&parts, &tenant, &name, format),
+        cli::Log::Show { id } => show(source, &id, format),
+        cli::Log::Explain { name, tenant } => explain(source, tenant.as_deref(), &name, format),
     }
 }
 
-fn tenant_id(parts: &Parts, name: &str) -> anyhow::Result<TenantId> {
-    let tenant = parts.store.tenant(name)?;
-    let tenant = tenant.with_context(|| {
-        format!("there is no tenant \"{name}\"; `headcount tenant list` shows all")
-    })?;
-    Ok(tenant.id)
+/// Prints requests as they come.
+struct Tail<'a> {
+    source: &'a dyn Source,
+    wanted: Requests,
+    format: Format,
 }
 
-fn tail(parts: &Parts, query: &LogQuery, follow: bool, format: Format) -> anyhow::Result<()> {
-    let mut latest = parts.log.requests(query)?;
-    latest.reverse();
-    if latest.is_empty() && !follow {
-        output::note("the provisioning log is empty: no request has arrived that it still holds");
-    }
-    let mut after = 0;
-    loop {
-        for logged in &latest {
-            print(logged, format);
-            after = after.max(logged.seq);
+impl Tail<'_> {
+    fn run(&self, limit: usize, goes_on: bool) -> anyhow::Result<()> {
+        // Whoever wants none of the old ones still begins behind them.
+        let latest = self.source.latest(&self.wanted, limit.max(1))?;
+        let mut number = latest.last().map_or(0, |record| record.number);
+        if latest.is_empty() && !goes_on {
+            output::note(
+                "the provisioning log is empty: no request has arrived that it still holds",
+            );
         }
-        if !follow {
+        let shown = latest.get(latest.len().saturating_sub(limit)..).unwrap_or_default();
+        if !self.print(shown) || !goes_on {
             return Ok(());
         }
-        std::thread::sleep(LOOK);
-        let onward = LogQuery { after: Some(after), limit: PAGE, ..query.clone() };
-        latest = parts.log.requests(&onward)?;
+        follow(|| {
+            let found = self.source.since(&self.wanted, number)?;
+            number = found.last().map_or(number, |record| record.number);
+            Ok(if self.print(&found) { Onward::SOON } else { Onward::Stop })
+        })
+    }
+
+    /// Prints records; false when nobody reads them any more.
+    fn print(&self, records: &[RecordBody]) -> bool {
+        records.iter().all(|record| match self.format {
+            // One record a line, so that other programs can follow.
+            Format::Json => output::line(&json(record).to_string()),
+            Format::Text => shown::lines(record).iter().all(|line| output::line(line)),
+        })
     }
 }
 
-fn print(logged: &Logged, format: Format) {
-    match format {
-        // One record a line, so that other programs can follow.
-        Format::Json => output::result(&record_json(logged, false).to_string()),
-        Format::Text => shown::lines(&logged.record, Some(logged.seq)).iter().for_each(|line| {
-            output::result(line);
-        }),
-    }
-}
-
-fn show(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
-    let found = match id.parse::<i64>() {
-        Ok(seq) => {
-            let query = LogQuery {
-                after: Some(seq - 1),
-                before: Some(seq.saturating_add(1)),
-                limit: 1,
-                ..LogQuery::default()
-            };
-            parts.log.requests(&query)?
-        }
-        Err(_) => parts.log.of_request(id)?,
-    };
+fn show(source: &dyn Source, id: &str, format: Format) -> anyhow::Result<()> {
+    let found = source.request(id)?;
     if found.is_empty() {
         bail!("there is no request {id} in the log; `headcount log tail` shows the latest");
     }
-    for logged in &found {
+    for record in &found {
         match format {
-            Format::Json => output::json(&record_json(logged, true)),
-            Format::Text => shown::whole(logged).iter().for_each(|line| output::result(line)),
+            Format::Json => output::json(&json(record)),
+            Format::Text => shown::whole(record).iter().for_each(|line| output::result(line)),
         }
     }
     Ok(())
 }
 
-fn explain(parts: &Parts, tenant: &str, name: &str, format: Format) -> anyhow::Result<()> {
-    let tenant = tenant_id(parts, tenant)?;
-    let storyteller = Storyteller {
-        registry: &parts.registry,
-        provider: &*parts.store,
-        changes: &*parts.store,
-        log: &*parts.log,
-    };
-    let story = storyteller.tell(tenant, name)?;
+fn explain(
+    source: &dyn Source,
+    tenant: Option<&str>,
+    name: &str,
+    format: Format,
+) -> anyhow::Result<()> {
+    let story = source.story(tenant, name)?;
     match format {
-        Format::Json => output::json(&story_json(&story)),
-        Format::Text => shown::story_lines(&story).iter().for_each(|line| output::result(line)),
+        Format::Json => output::json(&json(&story)),
+        Format::Text => shown::story(&story).iter().for_each(|line| output::result(line)),
     }
     Ok(())
+}
+
+fn json(body: &impl Serialize) -> Value {
+    serde_json::to_value(body).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::parse_filter;
+use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, TenantStore, Token};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -109,7 +110,15 @@ fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value)
         "token \"{}\" for tenant \"{tenant}\", id {}, expires {expires}",
         token.name, token.id
     ));
-    output::note("It is shown this once. Enter it in the identity provider as the secret token:");
+    output::note(match token.purpose {
+        Purpose::Provisioning => {
+            "It is shown this once. Enter it in the identity provider as the secret token:"
+        }
+        Purpose::Administration => {
+            "It is shown this once. Send it to the admin API as Authorization: Bearer, or put it into \
+             HEADCOUNT_TOKEN for commands with --server:"
+        }
+    });
     output::result(secret);
 }
 

@@ -98,8 +98,11 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
     };
     let (tenant, number) = match query {
         LogQuery { name: Some(_), .. } => (" AND n.tenant = ", "n.seq"),
-        // The index of tokens leads; that of tenants would pass by everything of the others.
-        LogQuery { token: Some(_), .. } => (" AND r.tenant + 0 = ", "r.seq"),
+        // The index of tokens or of requests leads; that of tenants would pass by everything of the
+        // others.
+        LogQuery { token: Some(_), .. } | LogQuery { request: Some(_), .. } => {
+            (" AND r.tenant + 0 = ", "r.seq")
+        }
         _ => (" AND r.tenant = ", "r.seq"),
     };
     if let Some(wanted) = query.tenant {
@@ -107,6 +110,9 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
     }
     if let Some(token) = &query.token {
         sql = sql.text(" AND r.token = ").string(clean(token.as_str()));
+    }
+    if let Some(request) = &query.request {
+        sql = sql.text(" AND r.request = ").string(clean(request.as_str()));
     }
     if let Some(kind) = &query.kind {
         sql = sql.text(" AND r.kind = ").string(clean(kind.as_str()));
@@ -184,11 +190,6 @@ impl RequestLog for LogStore {
         let rows =
             self.read("the provisioning log is read", |connection| named(connection, query, name))?;
         Ok(rows.into_iter().map(Row::logged).collect())
-    }
-
-    fn of_request(&self, request: &str) -> Result<Vec<Logged>, ProviderError> {
-        let sql = Sql::new(SELECT).text("requests r WHERE r.request = ").string(clean(request));
-        self.load(sql.text(" ORDER BY r.seq LIMIT 10000"))
     }
 
     fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError> {

@@ -1,27 +1,27 @@
 //! Records and stories, for people.
 
-use headcount_core::ids::TokenId;
-use headcount_core::journal::advice::advice;
-use headcount_core::journal::{Entry, Logged, RequestRecord, Story, moment};
+use headcount_core::clock::Timestamp;
+use headcount_core::journal;
+use headcount_http_api::{EntryBody, RecordBody, StoryBody};
 
 /// The lines of a record: one, and below it why it failed and what was repaired.
-pub(super) fn lines(record: &RequestRecord, seq: Option<i64>) -> Vec<String> {
-    let number = seq.map_or_else(String::new, |seq| format!("{seq:>6}  "));
+pub(super) fn lines(record: &RecordBody) -> Vec<String> {
     let scim_type = record.scim_type.as_deref().map_or_else(String::new, |text| format!(" {text}"));
     let name = record.name.as_deref().map_or_else(String::new, |name| format!(" \"{name}\""));
-    let query = record.query.as_deref().map_or_else(String::new, |query| format!(" {query}"));
+    let filter = record.filter.as_deref().map_or_else(String::new, |filter| format!(" {filter}"));
     let mut lines = vec![format!(
-        "{number}{}  {}  {} {}{query}  {}{scim_type}  {}{name}",
-        moment(record.at),
-        record.sender(),
+        "{:>6}  {}  {}  {} {}{filter}  {}{scim_type}  {}{name}",
+        record.number,
+        moment(&record.at),
+        record.sender,
         record.method,
         record.path,
         record.status,
-        record.outcome(),
+        record.outcome,
     )];
     let mut below = |head: &str, text: &str| lines.push(format!("          {head}: {text}"));
     if let Some(refused) = &record.refused {
-        let token = record.token_name.as_deref().or(record.token.as_ref().map(TokenId::as_str));
+        let token = record.token.as_ref().or(record.token_id.as_ref());
         below(
             "token",
             &format!("{refused}{}", token.map_or_else(String::new, |name| format!(" ({name})"))),
@@ -33,38 +33,37 @@ pub(super) fn lines(record: &RequestRecord, seq: Option<i64>) -> Vec<String> {
     if let Some(reason) = &record.reason {
         below("reason", reason);
     }
-    if let Some(advice) = advice(record) {
-        below("what to do", &advice);
+    if let Some(advice) = &record.advice {
+        below("what to do", advice);
     }
-    for repair in record.repairs() {
-        below("repaired", &repair);
+    for repair in &record.repairs {
+        below("repaired", repair);
     }
     lines
 }
 
 /// Everything of a record.
-pub(super) fn whole(logged: &Logged) -> Vec<String> {
-    let record = &logged.record;
-    let mut all = lines(record, Some(logged.seq));
+pub(super) fn whole(record: &RecordBody) -> Vec<String> {
+    let mut all = lines(record);
     let mut below = |head: &str, text: Option<&str>| {
         if let Some(text) = text {
             all.push(format!("          {head}: {text}"));
         }
     };
-    below("request id", Some(record.request.as_str()));
-    below("token", record.token.as_ref().map(TokenId::as_str));
+    below("request id", Some(&record.request));
+    below("token", record.token_id.as_deref());
     below("from", record.address.as_deref());
     below("agent", record.agent.as_deref());
     below("took", Some(&format!("{} µs", record.micros)));
-    below("sent", record.body.as_deref());
-    below("answered", record.reply.as_deref());
+    below("sent", record.sent.as_deref());
+    below("answered", record.answered.as_deref());
     all
 }
 
 /// A story for people.
-pub(super) fn story_lines(story: &Story) -> Vec<String> {
-    let mut all = vec![story.summary()];
-    all.extend(story.what_to_do().map(|text| format!("What to do: {text}")));
+pub(super) fn story(story: &StoryBody) -> Vec<String> {
+    let mut all = vec![story.summary.clone()];
+    all.extend(story.what_to_do.as_ref().map(|text| format!("What to do: {text}")));
     for entry in &story.entries {
         all.push(String::new());
         all.extend(entry_lines(entry));
@@ -72,25 +71,25 @@ pub(super) fn story_lines(story: &Story) -> Vec<String> {
     all
 }
 
-fn entry_lines(entry: &Entry) -> Vec<String> {
+fn entry_lines(entry: &EntryBody) -> Vec<String> {
     let mut all = match &entry.request {
-        Some(logged) => lines(&logged.record, Some(logged.seq)),
+        Some(record) => lines(record),
         None => {
-            let by = entry.changes.first().map(|recorded| recorded.change.actor.parts());
-            let by = match by {
-                Some(("token", id)) => format!("token {id}"),
-                Some(("cli", _)) => "command line".to_owned(),
-                Some(("admin", name)) => format!("admin {name}"),
-                _ => "the server".to_owned(),
-            };
+            let first = entry.changes.first();
+            let by =
+                first.map_or_else(|| "the server".to_owned(), |change| change.actor.to_string());
             vec![format!(
                 "        {}  {by}  (the request is no longer in the log)",
-                moment(entry.at)
+                moment(&entry.at)
             )]
         }
     };
-    for recorded in &entry.changes {
-        all.push(format!("          {} {}, {}", recorded.kind, recorded.id, recorded.outcome()));
+    for change in &entry.changes {
+        all.push(format!("          {} {}, {}", change.kind, change.id, change.told));
     }
     all
+}
+
+fn moment(text: &str) -> String {
+    Timestamp::parse(text).map_or_else(|| text.to_owned(), journal::moment)
 }

@@ -1,0 +1,102 @@
+//! Reading the database, beside a running server or without one.
+
+use anyhow::Context;
+use headcount_core::ids::{RequestId, TenantId};
+use headcount_core::journal::events::EventId;
+use headcount_core::journal::feed::{Wanted, newest_events, read_events};
+use headcount_core::journal::{LogQuery, Logged, RequestLog as _, Storyteller};
+use headcount_http_api::{EventBody, RecordBody, StoryBody};
+use headcount_token_admin::TenantStore as _;
+
+use super::{Begin, Events, Page, Requests, Source};
+use crate::config::Config;
+use crate::wiring::{self, Parts};
+
+/// The tenant that is meant when none is named.
+const DEFAULT: &str = "default";
+/// Requests that are read at once, and more than a bulk request has.
+const MOST: usize = 10_000;
+
+/// The database that the configuration names.
+pub(super) struct Database(Parts);
+
+impl Database {
+    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self(wiring::command(config)?))
+    }
+
+    fn tenant(&self, name: &str) -> anyhow::Result<TenantId> {
+        let tenant = self.0.store.tenant(name)?;
+        let tenant = tenant.with_context(|| {
+            format!("there is no tenant \"{name}\"; `headcount tenant list` shows all")
+        })?;
+        Ok(tenant.id)
+    }
+
+    fn query(&self, wanted: &Requests) -> anyhow::Result<LogQuery> {
+        let tenant = wanted.tenant.as_deref().map(|name| self.tenant(name)).transpose()?;
+        Ok(LogQuery { tenant, failed: wanted.failed, limit: MOST, ..LogQuery::default() })
+    }
+
+    fn read(&self, query: &LogQuery, bodies: bool) -> anyhow::Result<Vec<RecordBody>> {
+        let found: Vec<Logged> = self.0.log.requests(query)?;
+        Ok(found.iter().map(|logged| RecordBody::new(logged, bodies)).collect())
+    }
+}
+
+impl Source for Database {
+    fn latest(&self, wanted: &Requests, limit: usize) -> anyhow::Result<Vec<RecordBody>> {
+        let mut found = self.read(&LogQuery { limit, ..self.query(wanted)? }, false)?;
+        found.reverse();
+        Ok(found)
+    }
+
+    fn since(&self, wanted: &Requests, number: i64) -> anyhow::Result<Vec<RecordBody>> {
+        self.read(&LogQuery { after: Some(number), ..self.query(wanted)? }, false)
+    }
+
+    fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>> {
+        let all = LogQuery { limit: MOST, ..LogQuery::default() };
+        let query = match id.parse::<i64>() {
+            Ok(number) => LogQuery {
+                after: Some(number.saturating_sub(1)),
+                before: Some(number.saturating_add(1)),
+                ..all
+            },
+            Err(_) => LogQuery { request: Some(RequestId::new(id)), after: Some(0), ..all },
+        };
+        self.read(&query, true)
+    }
+
+    fn story(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<StoryBody> {
+        let tenant = self.tenant(tenant.unwrap_or(DEFAULT))?;
+        let storyteller = Storyteller {
+            registry: &self.0.registry,
+            provider: &*self.0.store,
+            changes: &*self.0.store,
+            log: &*self.0.log,
+        };
+        Ok(StoryBody::new(&storyteller.tell(tenant, name)?))
+    }
+
+    fn events(&self, wanted: &Events, begin: Begin<'_>, limit: usize) -> anyhow::Result<Page> {
+        let tenant = self.tenant(wanted.tenant.as_deref().unwrap_or(DEFAULT))?;
+        let types = match &wanted.types {
+            None => Wanted::default(),
+            Some(text) => Wanted::parse(&self.0.registry, text)
+                .map_err(|reason| anyhow::anyhow!("types: {reason}"))?,
+        };
+        let store = &*self.0.store;
+        let batch = match begin {
+            Begin::Newest => newest_events(store, tenant, limit, &types)?,
+            Begin::After(cursor) | Begin::Following(cursor) => {
+                let after = EventId::parse(cursor).with_context(|| {
+                    format!("after: \"{cursor}\" is no id of an event, and not 0")
+                })?;
+                read_events(store, tenant, after, limit, &types)?
+            }
+        };
+        let events = batch.events.iter().map(|event| EventBody::new(&self.0.registry, event));
+        Ok(Page { events: events.collect(), next: batch.next.to_string(), more: batch.more })
+    }
+}
