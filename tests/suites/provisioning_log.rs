@@ -220,6 +220,20 @@ on_both!(tail_follows_within_a_second_and_a_half, |server: &Server| {
     child.wait().unwrap();
 });
 
+on_both!(no_client_commands_the_terminal, |server: &Server| {
+    let client = server.client();
+    let name = "\u{1b}]0;mine\u{7}jane\u{9b}31m\n\u{7f}";
+    client.post("/Users", &json!({"userName": name, "externalId": name, "active": "perhaps"}));
+    record(server, |record| record["status"] == 400);
+    for command in [&["log", "tail"][..], &["log", "show", "1"], &["log", "explain", name]] {
+        let output = server.run(command);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("jane"), "{command:?}: {text}");
+        let obeyed = text.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(obeyed, None, "{command:?}: {text:?}");
+    }
+});
+
 on_both!(old_records_go, |server: &Server| {
     let client = server.client();
     client.post("/Users", &json!({"userName": "jane"}));

@@ -16,6 +16,16 @@ pub(crate) fn line(text: &str) -> bool {
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
+/// A line of text without what a terminal would obey: names and bodies come from clients.
+pub(crate) fn plain(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\n' | '\r' | '\t' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(plain).collect()
+}
+
 /// Prints a result for programs.
 pub(crate) fn json(value: &Value) {
     result(&format!("{value:#}"));

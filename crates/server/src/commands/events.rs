@@ -60,7 +60,7 @@ fn print(events: &[EventBody], format: Format) -> bool {
     events.iter().all(|event| {
         output::line(&match format {
             Format::Json => serde_json::to_value(event).unwrap_or_default().to_string(),
-            Format::Text => text(event),
+            Format::Text => output::plain(&text(event)),
         })
     })
 }

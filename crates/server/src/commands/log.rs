@@ -55,7 +55,9 @@ impl Tail<'_> {
         records.iter().all(|record| match self.format {
             // One record a line, so that other programs can follow.
             Format::Json => output::line(&json(record).to_string()),
-            Format::Text => shown::lines(record).iter().all(|line| output::line(line)),
+            Format::Text => {
+                shown::lines(record).iter().all(|line| output::line(&output::plain(line)))
+            }
         })
     }
 }
@@ -68,7 +70,7 @@ fn show(source: &dyn Source, id: &str, format: Format) -> anyhow::Result<()> {
     for record in &found {
         match format {
             Format::Json => output::json(&json(record)),
-            Format::Text => shown::whole(record).iter().for_each(|line| output::result(line)),
+            Format::Text => print(&shown::whole(record)),
         }
     }
     Ok(())
@@ -83,9 +85,13 @@ fn explain(
     let story = source.story(tenant, name)?;
     match format {
         Format::Json => output::json(&json(&story)),
-        Format::Text => shown::story(&story).iter().for_each(|line| output::result(line)),
+        Format::Text => print(&shown::story(&story)),
     }
     Ok(())
+}
+
+fn print(lines: &[String]) {
+    lines.iter().for_each(|line| output::result(&output::plain(line)));
 }
 
 fn json(body: &impl Serialize) -> Value {
