@@ -3,6 +3,7 @@
 //! Whatever goes wrong here stays here: the log is opened when it is first needed, and a full disk
 //! loses records, never a request.
 
+mod insert;
 mod names;
 mod read;
 
@@ -20,7 +21,7 @@ use headcount_core::provider::{ProviderError, Source};
 
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
-    give_back, log_bytes, or_roll_back, pool,
+    give_back, log_bytes, pool,
 };
 use crate::error::provider_error;
 use crate::migrations;
@@ -29,8 +30,6 @@ use crate::store::Settings;
 
 /// Connections that read the log.
 const READERS: u32 = 2;
-/// Rows that one statement writes; few lengths make few statements.
-const LENGTHS: [usize; 3] = [32, 8, 1];
 /// Records that pruning removes at once.
 const SLICE: i64 = 2_000;
 
@@ -113,18 +112,8 @@ impl LogStore {
 
     fn append_all(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
         self.write("the provisioning log is written", |connection| {
-            let mut named = Vec::new();
-            let mut rest = records;
-            while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
-                let (chunk, behind) = rest.split_at(length);
-                let mut numbers: Vec<i64> =
-                    rows(or_roll_back(connection), chunk).query::<BigInt>().load(connection)?;
-                // Numbers are given out in the order of the rows; the answer may come in any.
-                numbers.sort_unstable();
-                named.extend(chunk.iter().zip(numbers));
-                rest = behind;
-            }
-            names::insert(connection, &named)?;
+            let numbers = insert::requests(connection, records)?;
+            names::insert(connection, records, &numbers)?;
             count_quirks(connection, records)
         })
     }
@@ -208,53 +197,6 @@ fn beside(path: &Path) -> PathBuf {
 
 fn key(tenant: Option<TenantId>) -> i64 {
     tenant.map_or(0, TenantId::key)
-}
-
-/// The statement that writes records and returns their numbers.
-fn rows(or_roll_back: &'static str, records: &[RequestRecord]) -> Sql {
-    let mut sql = Sql::new("INSERT").text(or_roll_back).text(
-        " INTO requests (tenant, at, micros, request, token, token_name, refused, address, agent, \
-         idp, method, route, kind, resource, name, query, status, scim_type, field, reason, quirks, body, \
-         reply) VALUES ",
-    );
-    for (index, record) in records.iter().enumerate() {
-        let text = |text: &Option<String>| text.as_deref().map(clean);
-        sql = sql.text(if index == 0 { "(" } else { ", (" });
-        sql = sql.int(key(record.tenant)).text(", ").int(record.at.micros()).text(", ");
-        sql = sql.int(record.micros).text(", ").string(record.request.as_str());
-        for value in [
-            record.token.as_ref().map(|token| token.as_str().to_owned()),
-            text(&record.token_name),
-            text(&record.refused),
-            text(&record.address),
-            text(&record.agent),
-            text(&record.idp),
-        ] {
-            sql = sql.text(", ").optional(value);
-        }
-        sql = sql.text(", ").string(clean(&record.method)).text(", ").string(clean(&record.path));
-        for value in [
-            record.kind.as_ref().map(|kind| kind.as_str().to_owned()),
-            record.resource.as_ref().map(|id| clean(id.as_str())),
-            text(&record.name),
-            text(&record.query),
-        ] {
-            sql = sql.text(", ").optional(value);
-        }
-        sql = sql.text(", ").int(record.status);
-        for value in [&record.scim_type, &record.field, &record.reason] {
-            sql = sql.text(", ").optional(text(value));
-        }
-        sql = sql.text(", ").int(record.quirks.bits());
-        sql = sql.text(", ").optional(text(&record.body)).text(", ").optional(text(&record.reply));
-        sql = sql.text(")");
-    }
-    sql.text(" RETURNING seq")
-}
-
-/// PostgreSQL keeps no NUL in texts.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// Adds the repairs of some records to the counters of their tokens.

@@ -102,8 +102,7 @@ impl Digester {
         let body = if accepted { Body::sketch(sent, is_telling) } else { Body::read(sent) };
         // What was created has the names that the request gave it, and one more.
         let created = exchange.method == "POST" && exchange.status == 201 && body.json().is_some();
-        let telling = if created { |name: &str| name == "id" } else { is_telling };
-        let reply = Body::sketch(answered, telling);
+        let reply = if created { Body::id(answered) } else { Body::sketch(answered, is_telling) };
         let mut whole = record(registry, exchange, &body, &reply);
         whole.path = redact::line(whole.path, never);
         whole.query = whole.query.map(|query| redact::line(query, never));

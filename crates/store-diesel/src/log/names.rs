@@ -14,8 +14,9 @@ use headcount_core::ids::TenantId;
 use headcount_core::journal::RequestRecord;
 use sha2::{Digest, Sha256};
 
-use super::{LENGTHS, key};
-use crate::connection::{DbConnection, or_roll_back};
+use super::insert::{self, Name};
+use super::key;
+use crate::connection::DbConnection;
 use crate::sql::Sql;
 
 /// Requests of one bucket, as a power of two.
@@ -47,28 +48,17 @@ pub(super) fn buckets(connection: &mut DbConnection) -> QueryResult<Option<Range
 /// Writes by which names some records are found, each with its number.
 pub(super) fn insert(
     connection: &mut DbConnection,
-    records: &[(&RequestRecord, i64)],
+    records: &[RequestRecord],
+    numbers: &[i64],
 ) -> QueryResult<()> {
-    let names = records.iter().flat_map(|(record, seq)| {
-        let row = |name: &String| (bucket(*seq), number(name), key(record.tenant), *seq);
+    let names = records.iter().zip(numbers).flat_map(|(record, seq)| {
+        let row = |name: &String| Name([bucket(*seq), number(name), key(record.tenant), *seq]);
         record.names.iter().map(row)
     });
-    let mut all: Vec<(i64, i64, i64, i64)> = names.collect();
+    let mut all: Vec<Name> = names.collect();
     // In the order of the index, each row falls beside the one before it.
     all.sort_unstable();
-    let mut rest = all.as_slice();
-    while let Some(length) = LENGTHS.into_iter().find(|length| *length <= rest.len()) {
-        let (chunk, behind) = rest.split_at(length);
-        let mut sql = Sql::new("INSERT").text(or_roll_back(connection));
-        sql = sql.text(" INTO request_names (bucket, name, tenant, seq) VALUES ");
-        for (index, (bucket, name, tenant, seq)) in chunk.iter().enumerate() {
-            sql = sql.text(if index == 0 { "(" } else { ", (" }).int(*bucket).text(", ");
-            sql = sql.int(*name).text(", ").int(*tenant).text(", ").int(*seq).text(")");
-        }
-        sql.text(" ON CONFLICT DO NOTHING").query::<()>().execute(connection)?;
-        rest = behind;
-    }
-    Ok(())
+    insert::names(connection, &all)
 }
 
 /// Returns the requests that are found by any of the names, by bucket.

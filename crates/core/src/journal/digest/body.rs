@@ -30,6 +30,17 @@ impl<'b> Body<'b> {
         Self::of(bytes, |bytes| sketch(bytes, wanted))
     }
 
+    /// Reads the `id` of a resource that this server wrote, and nothing behind it.
+    pub(super) fn id(bytes: Option<&'b [u8]>) -> Self {
+        Self::of(bytes, |bytes| {
+            let mut id = None;
+            let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+            // It ends with an error where the id was found, which is long before the end.
+            drop(serde::Deserializer::deserialize_map(&mut deserializer, Id(&mut id)));
+            id.map(|id| Map::from_iter([("id".to_owned(), Value::String(id))]).into())
+        })
+    }
+
     /// Reads every member. What two readers would understand differently is not read at all.
     pub(super) fn read(bytes: Option<&'b [u8]>) -> Self {
         Self::of(bytes, |bytes| crate::json::parse(bytes).ok())
@@ -88,6 +99,28 @@ fn sketch(bytes: &[u8], wanted: fn(&str) -> bool) -> Option<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Sketch(wanted).deserialize(&mut deserializer).ok()?;
     deserializer.end().is_ok().then_some(value)
+}
+
+/// Looks for the `id` of an object, and stops there.
+struct Id<'i>(&'i mut Option<String>);
+
+impl<'de> Visitor<'de> for Id<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object with an id")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
+        while let Some(is_id) = access.next_key_seed(Wanted(|name| name == "id"))? {
+            if is_id.is_some() {
+                *self.0 = Some(access.next_value()?);
+                return Ok(());
+            }
+            access.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy)]
