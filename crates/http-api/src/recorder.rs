@@ -22,6 +22,9 @@ const GATHER: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(50);
 /// Requests that need not wait for company.
 const ENOUGH: usize = MOST_WAITING / 4;
+/// How far the writer steps back behind the rest of the machine, from 0 to 19.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
 /// How often the log is pruned.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Refused tokens of one address that are written down in a second; the rest is only counted.
@@ -86,7 +89,10 @@ impl Recorder {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
         let writer = Writer { log, digester, tokens, tenants, clock, keep };
         let inner = Arc::clone(&shared);
-        let run = move || writer.run(&inner);
+        let run = move || {
+            step_back();
+            writer.run(&inner);
+        };
         let thread = std::thread::Builder::new().name("provisioning-log".to_owned()).spawn(run)?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
@@ -118,6 +124,14 @@ impl Recorder {
         // A panic of the thread was printed when it happened; there is nothing left to write.
         drop(thread.map(JoinHandle::join));
     }
+}
+
+/// Lets whoever answers requests go first, where both want the processor: no request is to wait because
+/// another one is written down. The share that is left is enough for all that can be answered (ADR 24).
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    // On Linux this is about the calling thread; one that may not step back works as it is.
+    rustix::process::setpriority_process(None, NICE).ok();
 }
 
 impl Drop for Recorder {
