@@ -249,6 +249,24 @@ on_both!(problems_say_what_to_change, |server: &Server| {
     told(admin.raw("TRACE", "/openapi.json", &[], None), 405, "method");
 });
 
+on_both!(a_name_with_a_nul_is_one_that_does_not_exist, |server: &Server| {
+    let admin = server.admin(ALL);
+    for path in ["/log", "/log/1", "/timeline?name=x", "/quirks", "/audit", "/counters", "/tokens"]
+    {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let answer = admin.get(&format!("{path}{joint}tenant=a%00b"));
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+    }
+    for path in ["/tenants/a%00b", "/tokens/a%00b"] {
+        assert_eq!(admin.get(path).status, 404, "{path}");
+        assert_eq!(admin.raw("DELETE", path, &[], None).status, 404, "{path}");
+    }
+    let change = json_body(&admin, "PATCH", "/tenants/a%00b", &json!({"enabled": true}));
+    assert_eq!(change.status, 404, "{}", change.text());
+    let rotate = json_body(&admin, "POST", "/tokens/a%00b/rotate", &json!({}));
+    assert_eq!(rotate.status, 404, "{}", rotate.text());
+});
+
 on_both!(the_description_names_what_there_is, |server: &Server| {
     let nobody = Client { base: "/api/v1".to_owned(), token: None, address: server.address };
     let described = nobody.get("/openapi.json");

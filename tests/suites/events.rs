@@ -447,7 +447,12 @@ on_both!(a_reader_may_begin_with_the_newest, |server: &Server| {
     assert_eq!(newest("newest=1&types=token.*")["next"], page["next"]);
     let end = newest("newest=0");
     assert_eq!((&end["events"], &end["next"]), (&json!([]), &page["next"]));
-    for wrong in ["newest=1&after=0", "newest=1001", "newest=x"] {
+    let last = page["next"].as_str().unwrap();
+    let before = page["events"][0]["id"].as_str().unwrap();
+    assert_eq!(newest(&format!("newest=9&after={before}"))["events"], json!([page["events"][1]]));
+    assert_eq!(newest(&format!("newest=9&after={last}")), end);
+    assert_eq!(newest("newest=9&after=999.1")["next"], "999.1");
+    for wrong in ["newest=1001", "newest=x"] {
         assert_eq!(reader.get(&format!("/events?{wrong}")).status, 400, "{wrong}");
     }
     // A stream begins there, too, and goes on behind what it told when it comes back.

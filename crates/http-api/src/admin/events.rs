@@ -42,7 +42,7 @@ struct EventsQuery {
     /// default, is the beginning.
     #[param(pattern = r"^(0|[0-9]{1,18}\.[0-9]{1,9})$")]
     after: Option<String>,
-    /// The newest so many instead of those behind a cursor, oldest first. With `0` there are none, and
+    /// Only the newest so many of those behind the cursor, oldest first. With `0` there are none, and
     /// `next` is where the feed ends now: the place to begin for who does not care for what was before.
     #[param(minimum = 0, maximum = 1000)]
     newest: Option<u32>,
@@ -129,7 +129,7 @@ pub(super) struct SetBody {
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) after: EventId,
-    /// The first page holds the newest events instead: so many.
+    /// The first page holds only the newest events: so many.
     newest: Option<usize>,
     pub(super) wanted: Wanted,
     pub(super) limit: usize,
@@ -154,9 +154,6 @@ impl Asked {
         let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
         let last = last.filter(|id| !id.is_empty());
         let newest = params.number("newest", 0, 1_000)?.and_then(|newest| newest.try_into().ok());
-        if newest.is_some() && cursor.is_some() {
-            return Err(bad("newest", "it stands beside after; send one of them").into());
-        }
         let after = match last.or(cursor.as_deref()) {
             None => EventId::START,
             Some(text) => EventId::parse(text).ok_or_else(|| {
@@ -188,7 +185,12 @@ impl Asked {
     /// Reads the first page.
     fn begin(&self, session: &Session<'_>) -> Result<Written, ApiError> {
         self.read_with(session, |feed, tenant| match self.newest {
-            Some(newest) => newest_events(feed, tenant, newest, &self.wanted),
+            Some(newest) => {
+                let mut batch = newest_events(feed, tenant, newest, &self.wanted)?;
+                batch.events.retain(|event| event.id > self.after);
+                batch.next = batch.next.max(self.after);
+                Ok(batch)
+            }
             None => read_events(feed, tenant, self.after, self.limit, &self.wanted),
         })
     }
