@@ -75,10 +75,12 @@ impl Visit {
         let address = headcount_http_api::address(request, settings);
         let session = if secure { SESSION } else { PLAIN_SESSION };
         let query = Query::<Vec<(String, String)>>::from_query(request.query_string());
+        // No id holds a NUL, which PostgreSQL would refuse to look for.
+        let plain = |value: &str| value.replace('\0', "\u{fffd}");
         let parts = request.match_info().iter();
         Self {
             path: request.path().to_owned(),
-            parts: parts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            parts: parts.map(|(name, value)| (name.to_owned(), plain(value))).collect(),
             query: Fields(query.map(Query::into_inner).unwrap_or_default()),
             form,
             cookie: cookie(request.headers(), session),

@@ -139,6 +139,31 @@ on_both!(adm_03_the_setup_link_is_in_a_private_file_and_no_log, |server| {
     assert!(!owner.is_in());
 });
 
+on_both!(a_nul_is_a_letter_that_matches_nothing, |server| {
+    let owner = Visitor::make_owner(server);
+    let form = "name=own%00er&password=x%00y&code=%00";
+    assert_eq!(Visitor::of(server).post("/console/login", &[OURS], form).status, 401);
+    for path in [
+        "?tenant=a%00b",
+        "/explain?name=a%00b",
+        "/log?name=a%00b&token=a%00b&kind=a%00b",
+        "/log/a%00b",
+        "/resources/Users?q=a%00b",
+        "/resources/Users?q=title%20eq%20%22a%00b%22",
+        "/resources/Users/a%00b",
+        "/resources/a%00b/a%00b",
+        "/audit?by=a%00b&of=a%00b",
+        "/tokens/a%00b",
+        "/setup/a%00b",
+    ] {
+        let answer = owner.get(&format!("/console{path}"));
+        assert!(answer.status < 500, "{path}: {} {}", answer.status, answer.text());
+    }
+    let form = format!("token={}&name=a%00b&days=1&scope=scim%3Aread", owner.form_token());
+    assert!(owner.post("/console/tokens", &[OURS], &form).status < 500);
+    assert!(owner.is_in());
+});
+
 on_both!(adm_19_an_export_holds_what_the_search_finds_and_no_formula, |server| {
     let owner = Visitor::make_owner(server);
     let client = server.client();
