@@ -1,6 +1,8 @@
 //! The record of changes: appended in the transaction of the change, read as a feed in the order of
 //! the chain.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Backend, DbConnection, direct};
 use crate::schema::changes;
-use crate::sql::Sql;
+use crate::sql::{Sql, TypedQuery};
 use crate::store::Store;
 use crate::write::sealed_before;
 
@@ -35,17 +37,32 @@ pub(crate) struct Effect<'a> {
     pub(crate) left: &'a [Left],
 }
 
-/// Appends a change.
-pub(crate) fn append(
+/// Appends a change of a resource, and runs the last statement of its write; returns how many rows that one
+/// wrote. PostgreSQL gets both as one statement: each is a trip to the server and back, and a write has few.
+pub(crate) fn append_with(
     connection: &mut DbConnection,
     tenant: TenantId,
     change: &Change,
     effect: &Effect<'_>,
-) -> QueryResult<()> {
-    let Effect { kind, id, .. } = effect;
-    let delta = delta_text(effect);
-    let about = (kind.as_str(), id.as_str(), effect.version);
-    append_row(connection, tenant, change, about, &delta)
+    last: Sql,
+) -> QueryResult<usize> {
+    let last = last.query::<()>();
+    if UNRECORDED {
+        return last.execute(connection);
+    }
+    let about = (effect.kind.as_str(), effect.id.as_str(), effect.version);
+    let row = NewRow::of(connection.backend(), tenant, change, about, delta_text(effect));
+    match connection.backend() {
+        Backend::Sqlite => {
+            let written = last.execute(connection)?;
+            direct!(connection, |one| row.execute(one))?;
+            Ok(written)
+        }
+        Backend::Postgres => {
+            let both = Both { row, last };
+            direct!(connection, |one| both.execute(one))
+        }
+    }
 }
 
 /// Appends a change of something that is no resource, by its kind and id: it has neither versions nor
@@ -57,52 +74,16 @@ pub(crate) fn append_other(
     kind: &str,
     id: &str,
 ) -> QueryResult<()> {
-    append_row(connection, tenant, change, (kind, id, 0), "")
+    if UNRECORDED {
+        return Ok(());
+    }
+    let row = NewRow::of(connection.backend(), tenant, change, (kind, id, 0), String::new());
+    direct!(connection, |one| row.execute(one)).map(drop)
 }
 
 /// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
 /// costs. No released binary is: the variable is read when the crate is compiled, and `serve` says so.
 pub(crate) const UNRECORDED: bool = option_env!("HEADCOUNT_BENCH_UNRECORDED").is_some();
-
-fn append_row(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    change: &Change,
-    (kind, id, version): (&str, &str, i64),
-    delta: &str,
-) -> QueryResult<()> {
-    if UNRECORDED {
-        return Ok(());
-    }
-    let (actor_kind, actor) = change.actor.parts();
-    let switched = change.switched.map(|switched| match switched {
-        Switched::On => 1,
-        Switched::Off => 0,
-    });
-    let personal = personal_text(&change.names);
-    let digest = personal.as_deref().map(chain::digest).unwrap_or_default();
-    let row = NewRow {
-        numbers: [tenant.key(), change.at.micros(), version],
-        texts: [
-            actor_kind,
-            actor,
-            change.request.as_str(),
-            change.act.word(),
-            kind,
-            id,
-            &change.paths.join(" "),
-            delta,
-            &digest,
-        ],
-        switched,
-        personal: personal.as_deref(),
-        room: match connection.backend() {
-            Backend::Sqlite => Some(ROOM),
-            Backend::Postgres => None,
-        },
-    };
-    direct!(connection, |one| row.execute(one)).map(drop)
-}
 
 /// A row of the record on its way into the database.
 ///
@@ -110,10 +91,47 @@ fn append_row(
 /// whether it may stay prepared, which takes as long as the insert itself.
 struct NewRow<'a> {
     numbers: [i64; 3],
-    texts: [&'a str; 9],
+    texts: [Cow<'a, str>; 9],
     switched: Option<i32>,
-    personal: Option<&'a str>,
-    room: Option<&'a str>,
+    personal: Option<String>,
+    room: Option<&'static str>,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(
+        backend: Backend,
+        tenant: TenantId,
+        change: &'a Change,
+        (kind, id, version): (&'a str, &'a str, i64),
+        delta: String,
+    ) -> Self {
+        let (actor_kind, actor) = change.actor.parts();
+        let personal = personal_text(&change.names);
+        let digest = personal.as_deref().map(chain::digest).unwrap_or_default();
+        Self {
+            numbers: [tenant.key(), change.at.micros(), version],
+            texts: [
+                actor_kind.into(),
+                actor.into(),
+                change.request.as_str().into(),
+                change.act.word().into(),
+                kind.into(),
+                id.into(),
+                change.paths.join(" ").into(),
+                delta.into(),
+                digest.into(),
+            ],
+            switched: change.switched.map(|switched| match switched {
+                Switched::On => 1,
+                Switched::Off => 0,
+            }),
+            personal,
+            room: match backend {
+                Backend::Sqlite => Some(ROOM),
+                Backend::Postgres => None,
+            },
+        }
+    }
 }
 
 impl<DB> QueryFragment<DB> for NewRow<'_>
@@ -121,7 +139,8 @@ where
     DB: diesel::backend::Backend + HasSqlType<Text> + HasSqlType<BigInt> + HasSqlType<Integer>,
     i64: ToSql<BigInt, DB>,
     str: ToSql<Text, DB>,
-    for<'t> Option<&'t str>: ToSql<Nullable<Text>, DB>,
+    Option<String>: ToSql<Nullable<Text>, DB>,
+    Option<&'static str>: ToSql<Nullable<Text>, DB>,
     Option<i32>: ToSql<Nullable<Integer>, DB>,
 {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
@@ -139,9 +158,9 @@ where
         }
         pass.push_bind_param::<Nullable<Integer>, Option<i32>>(&self.switched)?;
         pass.push_sql(", ");
-        pass.push_bind_param::<Nullable<Text>, Option<&str>>(&self.personal)?;
+        pass.push_bind_param::<Nullable<Text>, Option<String>>(&self.personal)?;
         pass.push_sql(", ");
-        pass.push_bind_param::<Nullable<Text>, Option<&str>>(&self.room)?;
+        pass.push_bind_param::<Nullable<Text>, Option<&'static str>>(&self.room)?;
         pass.push_sql(")");
         Ok(())
     }
@@ -153,6 +172,32 @@ impl QueryId for NewRow<'_> {
 }
 
 impl<C> RunQueryDsl<C> for NewRow<'_> {}
+
+/// A row of the record, and a statement that is run with it. SQLite has no such thing.
+struct Both<'a> {
+    row: NewRow<'a>,
+    last: TypedQuery<()>,
+}
+
+impl<DB: diesel::backend::Backend> QueryFragment<DB> for Both<'_>
+where
+    for<'a> NewRow<'a>: QueryFragment<DB>,
+    TypedQuery<()>: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        pass.push_sql("WITH recorded AS (");
+        self.row.walk_ast(pass.reborrow())?;
+        pass.push_sql(") ");
+        self.last.walk_ast(pass)
+    }
+}
+
+impl QueryId for Both<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C> RunQueryDsl<C> for Both<'_> {}
 
 /// Erases the names that the record holds of one resource, or of a whole tenant; returns in how many rows.
 pub(crate) fn forget(

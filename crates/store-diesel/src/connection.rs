@@ -327,17 +327,6 @@ pub(crate) fn begin_relaxed(connection: &mut DbConnection) -> QueryResult<()> {
     connection.batch_execute(begin)
 }
 
-/// What stands behind `INSERT` or `UPDATE` of many rows whose failure ends the transaction anyway. SQLite
-/// would otherwise copy each page before it is changed, to be able to undo the statement alone.
-pub(crate) fn or_roll_back(connection: &DbConnection) -> &'static str {
-    match connection {
-        #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(_) => " OR ROLLBACK",
-        #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => "",
-    }
-}
-
 /// Creates the file with access for its owner only; SQLite gives its side files the same mode.
 pub(crate) fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;

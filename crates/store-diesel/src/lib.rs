@@ -10,6 +10,7 @@
 mod accounts;
 mod activity;
 mod audit;
+mod batch;
 mod census;
 mod changes;
 mod connection;

@@ -3,9 +3,9 @@
 //! Whatever goes wrong here stays here: the log is opened when it is first needed, and a full disk
 //! loses records, never a request.
 
-mod insert;
 mod names;
 mod read;
+pub(crate) mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +19,8 @@ use headcount_core::ids::{TenantId, TokenId};
 use headcount_core::journal::{RequestRecord, Retention};
 use headcount_core::provider::{ProviderError, Source};
 
+use self::rows::Request;
+use crate::batch;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
     give_back, log_bytes, pool,
@@ -112,7 +114,9 @@ impl LogStore {
 
     fn append_all(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
         self.write("the provisioning log is written", |connection| {
-            let numbers = insert::requests(connection, records)?;
+            let numbers = batch::request_numbers(connection, records.len())?;
+            let rows = records.iter().zip(&numbers).map(|(record, seq)| Request::of(*seq, record));
+            batch::insert_requests(connection, rows.collect())?;
             names::insert(connection, records, &numbers)?;
             count_quirks(connection, records)
         })

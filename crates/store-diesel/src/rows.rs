@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::index::{Columns, IndexEntry, UniqueKey};
-use headcount_core::journal::Left;
+use headcount_core::journal::{Change, Left};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, ProviderError, Update, Updated, With,
@@ -44,14 +44,9 @@ type LockedTypes = (
 );
 type LockedRow = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, Option<i32>);
 
-/// Writes the version and the moment of a change, and the columns when they are not as they were: each that
-/// is written is written in its index, too.
-fn update_columns(
-    connection: &mut DbConnection,
-    pk: i64,
-    before: &Columns,
-    draft: &Draft,
-) -> QueryResult<()> {
+/// What writes the version and the moment of a change, and the columns when they are not as they were: each
+/// that is written is written in its index, too.
+fn column_update(pk: i64, before: &Columns, draft: &Draft) -> Sql {
     let mut sql = Sql::new("UPDATE resources SET version = version + 1, modified = ");
     sql = sql.int(draft.at.micros());
     let Columns { name, name_key, external_id, active } = &draft.columns;
@@ -65,7 +60,35 @@ fn update_columns(
             None => ", active = NULL",
         });
     }
-    sql.text(" WHERE pk = ").int(pk).query::<()>().execute(connection).map(drop)
+    sql.text(" WHERE pk = ").int(pk)
+}
+
+/// Counts a resource that came or went, and records the change.
+fn count(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    (kind, by): (i32, i64),
+    change: &Change,
+    effect: &Effect<'_>,
+) -> Result<(), WriteError> {
+    let slot = count_slot(connection);
+    let removed = (-by).max(0);
+    let count = Sql::new("UPDATE resource_counts SET amount = amount + ").int(by);
+    let count = count.text(", removed = removed + ").int(removed);
+    let count = count.text(" WHERE tenant = ").int(tenant.key()).text(" AND kind = ").int(kind);
+    let count = count.text(" AND slot = ").then(slot.clone());
+    if changes::append_with(connection, tenant, change, effect, count)? > 0 {
+        return Ok(());
+    }
+    let first =
+        Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount, removed) VALUES (");
+    let first = first.int(tenant.key()).text(", ").int(kind).text(", ").then(slot);
+    let first = first.text(", ").int(by).text(", ").int(removed).text(")");
+    match first.query::<()>().execute(connection) {
+        // Another writer made the row meanwhile; the next try counts in it.
+        Err(error) if meaning(&error) == Meaning::Constraint => Err(WriteError::Retry),
+        done => Ok(done.map(drop)?),
+    }
 }
 
 impl Store {
@@ -108,10 +131,9 @@ impl Store {
             .execute(one))?;
         self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
-        self.count(connection, tenant, kind, 1)?;
         let effect =
             Effect { kind: &draft.kind, id: &draft.id, version: 1, members: &delta, left: &[] };
-        changes::append(connection, tenant, &draft.change, &effect)?;
+        count(connection, tenant, (kind, 1), &draft.change, &effect)?;
         let at = draft.at.micros();
         let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
         // Nobody can be a member of a group before it exists.
@@ -147,7 +169,8 @@ impl Store {
             after.document = draft.document.clone();
             let version = after.version.counter();
             let effect = Effect { kind, id, version, members: &delta, left: &[] };
-            changes::append(connection, tenant, &draft.change, &effect)?;
+            let last = column_update(locked.pk, &locked.columns, &draft);
+            changes::append_with(connection, tenant, &draft.change, &effect, last)?;
         }
         let Locked { pk, resource: after, .. } = locked;
         let row = (
@@ -202,10 +225,9 @@ impl Store {
             Err(error) if meaning(&error) == Meaning::Constraint => return Err(WriteError::Retry),
             done => done?,
         };
-        self.count(connection, tenant, number, -1)?;
         let version = before.version.counter();
         let effect = Effect { kind, id, version, members: &MemberDelta::default(), left: &left };
-        changes::append(connection, tenant, &change, &effect)?;
+        count(connection, tenant, (number, -1), &change, &effect)?;
         Ok(())
     }
 
@@ -240,7 +262,7 @@ impl Store {
         Ok(Locked { pk, columns, resource: resource(kind, row) })
     }
 
-    /// Writes what differs between a locked resource and its draft; `None` when nothing does.
+    /// Writes what differs between a locked resource and its draft, all but its row; `None` when nothing does.
     fn store(
         &self,
         connection: &mut DbConnection,
@@ -249,7 +271,7 @@ impl Store {
         locked: &Locked,
         draft: &Draft,
     ) -> Result<Option<MemberDelta>, WriteError> {
-        let Locked { pk, ref columns, resource: ref before } = *locked;
+        let Locked { pk, resource: ref before, .. } = *locked;
         let differs = draft.document != before.document;
         if differs {
             for key in &draft.unique.remove {
@@ -276,7 +298,6 @@ impl Store {
         if !differs && delta.is_empty() {
             return Ok(None);
         }
-        update_columns(connection, pk, columns, draft)?;
         Ok(Some(delta))
     }
 
@@ -352,49 +373,6 @@ impl Store {
             };
         }
         Ok(())
-    }
-
-    fn count(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: i32,
-        by: i64,
-    ) -> Result<(), WriteError> {
-        let slot = count_slot(connection);
-        let removed = (-by).max(0);
-        let counted = Sql::new("UPDATE resource_counts SET amount = amount + ")
-            .int(by)
-            .text(", removed = removed + ")
-            .int(removed)
-            .text(" WHERE tenant = ")
-            .int(tenant.key())
-            .text(" AND kind = ")
-            .int(kind)
-            .text(" AND slot = ")
-            .then(slot.clone())
-            .query::<()>()
-            .execute(connection)?;
-        if counted > 0 {
-            return Ok(());
-        }
-        let first =
-            Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount, removed) VALUES (")
-                .int(tenant.key())
-                .text(", ")
-                .int(kind)
-                .text(", ")
-                .then(slot)
-                .text(", ")
-                .int(by)
-                .text(", ")
-                .int(removed)
-                .text(")");
-        match first.query::<()>().execute(connection) {
-            // Another writer made the row meanwhile; the next try counts in it.
-            Err(error) if meaning(&error) == Meaning::Constraint => Err(WriteError::Retry),
-            done => Ok(done.map(drop)?),
-        }
     }
 
     fn kind_number(&self, kind: &Kind) -> Result<i32, WriteError> {

@@ -10,10 +10,10 @@ use diesel::prelude::*;
 use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::ProviderError;
 
-use crate::connection::{Backend, DbConnection, direct};
+use crate::batch;
+use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, own_error};
 use crate::schema::changes;
-use crate::sql::Sql;
 use crate::store::Store;
 use crate::write::{Patience, Writer, one_sealer, sealed_before};
 
@@ -99,8 +99,8 @@ impl Store {
             return Ok(());
         };
         for _ in 0..TRIES {
-            self.seal()?;
-            if !self.has_unsealed(newest)? {
+            let (_, end) = self.seal_up_to(newest, Patience::None)?;
+            if end == Ended::Done || !self.has_unsealed(newest)? {
                 return Ok(());
             }
             std::thread::sleep(PAUSE);
@@ -109,21 +109,29 @@ impl Store {
     }
 
     fn seal_with(&self, patience: Patience) -> Result<usize, ProviderError> {
-        let Some(newest) = self.newest_unsealed()? else {
-            return Ok(0);
-        };
-        let mut sealed = 0;
-        while self.has_unsealed(newest)? {
-            match self.pass(patience)? {
-                Some(count) => sealed += count,
-                None => break,
-            }
+        match self.newest_unsealed()? {
+            Some(newest) => Ok(self.seal_up_to(newest, patience)?.0),
+            None => Ok(0),
         }
-        Ok(sealed)
     }
 
-    /// Seals some changes; none of them when another server is at it.
-    fn pass(&self, patience: Patience) -> Result<Option<usize>, ProviderError> {
+    /// Seals what has no place up to a number, and returns how many changes got one. Those that come later
+    /// are for later: whoever seals on a busy server must not seal for ever.
+    fn seal_up_to(&self, newest: i64, patience: Patience) -> Result<(usize, Ended), ProviderError> {
+        let mut sealed = 0;
+        while let Some(pass) = self.pass(patience)? {
+            sealed += pass.len();
+            // They come by their numbers: a pass that is not full had all that there were.
+            let full = i64::try_from(pass.len()).is_ok_and(|count| count >= PASS);
+            if !full || pass.last().is_some_and(|last| *last >= newest) {
+                return Ok((sealed, Ended::Done));
+            }
+        }
+        Ok((sealed, Ended::Elsewhere))
+    }
+
+    /// Seals some changes, and returns their numbers; nothing when another server is at it.
+    fn pass(&self, patience: Patience) -> Result<Option<Vec<i64>>, ProviderError> {
         // Whoever writes to SQLite waits for all others who do. What can be done beside them is.
         let prepared = match &self.writer {
             Writer::Lane(_) => Some(self.read("changes are hashed", Pass::prepare)?),
@@ -154,8 +162,7 @@ impl Store {
         })
     }
 
-    /// Tells whether there are changes without a place up to a number. Those that come later are for
-    /// later: whoever seals on a busy server must not seal for ever.
+    /// Tells whether there are changes without a place up to a number.
     fn has_unsealed(&self, newest: i64) -> Result<bool, ProviderError> {
         let first = self.read("unsealed changes are looked for", |connection| {
             let unsealed = changes::table
@@ -166,6 +173,15 @@ impl Store {
         })?;
         Ok(first.is_some())
     }
+}
+
+/// How sealing ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Everything up to the wanted number has its place.
+    Done,
+    /// Another server is at it.
+    Elsewhere,
 }
 
 /// The end of the chain.
@@ -201,6 +217,13 @@ struct Pass {
     links: Vec<(i64, Link)>,
 }
 
+/// Links on their way to their rows, which come by their numbers.
+pub(crate) struct Links<'a> {
+    pub(crate) rows: &'a [i64],
+    pub(crate) places: Vec<i64>,
+    pub(crate) hashes: Vec<String>,
+}
+
 impl Pass {
     fn prepare(connection: &mut DbConnection) -> QueryResult<Self> {
         let sealed = sealed_before(connection)?;
@@ -222,34 +245,12 @@ impl Pass {
         Ok(Self { after, links })
     }
 
-    /// Writes the links to their rows; returns how many.
-    fn write(&self, connection: &mut DbConnection) -> Result<usize, WriteError> {
-        let places = self.after.place + 1..;
-        let links = places.zip(&self.links).map(|(place, (seq, link))| (*seq, place, link));
-        match connection.backend() {
-            Backend::Sqlite => {
-                for (seq, place, link) in links {
-                    let update = Sql::new("UPDATE changes SET place = ").int(place);
-                    let update = update.text(", hash = ").string(link.to_string());
-                    let update = update.text(", room = NULL WHERE seq = ").int(seq);
-                    update.query::<()>().execute(connection)?;
-                }
-            }
-            // One round trip for all of them.
-            Backend::Postgres if !self.links.is_empty() => {
-                let mut sql = Sql::new("WITH sealed (seq, place, hash) AS (VALUES ");
-                for (index, (seq, place, link)) in links.enumerate() {
-                    sql = sql.text(if index == 0 { "(" } else { ", (" }).int(seq).text(", ");
-                    sql = sql.int(place).text(", ").string(link.to_string()).text(")");
-                }
-                let update = sql.text(
-                    ") UPDATE changes SET place = sealed.place, hash = sealed.hash \
-                     FROM sealed WHERE changes.seq = sealed.seq",
-                );
-                update.uncached::<()>().execute(connection)?;
-            }
-            Backend::Postgres => {}
-        }
-        Ok(self.links.len())
+    /// Writes the links to their rows; returns which.
+    fn write(&self, connection: &mut DbConnection) -> Result<Vec<i64>, WriteError> {
+        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| *seq).collect();
+        let places = (self.after.place + 1..).take(rows.len()).collect();
+        let hashes = self.links.iter().map(|(_, link)| link.to_string()).collect();
+        batch::seal(connection, Links { rows: &rows, places, hashes })?;
+        Ok(rows)
     }
 }

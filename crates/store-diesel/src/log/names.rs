@@ -14,8 +14,9 @@ use headcount_core::ids::TenantId;
 use headcount_core::journal::RequestRecord;
 use sha2::{Digest, Sha256};
 
-use super::insert::{self, Name};
 use super::key;
+use super::rows::Name;
+use crate::batch;
 use crate::connection::DbConnection;
 use crate::sql::Sql;
 
@@ -51,14 +52,15 @@ pub(super) fn insert(
     records: &[RequestRecord],
     numbers: &[i64],
 ) -> QueryResult<()> {
-    let names = records.iter().zip(numbers).flat_map(|(record, seq)| {
-        let row = |name: &String| Name([bucket(*seq), number(name), key(record.tenant), *seq]);
-        record.names.iter().map(row)
+    let names = records.iter().zip(numbers).flat_map(|(record, &seq)| {
+        let (bucket, tenant) = (bucket(seq), key(record.tenant));
+        record.names.iter().map(move |name| Name { bucket, name: number(name), tenant, seq })
     });
     let mut all: Vec<Name> = names.collect();
     // In the order of the index, each row falls beside the one before it.
     all.sort_unstable();
-    insert::names(connection, &all)
+    all.dedup();
+    batch::insert_names(connection, all)
 }
 
 /// Returns the requests that are found by any of the names, by bucket.

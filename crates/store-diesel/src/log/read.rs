@@ -8,7 +8,7 @@ use headcount_core::journal::{LogQuery, Logged, QuirkCount, RequestLog, RequestR
 use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
 
-use super::insert::clean;
+use super::rows::clean;
 use super::{LogStore, names};
 use crate::connection::DbConnection;
 use crate::error::provider_error;

@@ -1,0 +1,71 @@
+//! Many rows at once, for which each database has a way of its own. The statements are found again by their
+//! type: one that Diesel knows only by its text is written out each time in order to be found.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::connection::DbConnection;
+use crate::log::rows::{Name, Request};
+use crate::seal::Links;
+use crate::sql::Sql;
+
+/// Writes rows of the log.
+pub(crate) fn insert_requests(
+    connection: &mut DbConnection,
+    rows: Vec<Request<'_>>,
+) -> QueryResult<()> {
+    match connection {
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(one) => postgres::requests(one, rows),
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(one) => sqlite::insert(one, &rows),
+    }
+}
+
+/// Writes by which names requests are found; none of the rows may be there.
+pub(crate) fn insert_names(connection: &mut DbConnection, rows: Vec<Name>) -> QueryResult<()> {
+    match connection {
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(one) => postgres::names(one, rows),
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(one) => sqlite::insert(one, &rows),
+    }
+}
+
+/// Returns the next numbers of requests. They are nobody else's, and never come again.
+pub(crate) fn request_numbers(
+    connection: &mut DbConnection,
+    count: usize,
+) -> QueryResult<Vec<i64>> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    match connection {
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(_) => {
+            let next = "SELECT nextval(pg_get_serial_sequence('requests', 'seq')) FROM generate_series(1, ";
+            Sql::new(next).int(count).text(")").query::<BigInt>().load(connection)
+        }
+        // Whoever writes is alone.
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => {
+            let last = Sql::new("SELECT seq FROM sqlite_sequence WHERE name = 'requests'");
+            let last: Vec<i64> = last.query::<BigInt>().load(connection)?;
+            let last = last.first().copied().unwrap_or(0);
+            Ok((last + 1..=last + count).collect())
+        }
+    }
+}
+
+/// Writes links of the chain to the rows that they belong to.
+pub(crate) fn seal(connection: &mut DbConnection, links: Links<'_>) -> QueryResult<()> {
+    match connection {
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(one) => postgres::seal(one, links),
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(one) => sqlite::seal(one, links),
+    }
+}
