@@ -210,18 +210,18 @@ impl End {
     }
 }
 
-/// Links for the next changes, which go behind the end of the chain.
-struct Pass {
-    after: End,
-    /// Which row, and its link.
-    links: Vec<(i64, Link)>,
-}
-
 /// Links on their way to their rows, which come by their numbers.
 pub(crate) struct Links<'a> {
     pub(crate) rows: &'a [i64],
     pub(crate) places: Vec<i64>,
     pub(crate) hashes: Vec<String>,
+}
+
+/// Links for the next changes, which go behind the end of the chain.
+struct Pass {
+    after: End,
+    /// Which row, and its link.
+    links: Vec<(i64, Link)>,
 }
 
 impl Pass {
