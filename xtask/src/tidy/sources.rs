@@ -123,13 +123,15 @@ fn errors() -> std::io::Result<Vec<String>> {
 /// The top level holds what the architecture says and nothing else.
 fn folders() -> std::io::Result<Vec<String>> {
     const KNOWN: [&str; 6] = ["crates", "deploy", "docs", "xtask", "tests", "target"];
-    const FILES: [&str; 10] = [
+    const FILES: [&str; 12] = [
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
         "LICENSE-MIT",
         "README.md",
+        "SECURITY.md",
         "clippy.toml",
         "deny.toml",
         "rust-toolchain.toml",
