@@ -35,7 +35,9 @@ fn main() {
     let checklist =
         files("conformance").into_iter().map(|(file, text)| (String::new(), file, text));
     for (prefix, file, text) in checklist.chain(quirks) {
-        for case in conversation::parse(&file, &text) {
+        let cases = conversation::parse(&file, &text);
+        let strict = if prefix.is_empty() { Vec::new() } else { strict(&cases) };
+        for case in cases.into_iter().chain(strict) {
             let case = Arc::new(case);
             for postgres in [false, true] {
                 let store = if postgres { "postgres" } else { "sqlite" };
@@ -70,6 +72,27 @@ fn trial(
     })
 }
 
+/// Returns the cases of a quirk that show what a strict tenant answers.
+///
+/// A strict tenant has no quirk at all, so it has to answer as one without this quirk. Where another
+/// quirk takes part in the request, the file states the strict outcome in a case `strict: …` of its
+/// own, and nothing is derived.
+fn strict(cases: &[Case]) -> Vec<Case> {
+    if cases.iter().any(|case| case.title.starts_with(STRICT)) {
+        return Vec::new();
+    }
+    let off = cases.iter().filter(|case| case.title.starts_with("off:"));
+    off.map(|case| Case {
+        title: case.title.replacen("off:", STRICT, 1),
+        quirks: Some("none".to_owned()),
+        ..case.clone()
+    })
+    .collect()
+}
+
+/// How the title of a case begins that shows a tenant with no quirk at all.
+const STRICT: &str = "strict:";
+
 /// Asks the binary which quirks there are, and compares with the files.
 fn every_quirk_has_its_request() -> Result<(), Failed> {
     let database = Database::sqlite();
@@ -95,6 +118,10 @@ fn every_quirk_has_its_request() -> Result<(), Failed> {
         let off = cases.iter().any(|case| case.title.starts_with("off:") && named(case, &without));
         if !(on && off) {
             return Err(format!("{name} needs a case \"on: …\" and a case \"off: …\"").into());
+        }
+        let mut strict = cases.iter().filter(|case| case.title.starts_with(STRICT));
+        if let Some(case) = strict.find(|case| case.quirks.as_deref() != Some("none")) {
+            return Err(format!("{}: a strict case has \"quirks none\"", case.place).into());
         }
     }
     Ok(())
