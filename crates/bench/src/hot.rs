@@ -13,6 +13,7 @@ use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{Computed, Projection, Reply};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Caller, Limits, Service, Shape, parse_filter};
+use headcount_core::work::Work;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Presented, Tokens};
 
@@ -44,6 +45,7 @@ impl Ground {
             user: None,
             quirks: Quirks::default(),
             request: RequestId::new("00000000-0000-7000-8000-000000000000"),
+            work: Work::unlimited(),
         };
         Ok(Self { service, caller })
     }

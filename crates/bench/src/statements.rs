@@ -21,6 +21,7 @@ use headcount_core::quirks::Quirks;
 use headcount_core::resource::{Computed, Resource};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Caller, Limits, Precondition, Service, Shape};
+use headcount_core::work::Work;
 use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
 use serde_json::Value;
 
@@ -76,6 +77,7 @@ impl Preparation {
             user: None,
             quirks: Quirks::default(),
             request: RequestId::new("00000000-0000-7000-8000-000000000000"),
+            work: Work::unlimited(),
         };
         Ok(Self { service, recorder, caller })
     }

@@ -4,6 +4,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::journal::{Actor, Author};
 use headcount_core::service::Caller;
+use headcount_core::work::Work;
 use headcount_token_admin::Tenant;
 use headcount_token_admin::accounts::{AccountError, Role, Session};
 
@@ -93,6 +94,7 @@ impl<'v> Desk<'v> {
             user: None,
             quirks: tenant.quirks,
             request: author.request,
+            work: Work::new(self.console.api.service.limits.work),
         })
     }
 

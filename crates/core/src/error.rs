@@ -8,6 +8,7 @@ use thiserror::Error as ThisError;
 
 use crate::ids::ResourceId;
 use crate::provider::ProviderError;
+use crate::work::Halt;
 
 /// A use case that did not happen. Nothing was changed.
 ///
@@ -46,6 +47,9 @@ pub enum Error {
     /// The question would cost more than the server is willing to pay.
     #[error("{0}")]
     TooMany(String),
+    /// The request costs more than one may, or was stopped.
+    #[error(transparent)]
+    Halted(#[from] Halt),
     /// The value of a unique attribute belongs to another resource.
     #[error(
         "another resource already has this {path}, which must be unique; \
@@ -140,6 +144,13 @@ pub(crate) fn excerpt(text: &str) -> String {
     }
 }
 
+fn halted(halt: Halt) -> (u16, Option<&'static str>) {
+    match halt {
+        Halt::Spent => (400, Some("tooMany")),
+        Halt::Deadline | Halt::Gone => (503, None),
+    }
+}
+
 impl Error {
     /// Makes an `invalidValue` error for the attribute at `path`.
     pub fn value(path: impl Into<String>, reason: impl Into<String>) -> Self {
@@ -176,6 +187,7 @@ impl Error {
             Self::Mutability { .. } => (400, Some("mutability")),
             Self::NoTarget(_) => (400, Some("noTarget")),
             Self::TooMany(_) => (400, Some("tooMany")),
+            Self::Halted(halt) => halted(*halt),
             Self::Uniqueness { .. } => (409, Some("uniqueness")),
             Self::InvalidCursor => (400, Some("invalidCursor")),
             Self::ExpiredCursor => (400, Some("expiredCursor")),
@@ -188,11 +200,12 @@ impl Error {
             Self::NotImplemented(_) => (501, None),
             Self::Provider(error) => match error {
                 ProviderError::NotFound => (404, None),
-                ProviderError::VersionConflict => (412, None),
+                ProviderError::VersionConflict => (503, None),
                 ProviderError::Uniqueness(_) => (409, Some("uniqueness")),
                 ProviderError::UnknownMember(_) => (400, Some("invalidValue")),
                 ProviderError::TooMany(_) => (400, Some("tooMany")),
                 ProviderError::InvalidKey => (400, Some("invalidCursor")),
+                ProviderError::Halted(halt) => halted(*halt),
                 ProviderError::Unavailable(_) => (503, None),
                 ProviderError::Internal(_) => (500, None),
             },
@@ -213,6 +226,7 @@ impl Error {
                 | ProviderError::VersionConflict
                 | ProviderError::TooMany(_)
                 | ProviderError::InvalidKey
+                | ProviderError::Halted(_)
                 | ProviderError::Unavailable(_)
                 | ProviderError::Internal(_),
             )
@@ -220,6 +234,7 @@ impl Error {
             | Self::Syntax(_)
             | Self::NoTarget(_)
             | Self::TooMany(_)
+            | Self::Halted(_)
             | Self::NotFound { .. }
             | Self::PreconditionFailed { .. }
             | Self::Forbidden(_)
@@ -252,6 +267,7 @@ impl Error {
                 Self::Mutability { path, reason: format!("{reason} ({place})").into() }
             }
             other @ (Self::TooMany(_)
+            | Self::Halted(_)
             | Self::Uniqueness { .. }
             | Self::NotFound { .. }
             | Self::PreconditionFailed { .. }

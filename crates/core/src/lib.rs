@@ -26,5 +26,6 @@ pub mod quirks;
 pub mod resource;
 pub mod schema;
 pub mod service;
+pub mod work;
 
 pub use error::Error;

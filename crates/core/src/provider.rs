@@ -16,6 +16,7 @@ use crate::journal::Change;
 use crate::members::{Member, MemberChange, MembershipEntry};
 use crate::path::AttrRef;
 use crate::resource::{Computed, Document, Resource};
+use crate::work::{Halt, Work};
 
 /// Durable storage for resources.
 ///
@@ -45,6 +46,7 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ProviderError::TooMany`] when the answer would cost more than the provider is set to spend,
+    /// [`ProviderError::Halted`] when it would cost more than the query may or the query was stopped,
     /// [`ProviderError::InvalidKey`] for a key that this provider did not make.
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError>;
 
@@ -240,6 +242,8 @@ pub struct Query<'a> {
     pub limit: usize,
     /// What to bring beside each resource.
     pub with: With,
+    /// What the search may cost: paid for each document that is read and each value that is compared.
+    pub work: Work,
 }
 
 /// An order of resources. Equal ones stand in the order of their creation.
@@ -311,6 +315,9 @@ pub enum ProviderError {
         "the filter would have to read more than {0} resources; use an indexed attribute or narrow the filter"
     )]
     TooMany(u64),
+    /// The query costs more than its budget, or was stopped.
+    #[error(transparent)]
+    Halted(#[from] Halt),
     /// A key that this provider did not make.
     #[error("the cursor does not belong to this query; start again without a cursor")]
     InvalidKey,

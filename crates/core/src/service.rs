@@ -20,6 +20,7 @@ use crate::provider::{Found, Provider, ProviderError, Updated, With};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::{Projection, Resource};
 use crate::schema::{Registry, ResourceType};
+use crate::work::Work;
 
 pub use bulk::{BulkDone, Permit};
 pub use precondition::{Precondition, Tags};
@@ -38,6 +39,8 @@ pub struct Caller {
     pub quirks: Quirks,
     /// The request.
     pub request: RequestId,
+    /// What the request may cost.
+    pub work: Work,
 }
 
 /// Sizes that an operator may change.
@@ -55,6 +58,8 @@ pub struct Limits {
     pub document_bytes: usize,
     /// How long a cursor is good, in seconds.
     pub cursor_seconds: i64,
+    /// Units that one request may spend; see [`crate::work`].
+    pub work: u64,
 }
 
 impl Default for Limits {
@@ -66,6 +71,7 @@ impl Default for Limits {
             members_at_once: 5_000,
             document_bytes: 1024 * 1024,
             cursor_seconds: 24 * 60 * 60,
+            work: crate::work::DEFAULT_UNITS,
         }
     }
 }

@@ -13,6 +13,7 @@ use headcount_core::ids::{RequestId, TenantId, TokenId};
 use headcount_core::journal::Actor;
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
+use headcount_core::work::Work;
 use headcount_token_admin::{Presented, Scopes};
 
 use crate::api::Api;
@@ -208,6 +209,7 @@ impl<P: Permission> Authenticated<P> {
             user: token.user,
             quirks: accepted.quirks,
             request: self.request.clone(),
+            work: Work::new(api.service.limits.work),
         };
         Ok((caller, who))
     }

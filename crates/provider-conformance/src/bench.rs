@@ -13,6 +13,7 @@ use headcount_core::provider::{Found, With};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Caller, Limits, Precondition, Service, Shape, Written};
+use headcount_core::work::Work;
 use serde_json::{Value, json};
 
 use crate::Subject;
@@ -94,6 +95,7 @@ impl Bench {
             user: None,
             quirks: Quirks::ALL,
             request: RequestId::new("r"),
+            work: Work::default(),
         }
     }
 

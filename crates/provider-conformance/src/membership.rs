@@ -3,6 +3,7 @@
 use headcount_core::ids::{ResourceId, Version};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Query, Start, With};
+use headcount_core::work::Work;
 use serde_json::json;
 
 use crate::Subject;
@@ -210,6 +211,7 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         start: Start::Offset(0),
         limit: 10,
         with: With::Members(60),
+        work: Work::default(),
     };
     let page = provider.find(bench.tenant(0), &query).unwrap_or_else(|error| panic!("{error}"));
     let mut counts = Vec::new();

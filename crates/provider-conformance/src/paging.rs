@@ -2,6 +2,7 @@
 
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Key, ProviderError, Query, Start, With};
+use headcount_core::work::Work;
 
 use crate::Subject;
 use crate::bench::{Bench, USER};
@@ -100,6 +101,7 @@ pub fn keys_walk_over_deletions(subject: Subject) {
             start: start.clone(),
             limit: 7,
             with: With::Nothing,
+            work: Work::default(),
         };
         let page = bench
             .subject
@@ -126,6 +128,7 @@ pub fn keys_walk_over_deletions(subject: Subject) {
         start: Start::After(Key("nonsense".to_owned())),
         limit: 7,
         with: With::Nothing,
+        work: Work::default(),
     };
     assert!(matches!(
         bench.subject.provider.find(bench.tenant(0), &foreign),

@@ -113,6 +113,7 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         group_reply_members: config.limits.group_reply_members,
         document_bytes: config.limits.body_bytes,
         cursor_seconds: config.limits.cursor_seconds,
+        work: config.limits.work,
         ..Limits::default()
     };
     let (fresh, now): ([u8; 32], _) = (rand::random(), SystemClock.now());

@@ -15,6 +15,7 @@ use crate::provider::{Provider, Query, Start, With};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Membership, Registry, ResourceType};
 use crate::service::parse_filter;
+use crate::work::Work;
 
 /// Records and changes that are read for one name or id.
 const MOST: usize = 500;
@@ -187,7 +188,8 @@ impl Storyteller<'_> {
         let mut left_out = false;
         for kind in self.registry.kinds() {
             let (start, with, sort) = (Start::Offset(0), With::Nothing, None);
-            let all = Query { kind, filter: None, sort, start, limit: 0, with };
+            let work = Work::default();
+            let all = Query { kind, filter: None, sort, start, limit: 0, with, work };
             let filters = goes_by(kind, name, indexed);
             if !indexed
                 && !filters.is_empty()

@@ -176,6 +176,7 @@ impl Service {
             start,
             limit,
             with: self.with(&part.kind, &part.projection, self.limits.members_at_once),
+            work: caller.work.clone(),
         };
         let page = self.provider.find(caller.tenant, &query)?;
         let walking = matches!(query.start, Start::After(_));

@@ -7,6 +7,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::TenantId;
 use headcount_core::provider::{Query, Start, With};
 use headcount_core::schema::ResourceType;
+use headcount_core::work::Work;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -71,8 +72,8 @@ fn read(request: &HttpRequest) -> Result<(Option<Timestamp>, Option<String>), Ap
 }
 
 fn total(api: &Api, tenant: TenantId, kind: &ResourceType) -> Result<u64, ApiError> {
-    let (start, with) = (Start::Offset(0), With::Nothing);
-    let query = Query { kind, filter: None, sort: None, start, limit: 0, with };
+    let (start, with, work) = (Start::Offset(0), With::Nothing, Work::default());
+    let query = Query { kind, filter: None, sort: None, start, limit: 0, with, work };
     Ok(api.service.provider.find(tenant, &query).map_err(Error::from)?.total)
 }
 

@@ -6,6 +6,7 @@ use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::parse_filter;
+use headcount_core::work::Work;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, TenantStore, Token};
 use secrecy::ExposeSecret;
@@ -83,8 +84,8 @@ fn find_user(parts: &Parts, tenant: TenantId, name: &str) -> anyhow::Result<Reso
         &mut Applied::default(),
         &format!("id eq {quoted} or userName eq {quoted}"),
     )?;
-    let (start, with) = (Start::Offset(0), With::Nothing);
-    let query = Query { kind, filter: Some(filter), sort: None, start, limit: 2, with };
+    let (start, with, work) = (Start::Offset(0), With::Nothing, Work::default());
+    let query = Query { kind, filter: Some(filter), sort: None, start, limit: 2, with, work };
     let mut found = parts.store.find(tenant, &query)?.resources.into_iter();
     let user = found.next().with_context(|| {
         format!("there is no user \"{name}\" in this tenant; provision the user first")
