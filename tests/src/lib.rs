@@ -17,6 +17,7 @@ pub mod pooler;
 pub mod replay;
 pub mod seed;
 pub mod server;
+pub mod upgrade;
 pub mod wire;
 
 pub use browser::{Browser, LAN, Page};

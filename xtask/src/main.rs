@@ -6,6 +6,7 @@ mod apt;
 mod bench;
 mod conformance;
 mod docs;
+mod fixture;
 mod outcome;
 mod pictures;
 mod postgres;
@@ -29,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench --check | --record        compare or record the instruction counts of hot functions
   tidy                            check what the architecture promises
   docs                            write the pages that are made from the code
+  fixture BINARY NAME             keep a database of a release for the tests of upgrades
   screenshots                     take the pictures of the console that documents show
   ci                              format, lints, tidy and tests, as CI does
   soak equivalence [--pairs N] [--seed S]
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ["bench", rest @ ..] => bench::bench(rest),
         ["tidy"] => tidy::run(),
         ["docs"] => docs::run(),
+        ["fixture", rest @ ..] => fixture::run(rest),
         ["screenshots"] => pictures::run(),
         ["ci"] => ci(),
         ["soak", "equivalence", rest @ ..] => soak::equivalence(rest),

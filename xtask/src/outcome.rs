@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Groups of tests by what they prove, told from the name of the test binary.
-const GROUPS: [(&str, &str); 29] = [
+const GROUPS: [(&str, &str); 30] = [
     ("replay", "IdP replay"),
     ("third_party", "suites of others"),
     ("console", "browser and console"),
@@ -11,6 +11,7 @@ const GROUPS: [(&str, &str); 29] = [
     ("command_line", "end to end"),
     ("replicas", "end to end"),
     ("readme", "end to end"),
+    ("upgrade", "end to end"),
     ("statements", "end to end"),
     ("pooler", "end to end"),
     ("provisioning_log", "end to end"),

@@ -39,6 +39,8 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     // The README's first steps are tested as they are written.
     apt::ensure("curl", "curl")?;
     apt::ensure("chromium", "chromium")?;
+    // Databases of earlier releases are kept compressed.
+    apt::ensure("xz", "xz-utils")?;
     let environment = python::environment()?;
     if !only_sqlite {
         apt::ensure("pgbouncer", "pgbouncer")?;
