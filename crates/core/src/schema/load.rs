@@ -88,8 +88,17 @@ impl Place<'_> {
     }
 }
 
+/// What a schema is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The attributes of a resource itself. It may list those that every resource has.
+    Core,
+    /// Attributes below its URN.
+    Extension,
+}
+
 /// Reads a schema and checks all of it.
-pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError> {
+pub(super) fn schema(file: &str, document: &Value, role: Role) -> Result<Schema, SchemaError> {
     let place = Place { file, path: "" };
     let object = document.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
     let id = place.text(object, "id")?;
@@ -103,7 +112,8 @@ pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError
         return Err(place.error("id", "is reserved for protocol messages (RFC 7644 §3.1)"));
     }
     let name = place.text(object, "name")?;
-    let attributes = attributes(file, "attributes", place.list(object, "attributes")?, false)?;
+    let listed = own(file, place.list(object, "attributes")?, role)?;
+    let attributes = attributes(file, "attributes", &listed, false)?;
     if attributes.is_empty() {
         return Err(place.error("attributes", "must define at least one attribute"));
     }
@@ -112,8 +122,8 @@ pub(super) fn schema(file: &str, document: &Value) -> Result<Schema, SchemaError
         "id": id,
         "name": name,
         "description": object.get("description").and_then(Value::as_str).unwrap_or(name),
-        "attributes": place.list(object, "attributes")?.iter().zip(&attributes)
-            .map(|(source, attribute)| served(source, attribute)).collect::<Vec<_>>(),
+        "attributes": listed.iter().zip(&attributes)
+            .map(|((_, source), attribute)| served(source, attribute)).collect::<Vec<_>>(),
     });
     Ok(Schema { id: Urn::new(id), name: name.into(), attributes, document: served })
 }
@@ -136,10 +146,59 @@ fn is_name(text: &str) -> bool {
         && body.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
+/// What every resource has already, and of which type (RFC 7643 §3.1).
+const COMMON: [(&str, ValueType); 4] = [
+    ("id", ValueType::String),
+    ("externalId", ValueType::String),
+    ("meta", ValueType::Complex),
+    ("schemas", ValueType::String),
+];
+
+/// Returns the definitions that are a schema's own, with their places in the file. Products print the
+/// common attributes among them; of the schema of a resource these are taken for what they are.
+fn own<'v>(
+    file: &str,
+    documents: &'v [Value],
+    role: Role,
+) -> Result<Vec<(usize, &'v Value)>, SchemaError> {
+    let mut own = Vec::with_capacity(documents.len());
+    for (index, document) in documents.iter().enumerate() {
+        let name = document.get("name").and_then(Value::as_str).unwrap_or_default();
+        let Some((name, value_type)) =
+            COMMON.iter().find(|(common, _)| common.eq_ignore_ascii_case(name))
+        else {
+            own.push((index, document));
+            continue;
+        };
+        let path = format!("attributes[{index}]");
+        let place = Place { file, path: &path };
+        let refuse = |at: &str, words: &str| {
+            place.error(
+                at,
+                format!("\"{name}\" belongs to every resource already{words} (RFC 7643 §3.1)"),
+            )
+        };
+        if role == Role::Extension {
+            return Err(refuse("name", "; an extension needs another name"));
+        }
+        let says = |name: &str| document.get(name).and_then(Value::as_str);
+        let of_schemas = *name == "schemas" && says("type") == Some("reference");
+        if says("type").is_some_and(|word| word != word_of(&TYPES, *value_type)) && !of_schemas {
+            return Err(refuse("type", ", with another type"));
+        }
+        let demands = document.get("required").and_then(Value::as_bool) == Some(true)
+            || says("uniqueness").is_some_and(|word| word != "none");
+        if *name == "externalId" && demands {
+            return Err(refuse("name", "; it can be neither required nor unique"));
+        }
+    }
+    Ok(own)
+}
+
 fn attributes(
     file: &str,
     path: &str,
-    documents: &[Value],
+    documents: &[(usize, &Value)],
     nested: bool,
 ) -> Result<Vec<Arc<Attribute>>, SchemaError> {
     if documents.len() > MAX_ATTRIBUTES {
@@ -147,7 +206,7 @@ fn attributes(
             .error(path, format!("has more than {MAX_ATTRIBUTES} attributes")));
     }
     let mut attributes: Vec<Arc<Attribute>> = Vec::with_capacity(documents.len());
-    for (index, document) in documents.iter().enumerate() {
+    for (index, document) in documents {
         let path = format!("{path}[{index}]");
         let place = Place { file, path: &path };
         let attribute = attribute(&place, document, nested)?;
@@ -168,13 +227,6 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
             format!("\"{name}\" is no attribute name: a letter, then letters, digits, \"-\" and \"_\" (RFC 7643 §2.1)"),
         ));
     }
-    const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
-    if !nested && COMMON.iter().any(|common| common.eq_ignore_ascii_case(name)) {
-        return Err(place.error(
-            "name",
-            format!("\"{name}\" belongs to every resource already (RFC 7643 §3.1)"),
-        ));
-    }
     let value_type = place.word(object, "type", ValueType::String, &TYPES)?;
     let sub_path = format!("{}.subAttributes", place.path);
     let sub_documents = place.list(object, "subAttributes")?;
@@ -187,7 +239,8 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
             "a complex attribute has sub-attributes, every other type has none",
         ));
     }
-    let sub_attributes = attributes(place.file, &sub_path, sub_documents, true)?;
+    let sub_documents: Vec<(usize, &Value)> = sub_documents.iter().enumerate().collect();
+    let sub_attributes = attributes(place.file, &sub_path, &sub_documents, true)?;
     let to_resources = place
         .texts(object, "referenceTypes")?
         .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::load::{Place, schema};
+use super::load::{Place, Role, schema};
 use super::{Extension, ResourceType, Schema, SchemaError, ValueType};
 use crate::ids::{Kind, Urn};
 use crate::path::Place as Found;
@@ -54,24 +54,25 @@ impl Registry {
     pub fn from_documents(documents: &[Document], marks: &IndexMarks) -> Result<Self, SchemaError> {
         let documents: Vec<Document> =
             builtin_documents()?.into_iter().chain(documents.iter().cloned()).collect();
-        let mut schemas: Vec<Arc<Schema>> = Vec::new();
-        let mut types: Vec<(&Document, TypeDocument)> = Vec::new();
+        let (mut sources, mut types) = (Vec::new(), Vec::new());
         for document in &documents {
             match message(document)? {
-                Message::Schema => {
-                    let schema = schema(&document.file, &document.content)?;
-                    let taken = |known: &Arc<Schema>| {
-                        known.id.as_str().eq_ignore_ascii_case(schema.id.as_str())
-                    };
-                    if schemas.iter().any(taken) {
-                        let place = Place { file: &document.file, path: "" };
-                        return Err(place
-                            .error("id", format!("the schema {} is defined already", schema.id)));
-                    }
-                    schemas.push(Arc::new(schema));
-                }
+                Message::Schema => sources.push(document),
                 Message::ResourceType => types.push((document, type_document(document)?)),
             }
+        }
+        let mut schemas: Vec<Arc<Schema>> = Vec::new();
+        for document in sources {
+            let schema = schema(&document.file, &document.content, role(document, &types))?;
+            let taken =
+                |known: &Arc<Schema>| known.id.as_str().eq_ignore_ascii_case(schema.id.as_str());
+            if schemas.iter().any(taken) {
+                let place = Place { file: &document.file, path: "" };
+                return Err(
+                    place.error("id", format!("the schema {} is defined already", schema.id))
+                );
+            }
+            schemas.push(Arc::new(schema));
         }
         let kinds = assemble(&schemas, &types)?;
         let kinds = mark(kinds, marks)?;
@@ -127,6 +128,14 @@ fn message(document: &Document) -> Result<Message, SchemaError> {
             "must name urn:ietf:params:scim:schemas:core:2.0:Schema or urn:ietf:params:scim:schemas:core:2.0:ResourceType",
         ))
     }
+}
+
+/// Returns what a schema is used for.
+fn role(schema: &Document, types: &[(&Document, TypeDocument)]) -> Role {
+    let id = schema.content.get("id").and_then(Value::as_str).unwrap_or_default();
+    let extends =
+        |kind: &TypeDocument| kind.extensions.iter().any(|(urn, _)| urn.eq_ignore_ascii_case(id));
+    if types.iter().any(|(_, kind)| extends(kind)) { Role::Extension } else { Role::Core }
 }
 
 /// A resource type as its file says it, before its URNs are known to lead anywhere.

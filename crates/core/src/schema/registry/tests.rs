@@ -39,6 +39,8 @@ fn the_builtin_files_are_sound_and_user_comes_first() {
     let user = registry.by_endpoint("Users").unwrap();
     assert_eq!(user.unique.len(), 1);
     assert!(user.spliceable);
+    // The sub-attribute of members that is returned on request is not in the text.
+    assert!(registry.by_endpoint("Groups").unwrap().spliceable);
 }
 
 #[test]
@@ -95,7 +97,12 @@ fn chr_033_chr_041_what_cannot_be_honoured_is_refused_with_its_place() {
             "attributes[0].subAttributes[0].type: a sub-attribute cannot be complex",
         ),
         (json!({"name": "a", "required": "yes"}), "attributes[0].required: must be true or false"),
-        (json!({"name": "externalId"}), "belongs to every resource"),
+        (json!({"name": "externalId", "required": true}), "can be neither required nor unique"),
+        (json!({"name": "externalId", "uniqueness": "server"}), "can be neither required"),
+        (
+            json!({"name": "ID", "type": "integer"}),
+            "attributes[0].type: \"id\" belongs to every resource",
+        ),
         (json!({"name": "SERIAL"}), "is defined twice"),
         (json!({"name": "a", "mutability": "writeOnly"}), "attributes[0].returned"),
         (
@@ -115,6 +122,43 @@ fn chr_033_chr_041_what_cannot_be_honoured_is_refused_with_its_place() {
     let mut reserved = device_type();
     reserved["endpoint"] = json!("/Bulk");
     assert!(build(&[device_schema(), reserved]).unwrap_err().to_string().contains("endpoint"));
+}
+
+#[test]
+fn common_attributes_that_a_schema_lists_are_taken_for_what_they_are() {
+    let mut listed = device_schema();
+    let own = listed["attributes"].as_array().unwrap().clone();
+    let common = [
+        json!({"name": "id", "type": "string", "required": true, "mutability": "readOnly", "returned": "always", "uniqueness": "server"}),
+        json!({"name": "externalId", "required": false, "uniqueness": "none"}),
+        json!({"name": "schemas", "type": "reference", "multiValued": true}),
+        json!({"name": "META", "type": "complex", "subAttributes": [{"name": "created", "type": "dateTime"}]}),
+    ];
+    listed["attributes"] = common.iter().chain(&own).cloned().collect();
+    let with = build(&[listed.clone(), device_type()]).unwrap();
+    let without = build(&[device_schema(), device_type()]).unwrap();
+    let urn = device_schema()["id"].as_str().unwrap().to_owned();
+    assert_eq!(with.schema(&urn).unwrap(), without.schema(&urn).unwrap());
+    // A mistake among its own is still reported with its position in the file.
+    listed["attributes"][4] = json!({"name": "a", "type": "text"});
+    let error = build(&[listed, device_type()]).unwrap_err().to_string();
+    assert!(error.contains("attributes[4].type"), "{error}");
+}
+
+#[test]
+fn an_extension_has_no_id_of_its_own() {
+    let badge = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+        "id": "urn:example:schemas:Badge", "name": "Badge",
+        "attributes": [{"name": "number"}, {"name": "id"}],
+    });
+    let user = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+        "name": "User", "endpoint": "/Users", "schema": "urn:ietf:params:scim:schemas:core:2.0:User",
+        "schemaExtensions": [{"schema": "urn:example:schemas:badge"}],
+    });
+    let error = build(&[badge, user]).unwrap_err().to_string();
+    assert!(error.contains("attributes[1].name: \"id\" belongs to every resource"), "{error}");
 }
 
 #[test]
