@@ -35,8 +35,8 @@ pub struct Case {
     pub quirks: Option<String>,
     /// Settings that its server needs.
     pub config: Vec<(String, String)>,
-    /// Whether its server has the example schemas.
-    pub schemas: bool,
+    /// The directory of the example schemas that its server has, below the root.
+    pub schemas: Option<String>,
     /// Whether its writes mean the same only as requests of their own, not in a bulk request.
     pub directly: bool,
     /// Further tokens by name: of the same tenant with these scopes, or of another tenant.

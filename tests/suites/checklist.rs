@@ -1,7 +1,8 @@
 //! The statements of the checklist, each as a conversation, on both databases.
 //!
-//! The cases stand in `tests/conformance/*.scim`, those of the quirks in `tests/fixtures/quirks`, one
-//! file each. Each case has a tenant of its own on a shared server.
+//! The cases stand in `tests/conformance/*.scim`, those of the quirks in `tests/fixtures/quirks`, those of
+//! the example schemas in `tests/fixtures/examples`, one file each. Each case has a tenant of its own on a
+//! shared server.
 
 #![allow(
     clippy::expect_used,
@@ -26,18 +27,28 @@ type Servers = Mutex<HashMap<String, Arc<OnceLock<Server>>>>;
 fn main() {
     let arguments = Arguments::from_args();
     let servers: Arc<Servers> = Arc::default();
-    let mut trials =
-        vec![Trial::test("every_quirk_has_its_request_on_and_off", every_quirk_has_its_request)];
-    let quirks = files("fixtures/quirks").into_iter().map(|(file, text)| {
-        let stem = file.trim_end_matches(".scim").replace('-', "_");
-        (format!("quirk_{stem}_"), file, text)
-    });
+    let mut trials = vec![
+        Trial::test("every_quirk_has_its_request_on_and_off", every_quirk_has_its_request),
+        Trial::test("every_example_is_sound_and_used", every_example_is_sound_and_used),
+    ];
+    let quirks = files("fixtures/quirks")
+        .into_iter()
+        .map(|(file, text)| (format!("quirk_{}_", stem(&file).replace('-', "_")), file, text));
     let checklist =
         files("conformance").into_iter().map(|(file, text)| (String::new(), file, text));
-    for (prefix, file, text) in checklist.chain(quirks) {
-        let cases = conversation::parse(&file, &text);
-        let strict = if prefix.is_empty() { Vec::new() } else { strict(&cases) };
-        for case in cases.into_iter().chain(strict) {
+    let examples = files("fixtures/examples")
+        .into_iter()
+        .map(|(file, text)| (format!("example_{}_", stem(&file).replace('-', "_")), file, text));
+    for (prefix, file, text) in checklist.chain(quirks).chain(examples) {
+        let mut cases = conversation::parse(&file, &text);
+        if prefix.starts_with("quirk_") {
+            let strict = strict(&cases);
+            cases.extend(strict);
+        }
+        for mut case in cases {
+            if prefix.starts_with("example_") {
+                case.schemas = Some(format!("{EXAMPLES}/{}", stem(&file)));
+            }
             let case = Arc::new(case);
             for postgres in [false, true] {
                 let store = if postgres { "postgres" } else { "sqlite" };
@@ -104,9 +115,7 @@ fn every_quirk_has_its_request() -> Result<(), Failed> {
     let known: BTreeSet<String> = names.split(", ").map(str::to_owned).collect();
     let files: BTreeMap<String, Vec<Case>> = files("fixtures/quirks")
         .into_iter()
-        .map(|(file, text)| {
-            (file.trim_end_matches(".scim").to_owned(), conversation::parse(&file, &text))
-        })
+        .map(|(file, text)| (stem(&file).to_owned(), conversation::parse(&file, &text)))
         .collect();
     let recorded: BTreeSet<String> = files.keys().cloned().collect();
     if known.len() < 2 || known != recorded {
@@ -127,9 +136,42 @@ fn every_quirk_has_its_request() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Holds that each directory of example schemas passes `schema check`, and has conversations.
+fn every_example_is_sound_and_used() -> Result<(), Failed> {
+    let directories: BTreeSet<String> = std::fs::read_dir(root().join(EXAMPLES))?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    for name in &directories {
+        let directory = root().join(EXAMPLES).join(name);
+        let output = Command::new(binary()).args(["schema", "check"]).arg(directory).output()?;
+        if !output.status.success() {
+            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+    }
+    let used: BTreeSet<String> =
+        files("fixtures/examples").iter().map(|(file, _)| stem(file).to_owned()).collect();
+    if directories.is_empty() || directories != used {
+        return Err(format!("there are examples {directories:?}, files for {used:?}").into());
+    }
+    Ok(())
+}
+
 /// Tells whether the switches of a case name one.
 fn named(case: &Case, switch: &str) -> bool {
     case.quirks.iter().any(|list| list.split(',').any(|word| word == switch))
+}
+
+/// Where examples of schemas are, each with a directory of its own, below the root.
+const EXAMPLES: &str = "deploy/examples/schemas";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn stem(file: &str) -> &str {
+    file.trim_end_matches(".scim")
 }
 
 fn files(folder: &str) -> Vec<(String, String)> {
@@ -144,12 +186,10 @@ fn files(folder: &str) -> Vec<(String, String)> {
 
 /// Returns the server that a case needs; cases with the same needs share one.
 fn server(servers: &Servers, case: &Case, postgres: bool) -> Arc<OnceLock<Server>> {
-    let key = format!("{postgres} {} {:?}", case.schemas, case.config);
+    let key = format!("{postgres} {:?} {:?}", case.schemas, case.config);
     let slot = Arc::clone(servers.lock().unwrap().entry(key).or_default());
     slot.get_or_init(|| {
         let database = if postgres { Database::postgres() } else { Database::sqlite() };
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let schemas = root.join("deploy/examples/schemas").display().to_string();
         let mut environment: Vec<(String, String)> = case
             .config
             .iter()
@@ -158,8 +198,9 @@ fn server(servers: &Servers, case: &Case, postgres: bool) -> Arc<OnceLock<Server
                 (format!("HEADCOUNT__{key}"), value.clone())
             })
             .collect();
-        if case.schemas {
-            environment.push(("HEADCOUNT__SCHEMAS__DIRECTORY".to_owned(), schemas));
+        if let Some(schemas) = &case.schemas {
+            let directory = root().join(schemas).display().to_string();
+            environment.push(("HEADCOUNT__SCHEMAS__DIRECTORY".to_owned(), directory));
         }
         let environment: Vec<(&str, &str)> =
             environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();

@@ -10,8 +10,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use headcount_e2e::{Server, on_both};
+use headcount_e2e::{Database, Server, on_both};
 
 /// The virtual environment that the test command made.
 fn tool(name: &str) -> PathBuf {
@@ -41,15 +42,29 @@ on_both!(scim2_tester_finds_no_error, |server: &Server| {
     println!("{}", succeeded(&output.unwrap()));
 });
 
-on_both!(scim_sanity_finds_no_failure, |server: &Server| {
+/// Of a server that has the types of agents, too, so that it skips nothing.
+fn scim_sanity(database: Database) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let schemas = root.join("deploy/examples/schemas/agents").display().to_string();
+    let environment = [("HEADCOUNT__SCHEMAS__DIRECTORY", schemas.as_str())];
+    let server = Server::start_with(Arc::new(database), &[], &environment);
     let url = format!("http://{}/scim/v2", server.address);
     let output = Command::new(tool("scim-sanity"))
         .args(["probe", &url, "--token", &server.token(&[]), "--strict", "--i-accept-side-effects"])
         .output();
     let text = succeeded(&output.unwrap());
-    assert!(
-        text.contains("passed") && !text.contains("[FAIL]") && !text.contains("[ERROR]"),
-        "{text}"
-    );
+    let bad = ["[FAIL]", "[ERROR]", "[SKIP]", "[WARN]"];
+    assert!(text.contains("passed") && bad.iter().all(|word| !text.contains(word)), "{text}");
+    assert!(text.contains("/AgenticApplications"), "{text}");
     println!("{text}");
-});
+}
+
+#[test]
+fn scim_sanity_finds_no_failure_and_skips_nothing_on_sqlite() {
+    scim_sanity(Database::sqlite());
+}
+
+#[test]
+fn scim_sanity_finds_no_failure_and_skips_nothing_on_postgres() {
+    scim_sanity(Database::postgres());
+}

@@ -74,6 +74,9 @@ pub fn parse(file: &str, text: &str) -> Vec<Case> {
     cases
 }
 
+/// Where the example schemas are, below the root.
+const SCHEMAS: &str = "deploy/examples/schemas";
+
 enum Part {
     Options,
     Headers,
@@ -105,7 +108,7 @@ fn option(case: &mut Case, line: &str, place: &str) {
     match words.as_slice() {
         [] => {}
         ["quirks", list] => case.quirks = Some((*list).to_owned()),
-        ["schemas"] => case.schemas = true,
+        ["schemas"] => case.schemas = Some(SCHEMAS.to_owned()),
         ["directly"] => case.directly = true,
         ["config", setting] => {
             let (key, value) =
