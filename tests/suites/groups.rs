@@ -8,7 +8,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -83,7 +83,7 @@ on_both!(put_019_readers_see_the_old_members_or_the_new_ones, |server: &Server| 
     });
 });
 
-on_both!(pat_014_the_limits_of_a_patch_are_told, |server: &Server| {
+on_both!(pat_014_int_005_the_limits_of_a_patch_are_told, |server: &Server| {
     let client = server.client();
     let users = seed::users(&client, &seed::named("u", 60));
     let group = client.create("/Groups", &json!({"displayName": "g"}));
@@ -94,6 +94,12 @@ on_both!(pat_014_the_limits_of_a_patch_are_told, |server: &Server| {
         .collect();
     assert_eq!(client.patch(&path, &json!(each)).status, 200, "a member in each operation");
     assert_eq!(ids_in(&client.get(&path).json()), set(&users));
+    let each: Vec<Value> = users
+        .iter()
+        .map(|id| json!({"op": "remove", "path": format!("members[value eq \"{id}\"]")}))
+        .collect();
+    assert_eq!(client.patch(&path, &json!(each)).status, 200, "sixty removals in one request");
+    assert_eq!(ids_in(&client.get(&path).json()), HashSet::new());
     let renames = |count: usize| -> Vec<Value> {
         (0..count)
             .map(|n| json!({"op": "replace", "path": "displayName", "value": format!("n{n}")}))
@@ -302,6 +308,26 @@ fn pat_084_pat_086_a_replaced_list_is_written_as_its_difference_on_postgres() {
     a_replaced_list_is_compared(Database::postgres());
 }
 
+on_both!(usr_028_members_of_a_streamed_group_are_named_too, |server: &Server| {
+    // More than are read together with the group, and more than one part behind them.
+    const STREAMED: usize = 7_100;
+    let client = server.tenant("named", "all");
+    let users = seed::users(&client, &seed::named("u", STREAMED));
+    let body = json!({"displayName": "large", "members": members(&users)});
+    let group = client.create("/Groups?attributes=displayName", &body);
+    let read = |lists: &str| client.get(&format!("/Groups/{group}?attributes={lists}")).json();
+    let named = read("members.value,members.display");
+    assert_eq!(ids_in(&named), set(&users));
+    let called: HashMap<&str, String> =
+        users.iter().enumerate().map(|(n, id)| (id.as_str(), format!("u{n}"))).collect();
+    for member in named["members"].as_array().unwrap() {
+        let id = member["value"].as_str().unwrap();
+        assert_eq!(*member, json!({"value": id, "display": called[id]}));
+    }
+    let plain = read("members");
+    assert!(plain["members"].as_array().unwrap().iter().all(|one| one.get("display").is_none()));
+});
+
 /// What must not read the members: the group without them, and one member more.
 fn small_requests(client: &Client, path: &str, user: &str) {
     let read = client.get(&format!("{path}?excludedAttributes=members"));
@@ -316,7 +342,7 @@ fn small_requests(client: &Client, path: &str, user: &str) {
 }
 
 #[test]
-fn usr_029_members_are_left_alone_by_what_does_not_need_them_on_postgres() {
+fn usr_029_prj_012_members_are_left_alone_by_what_does_not_need_them_on_postgres() {
     let (server, client, path, users) = with_large_group(Database::postgres());
     let database = Arc::clone(&server.database);
     drop(server);
@@ -334,7 +360,7 @@ fn usr_029_members_are_left_alone_by_what_does_not_need_them_on_postgres() {
 }
 
 #[test]
-fn usr_029_members_are_left_alone_by_what_does_not_need_them_on_sqlite() {
+fn usr_029_prj_012_members_are_left_alone_by_what_does_not_need_them_on_sqlite() {
     let (server, client, path, users) = with_large_group(Database::sqlite());
     let database = Arc::clone(&server.database);
     drop(server);

@@ -85,6 +85,23 @@ mod postgres {
     }
 
     #[test]
+    fn names_of_members_cost_one_statement_more_and_only_who_asks() {
+        let tapped = tapped(&[]);
+        let users: Vec<Value> =
+            (0..50).map(|n| json!({"value": tapped.user(&format!("u{n}"))})).collect();
+        let group =
+            tapped.client.create("/Groups", &json!({"displayName": "all", "members": users}));
+        let cost = |query: &str| {
+            let path = format!("/Groups/{group}{query}");
+            let sent = tapped.cost(|client, _| assert_eq!(client.get(&path).status, 200));
+            of_request(&sent).len()
+        };
+        let plain = cost("");
+        assert_eq!(cost("?attributes=members"), plain);
+        assert_eq!(cost("?attributes=members,members.display"), plain + 1);
+    }
+
+    #[test]
     fn a_member_is_added_with_six() {
         let tapped = tapped(&[]);
         let group = tapped.client.create("/Groups", &json!({"displayName": "all"}));

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
 use headcount_core::journal::Actor;
-use headcount_core::members::MembershipEntry;
+use headcount_core::members::{MemberNames, MembershipEntry};
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
     Source, Step, StepDone, Update, Updated, With,
@@ -214,6 +214,10 @@ impl Provider for Recorder {
         _: TenantId,
         _: &[ResourceId],
     ) -> Result<Vec<MembershipEntry>, ProviderError> {
+        Err(foreign())
+    }
+
+    fn names(&self, _: TenantId, _: &[ResourceId]) -> Result<MemberNames, ProviderError> {
         Err(foreign())
     }
 

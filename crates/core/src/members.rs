@@ -1,7 +1,7 @@
 //! Group membership: the one relation, kept as rows so that adding one member to a group of 100,000
 //! costs what it costs in a group of ten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -23,6 +23,9 @@ pub struct Member {
     /// The kind of the member.
     pub kind: Kind,
 }
+
+/// What members are called, by their ids: the naming attribute as it was given.
+pub type MemberNames = HashMap<ResourceId, String>;
 
 /// One entry of the computed `groups` of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key
 use crate::ids::{Kind, ResourceId, TenantId, Version};
 use crate::index::UniqueKey;
 use crate::journal::{Change, ChangeFeed, Left, Recorded};
-use crate::members::{Member, MemberDelta, MembershipEntry};
+use crate::members::{Member, MemberDelta, MemberNames, MembershipEntry};
 use crate::patch::members_match;
 use crate::path::Place;
 use crate::provider::{
@@ -130,6 +130,13 @@ impl Provider for MemoryProvider {
     ) -> Result<Vec<MembershipEntry>, ProviderError> {
         Ok(self.read(tenant, |tenant| {
             members.iter().flat_map(|member| tenant.groups_of(member)).collect()
+        }))
+    }
+
+    fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
+        Ok(self.read(tenant, |tenant| {
+            let asked = tenant.resources.values().filter(|one| ids.contains(&one.resource.id));
+            asked.map(|one| (one.resource.id.clone(), one.name.clone())).collect()
         }))
     }
 

@@ -13,7 +13,7 @@ use crate::filter::ResolvedFilter;
 use crate::ids::{Kind, ResourceId, TenantId};
 use crate::index::{Columns, Difference, IndexEntry, UniqueKey};
 use crate::journal::Change;
-use crate::members::{Member, MemberChange, MembershipEntry};
+use crate::members::{Member, MemberChange, MemberNames, MembershipEntry};
 use crate::path::AttrRef;
 use crate::resource::{Computed, Document, Resource};
 use crate::work::{Halt, Work};
@@ -115,6 +115,13 @@ pub trait Provider: Send + Sync + 'static {
         tenant: TenantId,
         members: &[ResourceId],
     ) -> Result<Vec<MembershipEntry>, ProviderError>;
+
+    /// Reads what resources are called: [`Columns::name`] of each of `ids` that exists and has one.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError>;
 
     /// Runs steps in order, each as atomic as the method it stands for. A step that fails leaves no
     /// trace and does not stop the others, unless it is the last of `failures` that may happen: then

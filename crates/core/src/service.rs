@@ -4,6 +4,7 @@ mod bulk;
 mod carry_over;
 mod commands;
 mod draft;
+mod names;
 mod precondition;
 mod search;
 
@@ -140,7 +141,8 @@ impl Service {
         let mut applied = Applied::default();
         let (draft, written) = self.creation(caller, kind, body, &mut applied)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
-        let found = self.provider.insert(caller.tenant, &draft, with)?;
+        let mut found = self.provider.insert(caller.tenant, &draft, with)?;
+        self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
         Ok(Written { found, shown: true, changed: true, projection, applied })
     }
@@ -161,7 +163,9 @@ impl Service {
         let projection = shape.projection(kind)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let found = self.provider.get(caller.tenant, &kind.kind, id, with)?;
-        found.map(|found| (found, projection)).ok_or_else(|| Error::not_found(&kind.kind, id))
+        let mut found = found.ok_or_else(|| Error::not_found(&kind.kind, id))?;
+        self.name_members(caller.tenant, kind, &projection, std::slice::from_mut(&mut found))?;
+        Ok((found, projection))
     }
 
     /// Replaces a resource (RFC 7644 §3.5.1). What is left out is cleared, except `externalId` and
@@ -188,7 +192,8 @@ impl Service {
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
         drop(change);
-        let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
         Ok(Written { found, shown: true, changed, projection, applied })
     }
@@ -220,7 +225,8 @@ impl Service {
         let with = self.with(kind, &projection, limit);
         let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
         drop(change);
-        let Updated { found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        self.name_written(caller, kind, &projection, &mut found);
         // The cost of adding one member must not depend on the size of the group.
         let shown = projection.is_explicit() || found.computed.more_members.is_none();
         let projection = projection.with_written(written);

@@ -85,7 +85,11 @@ impl Writer {
             let members =
                 api.service.provider.members(self.tenant, &found.resource.id, Some(&key), PART)?;
             let reply = self.reply(api, &found.resource.kind)?;
-            reply.write_members(out, &members.members, found.computed.members.is_empty());
+            let (kind, projection) = (reply.kind, reply.projection);
+            let names =
+                api.service.member_names(self.tenant, kind, projection, &members.members)?;
+            let first = found.computed.members.is_empty();
+            reply.write_members(out, &members.members, names.as_ref(), first);
             // From here on it only matters whether some were written.
             found.computed.members = members.members;
             if let Some(next) = members.next {

@@ -68,7 +68,7 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, membership:
                 members_change_by_rows unknown_members_are_refused members_leave_with_their_user
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts
-                members_are_selected_by_what_they_are);
+                members_are_selected_by_what_they_are members_have_the_names_of_now);
             $crate::provider_conformance!(@tests $subject, races:
                 fifty_increments_are_fifty one_of_many_creators_wins no_member_is_lost
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);

@@ -229,6 +229,32 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
     assert_eq!(counts, [120, 3], "groups of a page say where their other members begin");
 }
 
+/// Members are called what they are called now, in the spelling that was given.
+pub fn members_have_the_names_of_now(subject: Subject) {
+    let bench = Bench::new(subject);
+    let (user, inner) = (bench.user("Jane"), bench.group("Inner", &[]));
+    let unknown = ResourceId::new("00000000-0000-7000-8000-000000000001");
+    let provider = &bench.subject.provider;
+    let names = |tenant: usize, ids: &[&ResourceId]| {
+        let ids: Vec<ResourceId> = ids.iter().map(|id| (*id).clone()).collect();
+        let names = provider.names(bench.tenant(tenant), &ids);
+        let names = names.unwrap_or_else(|error| panic!("{error}"));
+        let mut found: Vec<_> = names.into_iter().collect();
+        found.sort();
+        found
+    };
+    let mut expected = vec![(user.clone(), "Jane".to_owned()), (inner.clone(), "Inner".to_owned())];
+    expected.sort();
+    assert_eq!(names(0, &[&user, &inner, &unknown, &user]), expected);
+    assert_eq!(names(0, &[]), []);
+    assert_eq!(names(1, &[&user, &inner]), [], "another tenant has no such members");
+    bench.patch(USER, &user, json!({"op": "replace", "path": "userName", "value": "JANET"}));
+    assert_eq!(names(0, &[&user]), [(user.clone(), "JANET".to_owned())]);
+    let many: Vec<_> = (0..1_050).map(|n| bench.user(&format!("u{n}"))).collect();
+    let found = names(0, &many.iter().collect::<Vec<_>>());
+    assert_eq!(found.len(), many.len(), "more than one statement can ask for");
+}
+
 /// A PATCH may select members by more than their ids.
 pub fn members_are_selected_by_what_they_are(subject: Subject) {
     let bench = Bench::new(subject);

@@ -424,6 +424,7 @@ pub(crate) fn complete(
             let computed = Computed {
                 members: members.members,
                 more_members: members.next,
+                names: None,
                 groups: groups.remove(&pk).unwrap_or_default(),
             };
             Found { resource: resource(kind, row), computed }

@@ -6,7 +6,7 @@ use diesel::deserialize::{FromSql, FromSqlRow};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Text};
 use headcount_core::ids::{ResourceId, TenantId};
-use headcount_core::members::{Member, MemberChange, MemberDelta, MembershipEntry};
+use headcount_core::members::{Member, MemberChange, MemberDelta, MemberNames, MembershipEntry};
 use headcount_core::provider::{Draft, Key, Members, ProviderError};
 
 use crate::connection::DbConnection;
@@ -249,6 +249,25 @@ pub(crate) fn of_groups(
         }
     }
     Ok(groups)
+}
+
+/// Reads what resources are called.
+pub(crate) fn names(
+    connection: &mut DbConnection,
+    tenant: TenantId,
+    ids: &[ResourceId],
+) -> QueryResult<MemberNames> {
+    let ids: Vec<&ResourceId> = ids.iter().collect();
+    let mut names = MemberNames::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let sql = Sql::new("SELECT u.id, u.name FROM resources u WHERE u.tenant + 0 = ")
+            .int(tenant.key())
+            .text(" AND u.name IS NOT NULL AND u.id IN (");
+        let rows: Vec<(Id, String)> =
+            id_list(sql, chunk).text(")").query::<(Text, Text)>().load(connection)?;
+        names.extend(rows.into_iter().map(|(Id(id), name)| (id, name)));
+    }
+    Ok(names)
 }
 
 /// Reads the groups of several resources by the resources' keys.

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
-use headcount_core::members::MembershipEntry;
+use headcount_core::members::{MemberNames, MembershipEntry};
 use headcount_core::provider::{
     ChangeFn, CheckFn, Draft, Found, Key, Members, Page, Provider, ProviderError, Query, Source,
     Step, StepDone, Updated, With,
@@ -146,6 +146,10 @@ impl Provider for Store {
             }
             Ok(entries)
         })
+    }
+
+    fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
+        self.read("names are read", |connection| members::names(connection, tenant, ids))
     }
 
     fn batch(

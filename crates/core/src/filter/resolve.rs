@@ -227,9 +227,11 @@ fn searchable(reference: &AttrRef) -> Result<(), Error> {
         )));
     }
     let computed = match &reference.place {
-        Place::Members | Place::Groups => {
-            reference.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "$ref")
-        }
+        Place::Members => reference
+            .sub_attribute
+            .as_ref()
+            .is_some_and(|sub| matches!(&*sub.name, "$ref" | "display")),
+        Place::Groups => reference.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "$ref"),
         Place::Document => &*reference.attribute.name == "meta" && reference.container.is_none(),
         _ => false,
     };

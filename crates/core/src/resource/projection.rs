@@ -117,6 +117,18 @@ impl Projection {
         kind.membership == Membership::Members && self.shows(kind, "members")
     }
 
+    /// Returns whether the reply shows what members are called: only when the client names
+    /// `members.display` itself.
+    pub fn names_members(&self, kind: &ResourceType) -> bool {
+        let named = |selected: &Selected| {
+            selected.covers(None, "members")
+                && selected.attribute.is_some()
+                && selected.sub.as_deref() == Some("display")
+        };
+        kind.membership == Membership::Members
+            && matches!(&self.shape, Shape::Only(list) if list.iter().any(named))
+    }
+
     /// Tells whether the reply shows the computed groups of a user.
     pub fn shows_groups(&self, kind: &ResourceType) -> bool {
         kind.membership == Membership::Groups && self.shows(kind, "groups")

@@ -3,13 +3,15 @@
 //! A reply that shows a whole resource never parses it: the stored text is cut open behind its
 //! `schemas`, and `id`, computed parts and `meta` are put in.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::projection::{Projection, Shown};
 use super::{Attributes, Resource, write_json};
 use crate::error::Error;
 use crate::ids::{Kind, Urn};
-use crate::members::{Member, MembershipEntry};
+use crate::members::{Member, MemberNames, MembershipEntry};
 use crate::provider::Key;
 use crate::schema::{Attribute, Membership, Registry, ResourceType, Returned};
 
@@ -20,6 +22,8 @@ pub struct Computed {
     pub members: Vec<Member>,
     /// Where the other members begin, when there are more.
     pub more_members: Option<Key>,
+    /// What the members are called, where the reply shows it.
+    pub names: Option<Arc<MemberNames>>,
     /// The groups of a user.
     pub groups: Vec<MembershipEntry>,
 }
@@ -80,7 +84,7 @@ impl Reply<'_> {
         }
         if self.projection.shows_members(self.kind) {
             out.extend_from_slice(b",\"members\":[");
-            self.write_members(out, &computed.members, true);
+            self.write_members(out, &computed.members, computed.names.as_deref(), true);
         }
         Ok(())
     }
@@ -219,8 +223,15 @@ impl Reply<'_> {
         groups.map_or("/Groups", |kind| kind.endpoint.as_str())
     }
 
-    /// Appends members; `first` tells whether the array is still empty.
-    pub fn write_members(&self, out: &mut Vec<u8>, members: &[Member], first: bool) {
+    /// Appends members, with what they are called if `names` has it; `first` tells whether the array
+    /// is still empty.
+    pub fn write_members(
+        &self,
+        out: &mut Vec<u8>,
+        members: &[Member],
+        names: Option<&MemberNames>,
+        first: bool,
+    ) {
         let mut frame: Option<(&Kind, Frame)> = None;
         for (index, member) in members.iter().enumerate() {
             let known = frame.take().filter(|(kind, _)| **kind == member.kind);
@@ -228,7 +239,8 @@ impl Reply<'_> {
             if !first || index > 0 {
                 out.push(b',');
             }
-            known.1.write(out, member.id.as_str());
+            let name = names.and_then(|names| names.get(&member.id));
+            known.1.write(out, member.id.as_str(), name.map(String::as_str));
             frame = Some(known);
         }
     }
@@ -260,7 +272,7 @@ impl Reply<'_> {
         if shown("type") {
             object.text("type", kind.as_str());
         }
-        frame.close.push(b'}');
+        frame.empty = object.first;
         frame
     }
 
@@ -330,10 +342,12 @@ struct Frame {
     /// Whether the id follows as the end of an address, whose quotation mark is open.
     reference: bool,
     close: Vec<u8>,
+    /// Whether nothing but the name is shown.
+    empty: bool,
 }
 
 impl Frame {
-    fn write(&self, out: &mut Vec<u8>, id: &str) {
+    fn write(&self, out: &mut Vec<u8>, id: &str, name: Option<&str>) {
         let plain = id.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
         let mut quoted = Vec::new();
         let id = if plain {
@@ -354,6 +368,10 @@ impl Frame {
             out.push(b'"');
         }
         out.extend_from_slice(&self.close);
+        if let Some(name) = name {
+            ObjectWriter { out, first: self.empty }.text("display", name);
+        }
+        out.push(b'}');
     }
 }
 

@@ -77,7 +77,7 @@ pub struct ResourceType {
     pub name: Option<AttrRef>,
     /// The relation to group membership.
     pub membership: Membership,
-    /// Whether the stored text may be sent as it is: no attribute is `returned: request`.
+    /// Whether the stored text may be sent as it is: no attribute in it is `returned: request`.
     pub spliceable: bool,
 }
 
@@ -96,9 +96,16 @@ impl ResourceType {
         };
         let schemas =
             || std::iter::once(&schema).chain(extensions.iter().map(|extension| &extension.schema));
+        // Members and groups are rows: they are not in the text.
+        let rows = match membership {
+            Membership::None => None,
+            Membership::Members => Some("members"),
+            Membership::Groups => Some("groups"),
+        };
         let on_request = |attribute: &Arc<Attribute>| {
-            attribute.returned == Returned::Request
-                || attribute.sub_attributes.iter().any(|sub| sub.returned == Returned::Request)
+            rows != Some(&*attribute.name)
+                && (attribute.returned == Returned::Request
+                    || attribute.sub_attributes.iter().any(|sub| sub.returned == Returned::Request))
         };
         let spliceable = !schemas().any(|schema| schema.attributes.iter().any(on_request));
         let mut kind = Self {

@@ -178,7 +178,7 @@ impl Service {
             with: self.with(&part.kind, &part.projection, self.limits.members_at_once),
             work: caller.work.clone(),
         };
-        let page = self.provider.find(caller.tenant, &query)?;
+        let page = self.found(caller, part, &query)?;
         let walking = matches!(query.start, Start::After(_));
         let Some(with_plus) =
             part.with_plus.as_ref().filter(|_| page.total == 0 && !plus && !walking)
@@ -186,9 +186,16 @@ impl Service {
             return Ok((page, plus));
         };
         query.filter = Some(with_plus.clone());
-        let page = self.provider.find(caller.tenant, &query)?;
+        let page = self.found(caller, part, &query)?;
         let found = page.total > 0;
         Ok((page, found))
+    }
+
+    /// Reads a page, and what members are called if the reply shows it.
+    fn found(&self, caller: &Caller, part: &Part, query: &Query<'_>) -> Result<Page, Error> {
+        let mut page = self.provider.find(caller.tenant, query)?;
+        self.name_members(caller.tenant, &part.kind, &part.projection, &mut page.resources)?;
+        Ok(page)
     }
 
     /// Reads a page over kinds, one behind the other.
