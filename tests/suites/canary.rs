@@ -243,12 +243,12 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[test]
-fn pii_01_pii_02_pwd_01_marks_are_found_where_they_belong_and_nowhere_else_sqlite() {
+fn usr_004_usr_005_sec_001_sec_003_marks_are_found_where_they_belong_and_nowhere_else_sqlite() {
     run(Database::sqlite());
 }
 
 #[test]
-fn pii_01_pii_02_pwd_01_marks_are_found_where_they_belong_and_nowhere_else_postgres() {
+fn usr_004_usr_005_sec_001_sec_003_marks_are_found_where_they_belong_and_nowhere_else_postgres() {
     run(Database::postgres());
 }
 

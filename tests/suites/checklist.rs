@@ -28,7 +28,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let servers: Arc<Servers> = Arc::default();
     let mut trials = vec![
-        Trial::test("every_quirk_has_its_request_on_and_off", every_quirk_has_its_request),
+        Trial::test("int_012_every_quirk_has_its_request_on_and_off", every_quirk_has_its_request),
         Trial::test("every_example_is_sound_and_used", every_example_is_sound_and_used),
     ];
     let quirks = files("fixtures/quirks")

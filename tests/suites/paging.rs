@@ -236,3 +236,14 @@ fn cur_020_a_walk_on_sqlite_goes_on_after_a_restart() {
     });
     each_once(&seen, &made);
 }
+
+on_both!(pag_012_a_page_holds_a_hundred_resources_unless_fewer_are_asked_for, |server: &Server| {
+    let client = server.tenant("hundred", "all");
+    seed::users(&client, &seed::named("u", 130));
+    let config = client.get("/ServiceProviderConfig").json();
+    assert_eq!(config["pagination"]["defaultPageSize"], 100);
+    for (query, expected) in [("", 100), ("?count=100", 100), ("?startIndex=101&count=100", 30)] {
+        let page = ok(&client.get(&format!("/Users{query}")));
+        assert_eq!((ids(&page).len(), &page["totalResults"]), (expected, &json!(130)), "{query}");
+    }
+});

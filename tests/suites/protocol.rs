@@ -618,3 +618,29 @@ on_both!(nothing_personal_reaches_the_log, |server: &Server| {
     let metrics = Client { base: String::new(), ..client.clone() }.get("/metrics").text();
     assert!(!metrics.contains("CNRY"), "{metrics}");
 });
+
+on_both!(chr_042_lengths_are_bounded_and_the_error_names_the_limit, |server: &Server| {
+    let client = server.client();
+    let id = client.create("/Users", &json!({"userName": "bounded"}));
+    let path = format!("/Users/{id}");
+    let user = |name: &str, value: Value| {
+        let mut user = json!({"userName": "bounded"});
+        user[name] = value;
+        user
+    };
+    let title = |bytes: usize| user("title", "x".repeat(bytes).into());
+    let emails = |count: usize| {
+        user("emails", (0..count).map(|n| json!({"value": format!("{n}@example.com")})).collect())
+    };
+    for (most, over, limit) in [
+        (title(64 * 1024), title(64 * 1024 + 1), "65536 bytes"),
+        (emails(1_000), emails(1_001), "1000 values"),
+    ] {
+        assert_eq!(client.put(&path, &most).status, 200, "what is allowed");
+        let before = client.get(&path).at("/meta/version");
+        let response = client.put(&path, &over);
+        refused(&response, 400, Some("invalidValue"), limit);
+        assert!(response.at("/detail").contains(limit), "{}", response.text());
+        assert_eq!(client.get(&path).at("/meta/version"), before, "nothing was changed");
+    }
+});

@@ -156,6 +156,9 @@ fn ids_come_once(database: Database) {
         }
     }
     assert_eq!(known.len(), 4_200);
+    // Behind the time, an id is random: no part of it can be derived from its neighbors.
+    let random: HashSet<&str> = known.iter().filter_map(|id| id.get(19..)).collect();
+    assert_eq!(random.len(), known.len(), "62 bits that never repeat");
     let path = format!("/Users/{kept}");
     let body = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "id": "other", "userName": "changed"});
     assert_eq!(second.put(&path, &body).at("/id"), kept);
@@ -173,11 +176,73 @@ fn ids_come_once(database: Database) {
 }
 
 #[test]
-fn res_008_an_id_is_given_out_once_on_sqlite() {
+fn res_008_ten_004_an_id_is_given_out_once_on_sqlite() {
     ids_come_once(Database::sqlite());
 }
 
 #[test]
-fn res_008_an_id_is_given_out_once_on_postgres() {
+fn res_008_ten_004_an_id_is_given_out_once_on_postgres() {
     ids_come_once(Database::postgres());
+}
+
+/// A type of the deployment's own with two extensions, one of which every resource has to have.
+fn extensions_are_required(database: Database) {
+    let (database, schemas) = (Arc::new(database), Scratch::new());
+    let urn = |name: &str| format!("urn:example:params:scim:schemas:office:1.0:{name}");
+    let schema = |name: &str, attribute: &str| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+            "id": urn(name), "name": name, "attributes": [{"name": attribute, "type": "string"}],
+        })
+    };
+    let kind = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
+        "name": "Room", "endpoint": "/Rooms", "schema": urn("Room"),
+        "schemaExtensions": [
+            {"schema": urn("Floor"), "required": true}, {"schema": urn("Chairs"), "required": false}
+        ],
+    });
+    for (file, content) in [
+        ("room.json", schema("Room", "displayName")),
+        ("floor.json", schema("Floor", "level")),
+        ("chairs.json", schema("Chairs", "color")),
+        ("type.json", kind),
+    ] {
+        std::fs::write(schemas.path().join(file), content.to_string()).unwrap();
+    }
+    let server = start(&database, &schemas);
+    let client = server.client();
+    let (floor, chairs) = (urn("Floor"), urn("Chairs"));
+    let room = |extensions: &[(&String, Value)]| {
+        let mut body = json!({"schemas": [urn("Room")], "displayName": "Library"});
+        for (urn, value) in extensions {
+            body[urn.as_str()] = value.clone();
+        }
+        body
+    };
+    let (second, red) = (json!({"level": "2"}), json!({"color": "red"}));
+    for missing in [room(&[]), room(&[(&chairs, red.clone())]), room(&[(&floor, json!({}))])] {
+        let refused = client.post("/Rooms", &missing);
+        assert_eq!((refused.status, refused.at("/scimType").as_str()), (400, "invalidValue"));
+        assert!(refused.at("/detail").contains(&floor), "{}", refused.text());
+    }
+    let both = room(&[(&floor, second.clone()), (&chairs, red)]);
+    let id = client.create("/Rooms", &both);
+    let path = format!("/Rooms/{id}");
+    assert_eq!(client.put(&path, &room(&[])).status, 400);
+    let remove = json!([{"op": "remove", "path": floor}]);
+    assert_eq!(client.patch(&path, &remove).status, 400);
+    assert_eq!(client.get(&path).at("/meta/version"), "W/\"1\"");
+    let one = client.put(&path, &room(&[(&floor, second)]));
+    assert_eq!((one.status, one.json()["schemas"].as_array().map(Vec::len)), (200, Some(2)));
+}
+
+#[test]
+fn ext_005_dev_001_an_extension_can_be_required_on_sqlite() {
+    extensions_are_required(Database::sqlite());
+}
+
+#[test]
+fn ext_005_dev_001_an_extension_can_be_required_on_postgres() {
+    extensions_are_required(Database::postgres());
 }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cur_004_007_012_what_is_sealed_is_opaque_and_cannot_be_changed() {
+    fn cur_004_cur_007_cur_012_what_is_sealed_is_opaque_and_cannot_be_changed() {
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let text = "1 0 0 @somebody";
         let sealed = sealer.seal(text, "cursor 1");

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn evt_001_002_008_the_claims() {
+    fn evt_001_evt_002_evt_008_the_claims() {
         let claims =
             claims(&event(What::Deleted, Act::Deleted, &[]), "/Users/r1", "https://a", true, None);
         assert_eq!(
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn evt_003_004_005_a_payload_is_data_or_names() {
+    fn evt_003_evt_004_evt_005_a_payload_is_data_or_names() {
         let shown = object(&json!({"id": "r1", "title": "x", "urn:e:User": {"a": 1}}));
         let stored = json!({"schemas": [], "title": "x", "urn:e:User": {"a": 1}, "hidden": "h"});
         let stored = Document::from_store(stored.to_string());
