@@ -210,7 +210,7 @@ on_both!(ten_008_with_a_tenant_everything_of_it_goes, |server: &Server| {
 });
 
 #[test]
-fn err_011_without_its_database_the_server_says_so_and_comes_back() {
+fn err_011_without_its_database_the_server_says_so_and_comes_back_on_postgres() {
     let server = Server::start(Database::postgres());
     let client = server.client();
     client.create("/Users", &json!({"userName": "someone"}));

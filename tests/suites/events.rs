@@ -113,6 +113,34 @@ on_both!(evt_012_what_changes_nothing_is_no_event, |server: &Server| {
     assert_eq!(types(&all(&reader, RESOURCES)), ["user.created"]);
 });
 
+on_both!(evt_018_the_changes_of_a_resource_come_in_their_order, |server: &Server| {
+    const CHANGES: i64 = 40;
+    let (client, reader) = (server.client(), server.admin("events:read"));
+    let users = ["jane", "john", "joan"]
+        .map(|name| client.create("/Users", &json!({"userName": name, "title": "0"})));
+    std::thread::scope(|scope| {
+        for id in &users {
+            let client = &client;
+            scope.spawn(move || {
+                for change in 1..=CHANGES {
+                    let title =
+                        json!([{"op": "replace", "path": "title", "value": change.to_string()}]);
+                    assert_eq!(client.patch(&format!("/Users/{id}"), &title).status, 200);
+                }
+            });
+        }
+    });
+    let events = all(&reader, RESOURCES);
+    for id in &users {
+        let versions: Vec<i64> = events
+            .iter()
+            .filter(|event| event["resource"]["id"] == json!(id))
+            .map(|event| event["resource"]["version"].as_i64().unwrap())
+            .collect();
+        assert_eq!(versions, (1..=CHANGES + 1).collect::<Vec<_>>(), "each change once, in order");
+    }
+});
+
 on_both!(a_cursor_leaves_nothing_out_and_ids_stay, |server: &Server| {
     let (client, reader) = (server.client(), server.admin("events:read"));
     let users: Vec<Value> = (0..7)

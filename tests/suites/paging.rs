@@ -201,7 +201,7 @@ on_both!(cur_020_a_walk_loses_and_repeats_nobody_while_others_come_and_go, |serv
 });
 
 #[test]
-fn cur_020_a_walk_goes_on_at_another_replica_and_after_a_restart() {
+fn cur_020_a_walk_goes_on_at_another_replica_and_after_a_restart_on_postgres() {
     let database = Arc::new(Database::postgres());
     let start = || Server::start_with(Arc::clone(&database), &[], &[]);
     let (first, second) = (start(), start());

@@ -22,7 +22,7 @@ fn two_servers() -> [Server; 2] {
 }
 
 #[test]
-fn etg_015_pat_085_con_01_two_thousand_members_added_in_parallel_are_all_there() {
+fn etg_015_pat_085_con_01_two_thousand_members_added_in_parallel_are_all_there_on_postgres() {
     let servers = two_servers();
     let first = servers[0].client();
     let mut connection = Connection::open(first.address).unwrap();
@@ -70,7 +70,7 @@ fn etg_015_pat_085_con_01_two_thousand_members_added_in_parallel_are_all_there()
 }
 
 #[test]
-fn chr_018_con_03_one_of_fifty_posts_of_a_name_wins_over_two_servers() {
+fn chr_018_con_03_one_of_fifty_posts_of_a_name_wins_over_two_servers_on_postgres() {
     let servers = two_servers();
     let first = servers[0].client();
     for round in 0..4 {

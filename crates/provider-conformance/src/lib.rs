@@ -70,7 +70,7 @@ macro_rules! provider_conformance {
                 groups_are_computed member_filters_use_rows large_groups_are_read_in_parts
                 members_are_selected_by_what_they_are members_have_the_names_of_now);
             $crate::provider_conformance!(@tests $subject, races:
-                fifty_increments_are_fifty one_of_many_creators_wins no_member_is_lost
+                fifty_increments_are_fifty chr_018_one_of_many_creators_wins no_member_is_lost
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
             $crate::provider_conformance!(@tests $subject, equivalence:
                 random_filters_select_what_the_evaluator_selects random_sorts_order_like_the_evaluator);

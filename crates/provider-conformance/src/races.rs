@@ -63,7 +63,7 @@ pub fn fifty_increments_are_fifty(subject: Subject) {
 }
 
 /// Of many who create the same name, one succeeds and the others are told that it is taken.
-pub fn one_of_many_creators_wins(subject: Subject) {
+pub fn chr_018_one_of_many_creators_wins(subject: Subject) {
     let bench = Bench::new(subject);
     for round in 0..5 {
         let (created, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
