@@ -49,12 +49,12 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// The store a test speaks of; `None` when it needs none.
     pub(crate) fn store(&self) -> Option<&'static str> {
-        let words = self.name.split("::");
+        let store =
+            |word: &str| ["memory", "sqlite", "postgres"].into_iter().find(|store| *store == word);
+        // A module or the last word names it; else a word in the middle, as in `evt_018_postgres_…`.
         let last = self.name.rsplit(['_', ':']).next();
-        let mut words = words.chain(last);
-        words.find_map(|word| {
-            ["memory", "sqlite", "postgres"].into_iter().find(|store| *store == word)
-        })
+        let modules = self.name.split("::").chain(last).find_map(store);
+        modules.or_else(|| self.name.split(['_', ':']).find_map(store))
     }
 
     fn group(&self) -> String {
@@ -135,6 +135,21 @@ impl Outcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_names_its_store_anywhere() {
+        for (name, store) in [
+            ("sqlite::flt_001_by_postgres_rules", Some("sqlite")),
+            ("evt_012_nothing::postgres", Some("postgres")),
+            ("ext_018_schemas_change_on_sqlite", Some("sqlite")),
+            ("evt_018_postgres_no_change_is_lost", Some("postgres")),
+            ("memory::names", Some("memory")),
+            ("aut_008_tokens_have_256_bits", None),
+        ] {
+            let outcome = Outcome { binary: String::new(), name: name.to_owned(), passed: true };
+            assert_eq!(outcome.store(), store, "{name}");
+        }
+    }
 
     #[test]
     fn a_test_belongs_to_its_binary_whichever_stream_is_read_first() {
