@@ -18,6 +18,8 @@ pub(crate) struct Desk<'v> {
     pub(crate) console: &'v Console,
     pub(crate) visit: &'v Visit,
     pub(crate) now: Timestamp,
+    /// What the request may cost, and the sign by which it is ended.
+    pub(crate) work: Work,
     session: Option<Session>,
     tenants: Vec<Tenant>,
     tenant: Option<Tenant>,
@@ -28,6 +30,7 @@ impl<'v> Desk<'v> {
         console: &'v Console,
         visit: &'v Visit,
         session: Option<Session>,
+        work: Work,
     ) -> Result<Self, Fault> {
         let now = console.api.service.clock.now();
         let tenants = match &session {
@@ -41,7 +44,7 @@ impl<'v> Desk<'v> {
             .find_map(named)
             .or_else(|| named(Tenant::DEFAULT))
             .or_else(|| tenants.first().cloned());
-        Ok(Self { console, visit, now, session, tenants, tenant })
+        Ok(Self { console, visit, now, work, session, tenants, tenant })
     }
 
     /// Returns the session.
@@ -94,7 +97,7 @@ impl<'v> Desk<'v> {
             user: None,
             quirks: tenant.quirks,
             request: author.request,
-            work: Work::new(self.console.api.service.limits.work),
+            work: self.work.clone(),
         })
     }
 

@@ -1,9 +1,11 @@
 //! Who gets to a page: session, role, origin of the form. Every route passes through here.
 
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{self, ContentType};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Route};
-use headcount_token_admin::accounts::Role;
+use headcount_core::work::Work;
+use headcount_http_api::{Lane, Owner, Stopwatch, UNPROVEN_BYTES};
+use headcount_token_admin::accounts::{Role, Session};
 
 use crate::answer::{Answer, Fault};
 use crate::desk::Desk;
@@ -26,29 +28,45 @@ pub(crate) enum Door {
     Session(Role),
 }
 
+/// What a page costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// It reads what an index serves.
+    Page,
+    /// It reads until it finds enough: searches, histories, exports.
+    Scan,
+    /// It scans when the query names a text to look for.
+    Search,
+    /// It writes.
+    Write,
+}
+
+impl Effort {
+    fn lane(self, visit: &Visit) -> Lane {
+        match self {
+            Self::Page => Lane::Page,
+            Self::Search if visit.query.get("q").is_empty() => Lane::Page,
+            Self::Scan | Self::Search => Lane::Scan,
+            Self::Write => Lane::Write,
+        }
+    }
+}
+
 /// A route that shows a page.
-pub(crate) fn get(console: &Data<Console>, door: Door, page: Page) -> Route {
+pub(crate) fn get(console: &Data<Console>, door: Door, effort: Effort, page: Page) -> Route {
     let console = Data::clone(console);
     web::get().to(move |request: HttpRequest| {
-        pass(Data::clone(&console), request, Fields::default(), (door, Kind::Shows), page)
+        let pass = Pass { door, kind: Kind::Shows, effort, page };
+        pass.show(Data::clone(&console), request)
     })
 }
 
 /// A route that takes a form.
-pub(crate) fn post(console: &Data<Console>, door: Door, page: Page) -> Route {
+pub(crate) fn post(console: &Data<Console>, door: Door, effort: Effort, page: Page) -> Route {
     let console = Data::clone(console);
     web::post().to(move |request: HttpRequest, body: web::Payload| {
-        let console = Data::clone(&console);
-        async move {
-            let form = read(&request, body).await;
-            match form {
-                Some(form) => pass(console, request, form, (door, Kind::Acts), page).await,
-                None => {
-                    let fault = Fault::Wrong("The form is too large or cannot be read.".to_owned());
-                    fault::answer(&fault, None).response()
-                }
-            }
-        }
+        let pass = Pass { door, kind: Kind::Acts, effort, page };
+        pass.act(Data::clone(&console), request, body)
     })
 }
 
@@ -57,24 +75,9 @@ pub(crate) fn lost(console: &Data<Console>) -> Route {
     let console = Data::clone(console);
     let page: Page = |_| Err(Fault::NotFound("There is no such page in the console.".to_owned()));
     web::route().to(move |request: HttpRequest| {
-        pass(Data::clone(&console), request, Fields::default(), (Door::Open, Kind::Shows), page)
+        let pass = Pass { door: Door::Open, kind: Kind::Shows, effort: Effort::Page, page };
+        pass.show(Data::clone(&console), request)
     })
-}
-
-async fn read(request: &HttpRequest, body: web::Payload) -> Option<Fields> {
-    let form = request
-        .headers()
-        .get(actix_web::http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with(ContentType::form_url_encoded().0.as_ref()));
-    if !form {
-        return None;
-    }
-    let bytes = body.to_bytes_limited(LONGEST_FORM).await.ok()?.ok()?;
-    // A form is written like a query.
-    let text = std::str::from_utf8(&bytes).ok()?;
-    let fields = web::Query::<Vec<(String, String)>>::from_query(text).ok()?;
-    Some(Fields(fields.into_inner()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,24 +86,143 @@ enum Kind {
     Acts,
 }
 
-async fn pass(
-    console: Data<Console>,
-    request: HttpRequest,
-    form: Fields,
-    (door, kind): (Door, Kind),
+/// The way of one request to its page.
+#[derive(Clone, Copy)]
+struct Pass {
+    door: Door,
+    kind: Kind,
+    effort: Effort,
     page: Page,
-) -> HttpResponse {
-    let visit = Visit::of(&request, &console.api, form);
-    let api = Data::clone(&console.api);
-    let job = move || match enter(&console, &visit, door, kind) {
-        Ok(desk) => {
-            let answer = page(&desk).unwrap_or_else(|fault| refuse(&fault, &visit, Some(&desk)));
-            remember_tenant(answer, &desk)
+}
+
+impl Pass {
+    async fn show(self, console: Data<Console>, request: HttpRequest) -> HttpResponse {
+        let stopwatch = Stopwatch::start();
+        let visit = Visit::of(&request, &console.api, Fields::default());
+        match prove(&console, &stopwatch, &visit).await {
+            Ok(session) => self.run(console, &stopwatch, visit, session).await,
+            Err(fault) => fault::answer(&fault, None).response(),
         }
-        Err(fault) => refuse(&fault, &visit, None),
+    }
+
+    async fn act(
+        self,
+        console: Data<Console>,
+        request: HttpRequest,
+        body: web::Payload,
+    ) -> HttpResponse {
+        let stopwatch = Stopwatch::start();
+        let visit = Visit::of(&request, &console.api, Fields::default());
+        // A large form is read only for somebody who is logged in: strangers send short ones.
+        let (session, longest) = match prove(&console, &stopwatch, &visit).await {
+            Ok(session @ Some(_)) => (session, LONGEST_FORM),
+            Ok(None) => (None, UNPROVEN_BYTES),
+            Err(fault) => return fault::answer(&fault, None).response(),
+        };
+        let owner = owner(session.as_ref(), &visit);
+        match read(&console, &stopwatch, &request, body, (owner, longest)).await {
+            Ok(form) => self.run(console, &stopwatch, Visit { form, ..visit }, session).await,
+            Err(fault) => fault::answer(&fault, None).response(),
+        }
+    }
+
+    async fn run(
+        self,
+        console: Data<Console>,
+        stopwatch: &Stopwatch,
+        visit: Visit,
+        session: Option<Session>,
+    ) -> HttpResponse {
+        let api = Data::clone(&console.api);
+        let (lane, owner) = (self.effort.lane(&visit), owner(session.as_ref(), &visit));
+        let job = move |work| match self.enter(&console, &visit, session, work) {
+            Ok(desk) => {
+                let refused = |fault: &Fault| refuse(fault, &visit, Some(&desk));
+                let answer = (self.page)(&desk).unwrap_or_else(|fault| refused(&fault));
+                remember_tenant(answer, &desk)
+            }
+            Err(fault) => refuse(&fault, &visit, None),
+        };
+        let answer = headcount_http_api::run_page(&api, stopwatch, lane, owner, job).await;
+        answer.unwrap_or_else(|| fault::answer(&Fault::Busy, None)).response()
+    }
+
+    fn enter<'v>(
+        self,
+        console: &'v Console,
+        visit: &'v Visit,
+        session: Option<Session>,
+        work: Work,
+    ) -> Result<Desk<'v>, Fault> {
+        let acts = self.kind == Kind::Acts;
+        if acts && visit.sender == Sender::Foreign {
+            return Err(Fault::Foreign);
+        }
+        if let Door::Session(role) = self.door {
+            let session = session.as_ref().ok_or(Fault::LoggedOut)?;
+            if acts && !same(visit.form.get("token"), &session.form_token) {
+                return Err(Fault::Foreign);
+            }
+            if session.admin.role < role {
+                return Err(Fault::Forbidden);
+            }
+        } else if acts && visit.sender == Sender::Unknown {
+            // No session, no form token: only the browser's word tells whose form it is.
+            return Err(Fault::Foreign);
+        }
+        Desk::new(console, visit, session, work)
+    }
+}
+
+/// Finds out who is logged in, on the lane of proofs: what follows waits in that account's name.
+async fn prove(
+    console: &Data<Console>,
+    stopwatch: &Stopwatch,
+    visit: &Visit,
+) -> Result<Option<Session>, Fault> {
+    let Some(cookie) = visit.cookie.clone().filter(|cookie| !cookie.is_empty()) else {
+        return Ok(None);
     };
-    let answer = headcount_http_api::work(&api, job).await;
-    answer.unwrap_or_else(|| fault::answer(&Fault::Busy, None)).response()
+    // Pages that ask by themselves keep nobody logged in.
+    let active = visit.query.get("live").is_empty();
+    let inner = Data::clone(console);
+    let job = move |_| inner.accounts.session(&cookie, active);
+    let visitor = Owner::visitor(visit.address);
+    let found =
+        headcount_http_api::run_page(&console.api, stopwatch, Lane::Proof, visitor, job).await;
+    Ok(found.ok_or(Fault::Busy)??)
+}
+
+/// Returns in whose name a request waits.
+fn owner(session: Option<&Session>, visit: &Visit) -> Owner {
+    match session {
+        Some(session) => Owner::account(&session.admin.name),
+        None => Owner::visitor(visit.address),
+    }
+}
+
+async fn read(
+    console: &Console,
+    stopwatch: &Stopwatch,
+    request: &HttpRequest,
+    body: web::Payload,
+    (owner, longest): (Owner, usize),
+) -> Result<Fields, Fault> {
+    let wrong = || Fault::Wrong("The form is too large or cannot be read.".to_owned());
+    let form = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with(ContentType::form_url_encoded().0.as_ref()));
+    if !form {
+        return Err(wrong());
+    }
+    let read = headcount_http_api::read_form(&console.api, stopwatch, owner, body, longest);
+    // A form is written like a query.
+    let bytes = read.await.ok_or_else(wrong)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_bad| wrong())?;
+    let fields = web::Query::<Vec<(String, String)>>::from_query(text).map_err(|_bad| wrong())?;
+    Ok(Fields(fields.into_inner()))
 }
 
 /// The tenant that was chosen is the one of the next pages, too.
@@ -120,36 +242,6 @@ fn refuse(fault: &Fault, visit: &Visit, desk: Option<&Desk<'_>>) -> Answer {
         return Answer::see(format!("/console/login?next={}", crate::format::escape(&visit.path)));
     }
     fault::answer(fault, desk)
-}
-
-fn enter<'v>(
-    console: &'v Console,
-    visit: &'v Visit,
-    door: Door,
-    kind: Kind,
-) -> Result<Desk<'v>, Fault> {
-    if kind == Kind::Acts && visit.sender == Sender::Foreign {
-        return Err(Fault::Foreign);
-    }
-    // Pages that ask by themselves keep nobody logged in.
-    let active = visit.query.get("live").is_empty();
-    let session = match &visit.cookie {
-        Some(cookie) if !cookie.is_empty() => console.accounts.session(cookie, active)?,
-        _ => None,
-    };
-    if let Door::Session(role) = door {
-        let session = session.as_ref().ok_or(Fault::LoggedOut)?;
-        if kind == Kind::Acts && !same(visit.form.get("token"), &session.form_token) {
-            return Err(Fault::Foreign);
-        }
-        if session.admin.role < role {
-            return Err(Fault::Forbidden);
-        }
-    } else if kind == Kind::Acts && visit.sender == Sender::Unknown {
-        // No session, no form token: only the browser's word tells whose form it is.
-        return Err(Fault::Foreign);
-    }
-    Desk::new(console, visit, session)
 }
 
 /// Compares without telling by its time how much was right.

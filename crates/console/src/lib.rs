@@ -22,6 +22,7 @@ mod visit;
 use actix_web::web::{self, Data, ServiceConfig};
 use headcount_token_admin::accounts::Role;
 
+use crate::gate::Effort::{Page, Scan, Search, Write};
 use crate::gate::{Door, get, post};
 
 pub use state::{Console, Parts};
@@ -35,48 +36,48 @@ pub fn routes(console: Data<Console>) -> impl FnOnce(&mut ServiceConfig) {
         account, audit, connect, explain, log, login, overview, resources, settings, setup, tokens,
     };
     move |config| {
-        let read = |path: &str, page| {
-            web::resource(path).route(get(&console, Door::Session(Role::Auditor), page))
+        let auditor = Door::Session(Role::Auditor);
+        let read = |path: &str, effort, page| {
+            web::resource(path).route(get(&console, auditor, effort, page))
         };
         let form = |path: &str, show, role, act| {
-            web::resource(path)
-                .route(get(&console, Door::Session(Role::Auditor), show))
-                .route(post(&console, Door::Session(role), act))
-        };
-        let act = |path: &str, role, act| {
-            web::resource(path).route(post(&console, Door::Session(role), act))
-        };
-        let open = |path: &str, show, act| {
-            web::resource(path).route(get(&console, Door::Open, show)).route(post(
+            web::resource(path).route(get(&console, auditor, Page, show)).route(post(
                 &console,
-                Door::Open,
+                Door::Session(role),
+                Write,
                 act,
             ))
         };
+        let act = |path: &str, role, act| {
+            web::resource(path).route(post(&console, Door::Session(role), Write, act))
+        };
+        let open = |path: &str, show, act| {
+            let show = get(&console, Door::Open, Page, show);
+            web::resource(path).route(show).route(post(&console, Door::Open, Write, act))
+        };
+        let resources = web::resource("/resources/{endpoint}")
+            .route(get(&console, auditor, Search, resources::list))
+            .route(post(&console, Door::Session(Role::Admin), Scan, resources::export));
         config.service(
             web::scope(PATH)
                 .service(web::resource("/assets/{file}").route(web::get().to(assets::serve)))
                 .service(open("/login", login::show, login::log_in))
                 .service(open("/setup/{link}", setup::show, setup::redeem))
                 .service(act("/logout", Role::Auditor, login::log_out))
-                .service(read("", overview::show))
+                .service(read("", Scan, overview::show))
                 .service(form("/connect", connect::show, Role::Admin, connect::create))
-                .service(read("/connect/heard", connect::heard))
+                .service(read("/connect/heard", Page, connect::heard))
                 .service(form("/tokens", tokens::list, Role::Admin, tokens::create))
                 .service(act("/tokens/file", Role::Admin, tokens::file))
                 .service(form("/tokens/{id}", tokens::show, Role::Admin, tokens::change))
-                .service(form(
-                    "/resources/{endpoint}",
-                    resources::list,
-                    Role::Admin,
-                    resources::export,
-                ))
-                .service(read("/resources/{endpoint}/{id}", resources::show))
-                .service(read("/log", log::list))
-                .service(read("/log/tail", log::tail))
-                .service(read("/log/{seq}", log::show))
-                .service(read("/explain", explain::show))
-                .service(read("/audit", audit::list))
+                .service(resources)
+                // A resource is shown with its history.
+                .service(read("/resources/{endpoint}/{id}", Scan, resources::show))
+                .service(read("/log", Scan, log::list))
+                .service(read("/log/tail", Scan, log::tail))
+                .service(read("/log/{seq}", Page, log::show))
+                .service(read("/explain", Scan, explain::show))
+                .service(read("/audit", Page, audit::list))
                 .service(form("/account", account::show, Role::Auditor, account::change))
                 .service(form("/settings", settings::show, Role::Admin, settings::change))
                 .default_service(gate::lost(&console)),

@@ -3,6 +3,7 @@
 mod bulk;
 mod carry_over;
 mod commands;
+mod cost;
 mod draft;
 mod names;
 mod precondition;
@@ -24,6 +25,7 @@ use crate::schema::{Registry, ResourceType};
 use crate::work::Work;
 
 pub use bulk::{BulkDone, Permit};
+pub use cost::{Cost, of_filter};
 pub use precondition::{Precondition, Tags};
 pub use search::{Listing, parse_filter};
 

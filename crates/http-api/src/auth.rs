@@ -4,7 +4,7 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -14,19 +14,21 @@ use headcount_core::journal::Actor;
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
-use headcount_token_admin::{Presented, Scopes};
+use headcount_token_admin::{Accepted as Proven, Presented, Scopes};
 
 use crate::api::Api;
 use crate::client::{self, AddressBlock};
+use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
+use crate::lanes::Lane;
 
 /// The longest `Authorization` header that is looked at.
 const LONGEST_HEADER: usize = 4 * 1024;
 
 /// What a handler needs of the caller's token.
 pub(crate) trait Permission: Send + 'static {
-    /// Whether requests with it write: those wait for a commit, and many of them share one.
-    const WRITES: bool = false;
+    /// The lane of requests with it, unless a handler knows better.
+    const LANE: Lane = Lane::Point;
 
     /// Returns the scopes, given the kind of resource that the request is about.
     fn needed(kind: Option<&ResourceType>) -> Scopes;
@@ -45,7 +47,7 @@ impl Permission for Read {
 pub(crate) struct Provision;
 
 impl Permission for Provision {
-    const WRITES: bool = true;
+    const LANE: Lane = Lane::Write;
 
     fn needed(kind: Option<&ResourceType>) -> Scopes {
         match kind {
@@ -78,26 +80,41 @@ pub(crate) struct Who {
     pub scopes: Scopes,
 }
 
-/// A bearer token of the right shape, and a handler that needs `P`.
-///
-/// Only the form is checked here, before the body is read; whether the token is accepted is found out
-/// in [`crate::blocking`], together with the work.
-pub(crate) struct Authenticated<P> {
+/// A bearer token of the right shape, and how it came.
+pub(crate) struct Bearer {
     pub(crate) presented: Arc<Presented>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) request: RequestId,
+    /// What the request has taken so far.
+    pub(crate) stopwatch: Stopwatch,
+    /// Why it was refused when the body asked, before the handler could.
+    refusal: Mutex<Option<ApiError>>,
+}
+
+/// A bearer token of the right shape, and a handler that needs `P`.
+///
+/// Only the form is checked here; whether the token is accepted is found out in [`crate::blocking`],
+/// together with the work, or by [`crate::body`] before a large body is read.
+pub(crate) struct Authenticated<P> {
+    pub(crate) bearer: Arc<Bearer>,
+    pub(crate) lane: Lane,
     permission: PhantomData<P>,
 }
 
-impl<P> FromRequest for Authenticated<P> {
+impl<P: Permission> FromRequest for Authenticated<P> {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        ready(Self::from_head(request).map_err(|cause| {
+        let bearer = Bearer::from_head(request).map(Arc::new).map_err(|cause| {
             let request_id = request.extensions().get::<RequestId>().cloned();
             ApiError { request: request_id, ..refusal(request, cause) }
+        });
+        ready(bearer.map(|bearer| {
+            // For the body, which may have to know whose it is.
+            request.extensions_mut().insert(Arc::clone(&bearer));
+            Self { bearer, lane: P::LANE, permission: PhantomData }
         }))
     }
 }
@@ -123,7 +140,7 @@ fn refusal(request: &HttpRequest, cause: Cause) -> ApiError {
     }
 }
 
-impl<P> Authenticated<P> {
+impl Bearer {
     fn from_head(request: &HttpRequest) -> Result<Self, Cause> {
         let mut headers = request.headers().get_all(header::AUTHORIZATION);
         let value = headers.next().ok_or(Cause::NoToken)?;
@@ -148,21 +165,57 @@ impl<P> Authenticated<P> {
             address: client::address(request, &api.settings),
             agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
             request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Lost)?,
-            permission: PhantomData,
+            stopwatch: Stopwatch::start(),
+            refusal: Mutex::default(),
+        })
+    }
+
+    /// Returns what failures of the token are counted against.
+    pub(crate) fn block(&self) -> AddressBlock {
+        AddressBlock::of(self.address)
+    }
+
+    /// Keeps why the token was refused for the handler, which answers.
+    pub(crate) fn refuse(&self, error: ApiError) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// Takes why the token was refused.
+    pub(crate) fn take_refusal(&self) -> Option<ApiError> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Proves the token. Runs where waiting is allowed.
+    pub(crate) fn accept(&self, api: &Api) -> Result<Proven, ApiError> {
+        api.tokens.verify(&self.presented).map_err(|error| {
+            let error = ApiError::from(error);
+            let wrong = matches!(error.cause, Cause::BadToken(_));
+            match wrong && !api.may_fail(&self.block()) {
+                true => Cause::TooManyFailures.into(),
+                false => error,
+            }
         })
     }
 }
 
 impl<P> Authenticated<P> {
-    /// Returns the same once more, for a request that proves its token several times.
+    /// Returns the same once more, for a request that proves its token several times; its time begins anew.
     pub(crate) fn again(&self) -> Self {
-        Self {
-            presented: Arc::clone(&self.presented),
-            address: self.address,
-            agent: self.agent.clone(),
-            request: self.request.clone(),
-            permission: PhantomData,
-        }
+        let bearer = Bearer {
+            presented: Arc::clone(&self.bearer.presented),
+            address: self.bearer.address,
+            agent: self.bearer.agent.clone(),
+            request: self.bearer.request.clone(),
+            stopwatch: Stopwatch::start(),
+            refusal: Mutex::default(),
+        };
+        Self { bearer: Arc::new(bearer), lane: self.lane, permission: PhantomData }
+    }
+
+    /// Names the lane of the request, where it is not that of the permission.
+    #[must_use]
+    pub(crate) fn on(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 }
 
@@ -172,18 +225,10 @@ impl<P: Permission> Authenticated<P> {
         &self,
         api: &Api,
         kind: Option<&ResourceType>,
+        work: Work,
     ) -> Result<(Caller, Arc<Who>), ApiError> {
-        let accepted = match api.tokens.verify(&self.presented) {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                let error = ApiError::from(error);
-                let wrong = matches!(error.cause, Cause::BadToken(_));
-                if wrong && !api.may_fail(&AddressBlock::of(self.address)) {
-                    return Err(Cause::TooManyFailures.into());
-                }
-                return Err(error);
-            }
-        };
+        let bearer = &self.bearer;
+        let accepted = bearer.accept(api)?;
         let token = accepted.token;
         let who = Arc::new(Who {
             token: token.id.clone(),
@@ -193,7 +238,7 @@ impl<P: Permission> Authenticated<P> {
         });
         let refused = |cause: Cause| Err(ApiError { who: Some(Arc::clone(&who)), ..cause.into() });
         // The address first: whoever may not use the token here learns nothing about its scopes.
-        let address = self.address.map(|address| address.to_canonical());
+        let address = bearer.address.map(|address| address.to_canonical());
         let inside = |address: &IpAddr| token.cidrs.iter().any(|net| net.contains(address));
         if !token.cidrs.is_empty() && !address.as_ref().is_some_and(inside) {
             return refused(Cause::Network);
@@ -202,14 +247,14 @@ impl<P: Permission> Authenticated<P> {
         if !token.scopes.allow(needed) {
             return refused(Cause::Scope(needed));
         }
-        api.tokens.used(&token, self.address, self.agent.as_deref());
+        api.tokens.used(&token, bearer.address, bearer.agent.as_deref());
         let caller = Caller {
             tenant: token.tenant,
             actor: Actor::Token(token.id),
             user: token.user,
             quirks: accepted.quirks,
-            request: self.request.clone(),
-            work: Work::new(api.service.limits.work),
+            request: bearer.request.clone(),
+            work,
         };
         Ok((caller, who))
     }

@@ -1,22 +1,28 @@
 //! The one way into the pool of threads that may wait.
 //!
 //! Everything below HTTP is synchronous. A request enters here once, with its whole use case; the
-//! first thing that happens there is that its token is checked.
+//! first thing that happens there is that its token is checked. Only a token that this process has not
+//! accepted before is checked in a hop of its own, so that strangers wait for nobody's work and nobody
+//! waits for theirs.
+//!
+//! Each wait ends with the request's deadline. A thread that is still at work then keeps its turn until it
+//! ends, and is told to end soon.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use actix_web::web::Data;
+use headcount_core::ids::TenantId;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::Caller;
-use tokio::sync::Semaphore;
+use headcount_core::work::{Stop, Work};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
-use crate::auth::{Authenticated, Permission, Who};
+use crate::auth::{Authenticated, Bearer, Permission, Who};
+use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
-
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::lanes::{Lane, LaneTurn, Owner};
 
 /// Proves the caller's token and runs a use case on a thread that may wait.
 ///
@@ -24,15 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// What the token's check, the permission or the use case says; overload, when no thread is free
-/// within a second.
+/// What the token's check, the permission or the use case says; 503 when the request's deadline passes
+/// before.
 pub(crate) async fn run<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
     job: impl FnOnce(&Api, &Caller) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Arc<Who>), ApiError> {
-    run_knowing(api, auth, kind, |api, caller, _| job(api, caller)).await
+    run_with_token(api, auth, kind, |api, caller, _| job(api, caller)).await
 }
 
 /// As [`run`], for a use case that depends on what exactly the token allows.
@@ -40,71 +46,177 @@ pub(crate) async fn run<P: Permission, T: Send + 'static>(
 /// # Errors
 ///
 /// As [`run`].
-pub(crate) async fn run_knowing<P: Permission, T: Send + 'static>(
+pub(crate) async fn run_with_token<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
     job: impl FnOnce(&Api, &Caller, &Who) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Arc<Who>), ApiError> {
-    let inner = Data::clone(api);
-    let request = auth.request.clone();
-    let turns = if P::WRITES { &api.permits } else { &api.reads };
-    let done = hop_in(turns, move || {
-        let (caller, who) = auth.caller(&inner, kind.as_deref())?;
-        match job(&inner, &caller, &who) {
-            Ok(value) => Ok((value, who)),
-            Err(error) => Err(ApiError { who: Some(who), ..error }),
-        }
-    });
-    done.await
-        .and_then(|result| result)
-        .map_err(|error| ApiError { request: Some(request), ..error })
-}
-
-/// Runs work that belongs to a request which has been let in before.
-pub(crate) async fn hop<T: Send + 'static>(
-    api: &Data<Api>,
-    job: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    hop_in(&api.permits, job).await
-}
-
-/// Runs work when it is its turn in one of the two queues.
-///
-/// Readers have a queue of their own: threads that wait for a connection wake each other all the time,
-/// and a queue of tasks costs next to nothing.
-async fn hop_in<T: Send + 'static>(
-    turns: &Arc<Semaphore>,
-    job: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    // The pool's own queue is unbounded and never gives up; these do both.
-    let turn = Arc::clone(turns).acquire_owned();
-    let permit = match tokio::time::timeout(PATIENCE, turn).await {
-        Ok(Ok(permit)) => permit,
-        Ok(Err(_closed)) => return Err(Cause::Lost.into()),
-        Err(_elapsed) => return Err(Cause::Overloaded.into()),
+    let request = auth.bearer.request.clone();
+    let done = async {
+        let owner = owner(api, &auth.bearer).await?;
+        let deadline = auth.bearer.stopwatch.deadline(api.settings.request_time);
+        let (lane, inner) = (auth.lane, Data::clone(api));
+        run_queued(api, lane, owner, deadline, move |work| {
+            let (caller, who) = auth.caller(&inner, kind.as_deref(), work)?;
+            match job(&inner, &caller, &who) {
+                Ok(value) => Ok((value, who)),
+                Err(error) => Err(ApiError { who: Some(who), ..error }),
+            }
+        })
+        .await?
     };
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let done = actix_web::web::block(move || {
-        let value = job();
-        drop(permit);
-        value
-    });
-    done.await.map_err(|_lost| Cause::Lost.into())
+    done.await.map_err(|error| ApiError { request: Some(request), ..error })
 }
 
-/// Asks something of the store beside the queue of requests, as for a probe; nothing when it was lost.
-pub async fn aside<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Returns whose turn a request takes; a token that is not known yet is proven first.
+async fn owner(api: &Data<Api>, bearer: &Arc<Bearer>) -> Result<Owner, ApiError> {
+    if let Some(error) = bearer.take_refusal() {
+        return Err(error);
+    }
+    let tenant = match api.tokens.recognize(&bearer.presented) {
+        Some(tenant) => tenant,
+        None => prove(api, bearer).await?,
+    };
+    Ok(Owner::token(tenant, bearer.presented.id()))
+}
+
+/// Proves a token and nothing else, on the lane of its own.
+///
+/// # Errors
+///
+/// What the token's check says; 503 when the request's deadline passes before.
+pub(crate) async fn prove(api: &Data<Api>, bearer: &Arc<Bearer>) -> Result<TenantId, ApiError> {
+    let owner = match api.tokens.recognize(&bearer.presented) {
+        Some(tenant) => Owner::token(tenant, bearer.presented.id()),
+        None => Owner::stranger(bearer.block()),
+    };
+    let deadline = bearer.stopwatch.deadline(api.settings.request_time);
+    let (inner, claimed) = (Data::clone(api), Arc::clone(bearer));
+    let proven = run_queued(api, Lane::Proof, owner, deadline, move |_| claimed.accept(&inner));
+    proven.await?.map(|accepted| accepted.token.tenant)
+}
+
+/// Runs the next part of an answer that is on its way already; its time begins anew.
+///
+/// # Errors
+///
+/// 503 when it is not done in time.
+pub(crate) async fn run_part<T: Send + 'static>(
+    api: &Data<Api>,
+    owner: Owner,
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let deadline = Instant::now() + api.settings.request_time;
+    run_queued(api, Lane::Page, owner, deadline, |_| job()).await
+}
+
+/// Runs work when it is its turn on a lane.
+async fn run_queued<T: Send + 'static>(
+    api: &Data<Api>,
+    lane: Lane,
+    owner: Owner,
+    deadline: Instant,
+    job: impl FnOnce(Work) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let turn = api.lanes.turn(lane, owner, deadline).await.ok_or(Cause::Overloaded)?;
+    let task = Task::new(api);
+    // Dropped with this future when the client is gone.
+    let awaited = Awaited(task.clone());
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let done = actix_web::web::block(move || task.run(turn, job));
+    match timeout_at(deadline, done).await {
+        Ok(Ok(Some(value))) => Ok(value),
+        Ok(Ok(None) | Err(_)) => Err(Cause::Lost.into()),
+        Err(_elapsed) => {
+            awaited.0.work.stop(Stop::Deadline);
+            metrics::counter!(OVERDUE, "lane" => lane.name()).increment(1);
+            Err(Cause::Overdue(api.settings.request_time).into())
+        }
+    }
+}
+
+/// The counter of requests whose deadline passed while they were at work.
+pub(crate) const OVERDUE: &str = "headcount_requests_overdue_total";
+
+/// What a thread does for a request, seen from both sides.
+#[derive(Clone)]
+struct Task {
+    api: Data<Api>,
+    work: Work,
+    state: Arc<AtomicU8>,
+}
+
+/// The request waits for it.
+const AWAITED: u8 = 0;
+/// The request was answered without it, or its client is gone.
+const ABANDONED: u8 = 1;
+/// The thread is done.
+const DONE: u8 = 2;
+
+impl Task {
+    fn new(api: &Data<Api>) -> Self {
+        let work = Work::new(api.service.limits.work);
+        Self { api: Data::clone(api), work, state: Arc::new(AtomicU8::new(AWAITED)) }
+    }
+
+    /// Does the work, unless nobody waits for it any more. The turn ends with the thread's work, not
+    /// with the client's patience.
+    fn run<T>(self, turn: LaneTurn, job: impl FnOnce(Work) -> T) -> Option<T> {
+        let _done = Done(&self);
+        let awaited = self.state.load(Ordering::Acquire) == AWAITED;
+        let value = awaited.then(|| job(self.work.clone()));
+        drop(turn);
+        value
+    }
+}
+
+/// Says that the thread is done, even after a panic.
+struct Done<'a>(&'a Task);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        if self.0.state.swap(DONE, Ordering::AcqRel) == ABANDONED {
+            self.0.api.lanes.abandoned.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Says that nobody waits for a thread any more, and has it end soon.
+struct Awaited(Task);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let Task { api, work, state } = &self.0;
+        // Counted before it is said: the thread takes it back, and must find it.
+        api.lanes.abandoned.fetch_add(1, Ordering::Relaxed);
+        match state.compare_exchange(AWAITED, ABANDONED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => work.stop(Stop::Gone),
+            Err(_done) => {
+                api.lanes.abandoned.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Asks something of the store beside the queues of requests, as for a probe; nothing when it was lost.
+pub async fn run_unqueued<T: Send + 'static>(
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     let done = actix_web::web::block(job);
     done.await.ok()
 }
 
-/// Runs a page of the console, whose caller is proven by other means, in the same queue as requests;
-/// none when the server is too busy.
-pub async fn work<T: Send + 'static>(
+/// Runs a page of the console, whose caller is proven by other means, on the same lanes as requests; none
+/// when the server is too busy.
+pub async fn run_page<T: Send + 'static>(
     api: &Data<Api>,
-    job: impl FnOnce() -> T + Send + 'static,
+    stopwatch: &Stopwatch,
+    lane: Lane,
+    owner: Owner,
+    job: impl FnOnce(Work) -> T + Send + 'static,
 ) -> Option<T> {
-    hop(api, job).await.ok()
+    let deadline = stopwatch.deadline(api.settings.request_time);
+    run_queued(api, lane, owner, deadline, job).await.ok()
 }

@@ -1,25 +1,47 @@
 //! Bodies: their type, their size and the time they take. They are parsed later, on a thread that
 //! may wait.
+//!
+//! A stranger's body is read up to [`UNPROVEN_BYTES`] and no further. Bytes are reserved before they are
+//! read, out of a budget that all requests share, and a whole body at once: a body that held a part and
+//! waited for the rest would keep others from ending, and they it.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use headcount_core::error::Error;
 use headcount_core::json;
+use headcount_core::message::SearchRequest;
+use headcount_core::schema::ResourceType;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
-use crate::api::Api;
+use crate::api::{Api, HttpSettings};
+use crate::auth::Bearer;
+use crate::blocking;
+use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
+use crate::lanes::{Lane, Owner, Reserved};
+
+/// Bodies up to this size are read before the token is proven, so that an ordinary request needs one hop.
+pub const UNPROVEN_BYTES: usize = 16 * 1024;
+/// A body may take this long before it has to keep up with [`HttpSettings::body_rate`].
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The body of a request, read but not parsed; what is wrong with it is told in its turn, after what
 /// is wrong with the token and the target (ETG-017).
-pub(crate) struct ScimJson(Result<Bytes, ApiError>);
+pub(crate) struct ScimJson {
+    bytes: Result<Bytes, ApiError>,
+    /// The right to hold the bytes.
+    _reserved: Option<Arc<Reserved>>,
+}
 
 /// The body as it came, for the provisioning log.
 pub(crate) struct Sent(pub(crate) Bytes);
@@ -27,12 +49,27 @@ pub(crate) struct Sent(pub(crate) Bytes);
 impl ScimJson {
     /// Parses the body.
     pub(crate) fn parse(self) -> Result<Value, ApiError> {
-        Ok(json::parse(&self.0?)?)
+        Ok(json::parse(&self.bytes?)?)
     }
 
     /// Tells whether there is no body at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_ok_and(Bytes::is_empty)
+        self.bytes.as_ref().is_ok_and(Bytes::is_empty)
+    }
+
+    /// Returns the lane of a search over kinds. A body that is too large to be looked into here counts as
+    /// dear.
+    pub(crate) fn lane_of_search(&self, api: &Api, kinds: &[Arc<ResourceType>]) -> Lane {
+        let Ok(bytes) = &self.bytes else { return Lane::Point };
+        if bytes.len() > UNPROVEN_BYTES {
+            return Lane::Scan;
+        }
+        let request = json::parse(bytes).and_then(SearchRequest::from_body);
+        request.map_or(Lane::Point, |request| api.service.cost_of_search(kinds, &request).into())
+    }
+
+    fn refused(error: impl Into<ApiError>) -> Self {
+        Self { bytes: Err(error.into()), _reserved: None }
     }
 }
 
@@ -41,29 +78,162 @@ impl FromRequest for ScimJson {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_bulk = request.path().ends_with("/Bulk");
-        let limits = request.app_data::<actix_web::web::Data<Api>>().map(|api| {
-            let settings = &api.settings;
-            let bytes = if is_bulk { settings.bulk_bytes } else { settings.body_bytes };
-            (bytes, settings.body_time)
-        });
         let head = check_head(request.headers());
-        let announced = content_length(request.headers());
+        let intake = Intake::of(request);
         let payload = payload.take();
         let request = request.clone();
         Box::pin(async move {
-            let Some((limit, time)) = limits else {
-                return Err(Cause::Lost.into());
-            };
+            let intake = intake?;
             if let Err(cause) = head {
-                return Ok(Self(Err(cause.into())));
+                return Ok(Self::refused(cause));
             }
-            let body = read(payload, announced, limit, time).await;
-            if let Ok(bytes) = &body {
-                request.extensions_mut().insert(Sent(bytes.clone()));
-            }
-            Ok(Self(body))
+            let bearer = Arc::clone(&intake.bearer);
+            let (body, reserved) = match intake.read(payload).await {
+                Ok(read) => read,
+                Err(Stop::Body(error)) => return Ok(Self::refused(error)),
+                Err(Stop::Token(error)) => {
+                    // The handler says it, in its own form.
+                    bearer.refuse(error);
+                    return Ok(Self::refused(Cause::BrokenBody));
+                }
+            };
+            let reserved = reserved.map(Arc::new);
+            let mut extensions = request.extensions_mut();
+            extensions.insert(Sent(body.clone()));
+            // The log holds the bytes until the request is answered.
+            extensions.insert(reserved.clone());
+            Ok(Self { bytes: Ok(body), _reserved: reserved })
         })
+    }
+}
+
+/// Why a body was not read.
+enum Stop {
+    /// Something is wrong with it.
+    Body(ApiError),
+    /// Something is wrong with the token.
+    Token(ApiError),
+}
+
+/// A body that is about to be read.
+struct Intake {
+    api: Data<Api>,
+    bearer: Arc<Bearer>,
+    announced: Option<usize>,
+    limit: usize,
+}
+
+impl Intake {
+    fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let api = request.app_data::<Data<Api>>().cloned().ok_or(Cause::Lost)?;
+        // Every handler takes the token first.
+        let bearer = request.extensions().get::<Arc<Bearer>>().cloned().ok_or(Cause::NoToken)?;
+        let is_bulk = request.path().ends_with("/Bulk");
+        let limit = if is_bulk { api.settings.bulk_bytes } else { api.settings.body_bytes };
+        Ok(Self { announced: content_length(request.headers()), api, bearer, limit })
+    }
+
+    /// Reads the body: a small one at once, a larger one after the token is proven.
+    async fn read(self, payload: Payload) -> Result<(Bytes, Option<Reserved>), Stop> {
+        if self.announced.is_some_and(|length| length > self.limit) {
+            return Err(Stop::Body(too_large(self.limit)));
+        }
+        let expected = self.announced.unwrap_or(self.limit);
+        let mut reader = Reader {
+            payload,
+            body: BytesMut::new(),
+            began: Instant::now(),
+            settings: &self.api.settings,
+        };
+        let mut reserved = None;
+        let small = expected.min(UNPROVEN_BYTES);
+        if self.announced.is_none_or(|length| length <= UNPROVEN_BYTES) {
+            reserved = self.reserve(self.owner(), small).await?;
+            if reader.read(&self.bearer.stopwatch, small).await.map_err(Stop::Body)? {
+                return Ok((reader.body.freeze(), reserved));
+            }
+        }
+        let tenant = blocking::prove(&self.api, &self.bearer).await.map_err(Stop::Token)?;
+        // What was reserved for the beginning goes back first: nobody holds a part and waits for the rest.
+        drop(reserved);
+        let owner = Owner::token(tenant, self.bearer.presented.id());
+        let reserved = self.reserve(owner, expected).await?;
+        match reader.read(&self.bearer.stopwatch, self.limit).await {
+            Ok(true) => Ok((reader.body.freeze(), reserved)),
+            Ok(false) => Err(Stop::Body(too_large(self.limit))),
+            Err(error) => Err(Stop::Body(error)),
+        }
+    }
+
+    fn owner(&self) -> Owner {
+        match self.api.tokens.recognize(&self.bearer.presented) {
+            Some(tenant) => Owner::token(tenant, self.bearer.presented.id()),
+            None => Owner::stranger(self.bearer.block()),
+        }
+    }
+
+    async fn reserve(&self, owner: Owner, bytes: usize) -> Result<Option<Reserved>, Stop> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let deadline = self.bearer.stopwatch.deadline(self.api.settings.request_time);
+        let reserved = self.api.lanes.reserve(owner, bytes, deadline).await;
+        reserved.map(Some).ok_or_else(|| Stop::Body(Cause::Overloaded.into()))
+    }
+}
+
+/// Reads a form of the console within the same limits; none when it is larger than `longest`, too slow, or
+/// broken.
+pub async fn read_form(
+    api: &Data<Api>,
+    stopwatch: &Stopwatch,
+    owner: Owner,
+    payload: actix_web::web::Payload,
+    longest: usize,
+) -> Option<Bytes> {
+    let deadline = stopwatch.deadline(api.settings.request_time);
+    let _reserved = api.lanes.reserve(owner, longest, deadline).await?;
+    let (body, began) = (BytesMut::new(), Instant::now());
+    let mut reader = Reader { payload: payload.into_inner(), body, began, settings: &api.settings };
+    let whole = reader.read(stopwatch, longest).await.ok()?;
+    whole.then(|| reader.body.freeze())
+}
+
+/// What has come of a body so far.
+struct Reader<'a> {
+    payload: Payload,
+    body: BytesMut,
+    began: Instant,
+    settings: &'a HttpSettings,
+}
+
+impl Reader<'_> {
+    /// Reads on to the end, or until there are more bytes than `most`: then false.
+    async fn read(&mut self, stopwatch: &Stopwatch, most: usize) -> Result<bool, ApiError> {
+        let waits = Instant::now();
+        let read = self.read_within(most).await;
+        stopwatch.leave_out(waits.elapsed());
+        read
+    }
+
+    async fn read_within(&mut self, most: usize) -> Result<bool, ApiError> {
+        while self.body.len() <= most {
+            let chunk = timeout_at(self.patience(), self.payload.next()).await;
+            match chunk.map_err(|_elapsed| ApiError::from(Cause::SlowBody))? {
+                Some(Ok(chunk)) => self.body.extend_from_slice(&chunk),
+                Some(Err(_broken)) => return Err(Cause::BrokenBody.into()),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Until when the next bytes have to be here: a body that comes too slowly is not waited for.
+    fn patience(&self) -> Instant {
+        let HttpSettings { body_rate: rate, body_time: most, .. } = *self.settings;
+        let came = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        let due = Duration::from_secs(1).saturating_mul(came).checked_div(rate);
+        self.began + due.map_or(most, |due| (GRACE + due).min(most))
     }
 }
 
@@ -76,32 +246,6 @@ pub(crate) fn too_large(limit: usize) -> ApiError {
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn read(
-    mut payload: Payload,
-    announced: Option<usize>,
-    limit: usize,
-    time: Duration,
-) -> Result<Bytes, ApiError> {
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(limit));
-    let whole = async {
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_broken| ApiError::from(Cause::BrokenBody))?;
-            if body.len() + chunk.len() > limit {
-                return Err(too_large(limit));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(time, whole).await {
-        Ok(done) => done.map(|()| body.freeze()),
-        Err(_elapsed) => Err(Cause::SlowBody.into()),
-    }
 }
 
 /// Accepts `application/scim+json`, `application/json` and a missing type (RFC 7644 §3.8; Okta's

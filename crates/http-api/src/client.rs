@@ -6,6 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 
 use crate::api::HttpSettings;
+use crate::connections::Connection;
 
 /// An address as far as one party holds it: a whole IPv4 address, a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +86,11 @@ pub fn reached(request: &HttpRequest, settings: &HttpSettings) -> String {
         .filter(|host| is_authority(host));
     match host {
         Some(host) => format!("{scheme}://{host}"),
-        None => format!("{scheme}://{}", request.app_config().local_addr()),
+        None => {
+            let connection = request.conn_data::<Connection>().and_then(Connection::local);
+            let local = connection.unwrap_or_else(|| request.app_config().local_addr());
+            format!("{scheme}://{local}")
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -58,6 +59,8 @@ pub(crate) enum Cause {
     TooManyFailures,
     /// Everything is busy.
     Overloaded,
+    /// The request took longer than this.
+    Overdue(Duration),
     /// Tokens cannot be checked at the moment.
     Tokens(TokenError),
     /// A handler panicked or was lost.
@@ -106,7 +109,7 @@ impl ApiError {
             Cause::UriTooLong => (414, None),
             Cause::SlowBody => (408, None),
             Cause::TooManyFailures => (429, None),
-            Cause::Overloaded | Cause::Tokens(_) => (503, None),
+            Cause::Overloaded | Cause::Overdue(_) | Cause::Tokens(_) => (503, None),
             Cause::Lost => (500, None),
             Cause::Admin(fault) => (fault.status(), None),
         }
@@ -132,6 +135,10 @@ impl ApiError {
             Cause::BrokenBody => "the body could not be read to its end".to_owned(),
             Cause::TooManyFailures => "too many requests with a token that is not accepted; correct the token".to_owned(),
             Cause::Overloaded | Cause::Tokens(TokenError::Busy) => "the server is busy; repeat the request later".to_owned(),
+            Cause::Overdue(limit) => format!(
+                "the request was not done within {} seconds; repeat it later, or ask for less at once",
+                limit.as_secs()
+            ),
             Cause::Admin(fault) => fault.detail(),
             Cause::Tokens(_) => "tokens cannot be checked at the moment; repeat the request later".to_owned(),
         }
@@ -155,6 +162,7 @@ impl ApiError {
             | Cause::BrokenBody
             | Cause::TooManyFailures
             | Cause::Overloaded
+            | Cause::Overdue(_)
             | Cause::Tokens(_)
             | Cause::Lost
             | Cause::Admin(_) => None,
@@ -177,6 +185,7 @@ impl ApiError {
             | Cause::BrokenBody
             | Cause::TooManyFailures
             | Cause::Overloaded
+            | Cause::Overdue(_)
             | Cause::Tokens(_)
             | Cause::Lost
             | Cause::Admin(_) => None,
@@ -217,6 +226,7 @@ impl ApiError {
             | Cause::BrokenBody
             | Cause::TooManyFailures
             | Cause::Overloaded
+            | Cause::Overdue(_)
             | Cause::Admin(_) => None,
         }
     }

@@ -13,8 +13,12 @@ mod auth;
 mod blocking;
 mod body;
 mod client;
+mod connections;
+mod deadline;
 mod error;
+mod lanes;
 mod observe;
+mod pace;
 mod recorder;
 mod reply;
 mod routes;
@@ -25,9 +29,14 @@ pub use admin::{
     ADMIN_PATH, ActorBody, Administration, Bell, EntryBody, EventBody, ProblemBody, RecordBody,
     StoryBody, openapi,
 };
-pub use api::{Api, HttpSettings, PERMITS};
-pub use blocking::{aside, work};
+pub use api::{Api, HttpSettings};
+pub use blocking::{run_page, run_unqueued};
+pub use body::{UNPROVEN_BYTES, read_form};
 pub use client::{address, origin, reached};
+pub use connections::{Connection, Connections, limit_requests};
+pub use deadline::Stopwatch;
+pub use lanes::{Lane, LaneSizes, Owner, Snapshot};
 pub use observe::observe;
+pub use pace::pace;
 pub use recorder::{Keep, Recorder};
 pub use routes::{BASE_PATH, routes};

@@ -18,6 +18,7 @@ use headcount_core::schema::ResourceType;
 use crate::api::Api;
 use crate::blocking;
 use crate::error::ApiError;
+use crate::lanes::Owner;
 
 /// Members that are read at a time.
 const PART: usize = 2_000;
@@ -131,7 +132,8 @@ impl MemberStream {
             async move {
                 let mut writer = writer.filter(|writer| !writer.done)?;
                 let inner = Data::clone(&api);
-                let step = blocking::hop(&api, move || {
+                let owner = Owner::stream(writer.tenant);
+                let step = blocking::run_part(&api, owner, move || {
                     let mut out = Vec::with_capacity(64 * 1024);
                     let advanced = writer.advance(&inner, &mut out);
                     (writer, advanced.map(|_| out))

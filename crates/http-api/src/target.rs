@@ -16,6 +16,7 @@ use headcount_core::service::{Caller, Precondition, Shape, Tags};
 use crate::api::Api;
 use crate::client;
 use crate::error::{ApiError, Cause};
+use crate::lanes::Lane;
 use crate::routes::BASE_PATH;
 
 /// The kind and the id that a path names, and the address under which the client knows us.
@@ -34,6 +35,11 @@ impl Target {
     /// Returns the kind, as far as the permission depends on it.
     pub(crate) fn kind_if_known(&self) -> Option<Arc<ResourceType>> {
         self.kind.clone()
+    }
+
+    /// Returns the kind as a list, which is empty when there is no such endpoint.
+    pub(crate) fn kinds(&self) -> &[Arc<ResourceType>] {
+        self.kind.as_slice()
     }
 
     /// Returns the kind, or says that there is no such endpoint.
@@ -82,6 +88,20 @@ impl FromRequest for Target {
 pub(crate) struct Query(Result<SearchRequest, Error>);
 
 impl Query {
+    /// Returns the lane of a read of one resource.
+    pub(crate) fn lane_of_get(&self, api: &Api, target: &Target) -> Lane {
+        let (Some(kind), Ok(request)) = (&target.kind, &self.0) else { return Lane::Point };
+        let (attributes, excluded) =
+            (request.attributes.clone(), request.excluded_attributes.clone());
+        api.service.cost_of_get(kind, &Shape { attributes, excluded }).into()
+    }
+
+    /// Returns the lane of a search over kinds; what is refused reads nothing.
+    pub(crate) fn lane_of_search(&self, api: &Api, kinds: &[Arc<ResourceType>]) -> Lane {
+        let cost = |request| api.service.cost_of_search(kinds, request).into();
+        self.0.as_ref().map_or(Lane::Point, cost)
+    }
+
     /// Returns the whole question.
     pub(crate) fn search(self) -> Result<SearchRequest, ApiError> {
         Ok(self.0?)

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod config;
 mod erasing;
+mod listener;
 mod machine;
 mod metrics;
 mod output;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use headcount_http_api::{Api, Snapshot};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::Tokens;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -98,14 +99,45 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std:
         |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let labels: Vec<String> =
         labels.iter().map(|(label, value)| format!("{label}=\"{}\"", quoted(value))).collect();
-    text.push_str(&format!("{name}{{{}}} {value}\n", labels.join(",")));
+    let labels =
+        if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    text.push_str(&format!("{name}{labels} {value}\n"));
+}
+
+/// How full the queues are at this moment.
+fn write_queues(text: &mut String, snapshot: &Snapshot) {
+    let (at_work, waiting) = ("headcount_lane_requests", "headcount_lane_waiting");
+    head(text, at_work, "Requests at work, by lane.");
+    for (lane, held, _) in &snapshot.lanes {
+        line(text, at_work, &[("lane", lane)], held);
+    }
+    head(text, waiting, "Requests that wait for their turn, by lane.");
+    for (lane, _, queued) in &snapshot.lanes {
+        line(text, waiting, &[("lane", lane)], queued);
+    }
+    line(text, waiting, &[("lane", "body")], snapshot.bodies_waiting);
+    let single = [
+        ("headcount_body_bytes", "Bytes of bodies that are reserved.", snapshot.body_bytes),
+        ("headcount_event_readers", "Readers that wait for events.", snapshot.event_readers),
+        (
+            "headcount_abandoned_threads",
+            "Threads still at work for requests that were answered without them.",
+            snapshot.abandoned,
+        ),
+    ];
+    for (name, help, value) in single {
+        head(text, name, help);
+        line(text, name, &[], value);
+    }
 }
 
 /// Answers a scrape, in the format of Prometheus.
-pub(crate) async fn render(metrics: Data<Metrics>) -> HttpResponse {
+pub(crate) async fn render(metrics: Data<Metrics>, api: Data<Api>) -> HttpResponse {
     let of_database = Data::clone(&metrics);
-    let gauges = headcount_http_api::aside(move || of_database.gauges()).await.unwrap_or_default();
+    let gauges =
+        headcount_http_api::run_unqueued(move || of_database.gauges()).await.unwrap_or_default();
     let mut text = metrics.handle.render();
     text.push_str(&gauges);
+    write_queues(&mut text, &api.snapshot());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

@@ -12,7 +12,7 @@ use headcount_core::journal::Digester;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Administration, Api, HttpSettings, Keep, Recorder};
+use headcount_http_api::{Administration, Api, HttpSettings, Keep, LaneSizes, Recorder};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
 use headcount_token_admin::accounts::Accounts;
 use headcount_token_admin::{Policy, Tenant, Tokens};
@@ -36,7 +36,12 @@ pub(crate) struct Parts {
 /// Opens everything that a server needs.
 pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     let mut settings = Settings::serve(database(config)?);
-    settings.pool_size = config.database.pool_size.unwrap_or(settings.pool_size);
+    let reserved = match &settings.url {
+        // One reader for each core, one for scans and one that only short reads take.
+        DatabaseUrl::Sqlite(_) => 2,
+        DatabaseUrl::Postgres(_) => 0,
+    };
+    settings.pool_size = config.database.pool_size.unwrap_or(settings.pool_size + reserved);
     settings.documents_visited = config.limits.documents_visited;
     let parts = open(config, settings, true)?;
     keep_derived(&parts)?;
@@ -138,9 +143,23 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         body_bytes: config.limits.body_bytes,
         bulk_bytes: config.limits.bulk_bytes,
         bulk_operations: config.limits.bulk_operations,
-        // One that reads and one that has its token looked up or its reply written, for each connection.
-        reads_at_once: usize::try_from(parts.store.connections())?.saturating_mul(2),
+        lanes: LaneSizes::of_pool(
+            usize::try_from(parts.store.connections())?,
+            matches!(database(config)?, DatabaseUrl::Postgres(_)),
+        ),
+        request_time: Duration::from_secs(config.limits.request_seconds),
         body_time: Duration::from_secs(config.limits.body_seconds),
+        body_rate: config.limits.body_bytes_per_second,
+        // A body of the largest size has to fit.
+        buffered_bytes: config
+            .limits
+            .buffered_bytes
+            .max(config.limits.body_bytes)
+            .max(config.limits.bulk_bytes),
+        event_readers: config.limits.event_readers,
+        reader_time: Duration::from_secs(config.limits.reader_seconds),
+        connections_per_address: config.limits.connections_per_address,
+        requests_per_connection: config.limits.requests_per_connection,
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
     };

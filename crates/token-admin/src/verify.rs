@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use headcount_core::ids::TokenId;
+use headcount_core::ids::{TenantId, TokenId};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -78,8 +78,8 @@ pub enum TokenError {
 
 type Key = [u8; 32];
 
-/// What a remembered token proves: this secret belongs to this id in this version.
-type Proof = (TokenId, i64);
+/// What a remembered token proves: this secret belongs to this id in this version, in this tenant.
+type Proof = (TokenId, i64, TenantId);
 
 /// Remembers, shares and queues verifications.
 pub(crate) struct Verifier {
@@ -127,6 +127,13 @@ impl Verifier {
         Self { key: rand::random(), known, queue }
     }
 
+    /// Returns the tenant of a token that was accepted before, without asking the store: it may have been
+    /// revoked since.
+    pub(crate) fn recognize(&self, presented: &Presented) -> Option<TenantId> {
+        let key = digest(&self.key, presented.expose());
+        self.known.remembered.get(&key).map(|(_, _, tenant)| tenant)
+    }
+
     /// Checks that the presented token is the one that the row was made for.
     pub(crate) fn check(&self, presented: &Presented, row: &TokenRow) -> Result<(), TokenError> {
         let refused = TokenError::Refused(Refusal::WrongSecret);
@@ -134,7 +141,7 @@ impl Verifier {
             return Err(refused);
         }
         let key = digest(&self.key, presented.expose());
-        let proof = (row.token.id.clone(), row.secret_version);
+        let proof = (row.token.id.clone(), row.secret_version, row.token.tenant);
         if self.known.remembers(&key, &proof) {
             return Ok(());
         }

@@ -8,7 +8,6 @@ use headcount_core::provider::{Query, Start, With};
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::parse_filter;
-use headcount_core::work::Work;
 use headcount_token_admin::Token;
 
 use super::chart::{self, Bar};
@@ -80,7 +79,7 @@ pub(super) fn count(
     let tenant = desk.tenant()?;
     let parse = |text| parse_filter(kind, tenant.quirks, &mut Applied::default(), text);
     let filter = filter.map(parse).transpose()?;
-    let (start, with, work) = (Start::Offset(0), With::Nothing, Work::default());
+    let (start, with, work) = (Start::Offset(0), With::Nothing, desk.work.clone());
     let query = Query { kind, filter, sort: None, start, limit: 0, with, work };
     Ok(desk.console.api.service.provider.find(tenant.id, &query)?.total)
 }

@@ -309,7 +309,7 @@ struct Part {
     projection: Projection,
 }
 
-fn sort(kind: &ResourceType, request: &SearchRequest) -> Result<Option<Sort>, Error> {
+pub(super) fn sort(kind: &ResourceType, request: &SearchRequest) -> Result<Option<Sort>, Error> {
     let descending = match request.sort_order.as_deref() {
         None | Some("") => false,
         Some(order) if order.eq_ignore_ascii_case("ascending") => false,

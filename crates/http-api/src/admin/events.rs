@@ -253,12 +253,12 @@ pub(super) async fn events(
     // Whoever has no token learns nothing, not even what is wrong with the question.
     let (first, asked, who) = first(&api, &auth, asked).await?;
     if streams {
-        let listening = Listening::begin(&api, bell)?;
+        let listening = Listening::begin(&api, bell, &who)?;
         return Ok(Either::Right(EventStream::new(api, auth, asked, first, who, listening)));
     }
     let (page, who) = match first.events.is_empty() && !asked.wait.is_zero() {
         true => {
-            let listening = Listening::begin(&api, bell)?;
+            let listening = Listening::begin(&api, bell, &who)?;
             wait(&api, &auth, &asked, listening, (first, who)).await?
         }
         false => (first, who),

@@ -141,7 +141,7 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
-    let done = run(&api, auth, move |session| {
+    let done = run(&api, auth.scanning(), move |session| {
         let (query, whose) = asked?;
         let tenant = whose.tenant(session)?;
         let log = &session.api.administration()?.log;
@@ -219,7 +219,7 @@ pub(super) async fn timeline(
         params.end()?;
         Ok((name.ok_or_else(|| bad("name", "it says of whom; add name=…"))?, tenant))
     })();
-    let done = run(&api, auth, move |session| {
+    let done = run(&api, auth.scanning(), move |session| {
         let (name, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
         let administration = session.api.administration()?;

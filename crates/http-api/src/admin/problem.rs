@@ -185,7 +185,7 @@ fn kind(cause: &Cause) -> (&'static str, &'static str) {
         Cause::SlowBody => ("timeout", "The body came too slowly"),
         Cause::BrokenBody => ("broken-body", "The body broke off"),
         Cause::TooManyFailures => ("too-many-failures", "There were too many wrong tokens"),
-        Cause::Overloaded => ("busy", "The server is busy"),
+        Cause::Overloaded | Cause::Overdue(_) => ("busy", "The server is busy"),
     }
 }
 

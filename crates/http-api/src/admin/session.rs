@@ -18,11 +18,14 @@ use crate::api::Api;
 use crate::auth::{Authenticated, Permission, Who};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
+use crate::lanes::Lane;
 
 /// Reading events.
 pub(super) struct ReadEvents;
 
 impl Permission for ReadEvents {
+    const LANE: Lane = Lane::Page;
+
     fn needed(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::EVENTS_READ
     }
@@ -32,6 +35,8 @@ impl Permission for ReadEvents {
 pub(super) struct ReadAll;
 
 impl Permission for ReadAll {
+    const LANE: Lane = Lane::Page;
+
     fn needed(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::ADMIN_READ
     }
@@ -41,6 +46,8 @@ impl Permission for ReadAll {
 pub(super) struct Manage;
 
 impl Permission for Manage {
+    const LANE: Lane = Lane::Write;
+
     fn needed(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::ADMIN_WRITE
     }
@@ -49,13 +56,20 @@ impl Permission for Manage {
 /// A token of the right shape, as in SCIM; refusals are problems.
 pub(super) struct Admitted<P>(pub(super) Authenticated<P>);
 
-impl<P> FromRequest for Admitted<P> {
+impl<P: Permission> FromRequest for Admitted<P> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let authenticated = Authenticated::from_request(request, payload).into_inner();
         ready(authenticated.map(Self).map_err(Problem))
+    }
+}
+
+impl<P> Admitted<P> {
+    /// Says that what is asked for has no index.
+    pub(super) fn scanning(self) -> Self {
+        Self(self.0.on(Lane::Scan))
     }
 }
 
@@ -116,8 +130,8 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<(T, Arc<Who>), Problem> {
     // A token that is accepted is for what its prefix says.
-    let purpose = auth.0.presented.purpose();
-    let done = blocking::run_knowing(api, auth.0, None, move |api, caller, who| {
+    let purpose = auth.0.bearer.presented.purpose();
+    let done = blocking::run_with_token(api, auth.0, None, move |api, caller, who| {
         if purpose != Purpose::Administration {
             return Err(Fault::Purpose.into());
         }

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::events::{Asked, Written};
@@ -18,6 +18,7 @@ use super::session::{Admitted, ReadEvents, attempt};
 use crate::api::Api;
 use crate::auth::Who;
 use crate::error::{ApiError, Cause};
+use crate::lanes::{Place, REFUSALS};
 use crate::reply::Notes;
 
 /// A silent stream says something after this time, so that no proxy takes it for dead.
@@ -30,15 +31,21 @@ const RETRY: u32 = 2_000;
 /// A reader that waits for events: it holds a place among the readers, and nothing else.
 pub(super) struct Listening {
     bell: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Listening {
     /// Takes a place for a reader that has listened since before it looked: what happens between its
     /// look and its wait rings as well.
-    pub(super) fn begin(api: &Api, bell: watch::Receiver<bool>) -> Result<Self, ApiError> {
-        let place = Arc::clone(&api.administration()?.places).try_acquire_owned();
-        let place = place.map_err(|_full| ApiError::from(Fault::Listeners))?;
+    pub(super) fn begin(
+        api: &Api,
+        bell: watch::Receiver<bool>,
+        who: &Who,
+    ) -> Result<Self, ApiError> {
+        let Some(place) = api.lanes.places.take(who.tenant, &who.token) else {
+            metrics::counter!(REFUSALS, "lane" => "events").increment(1);
+            return Err(Fault::Listeners.into());
+        };
         Ok(Self { bell, _place: place })
     }
 
@@ -115,7 +122,7 @@ impl EventStream {
         match attempt(&self.api, &self.auth, move |session| asked.fetch(session, after)).await {
             Ok((page, _)) => self.page = page,
             // What is busy now may be free later; everything else ends the stream.
-            Err(error) if matches!(error.0.cause, Cause::Overloaded) => {}
+            Err(error) if matches!(error.0.cause, Cause::Overloaded | Cause::Overdue(_)) => {}
             Err(_) => return None,
         }
         Some(())

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use headcount_core::journal::trail::AuditTrail;
 use headcount_core::journal::{ChangeFeed, RequestLog};
 use headcount_token_admin::TenantStore;
-use tokio::sync::{Semaphore, watch};
-
-/// Readers that may wait for events at once, long polls and streams together.
-const PLACES: usize = 256;
+use tokio::sync::watch;
 
 /// The stores of the admin API, and those who wait for events.
 pub struct Administration {
@@ -22,7 +19,6 @@ pub struct Administration {
     pub tenants: Arc<dyn TenantStore>,
     /// Wakes those who wait.
     pub bell: Bell,
-    pub(crate) places: Arc<Semaphore>,
 }
 
 impl Administration {
@@ -33,8 +29,7 @@ impl Administration {
         log: Arc<dyn RequestLog>,
         tenants: Arc<dyn TenantStore>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(PLACES));
-        Self { feed, trail, log, tenants, bell: Bell::default(), places }
+        Self { feed, trail, log, tenants, bell: Bell::default() }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::{Accepted, Authenticated, Permission, Provision};
 use crate::blocking;
 use crate::body::ScimJson;
 use crate::error::ApiError;
+use crate::lanes::Lane;
 use crate::reply::{Notes, Reply};
 use crate::target::Target;
 
@@ -20,30 +21,32 @@ pub(super) async fn bulk(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let done = blocking::run_knowing(&api, auth, None, move |api, caller, who| {
-        if api.settings.bulk_operations == 0 {
-            let reason = "bulk requests are not supported here; send the operations one by one";
-            return Err(Error::NotImplemented(reason.to_owned()).into());
-        }
-        let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
-        let done = api.service.bulk(caller, request, &|kind| {
-            let needed = Provision::needed(Some(kind));
-            if who.scopes.allow(needed) {
-                return Ok(());
+    let done =
+        blocking::run_with_token(&api, auth.on(Lane::Write), None, move |api, caller, who| {
+            if api.settings.bulk_operations == 0 {
+                let reason = "bulk requests are not supported here; send the operations one by one";
+                return Err(Error::NotImplemented(reason.to_owned()).into());
             }
-            Err(Error::Forbidden(format!(
-                "the token does not allow this; it needs the scope {needed}"
-            )))
+            let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
+            let done = api.service.bulk(caller, request, &|kind| {
+                let needed = Provision::needed(Some(kind));
+                if who.scopes.allow(needed) {
+                    return Ok(());
+                }
+                Err(Error::Forbidden(format!(
+                    "the token does not allow this; it needs the scope {needed}"
+                )))
+            });
+            for error in done.results.iter().filter_map(|result| result.outcome.as_ref().err()) {
+                log_failure(caller.request.as_str(), error);
+            }
+            let failed =
+                |result: &BulkResult| result.outcome.as_ref().err()?.field().map(str::to_owned);
+            let rejected = done.results.iter().map(failed).collect();
+            let notes = Notes { applied: done.applied, rejected, ..Notes::default() };
+            Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base))
+                .noted(notes))
         });
-        for error in done.results.iter().filter_map(|result| result.outcome.as_ref().err()) {
-            log_failure(caller.request.as_str(), error);
-        }
-        let failed =
-            |result: &BulkResult| result.outcome.as_ref().err()?.field().map(str::to_owned);
-        let rejected = done.results.iter().map(failed).collect();
-        let notes = Notes { applied: done.applied, rejected, ..Notes::default() };
-        Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base)).noted(notes))
-    });
     done.await.map(|(reply, who)| reply.by(who))
 }
 

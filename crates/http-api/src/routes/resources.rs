@@ -46,6 +46,7 @@ pub(super) async fn get(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
+    let auth = auth.on(query.lane_of_get(&api, &target));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
@@ -77,6 +78,7 @@ pub(super) async fn list(
     query: Query,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
+    let auth = auth.on(query.lane_of_search(&api, target.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
@@ -92,6 +94,7 @@ pub(super) async fn search(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
+    let auth = auth.on(body.lane_of_search(&api, target.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
@@ -107,6 +110,7 @@ pub(super) async fn search_all(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
+    let auth = auth.on(body.lane_of_search(&api, api.service.registry.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
         let request = SearchRequest::from_body(body.parse()?)?;

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
@@ -13,7 +12,7 @@ use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use futures_util::future::select;
 use headcount_console::Console;
-use headcount_http_api::{Api, PERMITS, Recorder};
+use headcount_http_api::{Api, Connections, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,14 +22,13 @@ use crate::background::{Background, SealedTo};
 use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::{Config, Loaded};
+use crate::listener::{self, Threads};
 use crate::metrics::{self, Metrics};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
 
-/// Idle connections are kept longer than identity providers keep theirs (HTP-023).
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// A request's head has to arrive within this time.
-const HEAD_TIME: Duration = Duration::from_secs(5);
+/// Threads for what asks the store beside the lanes, such as probes.
+const PROBES: usize = 4;
 
 pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let config = &loaded.config;
@@ -52,7 +50,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     })?;
     let sealed = background.sealed();
     let apart = match &config.http.metrics_listen {
-        Some(address) => Some(metrics_apart(address, Data::clone(&metrics))?),
+        Some(address) => Some(metrics_apart(address, Data::clone(&metrics), Data::clone(&api))?),
         None => None,
     };
     let server = server(config, sites, &parts.store, metrics, listener, tls)?;
@@ -191,9 +189,17 @@ fn server(
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let store = Data::from(Arc::clone(store));
     let together = config.http.metrics_listen.is_none();
-    let server = HttpServer::new(move || {
+    let threads = Threads {
+        workers: workers.max(1),
+        blocking: api.settings.lanes.threads() + PROBES,
+        shutdown_seconds: config.http.shutdown_seconds,
+    };
+    let connections = Connections::new(&api.settings);
+    let application = move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
+            .wrap(from_fn(headcount_http_api::pace))
+            .wrap(from_fn(headcount_http_api::limit_requests))
             .wrap(from_fn(headcount_http_api::observe))
             .app_data(Data::clone(&store))
             .app_data(Data::clone(&metrics))
@@ -206,28 +212,23 @@ fn server(
             })
             .configure(headcount_http_api::routes(Data::clone(&api)))
             .configure(headcount_console::routes(Data::clone(&console)))
-    })
-    .workers(workers)
-    .worker_max_blocking_threads((PERMITS / workers.max(1)).max(1))
-    .keep_alive(KEEP_ALIVE)
-    // The last part of a streamed body would wait for the client to acknowledge the one before, which
-    // clients do 40 ms later.
-    .tcp_nodelay(true)
-    .client_request_timeout(HEAD_TIME)
-    .shutdown_timeout(config.http.shutdown_seconds);
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
     };
-    Ok(server.run())
+    Ok(listener::serve(listener, tls, &threads, connections, application)?)
 }
 
 /// Serves the metrics, and nothing else, at an address of their own.
-fn metrics_apart(address: &str, metrics: Data<Metrics>) -> anyhow::Result<actix_web::dev::Server> {
+fn metrics_apart(
+    address: &str,
+    metrics: Data<Metrics>,
+    api: Data<Api>,
+) -> anyhow::Result<actix_web::dev::Server> {
     let listener = listen(address).context("http.metrics_listen")?;
     output::note(&format!("metrics are at http://{}/metrics", listener.local_addr()?));
     let server = HttpServer::new(move || {
-        App::new().app_data(Data::clone(&metrics)).route("/metrics", web::get().to(metrics::render))
+        App::new()
+            .app_data(Data::clone(&metrics))
+            .app_data(Data::clone(&api))
+            .route("/metrics", web::get().to(metrics::render))
     });
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
@@ -269,7 +270,7 @@ async fn health() -> HttpResponse {
 
 /// The database answers.
 async fn ready(store: Data<Store>) -> HttpResponse {
-    let probe = headcount_http_api::aside(move || store.ping().is_ok());
+    let probe = headcount_http_api::run_unqueued(move || store.ping().is_ok());
     match probe.await {
         Some(true) => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
         Some(false) | None => HttpResponse::ServiceUnavailable()

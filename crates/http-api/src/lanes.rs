@@ -1,0 +1,265 @@
+//! The lanes on which requests get to a thread and a connection, and who shares them how.
+//!
+//! Cheap work has lanes of its own, which dear work cannot fill. Within each lane turns are divided by
+//! tenant, and within a tenant by token ([`shares`]). Whoever is not proven yet is a stranger, told apart
+//! from others by its address.
+
+mod places;
+mod queue;
+mod shares;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::service::Cost;
+use tokio::time::Instant;
+
+use crate::client::AddressBlock;
+pub(crate) use places::{Place, Places};
+use queue::Queue;
+use shares::Shares;
+
+/// What kind of work a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Proving a token or a session, and nothing else.
+    Proof,
+    /// Reading what an id or a key names.
+    Point,
+    /// Reading a page that an index serves.
+    Page,
+    /// Reading what no index serves: searches, histories, exports.
+    Scan,
+    /// Writing.
+    Write,
+}
+
+impl Lane {
+    /// All lanes.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Proof, Self::Point, Self::Page, Self::Scan, Self::Write];
+
+    /// Returns the name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Proof => "proof",
+            Self::Point => "point",
+            Self::Page => "page",
+            Self::Scan => "scan",
+            Self::Write => "write",
+        }
+    }
+}
+
+impl From<Cost> for Lane {
+    fn from(cost: Cost) -> Self {
+        match cost {
+            Cost::Point => Self::Point,
+            Cost::Page => Self::Page,
+            Cost::Scan => Self::Scan,
+        }
+    }
+}
+
+/// How many requests are at work at once on each lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneSizes {
+    /// Token checks; those that wait for argon2 hold no connection.
+    pub proofs: usize,
+    /// Point reads.
+    pub points: usize,
+    /// Pages and scans together, and writes where they take a connection of the same pool.
+    pub shared: usize,
+    /// Scans, out of the shared ones.
+    pub scans: usize,
+    /// Writes that have a connection of their own; none when they share.
+    pub writes: Option<usize>,
+}
+
+impl LaneSizes {
+    /// Writes that wait for one writer: many of them share a commit.
+    const WRITES: usize = 96;
+    const PROOFS: usize = 32;
+
+    /// Divides a pool of connections.
+    ///
+    /// Requests that may take long never hold all of it: a filter taken for cheap that turns out to be dear
+    /// still leaves a connection to point reads and token checks. A pool of one cannot be divided.
+    pub fn of_pool(connections: usize, writes_share: bool) -> Self {
+        let reserve = (connections / 8).max(1);
+        let shared = connections.saturating_sub(reserve).max(1);
+        Self {
+            proofs: Self::PROOFS,
+            points: connections.max(2),
+            shared,
+            scans: (shared / 3).max(1),
+            writes: (!writes_share).then_some(Self::WRITES),
+        }
+    }
+
+    /// Returns how many threads may be at work at once.
+    pub fn threads(&self) -> usize {
+        self.proofs + self.points + self.shared + self.writes.unwrap_or(0)
+    }
+}
+
+/// Somebody with whom turns are shared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Party {
+    Lane(Lane),
+    Tenant(TenantId),
+    /// Everybody at the console.
+    Console,
+    /// Everybody who is not proven.
+    Strangers,
+    Token(TokenId),
+    Account(String),
+    Address(AddressBlock),
+    /// Bodies of answers that are read on while they are sent.
+    Streams,
+}
+
+/// Whose turn it is: a tenant and a token of it, or what stands for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner([Party; 2]);
+
+impl Owner {
+    pub(crate) fn token(tenant: TenantId, token: &TokenId) -> Self {
+        Self([Party::Tenant(tenant), Party::Token(token.clone())])
+    }
+
+    pub(crate) fn stream(tenant: TenantId) -> Self {
+        Self([Party::Tenant(tenant), Party::Streams])
+    }
+
+    pub(crate) fn stranger(address: AddressBlock) -> Self {
+        Self([Party::Strangers, Party::Address(address)])
+    }
+
+    /// An account of the console.
+    pub fn account(name: &str) -> Self {
+        Self([Party::Console, Party::Account(name.to_owned())])
+    }
+
+    /// Somebody at an address who has come to the console and is not logged in.
+    pub fn visitor(address: Option<std::net::IpAddr>) -> Self {
+        Self([Party::Console, Party::Address(AddressBlock::of(address))])
+    }
+}
+
+/// The right to be at work on a lane.
+pub(crate) type LaneTurn = queue::Turn<3, Party>;
+
+/// The right to hold some bytes of bodies in memory.
+#[derive(Debug)]
+pub(crate) struct Reserved(#[expect(dead_code, reason = "it is held")] queue::Turn<2, Party>);
+
+/// All queues of a server.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    proofs: Queue<3, Party>,
+    points: Queue<3, Party>,
+    shared: Queue<3, Party>,
+    writes: Option<Queue<3, Party>>,
+    /// In units of [`UNIT`].
+    bodies: Queue<2, Party>,
+    pub(crate) places: Places,
+    /// Threads whose request was answered without them.
+    pub(crate) abandoned: AtomicUsize,
+}
+
+/// The unit in which bytes of bodies are counted.
+const UNIT: usize = 1024;
+
+/// How full the queues of a server are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Name of each lane, requests at work and requests that wait.
+    pub lanes: Vec<(&'static str, usize, usize)>,
+    /// Bytes of bodies that are reserved.
+    pub body_bytes: usize,
+    /// Requests that wait until their body may be read.
+    pub bodies_waiting: usize,
+    /// Readers that wait for events.
+    pub event_readers: usize,
+    /// Threads still at work for requests that were answered without them.
+    pub abandoned: usize,
+}
+
+impl Lanes {
+    pub(crate) fn new(sizes: &LaneSizes, body_bytes: usize, event_readers: usize) -> Self {
+        let queue = |size| Queue::new(Shares::new(size));
+        let shared = Shares::new(sizes.shared).limit(Party::Lane(Lane::Scan), sizes.scans);
+        let units = body_bytes.div_ceil(UNIT);
+        // Whoever is proven finds room, however many strangers send slowly.
+        let bodies = Shares::new(units).limit(Party::Strangers, units / 2);
+        Self {
+            proofs: queue(sizes.proofs),
+            points: queue(sizes.points),
+            shared: Queue::new(shared),
+            writes: sizes.writes.map(queue),
+            bodies: Queue::new(bodies),
+            places: Places::new(event_readers),
+            abandoned: AtomicUsize::new(0),
+        }
+    }
+
+    fn queue(&self, lane: Lane) -> &Queue<3, Party> {
+        match lane {
+            Lane::Proof => &self.proofs,
+            Lane::Point => &self.points,
+            Lane::Page | Lane::Scan => &self.shared,
+            Lane::Write => self.writes.as_ref().unwrap_or(&self.shared),
+        }
+    }
+
+    /// Waits for a turn on a lane; none when the deadline passes.
+    pub(crate) async fn turn(
+        &self,
+        lane: Lane,
+        Owner([tenant, token]): Owner,
+        deadline: Instant,
+    ) -> Option<LaneTurn> {
+        let turn = self.queue(lane).turn([Party::Lane(lane), tenant, token], 1, deadline).await;
+        if turn.is_none() {
+            metrics::counter!(REFUSALS, "lane" => lane.name()).increment(1);
+        }
+        turn
+    }
+
+    /// Waits until so many bytes of a body may be held; none when the deadline passes.
+    pub(crate) async fn reserve(
+        &self,
+        Owner(path): Owner,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Option<Reserved> {
+        let turn = self.bodies.turn(path, bytes.div_ceil(UNIT), deadline).await;
+        if turn.is_none() {
+            metrics::counter!(REFUSALS, "lane" => "body").increment(1);
+        }
+        turn.map(Reserved)
+    }
+
+    /// Returns how full everything is.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let lane = |lane: Lane| {
+            let load = self.queue(lane).load(Some(&Party::Lane(lane)));
+            (lane.name(), load.held, load.waiting)
+        };
+        let bodies = self.bodies.load(None);
+        Snapshot {
+            lanes: Lane::ALL.map(lane).to_vec(),
+            body_bytes: bodies.held * UNIT,
+            bodies_waiting: bodies.waiting,
+            event_readers: self.places.taken(),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The counter of requests that did not get a turn in time.
+pub(crate) const REFUSALS: &str = "headcount_lane_refusals_total";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+//! A server over a provider in memory whose scans last until they are released.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use actix_http::Request;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service as _, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::rt::task::JoinHandle;
+use actix_web::test::{TestRequest, init_service, read_body};
+use actix_web::web::Data;
+use actix_web::{App, Error, rt};
+use headcount_core::clock::{Clock, IdSource, Timestamp};
+use headcount_core::cursor::Seal;
+use headcount_core::error::Error as Refusal;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
+use headcount_core::journal::{Actor, Author};
+use headcount_core::members::{MemberNames, MembershipEntry};
+use headcount_core::memory::MemoryProvider;
+use headcount_core::provider::{
+    ChangeFn, CheckFn, Draft, Found, Key, Members, Page, Provider, ProviderError, Query, Step,
+    StepDone, Updated, With,
+};
+use headcount_core::quirks::Quirks;
+use headcount_core::schema::Registry;
+use headcount_core::service::{Cost, Limits, Service, of_filter};
+use headcount_core::work::Halt;
+use headcount_http_api::{Api, HttpSettings, observe, routes};
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::memory::MemoryTokens;
+use headcount_token_admin::{
+    Expiry, NewToken, Policy, Presented, Scopes, TenantStore as _, Tokens,
+};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+/// Waits until something is so, as long as a test may take.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        rt::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not come to that");
+}
+
+/// Time and ids that count on.
+struct Counter(AtomicI64);
+
+impl Clock for Counter {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_767_225_600_000_000 + self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+impl IdSource for Counter {
+    fn next_id(&self) -> ResourceId {
+        ResourceId::new(format!("id-{}", self.0.fetch_add(1, Ordering::SeqCst)))
+    }
+}
+
+struct Unsealed;
+
+impl Seal for Unsealed {
+    fn seal(&self, text: &str, _purpose: &str) -> String {
+        text.to_owned()
+    }
+
+    fn open(&self, sealed: &str, _purpose: &str) -> Option<String> {
+        Some(sealed.to_owned())
+    }
+}
+
+/// A provider whose scans wait.
+#[derive(Default)]
+struct Slow {
+    inner: MemoryProvider,
+    state: Mutex<State>,
+    changed: Condvar,
+    ignores_halts: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// The tenant of each scan, in the order in which they began.
+    began: Vec<i64>,
+    /// How many may end.
+    released: usize,
+    ended: usize,
+    halts: Vec<Halt>,
+}
+
+impl Slow {
+    fn wait(&self, tenant: TenantId, query: &Query<'_>) -> Result<(), ProviderError> {
+        let mut state = self.state.lock().unwrap();
+        state.began.push(tenant.key());
+        while state.ended >= state.released {
+            if let Err(halt) = query.work.check()
+                && !self.ignores_halts.load(Ordering::SeqCst)
+            {
+                state.halts.push(halt);
+                return Err(halt.into());
+            }
+            state = self.changed.wait_timeout(state, Duration::from_millis(5)).unwrap().0;
+        }
+        state.ended += 1;
+        Ok(())
+    }
+}
+
+impl Provider for Slow {
+    fn get(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+    ) -> Result<Option<Found>, ProviderError> {
+        self.inner.get(tenant, kind, id, with)
+    }
+
+    fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
+        if query.filter.as_ref().is_some_and(|filter| of_filter(filter) == Cost::Scan) {
+            self.wait(tenant, query)?;
+        }
+        self.inner.find(tenant, query)
+    }
+
+    fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
+        self.inner.insert(tenant, draft, with)
+    }
+
+    fn update(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        with: With,
+        change: &mut ChangeFn<'_>,
+    ) -> Result<Updated, Refusal> {
+        self.inner.update(tenant, kind, id, with, change)
+    }
+
+    fn delete(
+        &self,
+        tenant: TenantId,
+        kind: &Kind,
+        id: &ResourceId,
+        check: &mut CheckFn<'_>,
+    ) -> Result<(), Refusal> {
+        self.inner.delete(tenant, kind, id, check)
+    }
+
+    fn members(
+        &self,
+        tenant: TenantId,
+        group: &ResourceId,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Members, ProviderError> {
+        self.inner.members(tenant, group, after, limit)
+    }
+
+    fn memberships(
+        &self,
+        tenant: TenantId,
+        members: &[ResourceId],
+    ) -> Result<Vec<MembershipEntry>, ProviderError> {
+        self.inner.memberships(tenant, members)
+    }
+
+    fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
+        self.inner.names(tenant, ids)
+    }
+
+    fn batch(
+        &self,
+        tenant: TenantId,
+        steps: &mut [Step<'_>],
+        failures: Option<usize>,
+    ) -> Vec<Result<StepDone, Refusal>> {
+        self.inner.batch(tenant, steps, failures)
+    }
+}
+
+/// A token, and its secret.
+#[derive(Clone)]
+pub struct Token {
+    pub name: String,
+    secret: String,
+}
+
+type Answer = ServiceResponse<BoxBody>;
+type Call = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
+
+/// The server.
+pub struct Server {
+    pub api: Data<Api>,
+    slow: Arc<Slow>,
+    call: Rc<dyn Fn(Request) -> Call>,
+    /// The names of tokens in the order in which their requests were answered.
+    answered: Rc<std::cell::RefCell<Vec<String>>>,
+    issued: std::cell::RefCell<HashMap<String, headcount_core::ids::TokenId>>,
+}
+
+impl Server {
+    pub async fn start(settings: HttpSettings) -> Self {
+        let counter = Arc::new(Counter(AtomicI64::new(0)));
+        let memory = Arc::new(MemoryTokens::default());
+        let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
+        memory.create_tenant("second", Quirks::default(), counter.now(), &by).unwrap();
+        let tokens = Arc::new(Tokens::new(memory, counter.clone(), Policy::default()));
+        let slow = Arc::new(Slow::default());
+        let service = Service {
+            registry: Arc::new(Registry::builtin().unwrap()),
+            provider: slow.clone(),
+            clock: counter.clone(),
+            ids: counter.clone(),
+            seal: Arc::new(Unsealed),
+            limits: Limits::default(),
+        };
+        let api = Data::new(Api::new(service, tokens, counter, settings));
+        let app = App::new().wrap(from_fn(observe)).configure(routes(Data::clone(&api)));
+        let app = Rc::new(init_service(app).await);
+        let call = Rc::new(move |request| {
+            let app = Rc::clone(&app);
+            let call: Call = Box::pin(async move { app.call(request).await });
+            call
+        });
+        Self { api, slow, call, answered: Rc::default(), issued: Default::default() }
+    }
+
+    /// Makes a token of a tenant that the server has accepted before.
+    pub fn token(&self, tenant: i64) -> Token {
+        let token = self.new_token(tenant);
+        let presented = Presented::parse(&token.secret).unwrap();
+        assert!(self.api.tokens.verify(&presented).is_ok());
+        token
+    }
+
+    /// Makes a token of a tenant that the server has not seen yet.
+    pub fn new_token(&self, tenant: i64) -> Token {
+        let name = format!("t{}", self.issued.borrow().len());
+        let new = NewToken {
+            purpose: Purpose::Provisioning,
+            name: name.clone(),
+            scopes: Scopes::PROVISIONING,
+            expiry: Expiry::Default,
+            cidrs: Vec::new(),
+            user: None,
+            by: Author { actor: Actor::Cli, request: RequestId::new("test") },
+        };
+        let issued = self.api.tokens.issue(TenantId::new(tenant), new).unwrap();
+        self.issued.borrow_mut().insert(name.clone(), issued.token.id);
+        Token { name, secret: issued.secret.expose_secret().to_owned() }
+    }
+
+    pub fn revoke(&self, token: &Token) {
+        let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
+        assert!(self.api.tokens.revoke(&self.issued.borrow()[&token.name], &by).unwrap());
+    }
+
+    fn request(&self, token: &Token, request: TestRequest) -> Request {
+        let bearer = format!("Bearer {}", token.secret);
+        request.insert_header(("Authorization", bearer)).to_request()
+    }
+
+    /// Creates a user and returns its id.
+    pub async fn create(&self, token: &Token, name: &str) -> String {
+        let request = TestRequest::post().uri("/scim/v2/Users");
+        let request = request.set_payload(json!({"userName": name}).to_string());
+        let answer = (self.call)(self.request(token, request)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let body: Value = serde_json::from_slice(&read_body(answer).await).unwrap();
+        body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks and returns the answer.
+    pub async fn answer(&self, token: &Token, path: &str) -> Answer {
+        (self.call)(self.request(token, TestRequest::get().uri(path))).await.unwrap()
+    }
+
+    /// Asks and returns the status.
+    pub async fn get(&self, token: &Token, path: &str) -> StatusCode {
+        self.answer(token, path).await.status()
+    }
+
+    /// Asks and does not wait.
+    pub fn spawn(&self, token: &Token, path: &str) -> JoinHandle<StatusCode> {
+        let call = (self.call)(self.request(token, TestRequest::get().uri(path)));
+        let (answered, name) = (Rc::clone(&self.answered), token.name.clone());
+        rt::spawn(async move {
+            let status = call.await.unwrap().status();
+            answered.borrow_mut().push(name);
+            status
+        })
+    }
+
+    pub fn answered(&self) -> Vec<String> {
+        self.answered.borrow().clone()
+    }
+
+    /// The tenants of the scans that have begun.
+    pub fn scans(&self) -> Vec<i64> {
+        self.slow.state.lock().unwrap().began.clone()
+    }
+
+    /// Why scans have ended before they were released.
+    pub fn halts(&self) -> Vec<Halt> {
+        self.slow.state.lock().unwrap().halts.clone()
+    }
+
+    /// Has scans go on although they were told to end.
+    pub fn ignore_halts(&self) {
+        self.slow.ignores_halts.store(true, Ordering::SeqCst);
+    }
+
+    pub fn release_one(&self) {
+        self.slow.state.lock().unwrap().released += 1;
+        self.slow.changed.notify_all();
+    }
+
+    pub fn release_all(&self) {
+        self.slow.state.lock().unwrap().released = usize::MAX;
+        self.slow.changed.notify_all();
+    }
+
+    fn lane(&self, name: &str) -> (usize, usize) {
+        let lanes = self.api.snapshot().lanes;
+        lanes.iter().find(|lane| lane.0 == name).map(|lane| (lane.1, lane.2)).unwrap()
+    }
+
+    /// How many wait on a lane.
+    pub fn waiting(&self, lane: &str) -> usize {
+        self.lane(lane).1
+    }
+
+    /// How many are at work on a lane.
+    pub fn at_work(&self, lane: &str) -> usize {
+        self.lane(lane).0
+    }
+}
