@@ -218,3 +218,79 @@ upgraded!(writes_go_on, |upgraded: &Upgraded| {
     let verdict = upgraded.done(&["audit", "verify", "--output", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&verdict).unwrap()["holds"], true);
 });
+
+/// What stands in a filter for a name, whatever is in it.
+fn named(attribute: &str, name: &str) -> String {
+    let escaped: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("?filter={attribute}%20eq%20%22{escaped}%22")
+}
+
+/// Three that have one name now, oldest first.
+fn three(client: &Client, path: &str, attribute: &str, name: &str) -> Vec<String> {
+    let found = client.get(&format!("{path}{}", named(attribute, name))).json();
+    let found = found["Resources"].as_array().unwrap();
+    assert_eq!(found.len(), 3, "{found:#?}");
+    found.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+upgraded!(a9_names_that_look_alike_are_one_and_the_older_keeps_it, |upgraded: &Upgraded| {
+    let client = upgraded.client("provisioning");
+    for (path, attribute, name) in [
+        ("/Users", "userName", "TWIN@example.com\u{200b} "),
+        ("/Groups", "displayName", "\u{feff}sales"),
+    ] {
+        let ids = three(&client, path, attribute, name);
+        let note = |id: &str, value: &str| {
+            let note = json!([{"op": "replace", "path": "externalId", "value": value}]);
+            client.patch(&format!("{path}/{id}"), &note)
+        };
+        assert!(note(&ids[0], "x1").status < 300, "the older one is as it was");
+        let refused = note(&ids[1], "x2");
+        assert_eq!((refused.status, refused.at("/scimType").as_str()), (409, "uniqueness"));
+        let rename =
+            json!([{"op": "replace", "path": attribute, "value": format!("free {attribute}")}]);
+        assert!(client.patch(&format!("{path}/{}", ids[1]), &rename).status < 300);
+        assert!(note(&ids[1], "x3").status < 300, "renamed, it is like any other");
+        // The name was the older one's all the time.
+        assert_eq!(client.post(path, &json!({attribute: name})).status, 409);
+        // The last one can be deleted, which frees nothing.
+        assert_eq!(client.delete(&format!("{path}/{}", ids[2])).status, 204);
+        assert_eq!(client.post(path, &json!({attribute: name})).status, 409);
+    }
+});
+
+upgraded!(a9_once_the_older_one_has_gone_the_next_has_the_name, |upgraded: &Upgraded| {
+    let client = upgraded.client("provisioning");
+    let ids = three(&client, "/Users", "userName", "twin@example.com");
+    assert_eq!(client.delete(&format!("/Users/{}", ids[0])).status, 204);
+    let title = json!([{"op": "replace", "path": "title", "value": "Pilot"}]);
+    assert_eq!(client.patch(&format!("/Users/{}", ids[1]), &title).status, 200);
+    assert_eq!(client.patch(&format!("/Users/{}", ids[2]), &title).status, 409);
+});
+
+upgraded!(a9_duplicates_are_warned_of_and_listed, |upgraded: &Upgraded| {
+    let log = upgraded.server.log();
+    let warned = log.lines().filter(|line| line.contains("headcount duplicates")).count();
+    assert_eq!(warned, 4, "{log}");
+    let list = || -> Vec<Value> {
+        let text = upgraded.done(&["duplicates", "--output", "json"]);
+        let list: Value = serde_json::from_str(&text).unwrap();
+        list["duplicates"].as_array().unwrap().clone()
+    };
+    let client = upgraded.client("provisioning");
+    let users = three(&client, "/Users", "userName", "twin@example.com");
+    let listed = list();
+    assert_eq!(listed.len(), 4, "{listed:#?}");
+    let one = listed.iter().find(|one| one["id"] == *users[1]).unwrap();
+    assert_eq!(
+        (&one["tenant"], &one["kind"], &one["attribute"], &one["older"]),
+        (&json!("default"), &json!("User"), &json!("userName"), &json!(users[0]))
+    );
+    assert_eq!(client.delete(&format!("/Users/{}", users[1])).status, 204);
+    assert_eq!(list().len(), 3);
+    // Made anew by hand, they are what they were.
+    upgraded.server.terminate();
+    upgraded.server.stopped(std::time::Duration::from_secs(20));
+    upgraded.done(&["reindex"]);
+    assert_eq!(list().len(), 3);
+});

@@ -75,6 +75,11 @@ impl Comparison {
         ("le", Self::LessOrEqual),
     ];
 
+    /// Tells whether a part of the value is looked for.
+    pub(crate) fn is_of_a_part(self) -> bool {
+        matches!(self, Self::Contains | Self::StartsWith | Self::EndsWith)
+    }
+
     /// Compares a present value with an operand, both in comparable form.
     pub fn holds(self, value: &str, operand: &str) -> bool {
         match self {

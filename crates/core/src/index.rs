@@ -3,6 +3,8 @@
 //! The databases compare bytes and nothing else; every rule about case, width, numbers and time is
 //! applied here, before a value is stored or compared.
 
+mod invisible;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -17,7 +19,7 @@ use crate::schema::{Attribute, ResourceType, ValueType};
 
 /// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
 /// another version.
-pub const FOLD_VERSION: i64 = 1;
+pub const FOLD_VERSION: i64 = 2;
 
 /// Indexed and unique values hold at most this many bytes in their comparable form.
 pub const MAX_KEY_BYTES: usize = 1_024;
@@ -82,12 +84,23 @@ impl<T: Ord> Difference<T> {
     }
 }
 
-/// Returns the key under which two texts are the same whatever their case and width.
+/// Returns the key under which two texts are the same whatever their case and width, and whatever in them
+/// nobody sees: invisible characters anywhere, blanks at either end.
 ///
 /// Canonical caseless matching (Unicode §3.13, D145) after mapping fullwidth and halfwidth forms, in
 /// NFC. Whatever RFC 8265 `UsernameCaseMapped` takes for equal, this does; it also joins `ß` with
 /// `ss` and the two small sigmas, so that no two accounts differ by a spelling of case.
 pub fn fold(text: &str) -> String {
+    let folded = fold_part(text);
+    match folded.trim() {
+        whole if whole.len() == folded.len() => folded,
+        inner => inner.to_owned(),
+    }
+}
+
+/// Returns the key of a part of a text, as [`fold`] does, but with its outer blanks: in `co "van "` they are
+/// inside the text that is looked for.
+pub fn fold_part(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
@@ -96,7 +109,7 @@ pub fn fold(text: &str) -> String {
             '\u{3000}' | '\u{ff00}'..='\u{ffef}' => Width::Mapped(c.nfkc()),
             other => Width::Kept(Some(other)),
         });
-        let decomposed: String = narrow.nfd().collect();
+        let decomposed: String = narrow.filter(|c| !invisible::is_invisible(*c)).nfd().collect();
         caseless::default_case_fold_str(&decomposed).nfc().collect()
     };
     // Folding may compose or decompose so that a second pass still changes something; rarely a third.
@@ -130,6 +143,11 @@ impl<I: Iterator<Item = char>> Iterator for Width<I> {
 /// Returns the comparable form of a text under an attribute's case rule.
 pub fn text_form(attribute: &Attribute, text: &str) -> String {
     if attribute.case_exact { text.to_owned() } else { fold(text) }
+}
+
+/// Returns the comparable form of a part of a text, for `co`, `sw` and `ew`.
+pub fn part_form(attribute: &Attribute, text: &str) -> String {
+    if attribute.case_exact { text.to_owned() } else { fold_part(text) }
 }
 
 /// Returns the comparable form of a canonical value: equal values have equal bytes, and for ordered
@@ -299,6 +317,12 @@ pub fn fingerprint(kind: &ResourceType) -> String {
     format!("fold {FOLD_VERSION} name {name:?} indexed {indexed:?} schemas {schemas:?}")
 }
 
+/// Tells whether two fingerprints are of one folding of text, so that only schemas can differ.
+pub fn is_same_folding(one: &str, other: &str) -> bool {
+    let version = |text: &str| text.split(' ').nth(1).map(str::to_owned);
+    version(one) == version(other)
+}
+
 /// The values that paging, counting and the common filters need without a document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Columns {
@@ -389,6 +413,23 @@ mod tests {
     }
 
     #[test]
+    fn a9_names_that_look_the_same_have_one_key() {
+        for name in [
+            "sales ",
+            "\u{a0}Sales",
+            "Sa\u{ad}les",
+            "\u{feff}SALES\u{200b}",
+            "\u{202e}sales\u{3000}",
+        ] {
+            assert_eq!(fold(name), "sales", "{name:?}");
+        }
+        // A blank inside is one that is seen, and so are marks that are drawn.
+        assert_ne!(fold("sa les"), fold("sales"));
+        assert_ne!(fold("\u{6dd}1"), fold("1"));
+        assert_eq!(fold_part("Van\u{200b} "), "van ");
+    }
+
+    #[test]
     fn flt_018_comparable_numbers_order_like_numbers() {
         let integers = [i64::MIN, -10, -9, -1, 0, 1, 9, 10, i64::MAX];
         assert!(integers.map(integer_form).is_sorted());
@@ -411,7 +452,20 @@ mod tests {
         assert_eq!(difference, Difference { remove: vec![3], insert: vec![4] });
     }
 
+    #[test]
+    fn fingerprints_tell_a_new_folding_from_new_schemas() {
+        assert!(is_same_folding("fold 1 name a", "fold 1 name b"));
+        assert!(!is_same_folding("fold 1 name a", "fold 2 name a"));
+    }
+
     proptest! {
+        #[test]
+        fn what_nobody_sees_does_not_count(text in "\\PC{0,12}", at in 0..12_usize, c in "[\u{ad}\u{200b}-\u{200f}\u{202a}-\u{202e}\u{feff}]") {
+            let at = text.char_indices().map(|(index, _)| index).nth(at).unwrap_or(text.len());
+            let (head, tail) = text.split_at(at);
+            prop_assert_eq!(fold(&format!(" {head}{c}{tail}\t")), fold(&text));
+        }
+
         #[test]
         fn folding_twice_changes_nothing(text in "\\PC{0,12}") {
             prop_assert_eq!(fold(&fold(&text)), fold(&text));

@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Schema(Schema),
     /// Make everything that searches use anew; `serve` does it by itself when schemas change.
     Reindex,
+    /// List resources whose unique name an older one has: an upgrade that compares names more
+    /// strictly finds them. They can only be renamed or deleted.
+    Duplicates,
     /// Bring the database schema up to date.
     Migrate,
     /// Check the configuration and print it, with where each value comes from.

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod check_config;
+mod duplicates;
 mod events;
 mod log;
 mod migrate;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Audit(command) => audit::run(&loaded.config, command, output),
         Command::Schema(cli::Schema::Check { files }) => schema::check(&files, output),
         Command::Reindex => schema::reindex(&loaded.config, output),
+        Command::Duplicates => duplicates::run(&loaded.config, output),
         Command::Migrate => migrate::run(&loaded.config, output),
         Command::CheckConfig => check_config::run(&loaded, output),
     }

@@ -107,6 +107,23 @@ fn keep_derived(parts: &Parts) -> anyhow::Result<()> {
             tracing::info!(scim.kind = %kind.kind, count, "derived data was made anew for the present schemas");
         }
     }
+    warn_of_duplicates(parts)
+}
+
+/// Duplicates that are named at each start; the command lists all.
+const NAMED: usize = 20;
+
+/// Names the resources whose unique name an older one has.
+fn warn_of_duplicates(parts: &Parts) -> anyhow::Result<()> {
+    for one in parts.store.duplicates(NAMED)? {
+        let older = one.older.as_ref().map(ToString::to_string);
+        tracing::warn!(
+            tenant = one.tenant, scim.kind = %one.kind, id = %one.id, older,
+            "the {} is taken for that of an older resource, and this one can only be renamed or deleted; \
+             `headcount duplicates` lists all of them",
+            one.path,
+        );
+    }
     Ok(())
 }
 

@@ -1,16 +1,17 @@
 //! Derived rows made anew, when schemas, index marks or the folding of text have changed.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
-use headcount_core::index::Derived;
+use headcount_core::index::{Derived, UniqueKey, is_same_folding};
 use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::Document;
 use thiserror::Error as ThisError;
 
 use crate::connection::DbConnection;
+use crate::duplicates;
 use crate::error::{WriteError, write_error};
 use crate::schema::{documents, resource_index, resource_keys, resources, store_meta, tenants};
 use crate::sql::Sql;
@@ -18,6 +19,16 @@ use crate::store::Store;
 
 /// Resources that one transaction handles.
 const SLICE: i64 = 200;
+
+/// What is done when a unique value is another resource's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clash {
+    /// It is refused: whoever has made the value unique has to change one of the two first.
+    Refused,
+    /// The older resource keeps the value, and the younger one is a duplicate: a new release takes
+    /// more texts for one, and nobody could have known.
+    Kept,
+}
 
 /// Derives rows from a stored document, or says why it does not fit its kind any more.
 pub type DeriveFn<'a> = dyn Fn(Quirks, &Document) -> Result<Derived, Error> + 'a;
@@ -61,14 +72,20 @@ impl Store {
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn is_derived(&self, kind: &Kind, fingerprint: &str) -> Result<bool, ProviderError> {
-        let known = self.read("a fingerprint is read", |connection| {
+        Ok(self.fingerprint(kind)?.as_deref() == Some(fingerprint))
+    }
+
+    fn fingerprint(&self, kind: &Kind) -> Result<Option<String>, ProviderError> {
+        self.read("a fingerprint is read", |connection| {
             let row = store_meta::table.find(meta_name(kind)).select(store_meta::value);
             row.first::<String>(connection).optional()
-        });
-        Ok(known?.as_deref() == Some(fingerprint))
+        })
     }
 
     /// Makes the derived rows of all resources of a kind anew and returns how many there are.
+    ///
+    /// Where text is folded in another way than before, two resources may have one unique value now: the
+    /// older one keeps it, and [`Store::duplicates`] lists the other.
     ///
     /// Other servers may go on meanwhile: each slice is a transaction that holds its resources.
     ///
@@ -84,10 +101,15 @@ impl Store {
         let all = self.read("tenants are listed", |connection| {
             tenants::table.select((tenants::id, tenants::quirks)).load::<(i64, i64)>(connection)
         });
+        let before = self.fingerprint(kind).map_err(|error| RebuildError::Store(error.into()))?;
+        let clash = match before {
+            Some(before) if is_same_folding(&before, fingerprint) => Clash::Refused,
+            Some(_) | None => Clash::Kept,
+        };
         let mut count = 0;
         for (tenant, quirks) in all.map_err(|error| RebuildError::Store(error.into()))? {
             let quirks = Quirks::from_bits(quirks);
-            count += self.rebuild_tenant(TenantId::new(tenant), quirks, kind, derive)?;
+            count += self.rebuild_all(TenantId::new(tenant), quirks, kind, clash, derive)?;
         }
         let done = self.writer.write(&mut |connection| {
             let name = meta_name(kind);
@@ -112,6 +134,17 @@ impl Store {
         kind: &Kind,
         derive: &DeriveFn<'_>,
     ) -> Result<u64, RebuildError> {
+        self.rebuild_all(tenant, quirks, kind, Clash::Refused, derive)
+    }
+
+    fn rebuild_all(
+        &self,
+        tenant: TenantId,
+        quirks: Quirks,
+        kind: &Kind,
+        clash: Clash,
+        derive: &DeriveFn<'_>,
+    ) -> Result<u64, RebuildError> {
         let Some(number) = self.names.kind(kind) else {
             return Ok(0);
         };
@@ -120,15 +153,15 @@ impl Store {
             let mut failed = None;
             let slice = self.writer.write(&mut |connection| {
                 let rows = hold(connection, tenant, number, last)?;
-                for (pk, id) in &rows {
+                for held in &rows {
                     let done =
-                        self.derive_one(connection, tenant, quirks, (number, *pk), derive)?;
+                        self.derive_one(connection, (tenant, quirks, number), held, clash, derive)?;
                     if let Err(misfit) = done {
-                        failed = Some(misfit.about(kind, id));
+                        failed = Some(misfit.about(kind, &held.id));
                         return Err(Error::internal("a failed slice is rolled back").into());
                     }
                 }
-                Ok(rows.last().map(|(pk, _)| (*pk, rows.len())))
+                Ok(rows.last().map(|held| (held.pk, rows.len())))
             });
             match (slice, failed) {
                 (_, Some(error)) => return Err(error),
@@ -148,11 +181,12 @@ impl Store {
     fn derive_one(
         &self,
         connection: &mut DbConnection,
-        tenant: TenantId,
-        quirks: Quirks,
-        (kind, pk): (i32, i64),
+        (tenant, quirks, kind): (TenantId, Quirks, i32),
+        held: &Held,
+        clash: Clash,
         derive: &DeriveFn<'_>,
     ) -> Result<Result<(), Misfit>, WriteError> {
+        let pk = held.pk;
         let text: String = documents::table.find(pk).select(documents::text).first(connection)?;
         let derived = match derive(quirks, &Document::from_store(text)) {
             Ok(derived) => derived,
@@ -164,31 +198,56 @@ impl Store {
             .filter(resource_keys::tenant.eq(tenant.key()))
             .filter(resource_keys::pk.eq(pk));
         diesel::delete(old_keys).execute(connection)?;
+        let known = duplicates::keys_in(held.duplicate.as_deref());
+        let mut lacking = Vec::new();
+        for key in &derived.unique {
+            if self.take(connection, tenant, (kind, pk), key)? {
+                continue;
+            }
+            if clash == Clash::Refused && !known.contains(key) {
+                return Ok(Err(Misfit::Taken(key.path.to_string())));
+            }
+            lacking.push(key.clone());
+        }
         let columns = &derived.columns;
         let values = (
             resources::name.eq(columns.name.as_deref()),
             resources::name_key.eq(columns.name_key.as_deref()),
             resources::external_id.eq(columns.external_id.as_deref()),
             resources::active.eq(columns.active.map(i32::from)),
+            resources::duplicate.eq(duplicates::text_of(&lacking)),
         );
         diesel::update(resources::table.find(pk)).set(values).execute(connection)?;
-        for key in &derived.unique {
-            let path = self.path_number(&key.path)?;
-            // Whoever comes later has its keys from before, which mean nothing any more.
-            let stale = resource_keys::table
-                .find((tenant.key(), kind, path, key.folded.as_str()))
-                .filter(resource_keys::pk.gt(pk));
-            diesel::delete(stale).execute(connection)?;
-        }
-        match self.claim(connection, tenant, kind, pk, &derived.unique) {
-            Ok(()) => {}
-            Err(WriteError::Refused(Error::Provider(ProviderError::Uniqueness(path)))) => {
-                return Ok(Err(Misfit::Taken(path.to_string())));
-            }
-            Err(error) => return Err(error),
-        }
         self.insert_index(connection, tenant, kind, pk, &derived.index)?;
         Ok(Ok(()))
+    }
+
+    /// Takes a unique key for a resource, and tells whether no older one has it.
+    fn take(
+        &self,
+        connection: &mut DbConnection,
+        tenant: TenantId,
+        (kind, pk): (i32, i64),
+        key: &UniqueKey,
+    ) -> Result<bool, WriteError> {
+        let path = self.path_number(&key.path)?;
+        // Whoever comes later has its keys from before, which mean nothing any more.
+        let stale = resource_keys::table
+            .find((tenant.key(), kind, path, key.folded.as_str()))
+            .filter(resource_keys::pk.gt(pk));
+        diesel::delete(stale).execute(connection)?;
+        let sql = Sql::new("INSERT INTO resource_keys (tenant, kind, path, folded, pk) VALUES (")
+            .int(tenant.key())
+            .text(", ")
+            .int(kind)
+            .text(", ")
+            .int(path)
+            .text(", ")
+            .string(key.folded.as_str())
+            .text(", ")
+            .int(pk)
+            .text(") ON CONFLICT DO NOTHING");
+        Ok(sql.query::<()>().execute(connection)? > 0)
     }
 }
 
@@ -208,21 +267,29 @@ impl Misfit {
     }
 }
 
-/// Holds the next resources of a kind until the transaction ends; nobody else changes them.
+/// A resource that nobody else changes until the transaction ends.
+struct Held {
+    pk: i64,
+    id: String,
+    duplicate: Option<String>,
+}
+
+/// Holds the next resources of a kind until the transaction ends.
 fn hold(
     connection: &mut DbConnection,
     tenant: TenantId,
     kind: i32,
     after: i64,
-) -> QueryResult<Vec<(i64, String)>> {
+) -> QueryResult<Vec<Held>> {
     let some = Sql::new("SELECT s.pk FROM resources s WHERE s.tenant = ").int(tenant.key());
     let some = some.text(" AND s.kind = ").int(kind).text(" AND s.pk > ").int(after);
     let hold = Sql::new("UPDATE resources SET version = version WHERE pk IN (")
         .then(some.text(" ORDER BY s.pk LIMIT ").int(SLICE))
-        .text(") RETURNING pk, id");
-    let mut rows: Vec<(i64, String)> = hold.query::<(BigInt, Text)>().load(connection)?;
+        .text(") RETURNING pk, id, duplicate");
+    let mut rows: Vec<(i64, String, Option<String>)> =
+        hold.query::<(BigInt, Text, Nullable<Text>)>().load(connection)?;
     rows.sort_unstable();
-    Ok(rows)
+    Ok(rows.into_iter().map(|(pk, id, duplicate)| Held { pk, id, duplicate }).collect())
 }
 
 fn meta_name(kind: &Kind) -> String {

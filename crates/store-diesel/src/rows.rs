@@ -14,6 +14,7 @@ use headcount_core::resource::Resource;
 
 use crate::changes::{self, Effect};
 use crate::connection::{DbConnection, direct};
+use crate::duplicates;
 use crate::error::{Meaning, WriteError, meaning};
 use crate::find::{complete, resource};
 use crate::members;
@@ -29,6 +30,8 @@ const ROWS: usize = 100;
 struct Locked {
     pk: i64,
     columns: Columns,
+    /// The unique keys that an older resource has, if there are any.
+    duplicate: Option<String>,
     resource: Resource,
 }
 
@@ -41,8 +44,19 @@ type LockedTypes = (
     Nullable<Text>,
     Nullable<Text>,
     Nullable<Integer>,
+    Nullable<Text>,
 );
-type LockedRow = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, Option<i32>);
+type LockedRow = (
+    i64,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i32>,
+    Option<String>,
+);
 
 /// What writes the version and the moment of a change, and the columns when they are not as they were: each
 /// that is written is written in its index, too.
@@ -242,13 +256,13 @@ impl Store {
         id: &ResourceId,
     ) -> Result<Locked, WriteError> {
         let sql = Sql::new(
-            "SELECT pk, version, created, modified, name, name_key, external_id, active FROM resources \
-             WHERE tenant + 0 = ",
+            "SELECT pk, version, created, modified, name, name_key, external_id, active, duplicate \
+             FROM resources WHERE tenant + 0 = ",
         );
         let sql = sql.int(tenant.key()).text(" AND kind + 0 = ").int(number);
         let sql = sql.text(" AND id = ").string(id.as_str()).then(row_lock(connection));
         let locked: Vec<LockedRow> = sql.query::<LockedTypes>().load(connection)?;
-        let (pk, version, created, modified, name, name_key, external_id, active) =
+        let (pk, version, created, modified, name, name_key, external_id, active, duplicate) =
             locked.into_iter().next().ok_or(ProviderError::NotFound)?;
         // A statement of its own: on PostgreSQL, what is joined to a row that was waited for is as old as
         // the beginning of the wait.
@@ -259,7 +273,7 @@ impl Store {
         let row = (pk, id.as_str().to_owned(), version, created, modified, text);
         let active = active.map(|active| active != 0);
         let columns = Columns { name, name_key, external_id, active };
-        Ok(Locked { pk, columns, resource: resource(kind, row) })
+        Ok(Locked { pk, columns, duplicate, resource: resource(kind, row) })
     }
 
     /// Writes what differs between a locked resource and its draft, all but its row; `None` when nothing does.
@@ -277,7 +291,8 @@ impl Store {
             for key in &draft.unique.remove {
                 let path = self.path_number(&key.path)?;
                 let key = (tenant.key(), kind, path, key.folded.as_str());
-                let row = resource_keys::table.find(key);
+                // That of a duplicate is another's.
+                let row = resource_keys::table.find(key).filter(resource_keys::pk.eq(pk));
                 direct!(connection, |one| diesel::delete(row).execute(one))?;
             }
             self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
@@ -297,6 +312,10 @@ impl Store {
         let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
         if !differs && delta.is_empty() {
             return Ok(None);
+        }
+        if locked.duplicate.is_some() {
+            let lacking = duplicates::keys_in(locked.duplicate.as_deref());
+            self.settle(connection, tenant, (kind, pk), &lacking, draft)?;
         }
         Ok(Some(delta))
     }

@@ -29,6 +29,7 @@ diesel::table! {
         name_key -> Nullable<Text>,
         external_id -> Nullable<Text>,
         active -> Nullable<Integer>,
+        duplicate -> Nullable<Text>,
     }
 }
 

@@ -148,7 +148,7 @@ impl Context<'_> {
             };
         }
         check_operator(&reference, &leaf, comparison)?;
-        let operand = self.operand(&reference, &leaf, literal)?;
+        let operand = self.operand(&reference, &leaf, comparison, literal)?;
         if reference.place == Place::ResourceType {
             let kind = index::text_form(&leaf, self.kind.kind.as_str());
             let holds = comparison.holds(&kind, &operand);
@@ -161,11 +161,15 @@ impl Context<'_> {
         &mut self,
         reference: &AttrRef,
         leaf: &Attribute,
+        comparison: Comparison,
         literal: &Literal,
     ) -> Result<String, Error> {
         let refuse = |wanted: &str| Error::filter(format!("{reference} is compared with {wanted}"));
         match leaf.value_type {
             ValueType::String | ValueType::Reference => match literal {
+                Literal::Text(text) if comparison.is_of_a_part() => {
+                    Ok(index::part_form(leaf, text))
+                }
                 Literal::Text(text) => Ok(index::text_form(leaf, text)),
                 Literal::Null | Literal::Boolean(_) | Literal::Number(_) => {
                     Err(refuse("a text in double quotes"))
@@ -260,9 +264,8 @@ fn check_operator(
     leaf: &Attribute,
     comparison: Comparison,
 ) -> Result<(), Error> {
-    use Comparison::{Contains, EndsWith, Equal, NotEqual, StartsWith};
-    let equality = matches!(comparison, Equal | NotEqual);
-    let substring = matches!(comparison, Contains | StartsWith | EndsWith);
+    let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    let substring = comparison.is_of_a_part();
     let refused = match leaf.value_type {
         ValueType::Boolean | ValueType::Binary => !equality,
         ValueType::Integer | ValueType::Decimal | ValueType::DateTime => substring,

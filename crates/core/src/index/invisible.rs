@@ -1,0 +1,58 @@
+//! Characters that nobody sees, and that therefore tell no two names apart.
+
+/// Code points that a reader sees nothing of: those that Unicode calls default-ignorable, and the format
+/// characters (Cf) beyond them. Sorted; both ends belong to a range.
+///
+/// Not among them are the format characters that are drawn, such as U+06DD: they enclose the digits after them.
+const INVISIBLE: [(char, char); 18] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{34f}', '\u{34f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{115f}', '\u{1160}'),
+    ('\u{17b4}', '\u{17b5}'),
+    ('\u{180b}', '\u{180f}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{206f}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{fe00}', '\u{fe0f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{ffa0}', '\u{ffa0}'),
+    ('\u{fff0}', '\u{fffb}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0000}', '\u{e0fff}'),
+];
+
+/// Tells whether a reader sees nothing of a character.
+pub(super) fn is_invisible(c: char) -> bool {
+    // Latin has only the soft hyphen.
+    if c < '\u{ad}' {
+        return false;
+    }
+    INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+
+    #[test]
+    fn a9_what_is_invisible_is_what_unicode_says() {
+        // Property tables of another crate. Format characters that are drawn are left out by name.
+        let unicode = Regex::new(r"^[\p{Default_Ignorable_Code_Point}\p{Cf}]$").unwrap();
+        let drawn = Regex::new(r"^\p{Prepended_Concatenation_Mark}$").unwrap();
+        let mut wrong = Vec::new();
+        for c in '\u{0}'..=char::MAX {
+            let text = c.to_string();
+            let expected = unicode.is_match(&text) && !drawn.is_match(&text);
+            if is_invisible(c) != expected {
+                wrong.push(format!("{:04x}", u32::from(c)));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}

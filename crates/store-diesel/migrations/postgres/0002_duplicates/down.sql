@@ -1,0 +1,3 @@
+DROP INDEX resources_duplicate;
+
+ALTER TABLE resources DROP COLUMN duplicate;
