@@ -64,13 +64,18 @@ impl Activity for Store {
                 .limit(limit)
                 .select((changes::tenant, Row::as_select()))
                 .into_boxed();
-            if let Some(tenant) = query.tenant {
-                // The order of places is an index; that of the tenant would have to be sorted first.
-                rows = rows.filter((changes::tenant + 0).eq(tenant.key()));
-            }
             if query.by_people {
                 // Written out, so that the planner knows the index of these rows.
                 rows = rows.filter(diesel::dsl::sql::<Bool>("actor_kind <> 'token'"));
+            }
+            match query.tenant {
+                // What people did is in the order of places, and little; the index of the tenant, in which
+                // is what everybody did, must not lead.
+                Some(tenant) if query.by_people => {
+                    rows = rows.filter((changes::tenant + 0).eq(tenant.key()));
+                }
+                Some(tenant) => rows = rows.filter(changes::tenant.eq(tenant.key())),
+                None => {}
             }
             if let Some(before) = query.before {
                 rows = rows.filter(changes::place.lt(before));

@@ -230,7 +230,8 @@ pub(crate) fn forget(
 }
 
 /// Returns the numbers of the newest sealed changes of a resource, as many as wanted. The index over them
-/// is asked bucket by bucket.
+/// is asked bucket by bucket. It says `place + 0`, which no index gives the order of: that of the feed would
+/// be walked from end to end, once for each bucket.
 fn sealed_about(
     connection: &mut DbConnection,
     tenant: TenantId,
@@ -252,7 +253,7 @@ fn sealed_about(
             .int(tenant.key())
             .text(" AND resource = ")
             .string(id.as_str())
-            .text(" AND place IS NOT NULL ORDER BY place DESC LIMIT ")
+            .text(" AND place IS NOT NULL ORDER BY place + 0 DESC LIMIT ")
             .int(missing);
         let rows: Vec<i64> = about.query::<BigInt>().load(connection)?;
         found.extend(rows);

@@ -208,16 +208,19 @@ impl Search<'_> {
             Way::Forwards { skip, .. } => (skip, take),
             Way::Backwards { skip, take } => (skip, take),
         };
-        // The keys of the page are found in narrow rows; only their documents are read.
+        // The keys of the page are found in narrow rows; only their documents are read. They are not
+        // joined: of a limit that it does not know, PostgreSQL expects a tenth of all rows, and joins
+        // that many to the whole table, or merges them with its index from the first document on.
         let sql = Sql::new(
-            "SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM (SELECT r.pk AS pk",
+            "SELECT r.pk, r.id, r.version, r.created, r.modified, (SELECT d.text FROM documents d WHERE \
+             d.pk = r.pk) FROM (SELECT r.pk AS pk",
         )
         .then(inner)
         .text(" LIMIT ")
         .int(take)
         .text(" OFFSET ")
         .int(skip)
-        .text(") p JOIN resources r ON r.pk = p.pk JOIN documents d ON d.pk = p.pk")
+        .text(") p JOIN resources r ON r.pk = p.pk")
         .then(join)
         .text(" ORDER BY ")
         .then(order);
@@ -274,18 +277,14 @@ impl Search<'_> {
             Start::Offset(offset) => *offset,
             Start::After(_) => 0,
         };
+        self.refuse_early(connection)?;
         let leaves = self.compiled.residual.as_ref().map(relation_leaves).unwrap_or_default();
         let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
         let mut page: Vec<Row> = Vec::new();
         let mut keys: Vec<Position> = Vec::new();
         let mut more = false;
         loop {
-            let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE ")
-                .then(self.condition())
-                .text(" AND r.pk > ")
-                .int(last)
-                .text(" ORDER BY r.pk LIMIT ")
-                .int(SLICE);
+            let sql = self.slice(last);
             let rows: Vec<Row> = self.typed::<RowTypes>(sql).load(connection)?;
             let (Some(first), Some(end)) =
                 (rows.first().map(|row| row.0), rows.last().map(|row| row.0))
@@ -329,6 +328,41 @@ impl Search<'_> {
         let next =
             page.last().filter(|_| more).map(|row| Position { value: None, pk: row.0 }.write());
         Ok(Page { total, resources: self.complete(connection, page)?, next })
+    }
+
+    /// Refuses a scan that would read too many documents before it reads the first: the kind is counted, and
+    /// what the indexed part of the filter leaves of it is counted without documents, as far as it matters.
+    fn refuse_early(&self, connection: &mut DbConnection) -> Result<(), Stop> {
+        let most = self.store.documents_visited;
+        let is_beyond = |amount: i64| u64::try_from(amount).is_ok_and(|amount| amount > most);
+        if !is_beyond(self.extent(connection)?.total) {
+            return Ok(());
+        }
+        if self.compiled.sql.is_some() {
+            let enough = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+            let sql = Sql::new("SELECT count(*) FROM (SELECT r.pk FROM resources r WHERE ")
+                .then(self.condition())
+                .text(" LIMIT ")
+                .int(enough)
+                .text(") p");
+            if !is_beyond(self.typed::<BigInt>(sql).get_result(connection)?) {
+                return Ok(());
+            }
+        }
+        Err(Stop::Provider(ProviderError::TooMany(most)))
+    }
+
+    /// The next resources of a scan, with their documents.
+    fn slice(&self, after: i64) -> Sql {
+        Sql::new(
+            "SELECT r.pk, r.id, r.version, r.created, r.modified, (SELECT d.text FROM documents d WHERE \
+             d.pk = r.pk) FROM resources r WHERE ",
+        )
+        .then(self.condition())
+        .text(" AND r.pk > ")
+        .int(after)
+        .text(" ORDER BY r.pk LIMIT ")
+        .int(SLICE)
     }
 
     fn sorted_page(

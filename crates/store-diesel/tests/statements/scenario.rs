@@ -1,0 +1,265 @@
+//! Everything that a store can be asked for, once.
+
+use std::sync::Arc;
+
+use headcount_core::clock::{Clock, Timestamp};
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::index;
+use headcount_core::journal::activity::{Activity, ChangeQuery, Refusals, Slots};
+use headcount_core::journal::trail::AuditTrail;
+use headcount_core::journal::{ChangeFeed, LogQuery, RequestLog as _, RequestRecord, Retention};
+use headcount_core::message::SearchRequest;
+use headcount_core::quirks::Quirks;
+use headcount_provider_conformance::bench::{Bench, GROUP, USER};
+use headcount_store_diesel::{LogStore, Store};
+use headcount_token_admin::accounts::{AccountStore as _, Accounts, Place, Role, TotpSecret};
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::{
+    Expiry, LastUsed, NewToken, Policy, Scopes, TenantStore as _, TokenStore as _, Tokens,
+};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::support::{self, cli};
+
+const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+const PASSWORD: &str = "velvet otter quarry";
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+/// Asks a store for everything.
+pub(crate) fn run(store: &Arc<Store>, log: &LogStore) {
+    let bench = Bench::new(support::subject(Arc::clone(store), Box::new(())));
+    resources(&bench);
+    searches(&bench);
+    record_of_changes(store, &bench);
+    tokens(store, bench.tenant(0));
+    accounts(store);
+    requests(log, bench.tenant(0));
+    upkeep(store, &bench);
+}
+
+fn resources(bench: &Bench) {
+    let people: Vec<ResourceId> = (0..12).map(|n| bench.user(&format!("user{n}"))).collect();
+    let members: Vec<&ResourceId> = people.iter().collect();
+    let group = bench.group("all", &members[..11]);
+    let other = bench.group("none", &[]);
+    for id in &people[..2] {
+        let mail = json!([{"value": "a@b.c", "type": "work"}, {"value": "d@e.f", "type": "home"}]);
+        bench.patch(USER, id, json!({"op": "add", "path": "emails", "value": mail}));
+        bench.patch(USER, id, json!({"op": "replace", "path": "active", "value": false}));
+        bench.patch(USER, id, json!({"op": "remove", "path": "emails[type eq \"home\"]"}));
+        bench.get(0, USER, id).unwrap();
+    }
+    bench.patch(USER, &people[2], json!({"op": "replace", "path": "userName", "value": "renamed"}));
+    let one = json!([{"value": people[11].as_str()}]);
+    bench.patch(GROUP, &group, json!({"op": "add", "path": "members", "value": one.clone()}));
+    bench.patch(GROUP, &group, json!({"op": "remove", "path": "members", "value": one}));
+    bench.patch(
+        GROUP,
+        &other,
+        json!({"op": "replace", "path": "members", "value": [{"value": people[0].as_str()}]}),
+    );
+    bench.get(0, GROUP, &group).unwrap();
+    let provider = &bench.subject.provider;
+    provider.members(bench.tenant(0), &group, None, 5).unwrap();
+    provider.memberships(bench.tenant(0), &people[..2]).unwrap();
+    bench.try_delete(0, USER, &people[9]).unwrap();
+    let gone = bench.user("gone again");
+    bench.try_delete(0, USER, &gone).unwrap();
+}
+
+/// Filters of each way to answer one, orders, and pages at their begin, in the midst and by cursor.
+fn searches(bench: &Bench) {
+    let ask = |kind: &str, filter: &str, sort: &str, start: i64| {
+        let request = SearchRequest {
+            filter: (!filter.is_empty()).then(|| filter.to_owned()),
+            sort_by: (!sort.is_empty()).then(|| sort.to_owned()),
+            start_index: (start > 0).then_some(start),
+            count: Some(2),
+            ..SearchRequest::default()
+        };
+        bench.search(kind, &request);
+    };
+    for filter in [
+        "",
+        "userName eq \"user1\"",
+        "externalId eq \"x\"",
+        "userName sw \"user\"",
+        "userName co \"ser\"",
+        "active eq false",
+        "emails.value eq \"a@b.c\"",
+        "emails[type eq \"work\" and value co \"b\"]",
+        "emails pr",
+        "not (emails.value eq \"a@b.c\")",
+        "groups.display eq \"all\"",
+        "title eq \"x\"",
+        "active eq false and title pr",
+        "meta.lastModified gt \"2020-01-01T00:00:00Z\"",
+        "userName eq \"user1\" or emails.value sw \"a@\"",
+    ] {
+        ask(USER, filter, "", 0);
+        ask(USER, filter, "", 3);
+    }
+    for sort in ["userName", "externalId", "meta.created", "name.familyName", "id", "emails.value"]
+    {
+        ask(USER, "", sort, 0);
+        ask(USER, "active eq false", sort, 2);
+    }
+    ask(GROUP, "displayName eq \"all\"", "", 0);
+    ask(GROUP, &format!("members.value eq \"{}\"", bench.id_of("user1")), "", 0);
+    ask(GROUP, "displayName eq \"all\" and members pr", "", 0);
+}
+
+fn record_of_changes(store: &Store, bench: &Bench) {
+    let tenant = bench.tenant(0);
+    store.seal().unwrap();
+    bench.user("sealed later");
+    store.seal_all().unwrap();
+    store.changes(tenant, 0, 10).unwrap();
+    store.newest_changes(tenant, 10).unwrap();
+    store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10).unwrap();
+    store.audit(None, 0, 10).unwrap();
+    store.audit(Some(tenant), 0, 10_000).unwrap();
+    AuditTrail::audit(store, tenant, 0, 10).unwrap();
+    store.count_changes(tenant, Timestamp::from_micros(0)).unwrap();
+    store.last_sealed().unwrap();
+    store.long_gone(NOW).unwrap();
+    for one in store.recall(tenant, "gone again").unwrap() {
+        store.erase_names(tenant, &one, NOW, &cli()).unwrap();
+    }
+    let slots = Slots { from: Timestamp::from_micros(0), seconds: 3_600, count: 2 };
+    store.happened(tenant, slots).unwrap();
+    for (tenant, by_people) in
+        [(None, false), (Some(tenant), false), (None, true), (Some(tenant), true)]
+    {
+        for before in [None, Some(5)] {
+            store.latest(&ChangeQuery { tenant, by_people, before, limit: 5 }).unwrap();
+        }
+    }
+}
+
+fn tokens(store: &Arc<Store>, tenant: TenantId) {
+    let tokens = Tokens::new(store.clone(), Arc::new(Fixed), Policy::default());
+    let new = || NewToken {
+        purpose: Purpose::Provisioning,
+        name: "t".to_owned(),
+        scopes: Scopes::PROVISIONING,
+        expiry: Expiry::After(86_400),
+        cidrs: Vec::new(),
+        user: None,
+        by: cli(),
+    };
+    let first = tokens.issue(tenant, new()).unwrap().token.id;
+    let second = tokens.issue(tenant, new()).unwrap().token.id;
+    tokens.rotate(&first, 60, &cli()).unwrap();
+    tokens.find(&first).unwrap();
+    store.mark_used(&first, &LastUsed { at: NOW, address: None, agent: None }).unwrap();
+    tokens.revoke(&second, &cli()).unwrap();
+    tokens.list(None).unwrap();
+    tokens.list(Some(tenant)).unwrap();
+    store.tell_expiring(NOW, NOW.plus_seconds(1_000_000), &cli()).unwrap();
+    store.tenants().unwrap();
+    store.create_tenant("third", Quirks::ALL, NOW, &cli()).unwrap();
+    store.set_tenant("third", false, Quirks::NONE, NOW, &cli()).unwrap();
+    store.delete_tenant("third", NOW, &cli()).unwrap();
+}
+
+fn accounts(store: &Arc<Store>) {
+    let accounts = Accounts::new(store.clone(), Arc::new(Fixed));
+    let (place, request) = (Place::of(None), RequestId::new("r"));
+    let redeem = |link: &str, name: &str| {
+        accounts.redeem(link, name, &PASSWORD.into(), &place, &request).unwrap()
+    };
+    redeem(accounts.setup_link().unwrap().secret.expose_secret(), "owner");
+    redeem(accounts.invitation("other", Role::Admin).unwrap().secret.expose_secret(), "");
+    redeem(accounts.recovery_link("other").unwrap().secret.expose_secret(), "");
+    assert!(accounts.log_in("owner", &"wrong".into(), "", &place).is_err());
+    let session = accounts.log_in("owner", &PASSWORD.into(), "", &place).unwrap();
+    let cookie = session.cookie.expose_secret();
+    accounts.session(cookie, true).unwrap();
+    accounts.admins().unwrap();
+    accounts.change_password("owner", &PASSWORD.into(), &PASSWORD.into(), &place, &cli()).unwrap();
+    store.set_totp("owner", Some(&TotpSecret::generate()), NOW, &cli()).unwrap();
+    store.use_step("owner", 5).unwrap();
+    accounts.set_role("other", Role::Auditor, &cli()).unwrap();
+    accounts.log_out(cookie).unwrap();
+    accounts.log_out_everywhere(Some("owner"), &cli()).unwrap();
+    accounts.log_out_everywhere(None, &cli()).unwrap();
+    accounts.remove("other", &cli()).unwrap();
+    store.forgive(&["from x".to_owned()], &["to y".to_owned()]).unwrap();
+}
+
+fn requests(log: &LogStore, tenant: TenantId) {
+    let record = |n: i64| RequestRecord {
+        at: Timestamp::from_micros(n),
+        micros: 1,
+        request: RequestId::new(n.to_string()),
+        tenant: Some(tenant),
+        token: Some(TokenId::new("t")),
+        token_name: None,
+        refused: None,
+        address: None,
+        agent: None,
+        idp: None,
+        method: "PATCH".to_owned(),
+        path: "/Users".to_owned(),
+        kind: Some(Kind::new("User")),
+        resource: None,
+        name: None,
+        names: vec!["jane".to_owned()],
+        query: None,
+        status: 409,
+        scim_type: None,
+        field: None,
+        reason: None,
+        quirks: Quirks::from_bits(1),
+        body: None,
+        reply: None,
+    };
+    log.append(&[record(1), record(2)]).unwrap();
+    let base = || LogQuery { tenant: Some(tenant), limit: 5, ..LogQuery::default() };
+    for query in [
+        LogQuery { tenant: None, ..base() },
+        base(),
+        LogQuery { failed: true, ..base() },
+        LogQuery { token: Some(TokenId::new("t")), ..base() },
+        LogQuery { request: Some(RequestId::new("1")), ..base() },
+        LogQuery { name: Some("jane".to_owned()), ..base() },
+        LogQuery { name: Some("jane".to_owned()), failed: true, before: Some(9), ..base() },
+        LogQuery { kind: Some(Kind::new("User")), ..base() },
+        LogQuery { kind: Some(Kind::new("Group")), ..base() },
+        LogQuery { kind: Some(Kind::new("Group")), failed: true, ..base() },
+        LogQuery { before: Some(9), ..base() },
+        LogQuery { after: Some(1), ..base() },
+    ] {
+        log.requests(&query).unwrap();
+    }
+    let slots = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 2 };
+    log.refused(tenant, slots).unwrap();
+    log.quirk_counts(tenant).unwrap();
+    log.erase(tenant, &["jane".to_owned()]).unwrap();
+    log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX }).unwrap();
+    log.prune(Retention { before: Timestamp::from_micros(0), bytes: 0 }).unwrap();
+    log.forget(tenant).unwrap();
+}
+
+fn upkeep(store: &Store, bench: &Bench) {
+    let kind = bench.kind(USER);
+    let derive = |quirks, document: &_| index::derive(&kind, quirks, document);
+    store.rebuild(&kind.kind, &index::fingerprint(&kind), &derive).unwrap();
+    store.is_derived(&kind.kind, "").unwrap();
+    store.duplicates(5).unwrap();
+    store.census().unwrap();
+    store.keep_statistics().unwrap();
+    store.server_key("k", &[0; 32], NOW).unwrap();
+    store.remember("m", "v").unwrap();
+    store.recalled("m").unwrap();
+    store.ping().unwrap();
+}
