@@ -41,7 +41,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 /// Waits until something is so, as long as a test may take.
-pub async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if holds() {
             return;
@@ -192,8 +192,8 @@ impl Provider for Slow {
 
 /// A token, and its secret.
 #[derive(Clone)]
-pub struct Token {
-    pub name: String,
+pub(crate) struct Token {
+    pub(crate) name: String,
     secret: String,
 }
 
@@ -201,8 +201,8 @@ type Answer = ServiceResponse<BoxBody>;
 type Call = Pin<Box<dyn Future<Output = Result<Answer, Error>>>>;
 
 /// The server.
-pub struct Server {
-    pub api: Data<Api>,
+pub(crate) struct Server {
+    pub(crate) api: Data<Api>,
     slow: Arc<Slow>,
     call: Rc<dyn Fn(Request) -> Call>,
     /// The names of tokens in the order in which their requests were answered.
@@ -211,7 +211,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start(settings: HttpSettings) -> Self {
+    pub(crate) async fn start(settings: HttpSettings) -> Self {
         let counter = Arc::new(Counter(AtomicI64::new(0)));
         let memory = Arc::new(MemoryTokens::default());
         let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
@@ -238,7 +238,7 @@ impl Server {
     }
 
     /// Makes a token of a tenant that the server has accepted before.
-    pub fn token(&self, tenant: i64) -> Token {
+    pub(crate) fn token(&self, tenant: i64) -> Token {
         let token = self.new_token(tenant);
         let presented = Presented::parse(&token.secret).unwrap();
         assert!(self.api.tokens.verify(&presented).is_ok());
@@ -246,7 +246,7 @@ impl Server {
     }
 
     /// Makes a token of a tenant that the server has not seen yet.
-    pub fn new_token(&self, tenant: i64) -> Token {
+    pub(crate) fn new_token(&self, tenant: i64) -> Token {
         let name = format!("t{}", self.issued.borrow().len());
         let new = NewToken {
             purpose: Purpose::Provisioning,
@@ -262,9 +262,11 @@ impl Server {
         Token { name, secret: issued.secret.expose_secret().to_owned() }
     }
 
-    pub fn revoke(&self, token: &Token) {
+    pub(crate) fn revoke(&self, token: &Token) {
         let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
-        assert!(self.api.tokens.revoke(&self.issued.borrow()[&token.name], &by).unwrap());
+        assert!(
+            self.api.tokens.revoke(self.issued.borrow().get(&token.name).unwrap(), &by).unwrap()
+        );
     }
 
     fn request(&self, token: &Token, request: TestRequest) -> Request {
@@ -273,27 +275,27 @@ impl Server {
     }
 
     /// Creates a user and returns its id.
-    pub async fn create(&self, token: &Token, name: &str) -> String {
+    pub(crate) async fn create(&self, token: &Token, name: &str) -> String {
         let request = TestRequest::post().uri("/scim/v2/Users");
         let request = request.set_payload(json!({"userName": name}).to_string());
         let answer = (self.call)(self.request(token, request)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::CREATED);
         let body: Value = serde_json::from_slice(&read_body(answer).await).unwrap();
-        body["id"].as_str().unwrap().to_owned()
+        body.get("id").unwrap().as_str().unwrap().to_owned()
     }
 
     /// Asks and returns the answer.
-    pub async fn answer(&self, token: &Token, path: &str) -> Answer {
+    pub(crate) async fn answer(&self, token: &Token, path: &str) -> Answer {
         (self.call)(self.request(token, TestRequest::get().uri(path))).await.unwrap()
     }
 
     /// Asks and returns the status.
-    pub async fn get(&self, token: &Token, path: &str) -> StatusCode {
+    pub(crate) async fn get(&self, token: &Token, path: &str) -> StatusCode {
         self.answer(token, path).await.status()
     }
 
     /// Asks and does not wait.
-    pub fn spawn(&self, token: &Token, path: &str) -> JoinHandle<StatusCode> {
+    pub(crate) fn spawn(&self, token: &Token, path: &str) -> JoinHandle<StatusCode> {
         let call = (self.call)(self.request(token, TestRequest::get().uri(path)));
         let (answered, name) = (Rc::clone(&self.answered), token.name.clone());
         rt::spawn(async move {
@@ -303,31 +305,31 @@ impl Server {
         })
     }
 
-    pub fn answered(&self) -> Vec<String> {
+    pub(crate) fn answered(&self) -> Vec<String> {
         self.answered.borrow().clone()
     }
 
     /// The tenants of the scans that have begun.
-    pub fn scans(&self) -> Vec<i64> {
+    pub(crate) fn scans(&self) -> Vec<i64> {
         self.slow.state.lock().unwrap().began.clone()
     }
 
     /// Why scans have ended before they were released.
-    pub fn halts(&self) -> Vec<Halt> {
+    pub(crate) fn halts(&self) -> Vec<Halt> {
         self.slow.state.lock().unwrap().halts.clone()
     }
 
     /// Has scans go on although they were told to end.
-    pub fn ignore_halts(&self) {
+    pub(crate) fn ignore_halts(&self) {
         self.slow.ignores_halts.store(true, Ordering::SeqCst);
     }
 
-    pub fn release_one(&self) {
+    pub(crate) fn release_one(&self) {
         self.slow.state.lock().unwrap().released += 1;
         self.slow.changed.notify_all();
     }
 
-    pub fn release_all(&self) {
+    pub(crate) fn release_all(&self) {
         self.slow.state.lock().unwrap().released = usize::MAX;
         self.slow.changed.notify_all();
     }
@@ -338,12 +340,12 @@ impl Server {
     }
 
     /// How many wait on a lane.
-    pub fn waiting(&self, lane: &str) -> usize {
+    pub(crate) fn waiting(&self, lane: &str) -> usize {
         self.lane(lane).1
     }
 
     /// How many are at work on a lane.
-    pub fn at_work(&self, lane: &str) -> usize {
+    pub(crate) fn at_work(&self, lane: &str) -> usize {
         self.lane(lane).0
     }
 }
