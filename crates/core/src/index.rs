@@ -16,6 +16,7 @@ use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
 use crate::resource::{self, Attributes, Document};
 use crate::schema::{Attribute, ResourceType, ValueType};
+use crate::work::{Halt, VISIT, Work, bytes, folding};
 
 /// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
 /// another version.
@@ -194,8 +195,25 @@ pub(crate) fn instant_form(instant: Instant) -> String {
     format!("{}{:03}", integer_form(instant.micros), instant.finer)
 }
 
-/// Returns the rows by which filters find the resource.
-pub fn index_entries(kind: &ResourceType, attributes: &Attributes) -> Vec<IndexEntry> {
+/// Returns the units of work that the comparable form of a value takes.
+pub(crate) fn units(attribute: &Attribute, value: &Value) -> u64 {
+    match value {
+        Value::String(text) if attribute.case_exact => bytes(text),
+        Value::String(text) => folding(text),
+        _ => VISIT,
+    }
+}
+
+/// Returns the rows by which filters find the resource, and pays for them.
+///
+/// # Errors
+///
+/// [`Halt`] when the work runs out.
+pub fn index_entries(
+    kind: &ResourceType,
+    attributes: &Attributes,
+    work: &Work,
+) -> Result<Vec<IndexEntry>, Halt> {
     let mut entries = Vec::new();
     for indexed in &kind.indexed {
         let leaf = indexed.reference.leaf();
@@ -206,21 +224,35 @@ pub fn index_entries(kind: &ResourceType, attributes: &Attributes) -> Vec<IndexE
                 Some(sub) => whole.get(&*sub.name),
                 None => Some(whole),
             };
-            if let Some(value) = value.and_then(|value| comparable(leaf, value)) {
+            let Some(value) = value else { continue };
+            work.spend(units(leaf, value))?;
+            if let Some(value) = comparable(leaf, value) {
                 let label = label_of.and_then(|kind| comparable(kind, whole.get(&*kind.name)?));
                 entries.push(IndexEntry { path: Arc::clone(&indexed.path), element, value, label });
             }
         }
     }
-    entries
+    Ok(entries)
 }
 
-/// Returns the keys that must be free, or belong to this resource already.
-pub fn unique_keys(kind: &ResourceType, quirks: Quirks, attributes: &Attributes) -> Vec<UniqueKey> {
-    let key = |reference: &AttrRef| {
+/// Returns the keys that must be free, or belong to this resource already, and pays for them.
+///
+/// # Errors
+///
+/// [`Halt`] when the work runs out.
+pub fn unique_keys(
+    kind: &ResourceType,
+    quirks: Quirks,
+    attributes: &Attributes,
+    work: &Work,
+) -> Result<Vec<UniqueKey>, Halt> {
+    let key = |reference: &AttrRef| -> Option<Result<UniqueKey, Halt>> {
         let value = attributes.value(reference)?;
+        if let Err(halt) = work.spend(units(reference.leaf(), value)) {
+            return Some(Err(halt));
+        }
         let folded = comparable(reference.leaf(), value)?;
-        Some(UniqueKey { path: reference.to_string().into(), folded })
+        Some(Ok(UniqueKey { path: reference.to_string().into(), folded }))
     };
     let mut keys: Vec<_> = kind.unique.iter().filter_map(key).collect();
     if quirks.has(Quirks::UNIQUE_GROUP_NAMES)
@@ -228,7 +260,7 @@ pub fn unique_keys(kind: &ResourceType, quirks: Quirks, attributes: &Attributes)
     {
         keys.extend(kind.name.as_ref().and_then(key));
     }
-    keys
+    keys.into_iter().collect()
 }
 
 /// Refuses values that are too long for the indexes of either database.
@@ -299,8 +331,9 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
             "a value would be lost: an attribute is readOnly or never returned now",
         ));
     }
-    let index = index_entries(kind, attributes);
-    let unique = unique_keys(kind, quirks, attributes);
+    let work = Work::unlimited();
+    let index = index_entries(kind, attributes, &work)?;
+    let unique = unique_keys(kind, quirks, attributes, &work)?;
     check_lengths(kind, attributes, &index, &unique)?;
     Ok(Derived { columns: Columns::of(kind, attributes), index, unique })
 }

@@ -18,6 +18,7 @@ use crate::provider::{
     Start, Step, StepDone, Update, Updated, With,
 };
 use crate::resource::{Computed, Resource};
+use crate::work::{Halt, Work};
 
 /// Keeps resources in memory behind one lock.
 #[derive(Debug, Default)]
@@ -162,8 +163,9 @@ impl Provider for MemoryProvider {
         let (mut results, mut failed) = (Vec::with_capacity(steps.len()), 0);
         for result in steps.iter_mut().map(run) {
             failed += usize::from(result.is_err());
+            let halted = matches!(result, Err(Error::Halted(_)));
             results.push(result);
-            if failures.is_some_and(|most| failed >= most) {
+            if halted || failures.is_some_and(|most| failed >= most) {
                 break;
             }
         }
@@ -256,24 +258,24 @@ impl Tenant {
     }
 
     fn page(&self, query: &Query<'_>) -> Result<Page, ProviderError> {
-        let internal = |error: Error| {
-            ProviderError::Internal(crate::provider::Source::new("a filter is evaluated", error))
-        };
+        let internal = |error| ProviderError::evaluating(error);
         let mut matching: Vec<(Option<String>, u64)> = Vec::new();
         for (at, stored) in &self.resources {
             if stored.resource.kind != query.kind.kind {
                 continue;
             }
-            let rows = Rows { tenant: self, stored };
+            let rows = Rows { tenant: self, stored, work: &query.work };
             let matches = match &query.filter {
-                Some(filter) => {
-                    filter.matches(query.kind, &stored.resource, &rows).map_err(internal)?
-                }
+                Some(filter) => filter
+                    .matches(query.kind, &stored.resource, &rows, &query.work)
+                    .map_err(internal)?,
                 None => true,
             };
             if matches {
                 let key = match &query.sort {
-                    Some(sort) => sort_key(&sort.by, &stored.resource).map_err(internal)?,
+                    Some(sort) => {
+                        sort_key(&sort.by, &stored.resource, &query.work).map_err(internal)?
+                    }
                     None => None,
                 };
                 matching.push((key, *at));
@@ -336,8 +338,8 @@ impl Tenant {
         let gone = || Error::internal("a resource under the lock is there");
         let before = self.resources.get(&at).cloned().ok_or_else(gone)?;
         let mut update = change(&Current { resource: &before.resource, members: None })?;
-        if matches!(update, Update::NeedMembers) {
-            let members: Vec<_> = before.member_list().collect();
+        if let Update::NeedMembers(most) = update {
+            let members: Vec<_> = before.member_list().take(most).collect();
             update = change(&Current { resource: &before.resource, members: Some(&members) })?;
         }
         let mut changed = false;
@@ -452,17 +454,18 @@ impl Stored {
 struct Rows<'a> {
     tenant: &'a Tenant,
     stored: &'a Stored,
+    work: &'a Work,
 }
 
 impl Relations for Rows<'_> {
-    fn holds(&self, predicate: &ResolvedFilter) -> bool {
+    fn holds(&self, predicate: &ResolvedFilter) -> Result<bool, Halt> {
         let (Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)) = predicate
         else {
-            return false;
+            return Ok(false);
         };
         if at.place == Place::Members {
             let members: Vec<_> = self.stored.member_list().collect();
-            return members_match(predicate, &members);
+            return members_match(predicate, &members, self.work);
         }
         let groups = self.tenant.groups_of(&self.stored.resource.id);
         let rows: Vec<_> = groups
@@ -471,6 +474,6 @@ impl Relations for Rows<'_> {
                 row(entry.group.as_str(), ("type", "direct"), Some(("display", &entry.display)))
             })
             .collect();
-        rows_match(predicate, &rows)
+        rows_match(predicate, &rows, self.work)
     }
 }

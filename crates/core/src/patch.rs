@@ -89,3 +89,5 @@ pub struct Patched {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worst_cases;

@@ -63,6 +63,10 @@ pub trait Provider: Send + Sync + 'static {
     /// called more than once and must have no effects. The version grows by one when, and only when,
     /// the text or the effective membership changes; else nothing is written at all.
     ///
+    /// Others may wait while `change` runs. Callers do little work in it: what takes more they compute
+    /// before it, on what [`Provider::get`] returns, and bring a `change` that stores the result if the
+    /// version is still the same.
+    ///
     /// # Errors
     ///
     /// Whatever `change` returns, with nothing changed; [`ProviderError::NotFound`],
@@ -124,8 +128,9 @@ pub trait Provider: Send + Sync + 'static {
     fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError>;
 
     /// Runs steps in order, each as atomic as the method it stands for. A step that fails leaves no
-    /// trace and does not stop the others, unless it is the last of `failures` that may happen: then
-    /// the rest is not run and has no result. A crash keeps a prefix of whole steps.
+    /// trace and does not stop the others, unless it is the last of `failures` that may happen, or
+    /// fails with [`Error::Halted`]: then the rest is not run and has no result. A crash keeps a
+    /// prefix of whole steps.
     fn batch(
         &self,
         tenant: TenantId,
@@ -145,17 +150,17 @@ pub type CheckFn<'a> = dyn FnMut(&Resource) -> Result<Change, Error> + 'a;
 pub struct Current<'a> {
     /// The resource.
     pub resource: &'a Resource,
-    /// The members, after [`Update::NeedMembers`].
+    /// The members, as many as [`Update::NeedMembers`] asked for.
     pub members: Option<&'a [Member]>,
 }
 
 /// What [`Provider::update`] shall do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Update {
     /// Nothing: the resource is as it should be.
     Keep,
-    /// Call again with the group's members.
-    NeedMembers,
+    /// Call again with the group's members, up to so many of them.
+    NeedMembers(usize),
     /// Store this in the next version.
     Store(Box<Draft>),
 }
@@ -163,7 +168,7 @@ pub enum Update {
 /// One step of [`Provider::batch`].
 pub enum Step<'a> {
     /// As [`Provider::insert`].
-    Insert(Box<Draft>),
+    Insert(&'a Draft),
     /// As [`Provider::update`].
     Update(&'a Kind, ResourceId, Box<ChangeFn<'a>>),
     /// As [`Provider::delete`].
@@ -334,6 +339,17 @@ pub enum ProviderError {
     /// Something that cannot happen.
     #[error("an internal error")]
     Internal(#[source] Source),
+}
+
+impl ProviderError {
+    /// Takes the error of a filter or sort key that a provider evaluates while it finds resources.
+    pub fn evaluating(error: Error) -> Self {
+        match error {
+            Error::Halted(halt) => Self::Halted(halt),
+            Error::Provider(error) => error,
+            other => Self::Internal(Source::new("a filter is evaluated", other)),
+        }
+    }
 }
 
 /// The cause of a [`ProviderError`], for logs only: it may hold anything but values of attributes.

@@ -15,6 +15,7 @@ use crate::ids::{Kind, ResourceId, Urn, Version};
 use crate::path::AttrRef;
 use crate::provider::{ProviderError, Source};
 use crate::schema::ResourceType;
+use crate::work::{self, Work};
 
 pub(crate) use normalize::{At, Normalized, body, canonical, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
@@ -148,6 +149,21 @@ impl Document {
         })?;
         map.shift_remove("schemas");
         Ok(self.parsed.get_or_init(|| Attributes(map)))
+    }
+
+    /// Returns the attributes, and pays for the text when it has to be parsed.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`] when the work runs out; an internal error when the stored text is not what this
+    /// server wrote.
+    ///
+    /// [`Halt`]: crate::work::Halt
+    pub fn read(&self, work: &Work) -> Result<&Attributes, Error> {
+        if self.parsed.get().is_none() {
+            work.spend(work::bytes(&self.text))?;
+        }
+        self.attributes()
     }
 }
 

@@ -5,6 +5,7 @@ mod carry_over;
 mod commands;
 mod cost;
 mod draft;
+mod lane;
 mod names;
 mod precondition;
 mod search;
@@ -26,6 +27,7 @@ use crate::work::Work;
 
 pub use bulk::{BulkDone, Permit};
 pub use cost::{Cost, of_filter};
+pub use lane::{MAX_LANE_MEMBERS, MAX_LANE_UNITS};
 pub use precondition::{Precondition, Tags};
 pub use search::{Listing, parse_filter};
 
@@ -192,7 +194,7 @@ impl Service {
         let (mut change, written) =
             self.replacing(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
-        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
+        let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
         let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
         self.name_written(caller, kind, &projection, &mut found);
@@ -225,7 +227,7 @@ impl Service {
             false => self.limits.group_reply_members,
         };
         let with = self.with(kind, &projection, limit);
-        let updated = self.provider.update(caller.tenant, &kind.kind, id, with, &mut *change);
+        let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
         let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
         self.name_written(caller, kind, &projection, &mut found);

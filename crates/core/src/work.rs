@@ -10,13 +10,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use serde_json::Value;
 use thiserror::Error as ThisError;
 
 /// Units that a request may spend where nothing else is set.
 ///
 /// A search without an index reads 200,000 documents at most, so that each may cost 6,250: to read
-/// 2,048 bytes, and to fold and compare one ASCII value that is all of them, takes 3 × 2,048 and the
-/// [`VISIT`], 6,160 in all.
+/// 2,048 bytes, and to fold and compare one ASCII value that is all of them, takes 3 × 2,048 and two
+/// [`VISIT`]s, of the term and of the value, 6,176 in all.
 pub const DEFAULT_UNITS: u64 = 1_250_000_000;
 
 /// Units of looking at one node of a filter or at one value, whatever its length.
@@ -24,6 +25,32 @@ pub const VISIT: u64 = 16;
 
 /// Units of folding one byte of a text that is not ASCII.
 pub const FOLDING: u64 = 50;
+
+/// Returns the units of reading or comparing a whole text.
+pub fn bytes(text: &str) -> u64 {
+    count(text.len())
+}
+
+/// Returns the units of folding a text.
+pub fn folding(text: &str) -> u64 {
+    if text.is_ascii() { bytes(text) } else { bytes(text).saturating_mul(FOLDING) }
+}
+
+/// Returns the units of going through a value of JSON.
+pub fn weight(value: &Value) -> u64 {
+    let inside = match value {
+        Value::String(text) => bytes(text),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| bytes(name) + weight(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    VISIT + inside
+}
+
+/// Returns a number of things as units.
+pub fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
 
 /// The budget of one request. Clones share it.
 #[derive(Debug, Clone)]
@@ -36,7 +63,7 @@ pub struct Work {
 #[derive(Debug)]
 struct Whole {
     count: Count,
-    /// 0 while nobody has stopped it.
+    /// 0 until it is stopped.
     stopped: AtomicU8,
 }
 
@@ -66,7 +93,7 @@ impl Count {
 pub enum Stop {
     /// Its time is over.
     Deadline,
-    /// Nobody waits for the answer any more.
+    /// No one waits for the answer any more.
     Gone,
 }
 
@@ -101,8 +128,8 @@ impl Work {
         Self::new(u64::MAX)
     }
 
-    /// Returns a smaller budget within this one: what it spends, this one spends too, and both are
-    /// stopped together.
+    /// Returns a smaller budget within this one: what it pays for, this one pays for, too, and both
+    /// are stopped together.
     #[must_use]
     pub fn part(&self, units: u64) -> Self {
         Self { whole: Arc::clone(&self.whole), part: Some(Arc::new(Count::new(units))) }
@@ -112,16 +139,15 @@ impl Work {
     ///
     /// # Errors
     ///
-    /// [`Halt`] when the units do not suffice, or when the request has been stopped. The units are
-    /// gone in either case, so that whatever follows fails as well.
+    /// [`Halt`] when the units do not suffice, or when the request has been stopped. What is used up
+    /// stays so: whatever follows fails as well.
     pub fn spend(&self, units: u64) -> Result<(), Halt> {
         self.check()?;
         let part = self.part.as_ref().is_none_or(|part| part.spend(units));
-        let whole = self.whole.count.spend(units);
-        if part && whole { Ok(()) } else { Err(Halt::Spent) }
+        if part && self.whole.count.spend(units) { Ok(()) } else { Err(Halt::Spent) }
     }
 
-    /// Ends the request: whoever spends or checks after this is told why. The first reason stays.
+    /// Ends the request: every later [`Work::spend`] and [`Work::check`] fails with the first reason.
     pub fn stop(&self, why: Stop) {
         let why = match why {
             Stop::Deadline => DEADLINE,
@@ -132,7 +158,7 @@ impl Work {
             self.whole.stopped.compare_exchange(0, why, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Tells whether the request may go on.
+    /// Checks whether the request may go on.
     ///
     /// # Errors
     ///
@@ -150,7 +176,7 @@ impl Work {
         self.part.as_ref().map_or_else(|| self.whole.count.spent(), |part| part.spent())
     }
 
-    /// Tells whether a [`Work::part`] is used up.
+    /// Returns whether a [`Work::part`] is used up.
     pub fn is_part_spent(&self) -> bool {
         self.part.as_ref().is_some_and(|part| part.spent() > part.most)
     }
@@ -196,8 +222,10 @@ mod tests {
         let part = work.part(3);
         assert_eq!(part.spend(4), Err(Halt::Spent));
         assert!(part.is_part_spent() && !work.is_part_spent());
-        assert_eq!(work.spent(), 4);
+        assert_eq!(work.spent(), 0, "what a part refuses is not done");
         let part = work.part(100);
+        assert_eq!(part.spend(4), Ok(()));
+        assert_eq!(work.spent(), 4);
         assert_eq!(part.spend(7), Err(Halt::Spent));
         assert!(!part.is_part_spent(), "it is the whole that ended");
         work.stop(Stop::Gone);

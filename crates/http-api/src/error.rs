@@ -234,7 +234,13 @@ impl ApiError {
 
 /// Returns the causes of an error of the server's own; none of an error of the client's.
 pub(crate) fn chain_of(error: &Error) -> Option<String> {
-    let ours = error.status_and_type().0 >= 500 && !matches!(error, Error::NotImplemented(_));
+    let expected = matches!(
+        error,
+        Error::NotImplemented(_)
+            | Error::Halted(_)
+            | Error::Provider(ProviderError::Halted(_) | ProviderError::VersionConflict)
+    );
+    let ours = error.status_and_type().0 >= 500 && !expected;
     ours.then(|| whole_chain(error))
 }
 

@@ -9,6 +9,7 @@
 
 pub mod bench;
 pub mod equivalence;
+pub mod expensive;
 pub mod fuzz;
 pub mod isolation;
 pub mod membership;
@@ -20,6 +21,7 @@ pub mod random;
 mod report;
 pub mod selection;
 pub mod stream;
+pub mod watched;
 pub mod world;
 pub mod writing;
 
@@ -72,6 +74,13 @@ macro_rules! provider_conformance {
             $crate::provider_conformance!(@tests $subject, races:
                 fifty_increments_are_fifty chr_018_one_of_many_creators_wins no_member_is_lost
                 a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
+            $crate::provider_conformance!(@tests $subject, expensive:
+                expensive_changes_are_computed_outside_the_lock
+                expensive_replacements_are_computed_outside_the_lock
+                changes_over_many_members_are_computed_outside_the_lock
+                expensive_changes_give_way_to_others expensive_operations_of_a_bulk_keep_their_turn
+                a_bulk_ends_with_its_budget a_stopped_request_changes_nothing
+                a_batch_ends_where_the_work_ends searches_end_with_their_budget);
             $crate::provider_conformance!(@tests $subject, equivalence:
                 random_filters_select_what_the_evaluator_selects random_sorts_order_like_the_evaluator);
             $crate::provider_conformance!(@tests $subject, stream:

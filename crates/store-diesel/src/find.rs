@@ -14,6 +14,7 @@ use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::path::Place;
 use headcount_core::provider::{Found, Page, ProviderError, Query, Source, Start, With};
 use headcount_core::resource::{Computed, Document, Resource};
+use headcount_core::work::{self, Halt, VISIT};
 
 use crate::connection::{DbConnection, snapshot};
 use crate::filter_sql::{Compiled, Scope};
@@ -25,6 +26,9 @@ use order::{Order, Position};
 
 /// Documents that a scan reads at a time.
 const SLICE: i64 = 500;
+
+/// What a question about membership costs for one resource, as visits of a value.
+const MEMBERSHIP_VISITS: usize = 30;
 
 /// The columns of a resource with its document, and how they come in.
 type RowTypes = (BigInt, Text, BigInt, BigInt, BigInt, Text);
@@ -50,6 +54,12 @@ enum Stop {
 impl From<ProviderError> for Stop {
     fn from(error: ProviderError) -> Self {
         Self::Provider(error)
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Provider(halt.into())
     }
 }
 
@@ -264,9 +274,8 @@ impl Search<'_> {
 
     /// Reads documents in slices and evaluates what no index answers.
     fn scan(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
-        let internal = |error| {
-            Stop::Provider(ProviderError::Internal(Source::new("a filter is evaluated", error)))
-        };
+        let internal = |error| Stop::Provider(ProviderError::evaluating(error));
+        let budget = &self.query.work;
         let sorted = self.query.sort.as_ref();
         let from = match &self.query.start {
             Start::After(key) => Some(Position::read(key).ok_or(ProviderError::InvalidKey)?),
@@ -296,20 +305,27 @@ impl Search<'_> {
             if visited > self.store.documents_visited {
                 return Err(Stop::Provider(ProviderError::TooMany(self.store.documents_visited)));
             }
+            // The database looks at each resource of the slice once for each of them.
+            budget.spend(
+                VISIT * work::count(rows.len()) * work::count(1 + leaves.len() * MEMBERSHIP_VISITS),
+            )?;
             let answers = self.relations(connection, &leaves, first, end)?;
             for row in rows {
                 let pk = row.0;
                 let resource = resource(&self.query.kind.kind, row.clone());
                 if let Some(filter) = &self.compiled.residual {
                     let answers = RowAnswers { answers: &answers, pk };
-                    if !filter.matches(self.query.kind, &resource, &answers).map_err(internal)? {
+                    if !filter
+                        .matches(self.query.kind, &resource, &answers, budget)
+                        .map_err(internal)?
+                    {
                         continue;
                     }
                 }
                 total += 1;
                 match sorted {
                     Some(sort) => {
-                        let value = sort_key(&sort.by, &resource).map_err(internal)?;
+                        let value = sort_key(&sort.by, &resource, budget).map_err(internal)?;
                         keys.push(Position { value, pk });
                     }
                     None if pk <= begin || total <= skip => {}
@@ -373,6 +389,7 @@ impl Search<'_> {
         skip: u64,
         behind: Option<&Position>,
     ) -> Result<Page, Stop> {
+        self.query.work.spend(VISIT * work::count(keys.len()))?;
         keys.sort_by(|a, b| a.compare(b, descending));
         let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         let skip = match behind {
@@ -391,7 +408,7 @@ impl Search<'_> {
                 .ints(&pks)
                 .text(")");
             rows = sql.query::<RowTypes>().load(connection)?;
-            rows.sort_by_key(|row| pks.iter().position(|pk| *pk == row.0));
+            rows.sort_by_cached_key(|row| pks.iter().position(|pk| *pk == row.0));
         }
         let next = page.last().filter(|_| more).map(Position::write);
         Ok(Page { total, resources: self.complete(connection, rows)?, next })
@@ -429,6 +446,7 @@ impl Search<'_> {
 
     /// Reads what replies show beside the documents.
     fn complete(&self, connection: &mut DbConnection, rows: Vec<Row>) -> Result<Vec<Found>, Stop> {
+        self.query.work.spend(rows.iter().map(|row| work::bytes(&row.5)).sum())?;
         Ok(complete(connection, self.store, &self.query.kind.kind, rows, self.query.with)?)
     }
 }
@@ -493,8 +511,8 @@ struct RowAnswers<'a> {
 }
 
 impl Relations for RowAnswers<'_> {
-    fn holds(&self, predicate: &ResolvedFilter) -> bool {
+    fn holds(&self, predicate: &ResolvedFilter) -> Result<bool, Halt> {
         let answer = self.answers.iter().find(|(leaf, _)| std::ptr::eq(*leaf, predicate));
-        answer.is_some_and(|(_, pks)| pks.contains(&self.pk))
+        Ok(answer.is_some_and(|(_, pks)| pks.contains(&self.pk)))
     }
 }

@@ -170,6 +170,9 @@ impl Provider for Store {
                 break;
             }
             results.extend(self.writer.write_each(slice, left));
+            if matches!(results.last(), Some(Err(WriteError::Refused(Error::Halted(_))))) {
+                break;
+            }
         }
         results
             .into_iter()

@@ -168,9 +168,9 @@ impl Store {
         let number = self.kind_number(kind)?;
         let mut locked = self.lock(connection, tenant, kind, number, id)?;
         let mut update = change(&Current { resource: &locked.resource, members: None })?;
-        if matches!(update, Update::NeedMembers) {
-            let all = members::page(connection, &self.names, locked.pk, 0, usize::MAX - 1)?;
-            update = change(&Current { resource: &locked.resource, members: Some(&all.members) })?;
+        if let Update::NeedMembers(most) = update {
+            let some = members::page(connection, &self.names, locked.pk, 0, most)?;
+            update = change(&Current { resource: &locked.resource, members: Some(&some.members) })?;
         }
         let mut changed = false;
         if let Update::Store(draft) = update

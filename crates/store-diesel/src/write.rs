@@ -46,7 +46,8 @@ impl Writer {
         outcome
     }
 
-    /// Runs jobs in order in one commit, each as one atomic unit, until as many have failed as may.
+    /// Runs jobs in order in one commit, each as one atomic unit, until as many have failed as may, or
+    /// one for want of work.
     pub(crate) fn write_each<T>(
         &self,
         jobs: &mut [&mut Job<'_, T>],
@@ -63,8 +64,9 @@ impl Writer {
                     result = savepoint(connection, *job)?;
                 }
                 failed += usize::from(result.is_err());
+                let halted = matches!(result, Err(WriteError::Refused(Error::Halted(_))));
                 results.push(result);
-                if failures.is_some_and(|most| failed >= most) {
+                if halted || failures.is_some_and(|most| failed >= most) {
                     break;
                 }
             }

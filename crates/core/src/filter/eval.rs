@@ -1,4 +1,8 @@
 //! The evaluator: the meaning of a filter, to which the SQL of a store is held equal.
+//!
+//! Each step is paid for before it is done, and a value is folded once however many terms ask for it.
+
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -9,32 +13,53 @@ use crate::index;
 use crate::path::{AttrRef, Place};
 use crate::resource::{Resource, schemas_of};
 use crate::schema::{Attribute, ResourceType};
+use crate::work::{Halt, VISIT, Work, bytes, count};
 
 /// Answers the parts of a filter that are about rows and not about the resource itself.
 pub trait Relations {
     /// Tells whether the resource satisfies a predicate over `members` or `groups`: a
     /// [`Filter::Present`], [`Filter::Compare`] or [`Filter::Element`] of that attribute.
-    fn holds(&self, predicate: &ResolvedFilter) -> bool;
-}
-
-impl ResolvedFilter {
-    /// Tells whether a resource of the kind satisfies the filter.
     ///
     /// # Errors
     ///
-    /// An internal error when the stored text is not what this server wrote.
+    /// [`Halt`] when finding out takes more work than there is.
+    fn holds(&self, predicate: &ResolvedFilter) -> Result<bool, Halt>;
+}
+
+impl ResolvedFilter {
+    /// Tells whether a resource of the kind satisfies the filter, and pays for finding out.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`] when the work runs out; an internal error when the stored text is not what this
+    /// server wrote.
     pub fn matches(
         &self,
         kind: &ResourceType,
         resource: &Resource,
         relations: &dyn Relations,
+        work: &Work,
     ) -> Result<bool, Error> {
-        #[cfg(test)]
-        super::worst_cases::step();
-        Ok(match self {
+        Evaluation { kind, resource, relations, values: Values::of(self, work) }.holds(self)
+    }
+}
+
+/// One filter over one resource.
+struct Evaluation<'a> {
+    kind: &'a ResourceType,
+    resource: &'a Resource,
+    relations: &'a dyn Relations,
+    values: Values<'a>,
+}
+
+impl Evaluation<'_> {
+    fn holds(&mut self, filter: &ResolvedFilter) -> Result<bool, Error> {
+        let (resource, work) = (self.resource, self.values.work);
+        work.spend(VISIT)?;
+        Ok(match filter {
             Filter::And(terms) => {
                 for term in terms {
-                    if !term.matches(kind, resource, relations)? {
+                    if !self.holds(term)? {
                         return Ok(false);
                     }
                 }
@@ -42,36 +67,41 @@ impl ResolvedFilter {
             }
             Filter::Or(terms) => {
                 for term in terms {
-                    if term.matches(kind, resource, relations)? {
+                    if self.holds(term)? {
                         return Ok(true);
                     }
                 }
                 false
             }
-            Filter::Not(inner) => !inner.matches(kind, resource, relations)?,
+            Filter::Not(inner) => !self.holds(inner)?,
             Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)
                 if matches!(at.place, Place::Members | Place::Groups) =>
             {
-                relations.holds(self)
+                self.relations.holds(filter)?
             }
             Filter::Present(at) => match own_value(at, resource) {
                 Some(_) => true,
-                None => has_value(at, resource)?,
+                None => has_value(at, resource, work)?,
             },
             Filter::Compare(at, comparison, Operand(operand)) => match own_value(at, resource) {
-                Some(value) => comparison.holds(&value, operand),
+                Some(value) => self.values.compare(*comparison, &value, operand)?,
                 None if at.place == Place::Schemas => {
-                    let attributes = resource.document.attributes()?;
-                    schemas_of(kind, attributes).any(|urn| comparison.holds(urn.as_str(), operand))
+                    let attributes = resource.document.read(work)?;
+                    schemas_of(self.kind, attributes)
+                        .any(|urn| comparison.holds(urn.as_str(), operand))
                 }
                 None => {
-                    let values = resource.document.attributes()?.elements(at);
-                    compare_any(at, *comparison, operand, values)
+                    let elements = resource.document.read(work)?.elements(at);
+                    self.values.any(at, *comparison, operand, elements)?
                 }
             },
             Filter::Element(at, inner) => {
-                let values = resource.document.attributes()?.elements(at);
-                values.iter().any(|value| element_matches(inner, value))
+                for element in resource.document.read(work)?.elements(at) {
+                    if self.values.element(inner, element)? {
+                        return Ok(true);
+                    }
+                }
+                false
             }
         })
     }
@@ -89,78 +119,208 @@ fn own_value(at: &AttrRef, resource: &Resource) -> Option<String> {
     }
 }
 
-fn has_value(at: &AttrRef, resource: &Resource) -> Result<bool, Error> {
-    let attributes = resource.document.attributes()?;
-    let elements = attributes.elements(at);
-    Ok(match &at.sub_attribute {
-        None => !elements.is_empty(),
-        Some(sub) => elements.iter().any(|element| element.get(&*sub.name).is_some()),
-    })
-}
-
-/// "Any value compares so"; an attribute without any value differs from everything (FLT-009, FLT-010).
-fn compare_any(at: &AttrRef, comparison: Comparison, operand: &str, elements: &[Value]) -> bool {
-    let leaf = at.leaf();
-    let mut any = false;
+fn has_value(at: &AttrRef, resource: &Resource, work: &Work) -> Result<bool, Error> {
+    let elements = resource.document.read(work)?.elements(at);
+    let Some(sub) = &at.sub_attribute else { return Ok(!elements.is_empty()) };
     for element in elements {
-        let value = match &at.sub_attribute {
-            Some(sub) => sub_value(at.is_plural(), sub, element),
-            None => index::comparable(leaf, element),
+        work.spend(VISIT)?;
+        if element.get(&*sub.name).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The values of one resource, or of some rows, as the terms of one filter see them.
+///
+/// What they borrow from must not move while this is in use: a value is known by its address.
+struct Values<'a> {
+    work: &'a Work,
+    /// The comparable forms that were made so far; none when one term alone can ask.
+    forms: Option<HashMap<usize, Option<String>>>,
+}
+
+impl<'a> Values<'a> {
+    fn of(filter: &ResolvedFilter, work: &'a Work) -> Self {
+        Self { work, forms: (comparisons(filter, 2) > 1).then(HashMap::new) }
+    }
+
+    /// Compares a value with an operand, both in comparable form.
+    fn compare(&self, comparison: Comparison, value: &str, operand: &str) -> Result<bool, Halt> {
+        self.work.spend(VISIT + length(comparison, value, operand))?;
+        Ok(comparison.holds(value, operand))
+    }
+
+    /// Compares a value with an operand in comparable form; `None` when the value has no such form.
+    fn compares(
+        &mut self,
+        leaf: &Attribute,
+        value: &Value,
+        comparison: Comparison,
+        operand: &str,
+    ) -> Result<Option<bool>, Halt> {
+        let work = self.work;
+        let make = || -> Result<Option<String>, Halt> {
+            work.spend(index::units(leaf, value))?;
+            Ok(index::comparable(leaf, value))
         };
-        if let Some(value) = value {
-            any = true;
-            if comparison.holds(&value, operand) {
-                return true;
+        let made;
+        let form = match &mut self.forms {
+            None => {
+                made = make()?;
+                made.as_deref()
+            }
+            Some(forms) => {
+                use std::collections::hash_map::Entry;
+                match forms.entry(std::ptr::from_ref(value).addr()) {
+                    Entry::Occupied(known) => known.into_mut().as_deref(),
+                    Entry::Vacant(free) => free.insert(make()?).as_deref(),
+                }
+            }
+        };
+        let Some(form) = form else { return Ok(None) };
+        work.spend(VISIT + length(comparison, form, operand))?;
+        Ok(Some(comparison.holds(form, operand)))
+    }
+
+    /// "Any value compares so"; an attribute without any value differs from everything (FLT-009, FLT-010).
+    fn any(
+        &mut self,
+        at: &AttrRef,
+        comparison: Comparison,
+        operand: &str,
+        elements: &[Value],
+    ) -> Result<bool, Halt> {
+        let mut any = false;
+        for element in elements {
+            let holds = match &at.sub_attribute {
+                Some(sub) => self.sub_value(at.is_plural(), sub, element, comparison, operand)?,
+                None => self.compares(at.leaf(), element, comparison, operand)?,
+            };
+            if holds == Some(true) {
+                return Ok(true);
+            }
+            any |= holds.is_some();
+        }
+        Ok(!any && comparison == Comparison::NotEqual)
+    }
+
+    /// Compares a sub-attribute of a value; `primary` that is absent is false (CHR-037).
+    fn sub_value(
+        &mut self,
+        plural: bool,
+        sub: &Attribute,
+        element: &Value,
+        comparison: Comparison,
+        operand: &str,
+    ) -> Result<Option<bool>, Halt> {
+        match element.get(&*sub.name) {
+            Some(value) => self.compares(sub, value, comparison, operand),
+            None if plural && &*sub.name == "primary" => {
+                self.compare(comparison, &index::boolean_form(false), operand).map(Some)
+            }
+            None => {
+                self.work.spend(VISIT)?;
+                Ok(None)
             }
         }
     }
-    !any && comparison == Comparison::NotEqual
-}
 
-/// Returns the comparable value of a sub-attribute; `primary` that is absent is false (CHR-037).
-fn sub_value(plural: bool, sub: &Attribute, element: &Value) -> Option<String> {
-    match element.get(&*sub.name) {
-        Some(value) => index::comparable(sub, value),
-        None if plural && &*sub.name == "primary" => Some(index::boolean_form(false)),
-        None => None,
+    /// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes.
+    fn element(&mut self, filter: &ResolvedFilter, element: &Value) -> Result<bool, Halt> {
+        self.work.spend(VISIT)?;
+        Ok(match filter {
+            Filter::And(terms) => {
+                for term in terms {
+                    if !self.element(term, element)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Filter::Or(terms) => {
+                for term in terms {
+                    if self.element(term, element)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            Filter::Not(inner) => !self.element(inner, element)?,
+            Filter::Present(at) => {
+                at.sub_attribute.as_ref().is_some_and(|sub| element.get(&*sub.name).is_some())
+            }
+            Filter::Compare(at, comparison, Operand(operand)) => {
+                let holds = match &at.sub_attribute {
+                    Some(sub) => {
+                        self.sub_value(at.is_plural(), sub, element, *comparison, operand)?
+                    }
+                    None => None,
+                };
+                holds.unwrap_or(*comparison == Comparison::NotEqual)
+            }
+            // Brackets do not nest; resolution refuses them.
+            Filter::Element(..) => false,
+        })
     }
 }
 
-/// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes.
-pub fn element_matches(filter: &ResolvedFilter, element: &Value) -> bool {
-    #[cfg(test)]
-    super::worst_cases::step();
+/// Counts the comparisons of a filter, up to `most`.
+fn comparisons(filter: &ResolvedFilter, most: usize) -> usize {
     match filter {
-        Filter::And(terms) => terms.iter().all(|term| element_matches(term, element)),
-        Filter::Or(terms) => terms.iter().any(|term| element_matches(term, element)),
-        Filter::Not(inner) => !element_matches(inner, element),
-        Filter::Present(at) => {
-            at.sub_attribute.as_ref().is_some_and(|sub| element.get(&*sub.name).is_some())
-        }
-        Filter::Compare(at, comparison, Operand(operand)) => {
-            let value =
-                at.sub_attribute.as_ref().and_then(|sub| sub_value(at.is_plural(), sub, element));
-            match value {
-                Some(value) => comparison.holds(&value, operand),
-                None => *comparison == Comparison::NotEqual,
-            }
-        }
-        // Brackets do not nest; resolution refuses them.
-        Filter::Element(..) => false,
+        Filter::And(terms) | Filter::Or(terms) => terms.iter().fold(0, |count, term| {
+            if count < most { count + comparisons(term, most - count) } else { count }
+        }),
+        Filter::Not(inner) | Filter::Element(_, inner) => comparisons(inner, most),
+        Filter::Compare(..) => 1,
+        Filter::Present(_) => 0,
     }
+}
+
+/// Returns how many bytes a comparison looks at.
+fn length(comparison: Comparison, value: &str, operand: &str) -> u64 {
+    match comparison {
+        Comparison::Contains => bytes(value),
+        _ => bytes(value).min(bytes(operand)),
+    }
+}
+
+/// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes, and
+/// pays for finding out.
+///
+/// # Errors
+///
+/// [`Halt`] when the work runs out.
+pub fn element_matches(
+    filter: &ResolvedFilter,
+    element: &Value,
+    work: &Work,
+) -> Result<bool, Halt> {
+    Values::of(filter, work).element(filter, element)
 }
 
 /// Answers a predicate over rows that are at hand as objects, such as `{"value": …, "type": …}`.
-pub(crate) fn rows_match(predicate: &ResolvedFilter, rows: &[Value]) -> bool {
-    match predicate {
-        Filter::Present(at) if at.sub_attribute.is_none() => !rows.is_empty(),
-        Filter::Present(_) => rows.iter().any(|row| element_matches(predicate, row)),
+pub(crate) fn rows_match(
+    predicate: &ResolvedFilter,
+    rows: &[Value],
+    work: &Work,
+) -> Result<bool, Halt> {
+    let mut values = Values::of(predicate, work);
+    let filter = match predicate {
+        Filter::Present(at) if at.sub_attribute.is_none() => return Ok(!rows.is_empty()),
         Filter::Compare(at, comparison, Operand(operand)) => {
-            compare_any(at, *comparison, operand, rows)
+            return values.any(at, *comparison, operand, rows);
         }
-        Filter::Element(_, inner) => rows.iter().any(|row| element_matches(inner, row)),
-        Filter::And(_) | Filter::Or(_) | Filter::Not(_) => false,
+        Filter::Present(_) => predicate,
+        Filter::Element(_, inner) => inner,
+        Filter::And(_) | Filter::Or(_) | Filter::Not(_) => return Ok(false),
+    };
+    for row in rows {
+        if values.element(filter, row)? {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// Makes the object over which a predicate on rows is evaluated.
@@ -180,12 +340,15 @@ pub(crate) fn row(value: &str, label: (&str, &str), extra: Option<(&str, &str)>)
 ///
 /// # Errors
 ///
-/// An internal error when the stored text is not what this server wrote.
-pub fn sort_key(at: &AttrRef, resource: &Resource) -> Result<Option<String>, Error> {
+/// [`Halt`] when the work runs out; an internal error when the stored text is not what this server
+/// wrote.
+pub fn sort_key(at: &AttrRef, resource: &Resource, work: &Work) -> Result<Option<String>, Error> {
+    work.spend(VISIT)?;
     if let Some(value) = own_value(at, resource) {
         return Ok(Some(value));
     }
-    let elements = resource.document.attributes()?.elements(at);
+    let elements = resource.document.read(work)?.elements(at);
+    work.spend(VISIT.saturating_mul(count(elements.len())))?;
     let primary = elements.iter().find(|element| crate::resource::is_primary(element));
     let Some(element) = primary.or_else(|| elements.first()) else {
         return Ok(None);
@@ -194,7 +357,9 @@ pub fn sort_key(at: &AttrRef, resource: &Resource) -> Result<Option<String>, Err
         Some(sub) => element.get(&*sub.name),
         None => Some(element),
     };
-    Ok(value.and_then(|value| index::comparable(at.leaf(), value)).map(|mut key| {
+    let Some(value) = value else { return Ok(None) };
+    work.spend(index::units(at.leaf(), value))?;
+    Ok(index::comparable(at.leaf(), value).map(|mut key| {
         key.truncate(key.floor_char_boundary(index::MAX_KEY_BYTES));
         key
     }))

@@ -7,6 +7,7 @@ use crate::ids::{ResourceId, Version};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::{Document, Resource, body};
 use crate::schema::{Registry, ResourceType};
+use crate::work::{Halt, Work};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
@@ -31,8 +32,8 @@ pub(super) fn user(mut attributes: Value) -> Resource {
 pub(super) struct NoRows;
 
 impl Relations for NoRows {
-    fn holds(&self, _predicate: &ResolvedFilter) -> bool {
-        false
+    fn holds(&self, _predicate: &ResolvedFilter) -> Result<bool, Halt> {
+        Ok(false)
     }
 }
 
@@ -44,7 +45,7 @@ fn holds(text: &str, resource: &Resource) -> bool {
     let registry = Registry::builtin().unwrap();
     let kind = registry.kind("User").unwrap();
     let filter = resolve(kind, text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    filter.matches(kind, resource, &NoRows).unwrap()
+    filter.matches(kind, resource, &NoRows, &Work::default()).unwrap()
 }
 
 fn refusal(text: &str) -> String {

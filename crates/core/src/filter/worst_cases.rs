@@ -2,22 +2,14 @@
 
 #![expect(clippy::print_stdout, reason = "the milliseconds are told, not asserted")]
 
-use std::cell::Cell;
-
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::tests::{NoRows, user};
 use super::*;
+use crate::error::Error;
+use crate::resource::{Document, Resource};
 use crate::schema::Registry;
-
-thread_local! {
-    static STEPS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Counts one visit of a node by the evaluator; only tests are built with it.
-pub(super) fn step() {
-    STEPS.with(|steps| steps.set(steps.get() + 1));
-}
+use crate::work::{DEFAULT_UNITS, FOLDING, Halt, Stop, VISIT, Work, bytes, folding};
 
 /// A small stack: threads of the blocking pool have 2 MiB. Without optimization, frames are larger.
 const STACK: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1024 };
@@ -31,8 +23,8 @@ struct Cost {
     tokens: usize,
     /// The deepest nesting that it entered.
     depth: usize,
-    /// Nodes that the evaluator visited for one resource.
-    visits: usize,
+    /// Units of work that one resource took.
+    units: u64,
 }
 
 /// Reads, resolves, evaluates and drops a filter on a small stack; prints what the CPU says.
@@ -49,10 +41,10 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
                 ParsedFilter::parse_with(&text, Syntax { bare_words: true, loose_forms: true });
             parsed.map_err(|error| error.to_string()).and_then(|(parsed, notes)| {
                 let resolved = parsed.resolve(kind).map_err(|error| error.to_string())?;
-                STEPS.with(|steps| steps.set(0));
-                resolved.matches(kind, &resource, &NoRows).map_err(|error| error.to_string())?;
-                let visits = STEPS.with(Cell::get);
-                Ok(Cost { tokens: notes.steps, depth: notes.deepest, visits })
+                let work = Work::default();
+                let matches = resolved.matches(kind, &resource, &NoRows, &work);
+                matches.map_err(|error| error.to_string())?;
+                Ok(Cost { tokens: notes.steps, depth: notes.deepest, units: work.spent() })
             })
         };
         let before = cpu_nanoseconds();
@@ -125,9 +117,10 @@ fn flt_051_the_dearest_filters_cost_what_their_length_says() {
         let cost = cost(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(cost.tokens <= text.len() + 1, "{name}: {cost:?}");
         assert!(cost.depth <= MAX_DEPTH, "{name}: {cost:?}");
-        // Each comparison once per value, each of the nodes above it once.
+        // Each comparison once per value, each of the nodes above it once; the values are short.
         let nodes = 2 * (3 * MAX_TERMS + MAX_DEPTH);
-        assert!(cost.visits > 0 && cost.visits <= nodes, "{name}: {cost:?}");
+        let most = u64::try_from(nodes).unwrap() * (2 * VISIT + 1);
+        assert!(cost.units > 0 && cost.units <= most, "{name}: {cost:?}");
     }
 }
 
@@ -162,4 +155,120 @@ fn flt_050_flt_051_filters_beyond_the_limits_are_refused_on_a_small_stack() {
     assert!(cost("257 terms", &terms).is_err());
     let deep = format!("{}title pr{}", "(".repeat(MAX_DEPTH + 1), ")".repeat(MAX_DEPTH + 1));
     assert!(cost("33 levels", &deep).is_err());
+}
+
+/// A user as a store reads it: text that nobody has parsed yet.
+fn stored(attributes: Value) -> Resource {
+    let resource = user(attributes);
+    let document = Document::from_store(resource.document.text());
+    Resource { document, ..resource }
+}
+
+fn terms(path: &str, count: usize) -> String {
+    (0..count).map(|n| format!("{path} co \"q{n}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+/// Evaluates a filter over so many resources alike, which none of them satisfies.
+fn spend(filter: &str, resource: &Resource, times: usize, work: &Work) -> Result<(), Error> {
+    let registry = Registry::builtin().unwrap();
+    let kind = registry.kind("User").unwrap();
+    let filter = ParsedFilter::parse(filter)?.resolve(kind)?;
+    for _ in 0..times {
+        let document = Document::from_store(resource.document.text());
+        let resource = Resource { document, ..resource.clone() };
+        assert!(!filter.matches(kind, &resource, &NoRows, work)?);
+    }
+    Ok(())
+}
+
+fn units(filter: &str, resource: &Resource) -> u64 {
+    let work = Work::unlimited();
+    spend(filter, resource, 1, &work).unwrap();
+    work.spent()
+}
+
+#[test]
+fn s1_a_value_is_folded_once_however_many_terms_ask_for_it() {
+    let long = "Ä".repeat(30_000);
+    let resource = stored(json!({"nickName": long}));
+    let (one, all) =
+        (units("nickName co \"q0\"", &resource), units(&terms("nickName", 250), &resource));
+    assert_eq!(one, bytes(resource.document.text()) + 2 * VISIT + folding(&long) + bytes(&long));
+    assert_eq!(all - one, VISIT + 249 * (2 * VISIT + bytes(&long)));
+}
+
+#[test]
+fn s1_values_in_brackets_are_folded_once() {
+    let long = "Ä".repeat(1_000);
+    let resource = stored(json!({"emails": [{"value": "x", "display": long}]}));
+    let bracket = |count| format!("emails[{}]", terms("display", count));
+    let (one, all) = (units(&bracket(1), &resource), units(&bracket(200), &resource));
+    assert_eq!(all - one, VISIT + 199 * (2 * VISIT + bytes(&long)));
+}
+
+#[test]
+fn s1_250_terms_over_12_long_texts_end_within_the_budget() {
+    let resource = stored(json!({"nickName": "Ä".repeat(30_000)}));
+    let work = Work::default();
+    assert!(spend(&terms("nickName", 250), &resource, 12, &work).is_ok());
+    assert!(work.spent() < DEFAULT_UNITS / 4, "{}", work.spent());
+}
+
+#[test]
+fn d2_200_terms_over_20_000_ordinary_users_end_within_the_budget() {
+    let resource = stored(json!({"name": {"familyName": "Müller", "givenName": "Änne"}}));
+    let each = units(&terms("name.familyName", 200), &resource);
+    assert!(each * 20_000 <= DEFAULT_UNITS, "{each}");
+    assert!(each * 200_000 > DEFAULT_UNITS, "{each}");
+}
+
+#[test]
+fn the_default_budget_reads_200_000_documents_of_2_kib_with_one_term() {
+    let mut text = "N".repeat(2_048);
+    let mut resource = stored(json!({"nickName": text}));
+    text.truncate(2 * text.len() - resource.document.text().len());
+    resource = stored(json!({"nickName": text}));
+    assert_eq!(resource.document.text().len(), 2_048);
+    assert!(units("nickName co \"q\"", &resource) * 200_000 <= DEFAULT_UNITS);
+    // Of other texts, those of usual length.
+    let resource = stored(json!({"nickName": "ж".repeat(40), "title": "x".repeat(1_800)}));
+    assert!(units("nickName co \"q\"", &resource) * 200_000 <= DEFAULT_UNITS);
+}
+
+#[test]
+fn s1_evaluation_stops_where_the_budget_ends() {
+    let long = "Ä".repeat(30_000);
+    let resource = stored(json!({"nickName": long}));
+    let work = Work::new(10_000_000);
+    let refused = spend(&terms("nickName", 250), &resource, 12, &work).unwrap_err();
+    assert_eq!(refused.status_and_type(), (400, Some("tooMany")));
+    assert!(refused.to_string().contains("limits.work"), "{refused}");
+    // The step that could not be paid for was the last one, and was not done.
+    assert!(work.spent() <= 10_000_000 + bytes(&long) * FOLDING, "{}", work.spent());
+}
+
+#[test]
+fn evaluation_stops_when_the_request_is_stopped() {
+    let resource = stored(json!({"nickName": "x"}));
+    for (why, halt) in [(Stop::Deadline, Halt::Deadline), (Stop::Gone, Halt::Gone)] {
+        let work = Work::default();
+        work.stop(why);
+        let stopped = spend("nickName co \"q\"", &resource, 1, &work).unwrap_err();
+        assert!(matches!(stopped, Error::Halted(found) if found == halt), "{stopped}");
+        assert_eq!((stopped.status_and_type(), work.spent()), ((503, None), 0));
+    }
+}
+
+#[test]
+fn sort_keys_are_paid_for() {
+    let registry = Registry::builtin().unwrap();
+    let at = registry.kind("User").unwrap().resolve("nickName").unwrap();
+    let long = "Ä".repeat(30_000);
+    let resource = stored(json!({"nickName": long}));
+    let work = Work::unlimited();
+    sort_key(&at, &resource, &work).unwrap();
+    let text = bytes(resource.document.text());
+    assert_eq!(work.spent(), text + folding(&long) + 2 * VISIT);
+    let stopped = sort_key(&at, &resource, &Work::new(text)).unwrap_err();
+    assert!(matches!(stopped, Error::Halted(Halt::Spent)), "{stopped}");
 }

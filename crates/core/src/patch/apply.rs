@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::immutable::check_immutable;
 use super::values::{append, drop_if_empty, one_as_array, set};
-use super::{Operation, PatchTarget, Patched, Verb};
+use super::{Elements, Operation, PatchTarget, Patched, Verb};
 use crate::error::{Error, PathError};
 use crate::ids::Urn;
 use crate::lenient::Repairs;
@@ -13,6 +13,7 @@ use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
 use crate::resource::{At, Attributes, Rules, canonical};
 use crate::schema::{ResourceType, ValueType};
+use crate::work::{Halt, VISIT, Work, count, weight};
 
 /// What came of applying operations.
 #[derive(Debug)]
@@ -31,13 +32,14 @@ pub enum Outcome {
 /// # Errors
 ///
 /// The errors of RFC 7644 §3.5.2 for the first operation that cannot be applied, or for a result
-/// that the schema does not allow.
+/// that the schema does not allow; [`Halt`] when the work runs out.
 pub(crate) fn apply(
     kind: &ResourceType,
     repairs: &mut Repairs<'_>,
     before: &Attributes,
     members: Option<&[Member]>,
     operations: &[Operation],
+    work: &Work,
 ) -> Result<Outcome, Error> {
     let mut engine = Engine {
         kind,
@@ -46,6 +48,7 @@ pub(crate) fn apply(
         members: MemberChange::default(),
         loaded: members,
         removed: Vec::new(),
+        work,
     };
     for operation in operations {
         let done = engine.operation(operation);
@@ -82,11 +85,14 @@ pub(super) struct Engine<'a, 'r> {
     pub(super) loaded: Option<&'a [Member]>,
     /// Paths that a `remove` named, for the choice of error.
     removed: Vec<String>,
+    /// What the request may cost.
+    pub(super) work: &'a Work,
 }
 
 impl Engine<'_, '_> {
     /// Applies one operation; false when it needs the members.
     fn operation(&mut self, operation: &Operation) -> Result<bool, Error> {
+        self.pay(operation)?;
         let value = operation.value.clone();
         match &operation.target {
             PatchTarget::Attribute(at) => self.attribute(operation.verb, at, value)?,
@@ -114,6 +120,22 @@ impl Engine<'_, '_> {
             }
         }
         Ok(true)
+    }
+
+    /// Pays for looking at the value of an operation and at those that its attribute has.
+    fn pay(&self, operation: &Operation) -> Result<(), Halt> {
+        let (PatchTarget::Attribute(at) | PatchTarget::Elements(Elements { attribute: at, .. })) =
+            &operation.target
+        else {
+            return self.work.spend(operation.value.as_ref().map_or(VISIT, weight));
+        };
+        let container = match &at.container {
+            None => Some(&self.map),
+            Some(urn) => self.map.get(urn.as_str()).and_then(Value::as_object),
+        };
+        let values = container.and_then(|map| map.get(&*at.attribute.name)?.as_array());
+        let values = count(values.map_or(0, Vec::len)).saturating_mul(VISIT);
+        self.work.spend(values + operation.value.as_ref().map_or(VISIT, weight))
     }
 
     pub(super) fn rules(&self) -> Rules {

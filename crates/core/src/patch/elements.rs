@@ -10,6 +10,7 @@ use crate::filter::{Filter, element_matches};
 use crate::path::AttrRef;
 use crate::quirks::Quirks;
 use crate::resource::{At, is_primary};
+use crate::work::{VISIT, count};
 
 impl Engine<'_, '_> {
     /// `remove` with a list beside the path takes away those values and no others (PAT-058).
@@ -30,8 +31,10 @@ impl Engine<'_, '_> {
             Some(Value::Array(listed)) => listed,
             _ => return Ok(()),
         };
+        let work = self.work;
         let map = self.container_map(at.container.as_ref())?;
         if let Some(Value::Array(values)) = map.get_mut(&*at.attribute.name) {
+            work.spend(VISIT * count(values.len()) * count(listed.len()))?;
             values.retain(|value| !listed.iter().any(|listed| describes(listed, value)));
         }
         drop_if_empty(map, &at.attribute.name);
@@ -100,10 +103,12 @@ impl Engine<'_, '_> {
             Some(one) => vec![one],
             None => Vec::new(),
         };
-        let selected: Vec<bool> =
-            values.iter().map(|value| element_matches(&target.filter, value)).collect();
-        let mut touched: Vec<usize> =
-            (0..).zip(&selected).filter(|(_, s)| **s).map(|(index, _)| index).collect();
+        let mut touched = Vec::new();
+        for (index, value) in values.iter().enumerate() {
+            if element_matches(&target.filter, value, self.work)? {
+                touched.push(index);
+            }
+        }
         let builds = !matches!(&change, Change::RemoveElement | Change::Set(_, None));
         if touched.is_empty() && builds {
             let Some(element) =
@@ -158,10 +163,11 @@ enum Change {
 impl Change {
     fn apply(self, values: &mut Vec<Value>, touched: &[usize]) {
         if matches!(self, Self::RemoveElement) {
-            let mut index = 0;
+            let (mut index, mut touched) = (0, touched.iter().peekable());
             values.retain(|_| {
+                let gone = touched.next_if_eq(&&index).is_some();
                 index += 1;
-                !touched.contains(&(index - 1))
+                !gone
             });
             return;
         }

@@ -11,6 +11,7 @@ use crate::filter::{
 use crate::ids::ResourceId;
 use crate::members::{self, Member, MemberRef};
 use crate::quirks::Quirks;
+use crate::work::{Halt, Work};
 
 impl Engine<'_, '_> {
     pub(super) fn all_members(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
@@ -53,7 +54,7 @@ impl Engine<'_, '_> {
         for (id, kind) in self.members.preview(loaded) {
             // Who becomes a member in this very request is taken for a user, as members mostly are.
             let kind = kind.as_ref().map_or("User", |kind| kind.as_str());
-            if element_matches(filter, &row(id.as_str(), ("type", kind), None)) {
+            if element_matches(filter, &row(id.as_str(), ("type", kind), None), self.work)? {
                 gone.push(MemberRef(id));
             }
         }
@@ -79,10 +80,14 @@ fn named_members(filter: &ResolvedFilter) -> Option<Vec<MemberRef>> {
 }
 
 /// Answers filters over members that are at hand, for [`crate::memory`].
-pub(crate) fn members_match(predicate: &ResolvedFilter, members: &[Member]) -> bool {
+pub(crate) fn members_match(
+    predicate: &ResolvedFilter,
+    members: &[Member],
+    work: &Work,
+) -> Result<bool, Halt> {
     let rows: Vec<Value> = members
         .iter()
         .map(|member| row(member.id.as_str(), ("type", member.kind.as_str()), None))
         .collect();
-    rows_match(predicate, &rows)
+    rows_match(predicate, &rows, work)
 }

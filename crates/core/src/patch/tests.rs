@@ -10,6 +10,7 @@ use crate::members::Member;
 use crate::quirks::{Applied, Quirks};
 use crate::resource::body;
 use crate::schema::{Registry, ResourceType};
+use crate::work::Work;
 
 fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
     let text = |name: &str| case[name].as_str();
@@ -32,9 +33,10 @@ fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
         }
     };
     let request = PatchRequest::parse(kind, &mut repairs, &ResourceId::new("me"), envelope)?;
-    let outcome = match apply(kind, &mut repairs, &before, None, &request.operations)? {
+    let work = Work::default();
+    let outcome = match apply(kind, &mut repairs, &before, None, &request.operations, &work)? {
         Outcome::NeedMembers => {
-            apply(kind, &mut repairs, &before, Some(&members), &request.operations)?
+            apply(kind, &mut repairs, &before, Some(&members), &request.operations, &work)?
         }
         done @ Outcome::Patched(_) => done,
     };

@@ -7,6 +7,7 @@
 
 mod plan;
 mod references;
+mod steps;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
@@ -274,7 +275,7 @@ impl Run<'_> {
             .service
             .creation(self.caller, &plan.kind, data, &mut self.applied)
             .and_then(|(draft, _)| {
-                let mut steps = [Step::Insert(Box::new(draft))];
+                let mut steps = [Step::Insert(&draft)];
                 self.service.provider.batch(self.caller.tenant, &mut steps, None).remove(0)
             });
         let state = match created {
@@ -324,15 +325,15 @@ impl Run<'_> {
         let mut repairs = vec![Applied::default(); ready.len()];
         let mut early = Vec::new();
         let bodies: Vec<Value> = ready.iter().map(|index| self.body(*index)).collect();
-        let (mut steps, mut stepped) = (Vec::new(), Vec::new());
+        let (mut prepared, mut turns) = (Vec::new(), Vec::new());
         for ((index, data), applied) in ready.iter().copied().zip(bodies).zip(&mut repairs) {
-            match self.step(index, data, applied) {
-                Ok(step) => {
-                    steps.push(step);
-                    stepped.push(index);
+            match self.prepare(index, data, applied) {
+                Ok(one) => {
+                    prepared.push(one);
+                    turns.push(index);
                 }
                 // With failOnErrors, its turn comes when those before it have been counted.
-                Err(_) if self.errors_left.is_some() && !steps.is_empty() => break,
+                Err(_) if self.errors_left.is_some() && !turns.is_empty() => break,
                 Err(error) => {
                     early.push((index, error));
                     if self.errors_left.is_some() {
@@ -341,55 +342,15 @@ impl Run<'_> {
                 }
             }
         }
-        let results = self.service.provider.batch(self.caller.tenant, &mut steps, self.errors_left);
-        drop(steps);
+        let results = self.carry_out(&mut prepared);
+        drop(prepared);
         for applied in repairs {
             self.applied.merge(applied);
         }
-        let done = stepped.into_iter().zip(results);
+        let done = turns.into_iter().zip(results);
         let done: Vec<_> =
             done.chain(early.into_iter().map(|(index, error)| (index, Err(error)))).collect();
         done.into_iter().map(|(index, result)| self.settle(index, result)).collect()
-    }
-
-    /// Makes the provider's step for an operation.
-    fn step<'s>(
-        &'s self,
-        index: usize,
-        data: Value,
-        applied: &'s mut Applied,
-    ) -> Result<Step<'s>, Error> {
-        let plan = self.plans.get(index).and_then(Option::as_ref);
-        let plan = plan.ok_or_else(|| Error::internal("an operation that is ready has a plan"))?;
-        let (service, caller, kind) = (self.service, self.caller, &*plan.kind);
-        if let Some(State::Begun(id)) = self.states.get(index) {
-            let (change, _) = service.replacing(caller, kind, data, &plan.precondition, applied)?;
-            return Ok(Step::Update(&kind.kind, id.clone(), change));
-        }
-        let id = match (&plan.subject, self.subject(plan)) {
-            (Subject::New, _) => {
-                let (draft, _) = service.creation(caller, kind, data, applied)?;
-                return Ok(Step::Insert(Box::new(draft)));
-            }
-            (_, Some(id)) => id,
-            (_, None) => return Err(Error::internal("an operation that is ready has its subject")),
-        };
-        service.possible(kind, &id)?;
-        let refuse = |error| service.refuse(caller, kind, &id, &plan.precondition, error);
-        Ok(match plan.verb {
-            Verb::Create | Verb::Replace => {
-                let change = service.replacing(caller, kind, data, &plan.precondition, applied);
-                Step::Update(&kind.kind, id.clone(), change.map_err(refuse)?.0)
-            }
-            Verb::Patch => {
-                let change = service.patching(caller, kind, &id, data, &plan.precondition, applied);
-                Step::Update(&kind.kind, id.clone(), change.map_err(refuse)?.0)
-            }
-            Verb::Delete => {
-                let check = service.deleting(caller, kind, &plan.precondition);
-                Step::Delete(&kind.kind, id, check)
-            }
-        })
     }
 
     /// Notes what became of an operation.

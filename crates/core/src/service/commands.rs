@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::carry_over::Named;
-use super::draft::Subject;
+use super::draft::{Content, Subject};
+use super::lane::Compute;
 use super::{Caller, Precondition, Service};
 use crate::error::Error;
 use crate::ids::ResourceId;
@@ -13,13 +14,14 @@ use crate::lenient::Repairs;
 use crate::members::MemberChange;
 use crate::patch::{self, Outcome, PatchRequest};
 use crate::path::AttrRef;
-use crate::provider::{ChangeFn, CheckFn, Draft, Update};
+use crate::provider::{CheckFn, Draft, Update};
 use crate::quirks::Applied;
 use crate::resource::{self, Attributes, Normalized, Resource};
 use crate::schema::{Membership, ResourceType};
+use crate::work::{bytes, weight};
 
 /// A change, and the attributes that the client writes with it.
-type Changing<'a> = (Box<ChangeFn<'a>>, Vec<AttrRef>);
+type Changing<'a> = (Box<Compute<'a>>, Vec<AttrRef>);
 
 impl Service {
     /// POST: a new resource with an id of its own.
@@ -41,8 +43,8 @@ impl Service {
             None => MemberChange::Unchanged,
         };
         let id = self.ids.next_id();
-        let draft =
-            self.draft(caller, kind, Subject::New(&id), attributes, members, Act::Created)?;
+        let content = Content { attributes, members, act: Act::Created };
+        let draft = self.draft(caller, kind, Subject::New(&id), content, &caller.work)?;
         Ok((draft, written))
     }
 
@@ -65,14 +67,16 @@ impl Service {
             ),
             Membership::Groups | Membership::None => MemberChange::Unchanged,
         };
-        let change: Box<ChangeFn<'a>> = Box::new(move |current| {
+        let size = attributes.map().values().map(weight).sum();
+        let change: Box<Compute<'a>> = Box::new(move |current, work| {
             precondition.check(current.resource)?;
-            let before = current.resource.document.attributes()?;
+            let before = current.resource.document.read(work)?;
+            work.spend(size)?;
             let attributes = named.carry_over(kind, caller.quirks, before, attributes.clone())?;
             patch::check_immutable(kind, before, &attributes)?;
             let subject = Subject::Existing(current.resource);
-            let draft =
-                self.draft(caller, kind, subject, attributes, members.clone(), Act::Replaced)?;
+            let content = Content { attributes, members: members.clone(), act: Act::Replaced };
+            let draft = self.draft(caller, kind, subject, content, work)?;
             Ok(Update::Store(Box::new(draft)))
         });
         Ok((change, written))
@@ -92,20 +96,23 @@ impl Service {
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body)?;
         repairs.impossible_members(&*self.ids, &mut request);
         let written = request.written().cloned().collect();
-        let change: Box<ChangeFn<'a>> = Box::new(move |current| {
+        let change: Box<Compute<'a>> = Box::new(move |current, work| {
             precondition.check(current.resource)?;
-            let before = current.resource.document.attributes()?;
+            let before = current.resource.document.read(work)?;
+            // A copy is changed, and compared with what it was.
+            work.spend(2 * bytes(current.resource.document.text()))?;
             let mut repairs = Repairs { quirks: caller.quirks, applied };
-            match patch::apply(kind, &mut repairs, before, current.members, &request.operations)? {
-                Outcome::NeedMembers => Ok(Update::NeedMembers),
+            let operations = &request.operations;
+            match patch::apply(kind, &mut repairs, before, current.members, operations, work)? {
+                Outcome::NeedMembers => Ok(Update::NeedMembers(usize::MAX)),
                 Outcome::Patched(patched) => {
                     if patched.members == MemberChange::Unchanged && patched.attributes == *before {
                         return Ok(Update::Keep);
                     }
                     let (attributes, members) = (patched.attributes, patched.members);
                     let subject = Subject::Existing(current.resource);
-                    let draft =
-                        self.draft(caller, kind, subject, attributes, members, Act::Patched)?;
+                    let content = Content { attributes, members, act: Act::Patched };
+                    let draft = self.draft(caller, kind, subject, content, work)?;
                     Ok(Update::Store(Box::new(draft)))
                 }
             }
@@ -145,8 +152,8 @@ impl Service {
             Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
         let attributes = resource::body(kind, caller.quirks, body)?.attributes;
         let subject = Subject::Existing(current);
-        let draft =
-            self.draft(caller, kind, subject, attributes, MemberChange::Unchanged, Act::Replaced)?;
+        let content = Content { attributes, members: MemberChange::Unchanged, act: Act::Replaced };
+        let draft = self.draft(caller, kind, subject, content, &caller.work)?;
         Ok(Update::Store(Box::new(draft)))
     }
 }

@@ -9,6 +9,7 @@ use crate::members::MemberChange;
 use crate::provider::Draft;
 use crate::resource::{Attributes, Document, Resource};
 use crate::schema::ResourceType;
+use crate::work::{Halt, Work, bytes};
 
 /// What a draft is about.
 #[derive(Clone, Copy)]
@@ -19,6 +20,13 @@ pub(super) enum Subject<'a> {
     Existing(&'a Resource),
 }
 
+/// What a resource shall be, and by which act.
+pub(super) struct Content {
+    pub(super) attributes: Attributes,
+    pub(super) members: MemberChange,
+    pub(super) act: Act,
+}
+
 impl Service {
     /// Derives everything that is stored with a document.
     pub(super) fn draft(
@@ -26,10 +34,10 @@ impl Service {
         caller: &Caller,
         kind: &ResourceType,
         subject: Subject<'_>,
-        attributes: Attributes,
-        members: MemberChange,
-        act: Act,
+        content: Content,
+        work: &Work,
     ) -> Result<Draft, Error> {
+        let Content { attributes, members, act } = content;
         let (id, before) = match subject {
             Subject::New(id) => (id, None),
             Subject::Existing(resource) => {
@@ -37,14 +45,15 @@ impl Service {
             }
         };
         members.check(id)?;
-        let entries = index::index_entries(kind, &attributes);
-        let keys = index::unique_keys(kind, caller.quirks, &attributes);
+        let derive = |attributes: &_| -> Result<_, Halt> {
+            let entries = index::index_entries(kind, attributes, work)?;
+            Ok((entries, index::unique_keys(kind, caller.quirks, attributes, work)?))
+        };
+        let (entries, keys) = derive(&attributes)?;
         index::check_lengths(kind, &attributes, &entries, &keys)?;
         let (old_entries, old_keys) = match before {
             None => (Vec::new(), Vec::new()),
-            Some((_, old)) => {
-                (index::index_entries(kind, old), index::unique_keys(kind, caller.quirks, old))
-            }
+            Some((_, old)) => derive(old)?,
         };
         // `lastModified` never goes back, whatever the clock does (RES-019).
         let now = self.clock.now();
@@ -56,6 +65,7 @@ impl Service {
         let paths = changed_paths(before.map_or(&empty, |(_, old)| old), &attributes, &members);
         let names = Names { name: columns.name.clone(), external_id: columns.external_id.clone() };
         let document = Document::from_attributes(kind, attributes);
+        work.spend(bytes(document.text()))?;
         if document.text().len() > self.limits.document_bytes {
             return Err(Error::value(
                 "",

@@ -13,6 +13,7 @@ use crate::provider::{Found, Page, Query, Sort, Start};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::Projection;
 use crate::schema::{ResourceType, Returned, ValueType};
+use crate::work::bytes;
 
 /// A page, and how to show it.
 #[derive(Debug)]
@@ -99,6 +100,11 @@ impl Service {
             start_index: request.cursor.is_none().then_some(start_index),
             next_cursor,
         };
+        if parts.iter().any(|part| part.projection.is_explicit()) {
+            // What is cut out of a document is read in it first.
+            let texts = resources.iter().map(|found| bytes(found.resource.document.text()));
+            caller.work.spend(texts.sum())?;
+        }
         let projections = parts.into_iter().map(|part| (part.kind, part.projection)).collect();
         Ok(Listing { head, resources, projections, applied })
     }
@@ -275,7 +281,7 @@ impl Service {
             descending |= part.sort.as_ref().is_some_and(|sort| sort.descending);
             for (index, found) in page.resources.into_iter().enumerate() {
                 let key = match &part.sort {
-                    Some(sort) => sort_key(&sort.by, &found.resource)?,
+                    Some(sort) => sort_key(&sort.by, &found.resource, &caller.work)?,
                     None => None,
                 };
                 keyed.push((key, (order, index), found));

@@ -75,7 +75,7 @@ fn walk(
     kind: &Arc<ResourceType>,
     each: &mut dyn FnMut(&Found) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let (service, caller) = (&desk.console.api.service, desk.caller()?);
+    let service = &desk.console.api.service;
     let (mut cursor, mut left) = (Some(String::new()), MOST);
     while let Some(from) = cursor.filter(|_| left > 0) {
         let request = SearchRequest {
@@ -85,7 +85,8 @@ fn walk(
             excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
             ..SearchRequest::default()
         };
-        let listing = service.search(&caller, &[Arc::clone(kind)], &request)?;
+        // Each slice has a budget of its own: the file may be as large as the collection.
+        let listing = service.search(&desk.caller()?, &[Arc::clone(kind)], &request)?;
         left = left.saturating_sub(listing.resources.len());
         listing.resources.iter().try_for_each(&mut *each)?;
         cursor = listing.head.next_cursor;

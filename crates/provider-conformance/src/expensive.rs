@@ -1,0 +1,287 @@
+//! The clauses about what costs much: it ends, and no one waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use headcount_core::error::Error;
+use headcount_core::ids::ResourceId;
+use headcount_core::message::{BulkOperation, BulkRequest};
+use headcount_core::path::AttrRef;
+use headcount_core::provider::{ChangeFn, ProviderError, Query, Sort, Start, Step, Update, With};
+use headcount_core::quirks::{Applied, Quirks};
+use headcount_core::service::{
+    Caller, MAX_LANE_UNITS, Precondition, Service, Shape, Written, parse_filter,
+};
+use headcount_core::work::{FOLDING, Halt, Stop, Work};
+use serde_json::{Value, json};
+
+use crate::Subject;
+use crate::bench::{Bench, GROUP, USER, status};
+use crate::watched::Watched;
+
+/// Values of the long attribute, and characters of each: folding them takes thirty times what the lane
+/// allows.
+const VALUES: usize = 120;
+const LETTERS: usize = 500;
+
+/// A service over a watched provider, and the caller of one request.
+struct Watching {
+    service: Service,
+    provider: Arc<Watched>,
+    caller: Caller,
+}
+
+impl Watching {
+    fn over(bench: &Bench, adjust: impl FnOnce(Watched) -> Watched) -> Self {
+        let caller = Caller { work: Work::default(), ..bench.caller(0) };
+        let watched = Watched::new(Arc::clone(&bench.subject.provider), &caller.work);
+        let provider = Arc::new(adjust(watched));
+        let service = Service { provider: provider.clone(), ..bench.service.clone() };
+        Self { service, provider, caller }
+    }
+
+    fn patch(
+        &self,
+        bench: &Bench,
+        kind: &str,
+        id: &ResourceId,
+        operation: Value,
+    ) -> Result<Written, Error> {
+        let body = json!({"Operations": [operation]});
+        let kind = bench.kind(kind);
+        let (none, all) = (Precondition::default(), Shape::default());
+        self.service.patch(&self.caller, &kind, id, body, &none, &all)
+    }
+
+    /// Whether no change that was run while others may wait took more than the lane allows.
+    fn kept_to_the_lane(&self) -> bool {
+        self.provider.most.load(Ordering::SeqCst) <= MAX_LANE_UNITS
+    }
+}
+
+fn crowd(bench: &Bench, name: &str) -> ResourceId {
+    let ims: Vec<Value> = (0..VALUES)
+        .map(|n| json!({"value": format!("v{n}"), "display": "Ä".repeat(LETTERS)}))
+        .collect();
+    bench.create(USER, json!({"userName": name, "ims": ims}))
+}
+
+/// Removes all of them that have a display, after it has been compared with many texts.
+fn expensive() -> Value {
+    let terms: Vec<String> = (0..40).map(|n| format!("display co \"q{n}\"")).collect();
+    json!({"op": "remove", "path": format!("ims[not ({})].display", terms.join(" or "))})
+}
+
+fn has_displays(bench: &Bench, id: &ResourceId) -> bool {
+    let found = bench.get(0, USER, id).unwrap_or_else(|| panic!("{id} exists"));
+    found.resource.document.text().contains("display")
+}
+
+/// S2: an expensive change is computed outside the lock, a cheap one under it without reading first.
+pub fn expensive_changes_are_computed_outside_the_lock(subject: Subject) {
+    let bench = Bench::new(subject);
+    let user = bench.user("a");
+    let watching = Watching::over(&bench, |watched| watched);
+    let cheap = json!({"op": "replace", "path": "title", "value": "x"});
+    assert!(watching.patch(&bench, USER, &user, cheap).is_ok_and(|written| written.changed));
+    assert_eq!(watching.provider.calls(), (0, 1), "a cheap change is one update and no copy");
+    let user = crowd(&bench, "b");
+    let watching = Watching::over(&bench, |watched| watched);
+    let written = watching.patch(&bench, USER, &user, expensive());
+    assert!(written.is_ok_and(|written| written.changed));
+    assert!(!has_displays(&bench, &user));
+    assert!(watching.caller.work.spent() > 10 * MAX_LANE_UNITS);
+    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+    assert_eq!(watching.provider.calls(), (1, 2));
+    let version = bench.get(0, USER, &user).map(|found| found.resource.version.counter());
+    assert_eq!(version, Some(2));
+}
+
+/// S2: a PUT that derives much is computed outside the lock.
+pub fn expensive_replacements_are_computed_outside_the_lock(subject: Subject) {
+    let bench = Bench::new(subject);
+    let user = bench.user("a");
+    let emails: Vec<Value> =
+        (0..100).map(|n| json!({"value": format!("{n}{}", "ä".repeat(200))})).collect();
+    let watching = Watching::over(&bench, |watched| watched);
+    let body = json!({"userName": "a", "emails": emails});
+    let (none, all) = (Precondition::default(), Shape::default());
+    let kind = bench.kind(USER);
+    let written = watching.service.replace(&watching.caller, &kind, &user, body, &none, &all);
+    assert!(written.is_ok_and(|written| written.changed));
+    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+    assert_eq!(watching.provider.calls(), (1, 2));
+    assert_eq!(bench.filter(USER, "emails.value sw \"99Ä\""), ["a"]);
+}
+
+/// A change that selects among more members than are read under the lock is computed outside it.
+pub fn changes_over_many_members_are_computed_outside_the_lock(subject: Subject) {
+    let bench = Bench::new(subject);
+    let users = ["a", "b", "c"].map(|name| bench.user(name));
+    let group = bench.group("g", &[&users[0], &users[1], &users[2]]);
+    let select =
+        |id: &ResourceId| json!({"op": "remove", "path": format!("members[value sw \"{id}\"]")});
+    let watching = Watching::over(&bench, |watched| watched);
+    assert!(watching.patch(&bench, GROUP, &group, select(&users[0])).is_ok());
+    assert_eq!(watching.provider.calls(), (0, 1), "few members are read under the lock");
+    let watching = Watching::over(&bench, Watched::crowded);
+    assert!(watching.patch(&bench, GROUP, &group, select(&users[1])).is_ok());
+    assert_eq!(watching.provider.calls(), (2, 2));
+    assert_eq!(bench.members(&group), [users[2].to_string()]);
+}
+
+/// An expensive change is stored only over the version that it was computed from; after three tries
+/// the client is asked to come again.
+pub fn expensive_changes_give_way_to_others(subject: Subject) {
+    let bench = Arc::new(Bench::new(subject));
+    for (rivals, tries, expected) in [(0, 1, 200), (1, 2, 200), (2, 3, 200), (3, 3, 503)] {
+        let user = crowd(&bench, &format!("u{rivals}"));
+        let (rival, id, mut left) = (Arc::clone(&bench), user.clone(), rivals);
+        let watching = Watching::over(&bench, |watched| {
+            watched.with_rival(move || {
+                if left > 0 {
+                    left -= 1;
+                    let title =
+                        json!({"op": "replace", "path": "title", "value": left.to_string()});
+                    rival.patch(USER, &id, title);
+                }
+            })
+        });
+        let done = watching.patch(&bench, USER, &user, expensive());
+        assert_eq!(status(done), expected, "{rivals} others");
+        assert_eq!(watching.provider.calls(), (tries, tries + 1), "{rivals} others");
+        assert_eq!(has_displays(&bench, &user), expected != 200, "{rivals} others");
+        let version = bench.get(0, USER, &user).map(|found| found.resource.version.counter());
+        let own = if expected == 200 { 1 } else { 0 };
+        assert_eq!(version, Some(1 + rivals + own), "no other change is lost");
+    }
+}
+
+fn operation(method: &str, path: &str, data: Value) -> BulkOperation {
+    BulkOperation {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        bulk_id: (method == "POST").then(|| "new".to_owned()),
+        version: None,
+        data: Some(data),
+    }
+}
+
+fn bulk(watching: &Watching, operations: Vec<BulkOperation>, errors: Option<usize>) -> Vec<u16> {
+    let request = BulkRequest { operations, fail_on_errors: errors };
+    let done = watching.service.bulk(&watching.caller, request, &|_| Ok(()));
+    let statuses = done.results.into_iter().map(|result| match result.outcome {
+        Ok(status) => status,
+        Err(error) => error.status_and_type().0,
+    });
+    statuses.collect()
+}
+
+/// S2: an expensive operation of a bulk request leaves the lane, and what follows it comes after
+/// it all the same.
+pub fn expensive_operations_of_a_bulk_keep_their_turn(subject: Subject) {
+    let bench = Bench::new(subject);
+    for (round, errors) in [None, Some(1)].into_iter().enumerate() {
+        let (name, other) = (format!("name{round}"), format!("other{round}"));
+        let user = crowd(&bench, &name);
+        let rename = json!({"op": "replace", "path": "userName", "value": other});
+        let patch = json!({"Operations": [expensive(), rename]});
+        let watching = Watching::over(&bench, |watched| watched);
+        let operations = vec![
+            operation("PATCH", &format!("/Users/{user}"), patch),
+            // The name is free once the operation before has been carried out.
+            operation("POST", "/Users", json!({"userName": name})),
+        ];
+        assert_eq!(bulk(&watching, operations, errors), [200, 201], "{errors:?}");
+        assert!(!has_displays(&bench, &user));
+        assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+    }
+}
+
+/// What a request may cost in all binds its operations together; those beyond it change nothing.
+pub fn a_bulk_ends_with_its_budget(subject: Subject) {
+    let bench = Bench::new(subject);
+    let users = ["a", "b", "c"].map(|name| crowd(&bench, name));
+    let mut watching = Watching::over(&bench, |watched| watched);
+    let patch = |user| {
+        let path = format!("/Users/{user}");
+        operation("PATCH", &path, json!({"Operations": [expensive()]}))
+    };
+    assert_eq!(bulk(&watching, vec![patch(&users[0])], None), [200]);
+    watching.caller.work = Work::new(watching.caller.work.spent() * 3 / 2);
+    let create = operation("POST", "/Users", json!({"userName": "d"}));
+    let operations = vec![patch(&users[1]), patch(&users[2]), create];
+    assert_eq!(bulk(&watching, operations, None), [200, 400, 400]);
+    assert_eq!(users.map(|user| has_displays(&bench, &user)), [false, false, true]);
+    assert_eq!(bench.filter(USER, "userName eq \"d\""), Vec::<String>::new());
+}
+
+/// A request that was stopped changes nothing any more.
+pub fn a_stopped_request_changes_nothing(subject: Subject) {
+    let bench = Bench::new(subject);
+    let user = bench.user("a");
+    let watching = Watching::over(&bench, |watched| watched);
+    watching.caller.work.stop(Stop::Deadline);
+    let title = json!({"op": "replace", "path": "title", "value": "x"});
+    assert_eq!(status(watching.patch(&bench, USER, &user, title)), 503);
+    let operations = vec![
+        operation("POST", "/Users", json!({"userName": "b"})),
+        operation("DELETE", &format!("/Users/{user}"), Value::Null),
+    ];
+    assert_eq!(bulk(&watching, operations, None), [503, 503]);
+    assert_eq!(bench.changes().len(), 1);
+}
+
+/// A batch ends with the step for which there was no work left.
+pub fn a_batch_ends_where_the_work_ends(subject: Subject) {
+    let bench = Bench::new(subject);
+    let kind = bench.kind(USER);
+    let (first, second) = (bench.user("a"), bench.user("b"));
+    let halt = || -> Box<ChangeFn<'_>> { Box::new(|_| Err(Halt::Spent.into())) };
+    let mut steps = [
+        Step::Update(&kind.kind, first.clone(), Box::new(|_| Ok(Update::Keep))),
+        Step::Update(&kind.kind, first, halt()),
+        Step::Delete(&kind.kind, second.clone(), Box::new(|_| Err(Error::internal("never asked")))),
+    ];
+    let results = bench.subject.provider.batch(bench.tenant(0), &mut steps, None);
+    assert!(matches!(&results[..], [Ok(_), Err(Error::Halted(Halt::Spent))]), "{results:?}");
+    assert!(bench.get(0, USER, &second).is_some());
+}
+
+/// S1: a search that no index answers ends with its budget, and when it is stopped.
+pub fn searches_end_with_their_budget(subject: Subject) {
+    let bench = Bench::new(subject);
+    for n in 0..20 {
+        let long = "Ä".repeat(500);
+        bench.create(USER, json!({"userName": format!("u{n}"), "nickName": long}));
+    }
+    let kind = bench.kind(USER);
+    let by: AttrRef = kind.resolve("nickName").unwrap_or_else(|error| panic!("{error}"));
+    let text = "nickName co \"q\" or nickName co \"r\"";
+    let filter = parse_filter(&kind, Quirks::ALL, &mut Applied::default(), text)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let ask = |filtered: bool, work: &Work| {
+        let query = Query {
+            kind: &kind,
+            filter: filtered.then(|| filter.clone()),
+            sort: (!filtered).then(|| Sort { by: by.clone(), descending: false }),
+            start: Start::Offset(0),
+            limit: 1,
+            with: With::Nothing,
+            work: work.clone(),
+        };
+        bench.subject.provider.find(bench.tenant(0), &query).map(|page| page.total)
+    };
+    let each = 1_000 * FOLDING;
+    for (filtered, total) in [(true, 0), (false, 20)] {
+        let enough = Work::new(30 * each);
+        assert!(matches!(ask(filtered, &enough), Ok(found) if found == total));
+        assert!(enough.spent() > 20 * each, "every value is folded once");
+        let half = Work::new(10 * each);
+        assert!(matches!(ask(filtered, &half), Err(ProviderError::Halted(Halt::Spent))));
+        assert!(half.spent() < 12 * each, "what is not paid for is not done");
+        let stopped = Work::unlimited();
+        stopped.stop(Stop::Gone);
+        assert!(matches!(ask(filtered, &stopped), Err(ProviderError::Halted(Halt::Gone))));
+    }
+}
