@@ -4,8 +4,11 @@
 //! whose test has such a name too. A test that names a store proves it on that store; one that names
 //! none needs none, and counts on both.
 
+pub(crate) mod exercised;
 mod page;
 mod rows;
+mod sent;
+mod sentence;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -174,6 +177,11 @@ impl Report {
         }
         if of(Standing::Failed).next().is_some() {
             bail!("some proofs failed");
+        }
+        let unsent = exercised::check()?;
+        unsent.iter().for_each(|finding| println!("conformance: {finding}"));
+        if !unsent.is_empty() {
+            bail!("{} statement(s) name what none of their proofs sends", unsent.len());
         }
         let second = self.rows.iter().filter(|row| row.priority == "P2").count();
         let proved = self.count(Standing::Proved, |row| row.priority == "P2");
