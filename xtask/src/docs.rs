@@ -1,4 +1,7 @@
-//! `cargo xtask docs`: a page per quirk, made from the table in `core` and the recorded request.
+//! `cargo xtask docs`: a page per quirk, made from the table in `core` and the recorded request, and the
+//! page of empty values.
+
+mod empty_values;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +26,8 @@ headcount tenant set default --quirks all,-bare-words
 ```
 
 `none` is the RFC to the letter. The list replaces the one that the tenant had. The log names those
-that repaired a request, as [`scim.quirks`](LOGGING.md). Each has a page with the request that needs it
+that repaired a request, as [`scim.quirks`](LOGGING.md). What empty and unknown values do with all of them
+and with none is [a table of its own](reference/empty-values.md). Each has a page with the request that needs it
 and with what Headcount answers; the tests send it to both databases, with the switch on and off.
 
 | Switch | What it allows | Who needs it |
@@ -93,6 +97,7 @@ fn pages() -> anyhow::Result<BTreeMap<String, String>> {
         pages.insert(format!("docs/quirks/{name}.md"), page);
     }
     pages.insert("docs/QUIRKS.md".to_owned(), index);
+    pages.insert(empty_values::PAGE.to_owned(), empty_values::page()?);
     Ok(pages)
 }
 

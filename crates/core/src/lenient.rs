@@ -4,6 +4,9 @@
 //! behind its switch in [`Quirks`], each with the source there and a recorded request under
 //! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
 
+mod husks;
+mod wrapped;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
@@ -61,8 +64,10 @@ impl Repairs<'_> {
                 if members { self.members(value) } else { self.attribute(attribute, value) };
             out.insert(name, value);
         } else if let Some(extension) = kind.extension(&name) {
-            let value = match value {
-                Value::Object(map) => Value::Object(self.object(&extension.schema.attributes, map)),
+            let value = match self.extension(extension, value) {
+                Value::Object(map) => {
+                    Value::Object(self.object(None, &extension.schema.attributes, map))
+                }
                 other => other,
             };
             // The container may stand beside a short form of one of its attributes.
@@ -124,6 +129,7 @@ impl Repairs<'_> {
 
     /// Repairs the value of an attribute, whether it is a whole value or comes from PATCH.
     pub(crate) fn attribute(&mut self, attribute: &Attribute, value: Value) -> Value {
+        let value = self.unwrapped(attribute, value);
         let value = self.array_or_value(attribute, value);
         match value {
             Value::Array(values) if attribute.multi_valued => Value::Array(
@@ -167,14 +173,32 @@ impl Repairs<'_> {
     fn single(&mut self, attribute: &Attribute, value: Value) -> Value {
         match (attribute.value_type, value) {
             (ValueType::Complex, Value::Object(map)) => {
-                let map = self.object(&attribute.sub_attributes, map);
-                if self.is_emptied(attribute, &map) { Value::Null } else { Value::Object(map) }
+                let map = self.object(Some(attribute), &attribute.sub_attributes, map);
+                if self.is_emptied(attribute, &map) || self.is_husk(attribute, &map) {
+                    Value::Null
+                } else {
+                    Value::Object(map)
+                }
+            }
+            (of, Value::Object(map))
+                if of != ValueType::Complex
+                    && attribute.multi_valued
+                    && husks::is_empty_object(&map)
+                    && self.uses(Quirks::EMPTY_CLEARS) =>
+            {
+                Value::Null
+            }
+            (of, Value::String(text))
+                if text.is_empty()
+                    && of != ValueType::String
+                    && self.uses(Quirks::EMPTY_CLEARS) =>
+            {
+                Value::Null
             }
             (ValueType::Complex, Value::String(text)) => self.complex_from_text(attribute, text),
             (ValueType::Boolean, Value::String(text)) => {
                 match boolean_from_text(self.quirks, self.applied, &text) {
                     Some(flag) => Value::Bool(flag),
-                    None if text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) => Value::Null,
                     None => Value::String(text),
                 }
             }
@@ -187,11 +211,21 @@ impl Repairs<'_> {
         }
     }
 
+    /// Repairs an object: the value of `parent`, or of an extension.
+    ///
+    /// Unknown names are ignored beside known ones. Where they are all that a value says they stay, so
+    /// that it is refused and not taken for an empty one.
     fn object(
         &mut self,
+        parent: Option<&Attribute>,
         attributes: &[std::sync::Arc<Attribute>],
         map: Map<String, Value>,
     ) -> Map<String, Value> {
+        let says = |name: &String| {
+            crate::schema::find(attributes, name)
+                .is_some_and(|known| parent.is_none_or(|parent| !parent.describes(&known.name)))
+        };
+        let understood = map.keys().any(says);
         let mut out = Map::new();
         for (name, value) in map {
             match crate::schema::find(attributes, &name) {
@@ -199,7 +233,7 @@ impl Repairs<'_> {
                     let value = self.attribute(attribute, value);
                     out.insert(name, value);
                 }
-                None if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
+                None if understood && self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
                 None => drop(out.insert(name, value)),
             }
         }
@@ -216,11 +250,8 @@ impl Repairs<'_> {
         emptied && self.uses(Quirks::EMPTY_CLEARS)
     }
 
-    /// A manager as his bare id; an empty text where an object is due.
+    /// A manager as his bare id.
     fn complex_from_text(&mut self, attribute: &Attribute, text: String) -> Value {
-        if text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) {
-            return Value::Null;
-        }
         if !text.is_empty()
             && &*attribute.name == "manager"
             && self.uses(Quirks::MANAGER_SHORT_FORMS)
@@ -232,13 +263,11 @@ impl Repairs<'_> {
         Value::String(text)
     }
 
-    /// Members as bare ids (Microsoft's Postman collection).
+    /// Members as bare ids (Microsoft's Postman collection). An empty text names nobody, so that it
+    /// never empties a group.
     pub(crate) fn members(&mut self, value: Value) -> Value {
-        let values = match value {
+        let values = match self.unwrapped_members(value) {
             Value::Array(values) => values,
-            Value::String(id) if id.is_empty() && self.uses(Quirks::EMPTY_CLEARS) => {
-                return Value::Null;
-            }
             one @ (Value::Object(_) | Value::String(_)) if self.uses(Quirks::ARRAYS_OF_ONE) => {
                 vec![one]
             }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
+use crate::resource::Given;
 
 /// Members that one request may name.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -166,16 +167,16 @@ fn too_many() -> Error {
     ))
 }
 
-/// Reads members as POST, PUT and PATCH carry them.
+/// Reads members as POST, PUT and PATCH carry them. Elements in which nothing is are dropped.
 ///
 /// Only `value` counts. `type` and `$ref` are filled in by the server, `display` is not kept.
 ///
 /// # Errors
 ///
 /// `invalidValue` for anything that does not name a member, `413` above [`MAX_MEMBERS`].
-pub(crate) fn refs(value: Value) -> Result<Vec<MemberRef>, Error> {
+pub(crate) fn given(value: Value) -> Result<Given<Vec<MemberRef>>, Error> {
     let values = match value {
-        Value::Null => return Ok(Vec::new()),
+        Value::Null => return Ok(Given::Cleared),
         Value::Array(values) => values,
         one @ Value::Object(_) => vec![one],
         Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -185,7 +186,35 @@ pub(crate) fn refs(value: Value) -> Result<Vec<MemberRef>, Error> {
     if values.len() > MAX_MEMBERS {
         return Err(too_many());
     }
-    values.into_iter().enumerate().map(|(index, value)| member(index, &value)).collect()
+    if values.is_empty() {
+        return Ok(Given::Cleared);
+    }
+    let named = values.iter().enumerate().filter(|(_, value)| !names_nobody(value));
+    let named = named.map(|(index, value)| member(index, value)).collect::<Result<Vec<_>, _>>()?;
+    Ok(if named.is_empty() { Given::Nothing } else { Given::Value(named) })
+}
+
+/// Takes what was given for all members: `null` and the empty array mean none, but a list in which
+/// nobody is named means nothing, since it would empty the group by mistake.
+///
+/// # Errors
+///
+/// `invalidValue` for such a list.
+pub(crate) fn all(given: Given<Vec<MemberRef>>) -> Result<Vec<MemberRef>, Error> {
+    match given {
+        Given::Value(members) => Ok(members),
+        Given::Cleared => Ok(Vec::new()),
+        Given::Nothing => Err(Error::value(
+            "members",
+            "the list names nobody; send an empty array to remove all members",
+        )),
+    }
+}
+
+/// Tells whether an element is empty, rather than one that names somebody wrongly.
+fn names_nobody(value: &Value) -> bool {
+    let empty = |value: &Value| value.is_null() || value.as_str() == Some("");
+    value.is_null() || value.as_object().is_some_and(|object| object.values().all(empty))
 }
 
 fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {

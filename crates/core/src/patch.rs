@@ -1,6 +1,7 @@
 //! PATCH (RFC 7644 §3.5.2): a pure function from attributes and operations to attributes.
 
 mod apply;
+mod effect;
 mod elements;
 mod immutable;
 mod membership;
@@ -76,6 +77,13 @@ pub struct Elements {
     /// What a value must have to satisfy the filter, if it says so plainly: its `eq` terms joined by
     /// `and`.
     pub template: Option<Map<String, Value>>,
+}
+
+impl Elements {
+    /// Tells whether a path without a filter made them: it means each value there is.
+    pub(crate) fn is_every(&self) -> bool {
+        self.filter == ResolvedFilter::everything()
+    }
 }
 
 /// The result of a PATCH.

@@ -127,8 +127,16 @@ quirks! {
         "Microsoft's Postman collection (\"string id 1\"), scim-sanity (\"fake-member-id\")";
     /// An empty text or object for a complex attribute clears it.
     EMPTY_CLEARS = 21, "empty-clears",
-        "an attribute was set to an empty text: it was removed",
+        "an attribute was given an empty text or object: it was read as no value",
         "Microsoft gallery validation (test 16), Okta (`middleName: \"\"`), Entra manager `{\"value\":\"\"}`";
+    /// A value of a multi-valued attribute goes when nothing is left in it but `type` and `primary`.
+    NO_HUSKS = 23, "no-husks",
+        "what was left of a value was only its type: it was removed",
+        "Microsoft Entra ID (`Remove emails[type eq \"work\"].value`), scimgateway (PUT with `{\"type\":\"work\",\"value\":\"\"}`)";
+    /// The value of an attribute may be wrapped in an object under the attribute's own name.
+    WRAPPED_VALUES = 24, "wrapped-values",
+        "a value was wrapped once more under its own name: it was read without that",
+        "NorthlandPositronics/Cogtrix#311";
 }
 
 impl Quirks {

@@ -1,5 +1,7 @@
 //! Resources: canonical attributes behind one constructor, and the text that is stored and sent.
 
+mod given;
+mod identity;
 mod normalize;
 mod projection;
 mod reply;
@@ -17,11 +19,13 @@ use crate::provider::{ProviderError, Source};
 use crate::schema::ResourceType;
 use crate::work::{self, Work};
 
+pub(crate) use given::{Given, says_nothing};
+pub(crate) use identity::Identities;
 pub(crate) use normalize::{At, Normalized, body, canonical, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
 pub use projection::Projection;
 pub use reply::{Computed, Reply};
-pub(crate) use rules::{Rules, is_primary, same_value};
+pub(crate) use rules::{Rules, is_primary, too_many_values};
 
 /// The attributes of a resource in canonical form.
 ///

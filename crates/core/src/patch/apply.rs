@@ -1,9 +1,13 @@
 //! The PATCH engine: operations applied in order to a copy, then the schema's checks over the result.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
+use super::effect::Effect;
 use super::immutable::check_immutable;
-use super::values::{append, drop_if_empty, one_as_array, set};
+use super::values::{append, drop_if_empty, set};
 use super::{Elements, Operation, PatchTarget, Patched, Verb};
 use crate::error::{Error, PathError};
 use crate::ids::Urn;
@@ -11,8 +15,8 @@ use crate::lenient::Repairs;
 use crate::members::{Member, MemberChange};
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{At, Attributes, Rules, canonical};
-use crate::schema::{ResourceType, ValueType};
+use crate::resource::{At, Attributes, Given, Identities, Rules, canonical};
+use crate::schema::{Extension, ResourceType, ValueType};
 use crate::work::{Halt, VISIT, Work, count, weight};
 
 /// What came of applying operations.
@@ -48,6 +52,7 @@ pub(crate) fn apply(
         members: MemberChange::default(),
         loaded: members,
         removed: Vec::new(),
+        lists: HashMap::new(),
         work,
     };
     for operation in operations {
@@ -85,8 +90,32 @@ pub(super) struct Engine<'a, 'r> {
     pub(super) loaded: Option<&'a [Member]>,
     /// Paths that a `remove` named, for the choice of error.
     removed: Vec<String>,
+    /// Which values the lists have that were appended to, until something else changes them.
+    lists: HashMap<List, Identities>,
     /// What the request may cost.
     pub(super) work: &'a Work,
+}
+
+/// Sub-attributes and the values that they get; none where they lose theirs.
+type Changes = Vec<(Arc<str>, Option<Value>)>;
+
+/// An attribute with several values: the URN of its extension, and its name.
+type List = (Option<Urn>, Arc<str>);
+
+fn list(at: &AttrRef) -> List {
+    (at.container.clone(), Arc::clone(&at.attribute.name))
+}
+
+/// The object in which attributes of a container are, made when it is not there.
+fn container<'m>(
+    map: &'m mut Map<String, Value>,
+    urn: Option<&Urn>,
+) -> Result<&'m mut Map<String, Value>, Error> {
+    let Some(urn) = urn else {
+        return Ok(map);
+    };
+    let slot = map.entry(urn.as_str()).or_insert_with(|| Value::Object(Map::new()));
+    slot.as_object_mut().ok_or_else(|| Error::internal("an extension in a document is an object"))
 }
 
 impl Engine<'_, '_> {
@@ -98,20 +127,7 @@ impl Engine<'_, '_> {
             PatchTarget::Attribute(at) => self.attribute(operation.verb, at, value)?,
             PatchTarget::Elements(elements) => self.elements(operation.verb, elements, value)?,
             PatchTarget::Container(extension) => {
-                let urn = &extension.schema.id;
-                match (operation.verb, value.unwrap_or(Value::Null)) {
-                    (Verb::Remove, _) | (Verb::Replace, Value::Null) => {
-                        self.map.shift_remove(urn.as_str());
-                    }
-                    (Verb::Add, Value::Null) => {}
-                    (_, Value::Object(map)) => self.container(operation.verb, extension, map)?,
-                    _ => {
-                        return Err(Error::value(
-                            urn.as_str(),
-                            "an extension must be an object of attributes",
-                        ));
-                    }
-                }
+                self.extension(operation.verb, extension, value.unwrap_or(Value::Null))?;
             }
             PatchTarget::Schemas => self.schemas(operation.verb, value)?,
             PatchTarget::Members => self.all_members(operation.verb, value)?,
@@ -142,36 +158,87 @@ impl Engine<'_, '_> {
         Rules { quirks: self.repairs.quirks }
     }
 
-    /// The object in which attributes of a container stand, made when it is not there.
-    pub(super) fn container_map(
-        &mut self,
-        urn: Option<&Urn>,
-    ) -> Result<&mut Map<String, Value>, Error> {
-        let Some(urn) = urn else {
-            return Ok(&mut self.map);
+    /// The object in which the attribute is, for a change of its values: made when it is not there.
+    pub(super) fn whole(&mut self, at: &AttrRef) -> Result<&mut Map<String, Value>, Error> {
+        self.lists.remove(&list(at));
+        container(&mut self.map, at.container.as_ref())
+    }
+
+    /// Appends to the values of an attribute. Which values it has is remembered for the next time.
+    fn append(&mut self, at: &AttrRef, new: Vec<Value>, path: &str) -> Result<(), Error> {
+        let map = container(&mut self.map, at.container.as_ref())?;
+        let slot = map.entry(&*at.attribute.name).or_insert_with(|| Value::Array(Vec::new()));
+        let Value::Array(values) = slot else {
+            return Err(Error::internal("several values in a document are an array"));
         };
-        let slot = self.map.entry(urn.as_str()).or_insert_with(|| Value::Object(Map::new()));
-        slot.as_object_mut()
-            .ok_or_else(|| Error::internal("an extension in a document is an object"))
+        let identities = self.lists.entry(list(at)).or_insert_with(|| Identities::of(values));
+        append(values, identities, new, &At::Under(&At::Root, path))
+    }
+
+    /// An extension as a whole.
+    fn extension(&mut self, verb: Verb, extension: &Extension, value: Value) -> Result<(), Error> {
+        let urn = &extension.schema.id;
+        if verb == Verb::Remove {
+            self.remove_extension(urn);
+            return Ok(());
+        }
+        let effect = self.effect_by(verb, value, |engine, value| {
+            match engine.repairs.extension(extension, value) {
+                Value::Null => Ok(Given::Cleared),
+                Value::Object(map) => engine.known(extension, map).map(Given::Value),
+                _ => {
+                    let reason = "an extension must be an object of attributes";
+                    Err(Error::value(urn.as_str(), reason))
+                }
+            }
+        })?;
+        match effect {
+            Effect::Keep => {}
+            Effect::Clear => self.remove_extension(urn),
+            Effect::Set(map) => self.container(verb, extension, map)?,
+        }
+        Ok(())
+    }
+
+    fn remove_extension(&mut self, urn: &Urn) {
+        self.map.shift_remove(urn.as_str());
+        self.lists.retain(|(container, _), _| container.as_ref() != Some(urn));
+    }
+
+    /// Leaves out what the extension does not define, unless that is all there is.
+    fn known(
+        &mut self,
+        extension: &Extension,
+        mut map: Map<String, Value>,
+    ) -> Result<Map<String, Value>, Error> {
+        let schema = &extension.schema;
+        let Some(unknown) = map.keys().find(|name| schema.attribute(name).is_none()) else {
+            return Ok(map);
+        };
+        let understood = map.keys().any(|name| schema.attribute(name).is_some());
+        if !self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) {
+            let path = format!("{}:{unknown}", schema.id);
+            let reason = "the extension has no attribute of this name";
+            return Err(Error::Path(PathError::new(&path, reason)));
+        }
+        if !understood {
+            let at = At::Under(&At::Root, schema.id.as_str());
+            return Err(self.rules().unknown(unknown, understood, &at));
+        }
+        map.retain(|name, _| schema.attribute(name).is_some());
+        Ok(map)
     }
 
     /// A value as an object of attributes of an extension: each by its own rule (PAT-050).
     fn container(
         &mut self,
         verb: Verb,
-        extension: &crate::schema::Extension,
+        extension: &Extension,
         map: Map<String, Value>,
     ) -> Result<(), Error> {
         for (name, value) in map {
             let Some(attribute) = extension.schema.attribute(&name) else {
-                if self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) {
-                    continue;
-                }
-                let path = format!("{}:{name}", extension.schema.id);
-                return Err(Error::Path(PathError::new(
-                    &path,
-                    "the extension has no attribute of this name",
-                )));
+                continue;
             };
             if attribute.is_read_only() {
                 if self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
@@ -184,7 +251,7 @@ impl Engine<'_, '_> {
             }
             let at = AttrRef {
                 container: Some(extension.schema.id.clone()),
-                attribute: std::sync::Arc::clone(attribute),
+                attribute: Arc::clone(attribute),
                 sub_attribute: None,
                 place: Place::Document,
             };
@@ -201,81 +268,91 @@ impl Engine<'_, '_> {
         if verb == Verb::Remove {
             return self.remove(at, value);
         }
-        let value = value.unwrap_or(Value::Null);
-        let was_unset = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        if verb == Verb::Add && was_unset {
-            // PAT-049: adding nothing changes nothing.
-            return Ok(());
-        }
         let path = at.to_string();
-        match &at.sub_attribute {
-            None => {
-                let definition = &at.attribute;
-                let value = self.repairs.attribute(definition, one_as_array(definition, value));
-                if definition.value_type == ValueType::Complex && !definition.multi_valued {
-                    return self.merge(at, value, &path);
-                }
-                let value =
-                    self.rules().attribute(definition, value, &At::Under(&At::Root, &path))?;
-                let map = self.container_map(at.container.as_ref())?;
-                match value {
-                    None => drop(map.shift_remove(&*definition.name)),
-                    Some(Value::Array(new)) if verb == Verb::Add => {
-                        append(map, &definition.name, new);
-                    }
-                    Some(value) => drop(map.insert(definition.name.to_string(), value)),
-                }
+        let value = value.unwrap_or(Value::Null);
+        let (definition, leaf) = (&at.attribute, at.leaf());
+        if leaf.value_type == ValueType::Complex && !leaf.multi_valued {
+            return self.merge(verb, at, value, &path);
+        }
+        let effect = self.effect(verb, leaf, value, &path)?;
+        match (&at.sub_attribute, effect) {
+            (_, Effect::Keep) => {}
+            (None, Effect::Set(Value::Array(new))) if verb == Verb::Add => {
+                self.append(at, new, &path)?;
             }
-            Some(sub) => {
-                let value = self.repairs.attribute(sub, value);
-                let value = self.rules().attribute(sub, value, &At::Under(&At::Root, &path))?;
-                let map = self.container_map(at.container.as_ref())?;
+            (None, effect) => {
+                let map = self.whole(at)?;
+                set(map, &definition.name, effect.value());
+            }
+            (Some(sub), effect) => {
+                let map = self.whole(at)?;
                 let parent =
-                    map.entry(&*at.attribute.name).or_insert_with(|| Value::Object(Map::new()));
+                    map.entry(&*definition.name).or_insert_with(|| Value::Object(Map::new()));
                 if let Value::Object(parent) = parent {
-                    set(parent, &sub.name, value);
+                    set(parent, &sub.name, effect.value());
                 }
-                drop_if_empty(map, &at.attribute.name);
+                drop_if_empty(map, &definition.name);
             }
         }
         Ok(())
     }
 
     /// A singular complex attribute: given sub-attributes are set, others stay (PAT-036, PAT-069).
-    fn merge(&mut self, at: &AttrRef, value: Value, path: &str) -> Result<(), Error> {
-        let map = match value {
-            Value::Object(map) => map,
-            Value::Null => {
-                self.container_map(at.container.as_ref())?.shift_remove(&*at.attribute.name);
-                return Ok(());
+    fn merge(&mut self, verb: Verb, at: &AttrRef, value: Value, path: &str) -> Result<(), Error> {
+        let effect = self.effect_by(verb, value, |engine, value| {
+            match engine.repairs.attribute(&at.attribute, value) {
+                Value::Null => Ok(Given::Cleared),
+                Value::Object(map) => engine.changes(verb, at, map, path).map(Given::Value),
+                _ => Err(Error::value(path, "must be an object with sub-attributes")),
             }
-            _ => return Err(Error::value(path, "must be an object with sub-attributes")),
-        };
-        let rules = self.rules();
-        let mut changes = Vec::with_capacity(map.len());
-        for (name, value) in map {
-            let Some(sub) = at.attribute.sub(&name) else {
-                return Err(Error::syntax(format!(
-                    "{path} has no sub-attribute \"{}\"",
-                    crate::error::excerpt(&name)
-                )));
-            };
-            // A client may send back what only the server sets.
-            if !sub.is_read_only() {
-                let place = format!("{path}.{}", sub.name);
-                changes.push((sub, rules.attribute(sub, value, &At::Under(&At::Root, &place))?));
-            }
+        })?;
+        if matches!(effect, Effect::Keep) {
+            return Ok(());
         }
-        let container = self.container_map(at.container.as_ref())?;
-        let target =
-            container.entry(&*at.attribute.name).or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(target) = target {
-            for (sub, value) in changes {
-                set(target, &sub.name, value);
+        let container = self.whole(at)?;
+        match effect {
+            Effect::Keep => {}
+            Effect::Clear => drop(container.shift_remove(&*at.attribute.name)),
+            Effect::Set(changes) => {
+                let target = container
+                    .entry(&*at.attribute.name)
+                    .or_insert_with(|| Value::Object(Map::new()));
+                if let Value::Object(target) = target {
+                    for (name, value) in changes {
+                        set(target, &name, value);
+                    }
+                }
             }
         }
         drop_if_empty(container, &at.attribute.name);
         Ok(())
+    }
+
+    /// What happens to each sub-attribute that an object gives: its new value, or none.
+    fn changes(
+        &mut self,
+        verb: Verb,
+        at: &AttrRef,
+        map: Map<String, Value>,
+        path: &str,
+    ) -> Result<Changes, Error> {
+        let mut changes = Vec::with_capacity(map.len());
+        let understood = map.keys().any(|name| at.attribute.sub(name).is_some());
+        for (name, value) in map {
+            let Some(sub) = at.attribute.sub(&name) else {
+                let at = At::Under(&At::Root, path);
+                return Err(self.rules().unknown(&name, understood, &at));
+            };
+            // A client may send back what only the server sets.
+            if sub.is_read_only() {
+                continue;
+            }
+            match self.effect(verb, sub, value, &format!("{path}.{}", sub.name))? {
+                Effect::Keep => {}
+                effect => changes.push((Arc::clone(&sub.name), effect.value())),
+            }
+        }
+        Ok(changes)
     }
 
     fn remove(&mut self, at: &AttrRef, value: Option<Value>) -> Result<(), Error> {
@@ -286,7 +363,7 @@ impl Engine<'_, '_> {
             return self.remove_listed(at, list, &path);
         }
         self.removed.push(path);
-        let map = self.container_map(at.container.as_ref())?;
+        let map = self.whole(at)?;
         match &at.sub_attribute {
             None => drop(map.shift_remove(&*at.attribute.name)),
             Some(sub) => {
@@ -342,7 +419,7 @@ impl Engine<'_, '_> {
             Verb::Replace | Verb::Remove => return Err(refuse()),
         };
         for urn in gone {
-            self.map.shift_remove(urn.as_str());
+            self.remove_extension(urn);
         }
         Ok(())
     }

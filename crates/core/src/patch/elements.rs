@@ -3,13 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::apply::Engine;
-use super::values::{demote_others, describes, drop_if_empty, one_as_array, one_element, set};
+use super::effect::Effect;
+use super::values::{Listed, demote_others, drop_if_empty, one_as_array, one_element, set};
 use super::{Elements, Verb};
 use crate::error::Error;
 use crate::filter::{Filter, element_matches};
 use crate::path::AttrRef;
 use crate::quirks::Quirks;
 use crate::resource::{At, is_primary};
+use crate::schema::Attribute;
 use crate::work::{VISIT, count};
 
 impl Engine<'_, '_> {
@@ -27,15 +29,15 @@ impl Engine<'_, '_> {
         }
         let list = self.repairs.attribute(&at.attribute, one_as_array(&at.attribute, list));
         let listed = self.rules().attribute(&at.attribute, list, &At::Under(&At::Root, path))?;
-        let listed = match listed {
-            Some(Value::Array(listed)) => listed,
-            _ => return Ok(()),
+        let Some(Value::Array(listed)) = listed.value() else {
+            return Ok(());
         };
+        let listed = Listed::new(&listed);
         let work = self.work;
-        let map = self.container_map(at.container.as_ref())?;
+        let map = self.whole(at)?;
         if let Some(Value::Array(values)) = map.get_mut(&*at.attribute.name) {
-            work.spend(VISIT * count(values.len()) * count(listed.len()))?;
-            values.retain(|value| !listed.iter().any(|listed| describes(listed, value)));
+            work.spend(VISIT * count(values.len()) * (1 + count(listed.partial())))?;
+            values.retain(|value| !listed.means(value));
         }
         drop_if_empty(map, &at.attribute.name);
         Ok(())
@@ -69,127 +71,165 @@ impl Engine<'_, '_> {
             None => target.attribute.to_string(),
             Some(sub) => format!("{}.{}", target.attribute, sub.name),
         };
-        let at = At::Under(&At::Root, &path);
-        let rules = self.rules();
-        let change = match (verb, &target.sub_attribute, value) {
-            (Verb::Remove, None, _) => Change::RemoveElement,
-            (Verb::Remove, Some(sub), _) => Change::Set(sub.name.to_string(), None),
-            (_, Some(sub), value) => {
-                let value = self.repairs.attribute(sub, value.unwrap_or(Value::Null));
-                Change::Set(sub.name.to_string(), rules.attribute(sub, value, &at)?)
-            }
-            (_, None, value) => {
-                let value =
-                    self.repairs.attribute(definition, one_element(value.unwrap_or(Value::Null)));
-                let value = match value {
-                    Value::Array(mut one) if definition.multi_valued && one.len() <= 1 => {
-                        one.pop().unwrap_or(Value::Null)
-                    }
-                    other => other,
-                };
-                match (verb, rules.single(definition, value, &at)?) {
-                    (Verb::Add, None) => return Ok(()),
-                    (_, None) => Change::RemoveElement,
-                    (Verb::Add, Some(value)) => Change::Merge(value),
-                    (_, Some(value)) => Change::Whole(value),
-                }
-            }
+        let Some(change) = self.change(verb, target, value, &path)? else {
+            return Ok(());
         };
-        let mut values: Vec<Value> = match self
-            .container_map(target.attribute.container.as_ref())?
-            .shift_remove_keeping(&definition.name)
-        {
-            Some(Value::Array(values)) => values,
-            Some(one) => vec![one],
-            None => Vec::new(),
-        };
-        let mut touched = Vec::new();
-        for (index, value) in values.iter().enumerate() {
-            if element_matches(&target.filter, value, self.work)? {
-                touched.push(index);
-            }
-        }
-        let builds = !matches!(&change, Change::RemoveElement | Change::Set(_, None));
-        if touched.is_empty() && builds {
-            let Some(element) =
-                target.template.clone().filter(|_| self.repairs.allows(Quirks::CREATE_BY_FILTER))
-            else {
-                return Err(Error::NoTarget(format!(
-                    "{path}: no value matches the filter of the path"
-                )));
+        let mut values: Vec<Value> =
+            match self.whole(&target.attribute)?.shift_remove_keeping(&definition.name) {
+                Some(Value::Array(values)) => values,
+                Some(one) => vec![one],
+                None => Vec::new(),
             };
-            touched.push(values.len());
+        let mut selected = Vec::with_capacity(values.len());
+        for value in &values {
+            selected.push(element_matches(&target.filter, value, self.work)?);
+        }
+        if !selected.contains(&true)
+            && let Some(element) = self.created(verb, target, &change, &path)?
+        {
+            selected.push(true);
             values.push(Value::Object(element));
         }
-        let sets_primary = match &change {
-            Change::Set(name, Some(value)) => name == "primary" && *value == Value::Bool(true),
-            Change::Merge(value) | Change::Whole(value) => is_primary(value),
-            Change::Set(..) | Change::RemoveElement => false,
-        };
-        if sets_primary && touched.len() > 1 {
+        if change.sets_primary() && selected.iter().filter(|selected| **selected).count() > 1 {
             return Err(Error::value(path, "only one value can be primary; select one"));
         }
-        let before: Vec<bool> = values.iter().map(is_primary).collect();
-        change.apply(&mut values, &touched);
-        // PAT-016: a new primary value makes the others ordinary.
-        let new_primary = touched.iter().find(|index| {
-            values.get(**index).is_some_and(is_primary) && before.get(**index) != Some(&true)
-                || sets_primary && values.get(**index).is_some_and(is_primary)
-        });
-        if let Some(keep) = new_primary.copied() {
-            demote_others(&mut values, keep);
-        }
-        values.retain(|value| value.as_object().is_none_or(|object| !object.is_empty()));
-        let map = self.container_map(target.attribute.container.as_ref())?;
+        let values = self.changed(definition, &change, values, &selected);
+        let map = self.whole(&target.attribute)?;
         let whole = if definition.multi_valued {
             Value::Array(values)
         } else {
-            values.pop().unwrap_or(Value::Null)
+            values.into_iter().next_back().unwrap_or(Value::Null)
         };
         map.insert(definition.name.to_string(), whole);
         drop_if_empty(map, &definition.name);
         Ok(())
     }
+
+    /// Decides what happens to each selected value; none when nothing does.
+    fn change(
+        &mut self,
+        verb: Verb,
+        target: &Elements,
+        value: Option<Value>,
+        path: &str,
+    ) -> Result<Option<Change>, Error> {
+        let value = value.unwrap_or(Value::Null);
+        let definition = &target.attribute.attribute;
+        Ok(match (verb, &target.sub_attribute) {
+            (Verb::Remove, None) => Some(Change::Remove),
+            (Verb::Remove, Some(sub)) => Some(Change::Set(sub.name.to_string(), None)),
+            (_, Some(sub)) => match self.effect(verb, sub, value, path)? {
+                Effect::Keep => None,
+                effect => Some(Change::Set(sub.name.to_string(), effect.value())),
+            },
+            (_, None) => {
+                let effect = self.effect_by(verb, value, |engine, value| {
+                    let value = engine.repairs.attribute(definition, one_element(value));
+                    let at = At::Under(&At::Root, path);
+                    engine.rules().single(definition, one_element(value), &at)
+                })?;
+                match effect {
+                    Effect::Keep => None,
+                    Effect::Clear => Some(Change::Remove),
+                    Effect::Set(value) if verb == Verb::Add => Some(Change::Merge(value)),
+                    Effect::Set(value) => Some(Change::Whole(value)),
+                }
+            }
+        })
+    }
+
+    /// What a path without match creates, if it creates something.
+    fn created(
+        &mut self,
+        verb: Verb,
+        target: &Elements,
+        change: &Change,
+        path: &str,
+    ) -> Result<Option<Map<String, Value>>, Error> {
+        let creates = |engine: &mut Self| engine.repairs.allows(Quirks::CREATE_BY_FILTER);
+        match (change.gives(), &target.template) {
+            (true, Some(template)) if creates(self) => return Ok(Some(template.clone())),
+            // To take away what is not there is no mistake, except for `replace` (RFC 7644 §3.5.2.3).
+            (false, _) if verb == Verb::Remove || target.is_every() || creates(self) => {
+                return Ok(None);
+            }
+            _ => {}
+        }
+        Err(Error::NoTarget(format!("{path}: no value matches the filter of the path")))
+    }
+
+    /// Applies a change to the selected values.
+    fn changed(
+        &mut self,
+        definition: &Attribute,
+        change: &Change,
+        mut values: Vec<Value>,
+        selected: &[bool],
+    ) -> Vec<Value> {
+        let clears = matches!(change, Change::Set(_, None));
+        let sets_primary = change.sets_primary();
+        let mut new_primary = None;
+        let mut index = 0;
+        values.retain_mut(|value| {
+            let is_selected = selected.get(index) == Some(&true);
+            index += 1;
+            if !is_selected {
+                return true;
+            }
+            let was_primary = is_primary(value);
+            if !change.apply(value) {
+                return false;
+            }
+            if is_primary(value) && (sets_primary || !was_primary) {
+                new_primary.get_or_insert(index - 1);
+            }
+            match value.as_object() {
+                Some(left) if left.is_empty() => false,
+                Some(left) => !(clears && self.repairs.leaves_husk(definition, left)),
+                None => true,
+            }
+        });
+        // PAT-016: a new primary value makes the others ordinary.
+        if let Some(keep) = new_primary {
+            demote_others(&mut values, keep);
+        }
+        values
+    }
 }
 
 /// What happens to each selected value.
+#[derive(Debug)]
 enum Change {
-    RemoveElement,
+    Remove,
     Set(String, Option<Value>),
     Merge(Value),
     Whole(Value),
 }
 
 impl Change {
-    fn apply(self, values: &mut Vec<Value>, touched: &[usize]) {
-        if matches!(self, Self::RemoveElement) {
-            let (mut index, mut touched) = (0, touched.iter().peekable());
-            values.retain(|_| {
-                let gone = touched.next_if_eq(&&index).is_some();
-                index += 1;
-                !gone
-            });
-            return;
+    /// Tells whether a value has more in it afterwards.
+    fn gives(&self) -> bool {
+        !matches!(self, Self::Remove | Self::Set(_, None))
+    }
+
+    fn sets_primary(&self) -> bool {
+        match self {
+            Self::Set(name, Some(value)) => name == "primary" && *value == Value::Bool(true),
+            Self::Merge(value) | Self::Whole(value) => is_primary(value),
+            Self::Set(..) | Self::Remove => false,
         }
-        for index in touched {
-            let Some(value) = values.get_mut(*index) else {
-                continue;
-            };
-            match &self {
-                Self::RemoveElement => {}
-                Self::Whole(new) => *value = new.clone(),
-                Self::Set(name, new) => {
-                    if let Value::Object(object) = value {
-                        set(object, name, new.clone());
-                    }
-                }
-                Self::Merge(new) => {
-                    if let (Value::Object(object), Value::Object(new)) = (value, new) {
-                        object.extend(new.clone());
-                    }
-                }
-            }
+    }
+
+    /// Changes one value; false when it goes.
+    fn apply(&self, value: &mut Value) -> bool {
+        match (self, value) {
+            (Self::Remove, _) => return false,
+            (Self::Whole(new), value) => *value = new.clone(),
+            (Self::Set(name, new), Value::Object(object)) => set(object, name, new.clone()),
+            (Self::Merge(Value::Object(new)), Value::Object(object)) => object.extend(new.clone()),
+            (Self::Set(..) | Self::Merge(_), _) => {}
         }
+        true
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Verb;
 use super::apply::Engine;
+use super::effect::Effect;
 use crate::error::Error;
 use crate::filter::{
     Comparison, Filter, Operand, ResolvedFilter, element_matches, row, rows_match,
@@ -11,24 +12,45 @@ use crate::filter::{
 use crate::ids::ResourceId;
 use crate::members::{self, Member, MemberRef};
 use crate::quirks::Quirks;
+use crate::resource::Given;
 use crate::work::{Halt, Work};
 
 impl Engine<'_, '_> {
     pub(super) fn all_members(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
-        let value = self.repairs.members(value.unwrap_or(Value::Null));
-        match verb {
-            Verb::Add => self.members.add(&members::refs(value)?),
-            Verb::Replace => self.members.replace(&members::refs(value)?),
-            Verb::Remove if value.is_null() => self.members.replace(&[]),
-            Verb::Remove if self.repairs.allows(Quirks::REMOVE_BY_VALUE_LIST) => {
-                self.members.remove(&members::refs(value)?);
-            }
-            Verb::Remove => {
-                return Err(Error::syntax(
-                    "remove takes no value; name the member in the path, as in members[value eq \"id\"]",
-                ));
-            }
+        let value = value.unwrap_or(Value::Null);
+        if verb == Verb::Remove {
+            return self.remove_members(value);
         }
+        let effect = self.effect_by(verb, value, |engine, value| {
+            match members::given(engine.repairs.members(value))? {
+                // Only `null` and the empty array empty a group.
+                given @ Given::Nothing if verb == Verb::Replace => {
+                    members::all(given).map(Given::Value)
+                }
+                given => Ok(given),
+            }
+        })?;
+        match effect {
+            Effect::Keep => {}
+            Effect::Clear => self.members.replace(&[]),
+            Effect::Set(named) if verb == Verb::Add => self.members.add(&named),
+            Effect::Set(named) => self.members.replace(&named),
+        }
+        Ok(())
+    }
+
+    fn remove_members(&mut self, value: Value) -> Result<(), Error> {
+        if value.is_null() {
+            self.members.replace(&[]);
+            return Ok(());
+        }
+        if !self.repairs.allows(Quirks::REMOVE_BY_VALUE_LIST) {
+            return Err(Error::syntax(
+                "remove takes no value; name the member in the path, as in members[value eq \"id\"]",
+            ));
+        }
+        let named = members::all(members::given(self.repairs.members(value))?)?;
+        self.members.remove(&named);
         Ok(())
     }
 

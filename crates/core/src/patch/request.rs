@@ -155,6 +155,8 @@ impl Reader<'_, '_> {
         verb: Verb,
         map: Map<String, Value>,
     ) -> Result<(), Error> {
+        let names = map.len();
+        let mut unknown = Vec::new();
         for (name, value) in map {
             if name.eq_ignore_ascii_case("schemas") {
                 continue;
@@ -179,7 +181,10 @@ impl Reader<'_, '_> {
                 Ok(Some(target)) => target,
                 Ok(None) => continue,
                 // Decision 12: an unknown name in a value is ignored.
-                Err(Error::Path(_)) if self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) => continue,
+                Err(Error::Path(_)) if self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) => {
+                    unknown.push(name);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if self.writable(&target).is_err() && self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
@@ -188,7 +193,13 @@ impl Reader<'_, '_> {
             self.writable(&target)?;
             self.operations.push(Operation { verb, target, value: Some(value), number });
         }
-        Ok(())
+        match unknown.first() {
+            Some(name) if unknown.len() == names => Err(Error::value(
+                excerpt(name),
+                format!("{} has no such attribute, and the value names no other", self.kind.kind),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The id of the resource itself may be repeated; another one would be a change.

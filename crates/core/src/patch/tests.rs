@@ -79,4 +79,24 @@ macro_rules! fixtures {
     };
 }
 
-fixtures!(add, remove, replace, paths, members, quirks);
+fixtures!(add, remove, replace, paths, members, quirks, husks, wrapped, unknown);
+
+/// The second way of S2: many small additions to a long list.
+#[test]
+fn s2_additions_end_with_the_first_value_beyond_the_limit() {
+    let registry = Registry::builtin().unwrap();
+    let email = |number: usize| json!({"value": format!("{number}@example.com")});
+    let add = |batch: usize| {
+        let new: Vec<Value> = (batch * 10..batch * 10 + 10).map(email).collect();
+        json!({"op": "add", "path": "emails", "value": new})
+    };
+    let case = |batches: usize| {
+        let operations: Vec<Value> = (0..batches).map(add).collect();
+        json!({"before": {"userName": "bj"}, "operations": operations})
+    };
+    let kind = registry.kind("User").unwrap();
+    let full = run(kind, &case(100)).unwrap();
+    assert_eq!(full["emails"].as_array().unwrap().len(), 1_000);
+    let error = run(kind, &case(500)).unwrap_err().to_string();
+    assert!(error.contains("operation 101") && error.contains("1000 values"), "{error}");
+}

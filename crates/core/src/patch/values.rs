@@ -1,8 +1,11 @@
 //! What operations do to JSON values.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
-use crate::resource::{is_primary, same_value};
+use crate::error::Error;
+use crate::resource::{At, Identities, MAX_VALUES, is_primary, too_many_values};
 use crate::schema::Attribute;
 
 /// Sets a member of an object, or takes it away.
@@ -38,62 +41,175 @@ pub(super) fn one_as_array(attribute: &Attribute, value: Value) -> Value {
 /// The value for one selected element may come as an array of one.
 pub(super) fn one_element(value: Value) -> Value {
     match value {
-        Value::Array(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
+        Value::Array(mut values) if values.len() <= 1 => values.pop().unwrap_or(Value::Null),
         other => other,
     }
 }
 
 /// Appends values that are not there yet; one that is there is completed (PAT-038, PAT-039).
-pub(super) fn append(map: &mut Map<String, Value>, name: &str, new: Vec<Value>) {
-    let slot = map.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-    let Value::Array(values) = slot else { return };
+///
+/// The work grows with the number of new values, not with that of the values that are there.
+///
+/// # Errors
+///
+/// `invalidValue` at the first value that is one too many.
+pub(super) fn append(
+    values: &mut Vec<Value>,
+    identities: &mut Identities,
+    new: Vec<Value>,
+    at: &At<'_>,
+) -> Result<(), Error> {
     for value in new {
         let makes_primary = is_primary(&value);
-        let known = values.iter().position(|known| same_value(known, &value));
-        let index = match known.and_then(|index| values.get_mut(index).map(|known| (index, known)))
-        {
-            Some((index, Value::Object(known))) => {
-                if let Value::Object(value) = value {
+        let index = match identities.find(values, &value) {
+            Some(index) => {
+                if let (Some(Value::Object(known)), Value::Object(value)) =
+                    (values.get_mut(index), value)
+                {
                     known.extend(value);
                 }
                 index
             }
-            Some((index, _)) => index,
+            None if values.len() >= MAX_VALUES => return Err(too_many_values(at)),
             None => {
+                identities.add(&value, values.len());
                 values.push(value);
                 values.len() - 1
             }
         };
-        if makes_primary {
-            demote_others(values, index);
+        // Of the new values one at most is primary, so that this happens once.
+        if makes_primary && demote_others(values, index) {
+            *identities = Identities::of(values);
         }
     }
+    Ok(())
 }
 
-/// PAT-016: a new primary value makes the others ordinary.
-pub(super) fn demote_others(values: &mut [Value], keep: usize) {
+/// PAT-016: a new primary value makes the others ordinary. Tells whether that changed one.
+pub(super) fn demote_others(values: &mut [Value], keep: usize) -> bool {
+    let mut demoted = false;
     for (index, value) in values.iter_mut().enumerate() {
         if index != keep
             && is_primary(value)
             && let Value::Object(object) = value
         {
             object.insert("primary".to_owned(), Value::Bool(false));
+            demoted = true;
         }
+    }
+    demoted
+}
+
+/// Values that a client lists to say which stored ones it means.
+pub(super) struct Listed<'v> {
+    /// Objects with a `value`, by it.
+    by_value: HashMap<&'v Value, Vec<&'v Value>>,
+    /// Objects without: they mean each value that agrees with all that they say.
+    partial: Vec<&'v Map<String, Value>>,
+    /// Values of simple attributes.
+    simple: HashSet<&'v Value>,
+}
+
+impl<'v> Listed<'v> {
+    pub(super) fn new(values: &'v [Value]) -> Self {
+        let mut listed =
+            Self { by_value: HashMap::new(), partial: Vec::new(), simple: HashSet::new() };
+        for value in values {
+            match (value, value.get("value")) {
+                (_, Some(inner)) => listed.by_value.entry(inner).or_default().push(value),
+                (Value::Object(map), None) => listed.partial.push(map),
+                (simple, None) => drop(listed.simple.insert(simple)),
+            }
+        }
+        listed
+    }
+
+    /// How many of the list have to be compared with each stored value.
+    pub(super) fn partial(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Tells whether the list means a stored value: by its `value` and the `type`, if it says one, else
+    /// by all that it says.
+    pub(super) fn means(&self, stored: &Value) -> bool {
+        let same_type = |listed: &&Value| {
+            listed.get("type").is_none_or(|kind| stored.get("type") == Some(kind))
+        };
+        let by_value = stored.get("value").and_then(|value| self.by_value.get(value));
+        by_value.is_some_and(|listed| listed.iter().any(same_type))
+            || self.simple.contains(stored)
+            || self
+                .partial
+                .iter()
+                .any(|listed| listed.iter().all(|(name, value)| stored.get(name) == Some(value)))
     }
 }
 
-/// Tells whether a listed value means a stored one: by its `value`, else by all that it says.
-pub(super) fn describes(listed: &Value, stored: &Value) -> bool {
-    match (listed, stored) {
-        (Value::Object(listed), Value::Object(stored)) => {
-            match (listed.get("value"), listed.get("type")) {
-                (Some(value), kind) => {
-                    stored.get("value") == Some(value)
-                        && kind.is_none_or(|kind| stored.get("type") == Some(kind))
-                }
-                (None, _) => listed.iter().all(|(name, value)| stored.get(name) == Some(value)),
-            }
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn emails(numbers: std::ops::Range<usize>) -> Vec<Value> {
+        numbers.map(|number| json!({"value": format!("{number}@x"), "type": "work"})).collect()
+    }
+
+    fn appended(values: &mut Vec<Value>, identities: &mut Identities, new: Vec<Value>) -> bool {
+        append(values, identities, new, &At::Root).is_ok()
+    }
+
+    #[test]
+    fn s2_appending_compares_a_value_only_with_itself() {
+        let (mut values, mut identities) = (Vec::new(), Identities::default());
+        for start in (0..MAX_VALUES).step_by(10) {
+            assert!(appended(&mut values, &mut identities, emails(start..start + 10)));
         }
-        (listed, stored) => listed == stored,
+        assert_eq!((values.len(), identities.compared), (MAX_VALUES, 0));
+        assert!(appended(&mut values, &mut identities, emails(0..MAX_VALUES)));
+        assert_eq!((values.len(), identities.compared), (MAX_VALUES, MAX_VALUES));
+    }
+
+    #[test]
+    fn s2_the_first_value_beyond_the_limit_is_refused() {
+        let mut values = emails(0..MAX_VALUES);
+        let mut identities = Identities::of(&values);
+        assert!(!appended(&mut values, &mut identities, emails(MAX_VALUES..MAX_VALUES + 10)));
+        assert_eq!(values.len(), MAX_VALUES);
+    }
+
+    #[test]
+    fn pat_016_a_value_that_lost_its_primary_is_found_again() {
+        let home = json!({"locality": "Springfield", "primary": true});
+        let work = json!({"locality": "Shelbyville", "primary": true});
+        let mut values = vec![home];
+        let mut identities = Identities::of(&values);
+        assert!(appended(&mut values, &mut identities, vec![work]));
+        let ordinary = json!({"locality": "Springfield", "primary": false});
+        assert!(appended(&mut values, &mut identities, vec![ordinary.clone()]));
+        assert_eq!(values.len(), 2);
+        assert_eq!(values[0], ordinary);
+    }
+
+    #[test]
+    fn pat_058_a_list_means_values_by_value_and_type_or_by_all_that_it_says() {
+        let list = [
+            json!({"value": "a", "type": "work"}),
+            json!({"value": "b"}),
+            json!({"type": "other"}),
+            json!("text"),
+        ];
+        let listed = Listed::new(&list);
+        for stored in [
+            json!({"value": "a", "type": "work", "primary": true}),
+            json!({"value": "b", "type": "home"}),
+            json!({"value": "c", "type": "other"}),
+            json!("text"),
+        ] {
+            assert!(listed.means(&stored), "{stored}");
+        }
+        for stored in [json!({"value": "a"}), json!({"value": "c", "type": "work"}), json!("b")] {
+            assert!(!listed.means(&stored), "{stored}");
+        }
     }
 }

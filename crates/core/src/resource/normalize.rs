@@ -125,13 +125,14 @@ pub(crate) fn canonical(
                 if members.is_some() {
                     return Err(twice(&name));
                 }
-                members = Some(members::refs(value)?);
+                members = Some(members::all(members::given(value)?)?);
                 continue;
             }
             // Null marks the name as seen; it is dropped below.
             *slot = Some(
                 rules
                     .attribute(attribute, value, &At::Under(&root, &attribute.name))?
+                    .value()
                     .unwrap_or(Value::Null),
             );
         } else if let Some(common) =

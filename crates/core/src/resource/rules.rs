@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::given::Given;
+use super::identity::Identities;
 use super::normalize::{At, MAX_STRING_BYTES, MAX_VALUES, position, require, twice};
 use crate::clock::Instant;
 use crate::error::{Error, excerpt};
@@ -15,47 +17,43 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Normalizes the value of an attribute; none when that leaves nothing to keep.
+    /// Normalizes the value of an attribute.
     pub(crate) fn attribute(
         self,
         attribute: &Attribute,
         value: Value,
         at: &At<'_>,
-    ) -> Result<Option<Value>, Error> {
+    ) -> Result<Given, Error> {
         // RFC 7643 §7: a client's values of read-only attributes are ignored.
         if attribute.is_read_only() {
-            return Ok(None);
+            return Ok(Given::Nothing);
         }
-        let value = if attribute.multi_valued {
+        let given = if attribute.multi_valued {
             self.array(attribute, value, at)?
         } else {
             self.single(attribute, value, at)?
         };
         // Decision 9: what nobody may ever read is checked and then discarded.
-        Ok(value.filter(|_| attribute.returned != Returned::Never))
+        Ok(if attribute.returned == Returned::Never { Given::Nothing } else { given })
     }
 
-    fn array(
-        self,
-        attribute: &Attribute,
-        value: Value,
-        at: &At<'_>,
-    ) -> Result<Option<Value>, Error> {
+    fn array(self, attribute: &Attribute, value: Value, at: &At<'_>) -> Result<Given, Error> {
         let values = match value {
-            Value::Null => return Ok(None),
+            Value::Null => return Ok(Given::Cleared),
+            Value::Array(values) if values.is_empty() => return Ok(Given::Cleared),
             Value::Array(values) => values,
             _ => return Err(at.refuse("this attribute has several values; send an array")),
         };
         if values.len() > MAX_VALUES {
-            return Err(at.refuse(format!(
-                "more than {MAX_VALUES} values; that is the limit for one attribute"
-            )));
+            return Err(too_many_values(at));
         }
         let mut kept: Vec<Value> = Vec::with_capacity(values.len());
+        let mut identities = Identities::default();
         for (index, value) in values.into_iter().enumerate() {
-            if let Some(value) = self.single(attribute, value, &At::Element(at, index))?
-                && !kept.iter().any(|known| same_value(known, &value))
+            if let Given::Value(value) = self.single(attribute, value, &At::Element(at, index))?
+                && identities.find(&kept, &value).is_none()
             {
+                identities.add(&value, kept.len());
                 kept.push(value);
             }
         }
@@ -63,7 +61,7 @@ impl Rules {
         if primaries > 1 {
             return Err(at.refuse("only one value can be primary"));
         }
-        Ok(if kept.is_empty() { None } else { Some(Value::Array(kept)) })
+        Ok(if kept.is_empty() { Given::Nothing } else { Given::Value(Value::Array(kept)) })
     }
 
     /// Normalizes one value, an element of an array or the value of a singular attribute.
@@ -72,60 +70,71 @@ impl Rules {
         attribute: &Attribute,
         value: Value,
         at: &At<'_>,
-    ) -> Result<Option<Value>, Error> {
+    ) -> Result<Given, Error> {
         if value.is_null() {
-            return Ok(None);
+            return Ok(Given::Cleared);
         }
-        match attribute.value_type {
+        let value = match attribute.value_type {
             ValueType::String => {
                 let value = self.text(value, at)?;
                 self.check_canonical(attribute, value.as_ref(), at)?;
-                Ok(value)
+                value
             }
             ValueType::Boolean => match value {
-                Value::Bool(_) => Ok(Some(value)),
-                _ => Err(at.refuse("must be true or false")),
+                Value::Bool(_) => Some(value),
+                _ => return Err(at.refuse("must be true or false")),
             },
             ValueType::Integer => match value.as_i64() {
-                Some(_) => Ok(Some(value)),
-                None => Err(at.refuse("must be a whole number, without fraction or exponent")),
+                Some(_) => Some(value),
+                None => {
+                    return Err(at.refuse("must be a whole number, without fraction or exponent"));
+                }
             },
             ValueType::Decimal => match value {
-                Value::Number(_) => Ok(Some(value)),
-                _ => Err(at.refuse("must be a number")),
+                Value::Number(_) => Some(value),
+                _ => return Err(at.refuse("must be a number")),
             },
-            ValueType::DateTime => self.moment(value, at),
+            ValueType::DateTime => self.moment(value, at)?,
             ValueType::Binary => {
-                let value = self.text(value, at)?;
+                let value = self.form(value, at)?;
                 match value.as_ref().and_then(Value::as_str) {
-                    Some(text) if !is_base64(text) => Err(at.refuse("must be base64")),
-                    _ => Ok(value),
+                    Some(text) if !is_base64(text) => return Err(at.refuse("must be base64")),
+                    _ => value,
                 }
             }
             ValueType::Reference => {
-                let value = self.text(value, at)?;
+                let value = self.form(value, at)?;
                 match value.as_ref().and_then(Value::as_str) {
                     Some(text)
                         if !self.quirks.has(Quirks::REFERENCES_UNCHECKED)
                             && !is_reference(attribute, text) =>
                     {
-                        Err(at.refuse("must be a URI"))
+                        return Err(at.refuse("must be a URI"));
                     }
-                    _ => Ok(value),
+                    _ => value,
                 }
             }
-            ValueType::Complex => {
-                let Value::Object(map) = value else {
-                    return Err(at.refuse("must be an object with sub-attributes"));
-                };
-                let map = self.object(&attribute.sub_attributes, map, at)?;
-                if map.is_empty() {
-                    return Ok(None);
-                }
-                require(&attribute.sub_attributes, &map, at)?;
-                Ok(Some(Value::Object(map)))
-            }
+            ValueType::Complex => self.complex(attribute, value, at)?,
+        };
+        Ok(value.map_or(Given::Nothing, Given::Value))
+    }
+
+    /// Normalizes an object; none when nothing is left in it.
+    fn complex(
+        self,
+        attribute: &Attribute,
+        value: Value,
+        at: &At<'_>,
+    ) -> Result<Option<Value>, Error> {
+        let Value::Object(map) = value else {
+            return Err(at.refuse("must be an object with sub-attributes"));
+        };
+        let map = self.object(&attribute.sub_attributes, map, at)?;
+        if map.is_empty() {
+            return Ok(None);
         }
+        require(&attribute.sub_attributes, &map, at)?;
+        Ok(Some(Value::Object(map)))
     }
 
     /// Normalizes the members of an object into the order of their definitions.
@@ -136,24 +145,20 @@ impl Rules {
         at: &At<'_>,
     ) -> Result<Map<String, Value>, Error> {
         let mut values: Vec<Option<Value>> = vec![None; attributes.len()];
+        let understood = map.keys().any(|name| position(attributes, name).is_some());
         for (name, value) in map {
             let found = position(attributes, &name);
             let Some((slot, attribute)) = found
                 .and_then(|found| values.get_mut(found))
                 .zip(found.and_then(|found| attributes.get(found)))
             else {
-                return Err(Error::syntax(format!(
-                    "{at} has no attribute \"{}\"; remove it or correct its name",
-                    excerpt(&name)
-                )));
+                return Err(self.unknown(&name, understood, at));
             };
             if slot.is_some() {
                 return Err(twice(&name));
             }
-            *slot = Some(
-                self.attribute(attribute, value, &At::Under(at, &attribute.name))?
-                    .unwrap_or(Value::Null),
-            );
+            let given = self.attribute(attribute, value, &At::Under(at, &attribute.name))?;
+            *slot = Some(given.value().unwrap_or(Value::Null));
         }
         let mut out = Map::new();
         for (attribute, value) in attributes.iter().zip(values) {
@@ -162,6 +167,21 @@ impl Rules {
             }
         }
         Ok(out)
+    }
+
+    /// The error for a name that the schema does not have. A value of which nothing is understood is no
+    /// empty one: it neither sets nor clears. Where unknown names are ignored, those that are left are
+    /// beside nothing that says something.
+    pub(crate) fn unknown(self, name: &str, understood: bool, at: &At<'_>) -> Error {
+        let name = excerpt(name);
+        if understood && !self.quirks.has(Quirks::UNKNOWN_ATTRIBUTES) {
+            return Error::syntax(format!(
+                "{at} has no attribute \"{name}\"; remove it or correct its name"
+            ));
+        }
+        at.refuse(format!(
+            "there is no attribute \"{name}\" here, and the value says nothing else; correct its name"
+        ))
     }
 
     /// Checks a text; none when it is empty, which is the same as absent (RES-026, FLT-015).
@@ -177,8 +197,16 @@ impl Rules {
         }
     }
 
+    /// Checks a text that has a form of its own, which the empty text does not have.
+    fn form(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
+        match self.text(value, at)? {
+            None => Err(at.refuse("must not be an empty text; leave it out or send null")),
+            text => Ok(text),
+        }
+    }
+
     fn moment(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
-        let value = self.text(value, at)?;
+        let value = self.form(value, at)?;
         let Some(text) = value.as_ref().and_then(Value::as_str) else {
             return Ok(value);
         };
@@ -214,12 +242,9 @@ impl Rules {
     }
 }
 
-/// CHR-038: the same `(type, value)` pair, or the same value as a whole, is kept once.
-pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
-    match (a.get("value"), b.get("value")) {
-        (Some(one), Some(other)) => one == other && a.get("type") == b.get("type"),
-        _ => a == b,
-    }
+/// The error for an attribute with more values than any can have.
+pub(crate) fn too_many_values(at: &At<'_>) -> Error {
+    at.refuse(format!("more than {MAX_VALUES} values; that is the limit for one attribute"))
 }
 
 pub(crate) fn is_primary(value: &Value) -> bool {
