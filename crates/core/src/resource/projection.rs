@@ -134,6 +134,15 @@ impl Projection {
         kind.membership == Membership::Groups && self.shows(kind, "groups")
     }
 
+    /// Tells whether the version covers everything that the reply shows.
+    ///
+    /// It counts what is stored with a resource. The groups of a user and the names of members come from
+    /// other resources, whose changes leave the version as it is: a reply that shows them must not be called
+    /// unmodified because the version is (ADR 44).
+    pub fn is_covered_by_version(&self, kind: &ResourceType) -> bool {
+        !self.shows_groups(kind) && !self.names_members(kind)
+    }
+
     fn shows(&self, kind: &ResourceType, name: &str) -> bool {
         kind.schema
             .attribute(name)

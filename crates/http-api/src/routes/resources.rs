@@ -52,7 +52,8 @@ pub(super) async fn get(
         let kind = target.kind()?;
         let shape = query.shape()?;
         let (found, projection) = api.service.get(caller, &kind, &target.id(caller)?, &shape)?;
-        if condition.check()?.unmodified(&found.resource) {
+        let unmodified = condition.check()?.unmodified(&found.resource);
+        if unmodified && projection.is_covered_by_version(&kind) {
             let etag = found.resource.version.to_string();
             let location = location(&job_api, &kind, &projection, &target.base, &found);
             return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
