@@ -5,6 +5,7 @@
 //! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
 
 mod husks;
+mod search;
 mod wrapped;
 
 use std::borrow::Cow;

@@ -96,9 +96,43 @@ pub struct SearchRequest {
     pub attributes: Vec<String>,
     /// The attributes not to show.
     pub excluded_attributes: Vec<String>,
+    /// What the request names without saying it.
+    pub missing: Vec<Missing>,
+}
+
+/// What a search names without saying it. Whether that is a mistake is up to the tenant's quirks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// The body of a `.search`.
+    Body,
+    /// The value of the parameter of this name.
+    Value(&'static str),
 }
 
 impl SearchRequest {
+    /// Makes the request that a `.search` without a body stands for.
+    pub fn without_body() -> Self {
+        Self { missing: vec![Missing::Body], ..Self::default() }
+    }
+
+    /// Notes parameters that are there but empty, and takes them out. An empty cursor stays: it begins
+    /// a walk (RFC 9865 §2).
+    pub fn take_out_empty(&mut self) {
+        for (name, value) in [
+            ("filter", &mut self.filter),
+            ("sortBy", &mut self.sort_by),
+            ("sortOrder", &mut self.sort_order),
+        ] {
+            if value.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                *value = None;
+                self.missing.push(Missing::Value(name));
+            }
+        }
+        if self.filter.is_none() {
+            self.filter_with_plus = None;
+        }
+    }
+
     /// Reads the body of a `.search` (RFC 7644 §3.4.3).
     ///
     /// # Errors
@@ -137,6 +171,7 @@ impl SearchRequest {
                 request.excluded_attributes = texts("excludedAttributes", value)?;
             }
         }
+        request.take_out_empty();
         if named {
             Ok(request)
         } else {

@@ -137,6 +137,10 @@ quirks! {
     WRAPPED_VALUES = 24, "wrapped-values",
         "a value was wrapped once more under its own name: it was read without that",
         "NorthlandPositronics/Cogtrix#311";
+    /// A search may have no body, and its parameters no value.
+    EMPTY_SEARCHES = 35, "empty-searches",
+        "a search had no body, or a parameter without a value: it was read as not sent",
+        "Captain-P-Goldfish/SCIM-SDK, whose client sends POST /.search without a body where no parameter is set";
 }
 
 impl Quirks {

@@ -4,6 +4,7 @@ mod bulk;
 mod discovery;
 mod resources;
 
+use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -15,6 +16,7 @@ use crate::auth::{Accepted, Authenticated};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
 use crate::reply::Reply;
+use crate::target;
 
 /// The path under which everything of SCIM stands.
 pub const BASE_PATH: &str = "/scim/v2";
@@ -36,7 +38,10 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
             config.service(
                 web::scope(base)
                     .service(only(web::resource(""), "GET, HEAD", &|| {
-                        read(web::to(discovery::config))
+                        let mut routes =
+                            read(web::to(resources::list_all).guard(fn_guard(is_search)));
+                        routes.extend(read(web::to(discovery::config)));
+                        routes
                     }))
                     .service(only(web::resource("/ServiceProviderConfig"), "GET, HEAD", &|| {
                         read(web::to(discovery::config))
@@ -84,6 +89,11 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
             }
         }
     }
+}
+
+/// Tells a search over everything from a question for the ServiceProviderConfig.
+fn is_search(context: &GuardContext<'_>) -> bool {
+    target::is_search(context.head().uri.query().unwrap_or_default())
 }
 
 /// A handler for GET and for HEAD, which is GET without its body.

@@ -9,7 +9,8 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use headcount_core::error::Error;
 use headcount_core::ids::ResourceId;
-use headcount_core::message::SearchRequest;
+use headcount_core::message::{Missing, SearchRequest};
+use headcount_core::quirks::Quirks;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::{Caller, Precondition, Shape, Tags};
 
@@ -107,10 +108,12 @@ impl Query {
         Ok(self.0?)
     }
 
-    /// Returns what shapes a reply about one resource; it cannot be filtered (GET-005).
-    pub(crate) fn shape(self) -> Result<Shape, ApiError> {
+    /// Returns what shapes a reply about one resource; it cannot be filtered (GET-005). An empty filter
+    /// filters nothing, where the caller may leave values out.
+    pub(crate) fn shape(self, caller: &Caller) -> Result<Shape, ApiError> {
         let request = self.0?;
-        if request.filter.is_some() {
+        let empty = request.missing.contains(&Missing::Value("filter"));
+        if request.filter.is_some() || (empty && !caller.quirks.has(Quirks::EMPTY_SEARCHES)) {
             return Err(Error::filter("one resource cannot be filtered; ask its endpoint").into());
         }
         Ok(Shape { attributes: request.attributes, excluded: request.excluded_attributes })
@@ -126,6 +129,32 @@ impl FromRequest for Query {
     }
 }
 
+/// The parameters of a search (RFC 7644 §3.4.2, RFC 9865 §2).
+const PARAMETERS: [&str; 8] = [
+    "filter",
+    "sortBy",
+    "sortOrder",
+    "startIndex",
+    "count",
+    "cursor",
+    "attributes",
+    "excludedAttributes",
+];
+
+/// The parameter that a name stands for, in any case.
+fn parameter(name: &str) -> Option<&'static str> {
+    PARAMETERS.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
+}
+
+/// Tells whether a query names a parameter of a search, be it empty: at the base URL, that is what tells a
+/// search over everything from a question for the ServiceProviderConfig.
+pub(crate) fn is_search(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        decoded(name).is_ok_and(|name| parameter(&name).is_some())
+    })
+}
+
 /// The filter of a query as it was sent, for the provisioning log.
 pub(crate) fn filter_of(query: &str) -> Option<String> {
     let mut pairs = query.split('&').rev().filter_map(|pair| pair.split_once('='));
@@ -136,54 +165,40 @@ pub(crate) fn filter_of(query: &str) -> Option<String> {
 /// Reads the parameters of RFC 7644 §3.4.2; others are ignored (QRY-007).
 fn parse_query(text: &str) -> Result<SearchRequest, Error> {
     let mut request = SearchRequest::default();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decoded(raw_name)?;
-        const KNOWN: [&str; 8] = [
-            "filter",
-            "sortBy",
-            "sortOrder",
-            "startIndex",
-            "count",
-            "cursor",
-            "attributes",
-            "excludedAttributes",
-        ];
-        let Some(known) = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(&name)) else {
-            continue;
-        };
-        if seen.iter().any(|seen| seen == known) {
-            return Err(Error::value(*known, "stands twice in the query; send it once"));
+        let Some(known) = parameter(&name) else { continue };
+        if seen.contains(&known) {
+            return Err(Error::value(known, "stands twice in the query; send it once"));
         }
-        seen.push((*known).to_owned());
+        seen.push(known);
         let value = decoded(raw_value)?;
-        match *known {
+        match known {
+            "startIndex" | "count" if value.is_empty() => {
+                request.missing.push(Missing::Value(known));
+            }
             "filter" => {
-                let literal = headcount_core::lenient::plus_taken_literally(
-                    headcount_core::quirks::Quirks::ALL,
-                    raw_value,
-                );
+                let literal = headcount_core::lenient::plus_taken_literally(Quirks::ALL, raw_value);
                 request.filter_with_plus = literal.as_deref().map(decoded).transpose()?;
                 request.filter = Some(value);
             }
             "sortBy" => request.sort_by = Some(value),
             "sortOrder" => request.sort_order = Some(value),
-            "startIndex" => request.start_index = number(known, &value)?,
-            "count" => request.count = number(known, &value)?,
+            "startIndex" => request.start_index = Some(number(known, &value)?),
+            "count" => request.count = Some(number(known, &value)?),
             "cursor" => request.cursor = Some(value),
             "attributes" => request.attributes = vec![value],
             _ => request.excluded_attributes = vec![value],
         }
     }
+    request.take_out_empty();
     Ok(request)
 }
 
-fn number(name: &str, text: &str) -> Result<Option<i64>, Error> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_bad| Error::value(name, "must be a whole number"))
+fn number(name: &str, text: &str) -> Result<i64, Error> {
+    text.parse().map_err(|_bad| Error::value(name, "must be a whole number"))
 }
 
 /// Decodes a form-encoded value: once, and `+` is a space (FLT-054).
@@ -278,6 +293,26 @@ mod tests {
             parse_query("count=-1&startIndex=0&foo=1&foo=2&=&aadOptscim062020").unwrap().count,
             Some(-1)
         );
-        assert_eq!(parse_query("count=").unwrap().count, None);
+    }
+
+    #[test]
+    fn c_f3_what_is_named_but_empty_is_noted_and_the_cursor_alone_says_something() {
+        let request =
+            parse_query("filter=&startIndex=&COUNT=&sortBy=+&sortOrder&cursor=&attributes=");
+        let request = request.unwrap();
+        let names = ["startIndex", "count", "filter", "sortBy", "sortOrder"];
+        assert_eq!(request.missing, names.map(Missing::Value));
+        assert_eq!((request.filter, request.filter_with_plus), (None, None));
+        assert_eq!(request.cursor.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn b_f3_c_f1_a_query_at_the_base_is_a_search_when_it_names_a_parameter() {
+        for search in ["filter=id+pr", "a=b&Count=1", "cursor=", "sortby", "att%72ibutes=id"] {
+            assert!(is_search(search), "{search}");
+        }
+        for other in ["", "x=filter", "filters=1", "aadOptscim062020", "%"] {
+            assert!(!is_search(other), "{other}");
+        }
     }
 }

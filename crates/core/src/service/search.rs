@@ -59,6 +59,7 @@ impl Service {
         request: &SearchRequest,
     ) -> Result<Listing, Error> {
         let mut applied = Applied::default();
+        Repairs { quirks: caller.quirks, applied: &mut applied }.search(request)?;
         let start_index = u64::try_from(request.start_index.unwrap_or(1)).unwrap_or(1).max(1);
         let wanted = request.count.map_or(self.limits.default_page, |count| {
             usize::try_from(count.max(0)).unwrap_or(usize::MAX)
@@ -317,12 +318,12 @@ struct Part {
 
 pub(super) fn sort(kind: &ResourceType, request: &SearchRequest) -> Result<Option<Sort>, Error> {
     let descending = match request.sort_order.as_deref() {
-        None | Some("") => false,
+        None => false,
         Some(order) if order.eq_ignore_ascii_case("ascending") => false,
         Some(order) if order.eq_ignore_ascii_case("descending") => true,
         Some(_) => return Err(Error::value("sortOrder", "must be ascending or descending")),
     };
-    let Some(path) = request.sort_by.as_deref().filter(|path| !path.is_empty()) else {
+    let Some(path) = request.sort_by.as_deref() else {
         return Ok(None);
     };
     let refuse = |reason: String| Error::value("sortBy", reason);

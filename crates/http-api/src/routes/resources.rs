@@ -32,7 +32,7 @@ pub(super) async fn create(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
-        let written = api.service.create(caller, &kind, body.parse()?, &query.shape()?)?;
+        let written = api.service.create(caller, &kind, body.parse()?, &query.shape(caller)?)?;
         stored(&job_api, caller, kind, target.base, StatusCode::CREATED, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -50,7 +50,7 @@ pub(super) async fn get(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
-        let shape = query.shape()?;
+        let shape = query.shape(caller)?;
         let (found, projection) = api.service.get(caller, &kind, &target.id(caller)?, &shape)?;
         let unmodified = condition.check()?.unmodified(&found.resource);
         if unmodified && projection.is_covered_by_version(&kind) {
@@ -88,6 +88,20 @@ pub(super) async fn list(
     done.await.map(|(reply, who)| reply.by(who))
 }
 
+/// GET on the base URL with a parameter of a search: all kinds at once (RFC 7644 §3.4.2.1).
+pub(super) async fn list_all(
+    auth: Authenticated<Read>,
+    target: Target,
+    query: Query,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let job_api = Data::clone(&api);
+    let done = blocking::run(&api, auth, None, move |api, caller| {
+        listed(&job_api, caller, api.service.registry.kinds(), target.base, &query.search()?)
+    });
+    done.await.map(|(reply, who)| reply.by(who))
+}
+
 /// POST on `.search` (RFC 7644 §3.4.3).
 pub(super) async fn search(
     auth: Authenticated<Read>,
@@ -99,7 +113,7 @@ pub(super) async fn search(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.base, &SearchRequest::from_body(body.parse()?)?)
+        listed(&job_api, caller, &[kind], target.base, &asked(body)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -114,10 +128,17 @@ pub(super) async fn search_all(
     let auth = auth.on(body.lane_of_search(&api, api.service.registry.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
-        let request = SearchRequest::from_body(body.parse()?)?;
-        listed(&job_api, caller, api.service.registry.kinds(), target.base, &request)
+        listed(&job_api, caller, api.service.registry.kinds(), target.base, &asked(body)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// Reads the body of a `.search`. That there is none is told in its turn.
+fn asked(body: ScimJson) -> Result<SearchRequest, ApiError> {
+    if body.is_empty() {
+        return Ok(SearchRequest::without_body());
+    }
+    Ok(SearchRequest::from_body(body.parse()?)?)
 }
 
 /// PUT on a resource (RFC 7644 §3.5.1).
@@ -133,7 +154,7 @@ pub(super) async fn replace(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
+        let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
         let written = api.service.replace(caller, &kind, &id, body, &condition, &shape)?;
         stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
@@ -154,7 +175,7 @@ pub(super) async fn patch(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (body.parse().map_err(refuse)?, query.shape().map_err(refuse)?);
+        let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
         let written = api.service.patch(caller, &kind, &id, body, &condition, &shape)?;
         stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
