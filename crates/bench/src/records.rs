@@ -232,6 +232,9 @@ fn record(number: usize) -> anyhow::Result<RequestRecord> {
         field: refused.then(|| "emails".to_owned()),
         reason: refused.then(|| "emails must be a list of objects".to_owned()),
         quirks: Quirks::NONE,
+        changed: Some(true),
+        proven: true,
+        unkept: 0,
         body: Some(data::entra_patch(&mut Numbers(7)).to_string()),
         reply: None,
     })

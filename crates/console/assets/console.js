@@ -139,6 +139,7 @@ if (log) {
       made.append(paragraph(line.reason));
       if (line.advice) made.append(paragraph(line.advice, "advice"));
     }
+    if (line.others) made.append(paragraph(line.others, "muted"));
     return made;
   };
   ask(() => address.href, 1000, (news) => {

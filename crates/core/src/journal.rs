@@ -17,10 +17,10 @@ mod words;
 
 use std::fmt;
 
-pub use digest::{Digester, Exchange};
+pub use digest::{Digester, Exchange, Operated};
 pub use request::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
 pub use story::{Entry, Present, Story, Storyteller, Verdict};
-pub use words::moment;
+pub use words::{moment, unkept};
 
 use crate::clock::Timestamp;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};

@@ -154,7 +154,7 @@ impl Provider for MemoryProvider {
                 .map_err(Error::from),
             Step::Update(kind, id, change) => {
                 let updated = self.update(tenant, kind, id, With::Nothing, &mut **change)?;
-                Ok(StepDone::Stored(updated.found.resource))
+                Ok(StepDone::of(updated))
             }
             Step::Delete(kind, id, check) => {
                 self.delete(tenant, kind, id, &mut **check).map(|()| StepDone::Deleted)

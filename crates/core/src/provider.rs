@@ -178,10 +178,20 @@ pub enum Step<'a> {
 /// What a step of [`Provider::batch`] did.
 #[derive(Debug)]
 pub enum StepDone {
-    /// It stored a resource or found it as it should be.
+    /// It stored a resource.
     Stored(Resource),
+    /// It found a resource as it should be.
+    Kept(Resource),
     /// It removed a resource.
     Deleted,
+}
+
+impl StepDone {
+    /// Says what an update did.
+    pub fn of(updated: Updated) -> Self {
+        let Updated { found, changed } = updated;
+        if changed { Self::Stored(found.resource) } else { Self::Kept(found.resource) }
+    }
 }
 
 /// What a read brings beside the resource.

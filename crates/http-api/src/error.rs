@@ -192,6 +192,11 @@ impl ApiError {
         }
     }
 
+    /// Tells whether the token is good, but not where it was used: one that was stolen must not fill the log.
+    pub(crate) fn is_of_stranger(&self) -> bool {
+        matches!(self.cause, Cause::Network)
+    }
+
     /// Returns why a token was not accepted, for the log alone.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         let Cause::BadToken(refusal) = &self.cause else {

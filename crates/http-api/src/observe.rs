@@ -242,7 +242,9 @@ impl Seen {
             quirks: Quirks::NONE,
             body: None,
             reply: None,
-            rejected: Vec::new(),
+            proven: false,
+            changed: None,
+            operations: Vec::new(),
         };
         Self(Some((Data::clone(api), exchange)))
     }
@@ -264,7 +266,9 @@ impl Seen {
             quirks: notes.applied.quirks(),
             body,
             reply: notes.reply,
-            rejected: notes.rejected,
+            proven: who.is_some() && !error.is_some_and(ApiError::is_of_stranger),
+            changed: notes.changed,
+            operations: notes.operations,
             ..exchange
         };
         if let Some(recorder) = &api.recorder {

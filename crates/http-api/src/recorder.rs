@@ -2,7 +2,8 @@
 //! bounded. When the log cannot keep up or its disk is full, records are dropped and counted; a
 //! request never waits for it.
 
-use std::collections::HashMap;
+mod strangers;
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use headcount_core::clock::Clock;
 use headcount_core::journal::{Digester, Exchange, RequestLog, RequestRecord, Retention};
 use headcount_token_admin::{TenantStore, Tokens};
+
+use self::strangers::Strangers;
 
 /// Requests that may wait to be written down.
 const MOST_WAITING: usize = 10_000;
@@ -27,17 +30,17 @@ const ENOUGH: usize = MOST_WAITING / 4;
 const NICE: i32 = 5;
 /// How often the log is pruned.
 const PRUNE: Duration = Duration::from_secs(60);
-/// Refused tokens of one address that are written down in a second; the rest is only counted.
-const REFUSED_PER_SECOND: u32 = 10;
-/// Addresses whose refusals are told apart.
-const MOST_ADDRESSES: usize = 10_000;
+/// How often it is written how many requests of strangers were not kept.
+const COUNT: Duration = Duration::from_secs(2);
+/// Requests of strangers that the log holds: of the newest of them, not more than 2 MiB.
+const MAX_STRANGERS: u32 = 1_000;
 
 /// How much of the log is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
     /// For so many days.
     pub days: u32,
-    /// And at most so many bytes.
+    /// And at most so many bytes; strangers have a little room of their own.
     pub bytes: u64,
 }
 
@@ -56,7 +59,7 @@ struct Shared {
 struct State {
     waiting: Vec<Exchange<Bytes>>,
     bytes: usize,
-    refusals: HashMap<String, (Instant, u32)>,
+    strangers: Strangers,
     closed: bool,
 }
 
@@ -98,9 +101,9 @@ impl Recorder {
     }
 
     /// Takes a request that was answered. Never waits.
-    pub(crate) fn record(&self, exchange: Exchange<Bytes>) {
+    pub(crate) fn record(&self, mut exchange: Exchange<Bytes>) {
         let mut state = self.shared.lock();
-        if exchange.refused.is_some() && !state.may_be_told(exchange.address.as_deref()) {
+        if !exchange.proven && !state.strangers.keep(Instant::now(), &mut exchange) {
             metrics::counter!("headcount_log_refusals_untold_total").increment(1);
             return;
         }
@@ -140,27 +143,9 @@ impl Drop for Recorder {
     }
 }
 
-impl State {
-    /// A flood of wrong tokens must not push everything else out of the log.
-    fn may_be_told(&mut self, address: Option<&str>) -> bool {
-        let now = Instant::now();
-        let recent = |at: &Instant| now.duration_since(*at) < Duration::from_secs(1);
-        if self.refusals.len() >= MOST_ADDRESSES {
-            self.refusals.retain(|_, (at, _)| recent(at));
-        }
-        let entry = self.refusals.entry(address.unwrap_or_default().to_owned());
-        let (at, count) = entry.or_insert((now, 0));
-        if !recent(at) {
-            (*at, *count) = (now, 0);
-        }
-        *count += 1;
-        *count <= REFUSED_PER_SECOND
-    }
-}
-
 impl Writer {
     fn run(&self, shared: &Shared) {
-        let mut pruned: Option<Instant> = None;
+        let (mut pruned, mut counted) = (None::<Instant>, Instant::now());
         let mut failing = false;
         loop {
             let (exchanges, closed) = next(shared);
@@ -169,6 +154,16 @@ impl Writer {
             self.leave_out_the_deleted(&mut records);
             if !records.is_empty() {
                 self.append(&records, &mut failing);
+            }
+            // After the records that the counts belong to.
+            if closed || counted.elapsed() >= COUNT {
+                counted = Instant::now();
+                let unkept = shared.lock().strangers.take_unkept();
+                if !unkept.is_empty()
+                    && let Err(error) = self.log.add_unkept(&unkept)
+                {
+                    tracing::debug!(%error, "how many requests were not kept is not written");
+                }
             }
             if closed {
                 return;
@@ -180,7 +175,8 @@ impl Writer {
         }
     }
 
-    /// A token that was refused is told with its name and its tenant, as far as it is known here.
+    /// A token that was refused is told with its name and its tenant, as far as it is known here. Its public
+    /// id proves nothing; that is why so few of these records are kept.
     fn records(&self, exchange: Exchange<Bytes>) -> Vec<RequestRecord> {
         let unproven = if exchange.tenant.is_none() { exchange.token.clone() } else { None };
         let mut records = self.digester.digest(exchange);
@@ -229,7 +225,8 @@ impl Writer {
     fn prune(&self) {
         const DAY: i64 = 24 * 60 * 60;
         let before = self.clock.now().plus_seconds(-DAY * i64::from(self.keep.days));
-        if let Err(error) = self.log.prune(Retention { before, bytes: self.keep.bytes }) {
+        let retention = Retention { before, bytes: self.keep.bytes, strangers: MAX_STRANGERS };
+        if let Err(error) = self.log.prune(retention) {
             tracing::warn!(%error, "the provisioning log was not pruned");
         }
     }
@@ -240,7 +237,7 @@ fn next(shared: &Shared) -> (Vec<Exchange<Bytes>>, bool) {
     let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
     let state = shared.lock();
     let (state, _) =
-        shared.wake.wait_timeout_while(state, PRUNE, idle).unwrap_or_else(PoisonError::into_inner);
+        shared.wake.wait_timeout_while(state, COUNT, idle).unwrap_or_else(PoisonError::into_inner);
     if !state.closed && !state.waiting.is_empty() {
         drop(state);
         let since = Instant::now();

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
+use headcount_core::journal::Operated;
 use headcount_core::quirks::Applied;
 
 use crate::auth::Who;
@@ -39,8 +40,10 @@ pub(crate) struct Notes {
     pub(crate) applied: Applied,
     /// The body of the answer to a write.
     pub(crate) reply: Option<Bytes>,
-    /// Of a bulk request, the attribute that was rejected in each operation.
-    pub(crate) rejected: Vec<Option<String>>,
+    /// Whether the request changed anything; none of a read.
+    pub(crate) changed: Option<bool>,
+    /// What became of each operation of a bulk request.
+    pub(crate) operations: Vec<Operated>,
 }
 
 impl Reply {

@@ -252,7 +252,9 @@ pub fn batches_are_single_steps(subject: Subject) {
         .batch(bench.tenant(0), &mut steps, None)
         .into_iter()
         .map(|result| match result {
-            Ok(StepDone::Stored(resource)) => resource.version.to_string(),
+            Ok(StepDone::Stored(resource) | StepDone::Kept(resource)) => {
+                resource.version.to_string()
+            }
             Ok(StepDone::Deleted) => "deleted".to_owned(),
             Err(error) => error.status_and_type().0.to_string(),
         })

@@ -4,26 +4,25 @@
 //! loses records, never a request.
 
 mod names;
+mod prune;
 mod read;
 pub(crate) mod rows;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::Pool;
-use diesel::sql_types::BigInt;
-use headcount_core::ids::{TenantId, TokenId};
-use headcount_core::journal::{RequestRecord, Retention};
+use headcount_core::ids::{RequestId, TenantId, TokenId};
+use headcount_core::journal::RequestRecord;
 use headcount_core::provider::{ProviderError, Source};
 
-use self::rows::Request;
+use self::rows::{Request, clean};
 use crate::batch;
 use crate::connection::{
-    Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
-    give_back, log_bytes, pool,
+    Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private, pool,
 };
 use crate::error::provider_error;
 use crate::migrations;
@@ -32,8 +31,6 @@ use crate::store::Settings;
 
 /// Connections that read the log.
 const READERS: u32 = 2;
-/// Records that pruning removes at once.
-const SLICE: i64 = 2_000;
 
 /// Keeps what was asked and answered.
 pub struct LogStore {
@@ -62,13 +59,18 @@ impl LogStore {
         Self { manager, readers, writer: Mutex::new(None) }
     }
 
+    /// The connection that writes, as far as there is one.
+    fn writer(&self) -> MutexGuard<'_, Option<DbConnection>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs a write in a transaction of its own.
     fn write<T>(
         &self,
         what: &'static str,
         job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
     ) -> Result<T, ProviderError> {
-        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.writer();
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => self.open()?,
@@ -105,7 +107,7 @@ impl LogStore {
         if self.manager.backend() == Backend::Postgres {
             return Ok(());
         }
-        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.writer();
         if slot.is_none() {
             *slot = Some(self.open()?);
         }
@@ -119,6 +121,21 @@ impl LogStore {
             batch::insert_requests(connection, rows.collect())?;
             names::insert(connection, records, &numbers)?;
             count_quirks(connection, records)
+        })
+    }
+
+    fn add_all_unkept(&self, counts: &[(RequestId, u64)]) -> Result<(), ProviderError> {
+        self.write("requests that are not kept are counted", |connection| {
+            for (request, count) in counts {
+                Sql::new("UPDATE requests SET unkept = unkept + ")
+                    .int(i64::try_from(*count).unwrap_or(i64::MAX))
+                    .text(" WHERE seq = (SELECT max(seq) FROM requests WHERE request = ")
+                    .string(clean(request.as_str()))
+                    .text(" AND stranger <> 0)")
+                    .query::<()>()
+                    .execute(connection)?;
+            }
+            Ok(())
         })
     }
 
@@ -147,45 +164,6 @@ impl LogStore {
             }
             Ok(())
         })
-    }
-
-    fn prune_all(&self, retention: Retention) -> Result<usize, ProviderError> {
-        const WHAT: &str = "the provisioning log is pruned";
-        let most = i64::try_from(retention.bytes).unwrap_or(i64::MAX);
-        let mut pruned = 0;
-        loop {
-            let count = self.write(WHAT, |connection| {
-                let oldest = Sql::new(
-                    "SELECT max(seq) FROM (SELECT seq, at FROM requests ORDER BY seq LIMIT ",
-                )
-                .int(SLICE)
-                .text(") oldest");
-                let oldest = if log_bytes(connection)? > most {
-                    oldest
-                } else {
-                    oldest.text(" WHERE at < ").int(retention.before.micros())
-                };
-                let last: Option<i64> =
-                    oldest.query::<diesel::sql_types::Nullable<BigInt>>().get_result(connection)?;
-                let Some(last) = last else { return Ok(0) };
-                let names = Sql::new("DELETE FROM request_names WHERE bucket <= ");
-                let names = names.int(names::bucket(last)).text(" AND seq <= ").int(last);
-                names.query::<()>().execute(connection)?;
-                let requests = Sql::new("DELETE FROM requests WHERE seq <= ").int(last);
-                pruned += requests.query::<()>().execute(connection)?;
-                Ok(1)
-            })?;
-            if count == 0 {
-                break;
-            }
-        }
-        if pruned > 0
-            && let Some(connection) =
-                self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-        {
-            give_back(connection).map_err(|error| provider_error(WHAT, error))?;
-        }
-        Ok(pruned)
     }
 }
 

@@ -194,7 +194,7 @@ impl Store {
             Step::Update(kind, id, change) => Box::new(move |connection| {
                 let updated =
                     self.update_in(connection, tenant, kind, id, With::Nothing, &mut **change)?;
-                Ok(StepDone::Stored(updated.found.resource))
+                Ok(StepDone::of(updated))
             }),
             Step::Delete(kind, id, check) => Box::new(move |connection| {
                 self.delete_in(connection, tenant, kind, id, &mut **check)

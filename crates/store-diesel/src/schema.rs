@@ -128,6 +128,9 @@ diesel::table! {
         quirks -> BigInt,
         body -> Nullable<Text>,
         reply -> Nullable<Text>,
+        changed -> Nullable<Integer>,
+        stranger -> Integer,
+        unkept -> BigInt,
     }
 }
 

@@ -46,6 +46,9 @@ fn record(number: usize) -> RequestRecord {
         field: None,
         reason: None,
         quirks: Quirks::NONE,
+        changed: Some(true),
+        proven: true,
+        unkept: 0,
         body: None,
         reply: None,
     }
@@ -124,7 +127,8 @@ fn check(log: &LogStore) {
     for name in ["rare", "rare@example.com", "user-3"] {
         assert_eq!(found(log, &by(name)), expected(&left, 0, &by(name)));
     }
-    let retention = Retention { before: Timestamp::from_micros(13_000), bytes: u64::MAX };
+    let before = Timestamp::from_micros(13_000);
+    let retention = Retention { before, bytes: u64::MAX, strangers: 100 };
     log.prune(retention).unwrap();
     records = left.into_iter().filter(|record| record.at >= retention.before).collect();
     let all = LogQuery { limit: RECORDS, ..LogQuery::default() };

@@ -29,6 +29,7 @@ pub(crate) struct Line {
     pub(crate) reason: String,
     pub(crate) advice: String,
     pub(crate) token: String,
+    pub(crate) others: String,
 }
 
 impl Line {
@@ -49,6 +50,7 @@ impl Line {
             reason: record.reason.clone().unwrap_or_default(),
             advice: advice::advice(record).unwrap_or_default(),
             token: record.token_name.clone().unwrap_or_default(),
+            others: record.others().unwrap_or_default(),
         }
     }
 }
@@ -143,7 +145,7 @@ pub(crate) fn tail(desk: &Desk<'_>) -> Result<Answer, Fault> {
             "seq": line.seq, "at": line.iso, "failed": line.failed, "status": line.status,
             "sender": line.sender, "request": format!("{} {}", line.method, line.path),
             "name": line.name, "outcome": line.outcome, "reason": line.reason,
-            "advice": line.advice, "token": line.token,
+            "advice": line.advice, "token": line.token, "others": line.others,
         })
     });
     Ok(Answer::json(&json!({"lines": lines.collect::<Vec<_>>()})))

@@ -61,8 +61,21 @@ pub struct Exchange<B> {
     pub body: Option<B>,
     /// The body of the answer to a write, as it went.
     pub reply: Option<B>,
-    /// Of a bulk request, the attribute that was rejected in each operation.
-    pub rejected: Vec<Option<String>>,
+    /// Whether the token was proven, and used where it may be used.
+    pub proven: bool,
+    /// Whether it changed anything; none where that is not known, as of a read.
+    pub changed: Option<bool>,
+    /// What became of each operation of a bulk request.
+    pub operations: Vec<Operated>,
+}
+
+/// What became of one operation of a bulk request, beyond what the answer says.
+#[derive(Debug, Clone, Default)]
+pub struct Operated {
+    /// The attribute that was rejected.
+    pub rejected: Option<String>,
+    /// Whether it changed anything.
+    pub changed: bool,
 }
 
 impl<B: AsRef<[u8]>> Exchange<B> {
@@ -94,7 +107,7 @@ impl Digester {
     pub fn digest<B: AsRef<[u8]>>(&self, mut exchange: Exchange<B>) -> Vec<RequestRecord> {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.take(), exchange.reply.take());
-        let rejected = std::mem::take(&mut exchange.rejected);
+        let operated = std::mem::take(&mut exchange.operations);
         let (sent, answered) =
             (sent.as_ref().map(AsRef::as_ref), answered.as_ref().map(AsRef::as_ref));
         // Nobody has found yet that the body of a refused request can be understood.
@@ -110,7 +123,12 @@ impl Digester {
         if whole.path == "/Bulk" {
             // The operations speak for themselves.
             whole.names.clear();
-            records = operations(registry, &whole, &body, &reply, (&rejected, never));
+            records = operations(registry, &whole, &body, &reply, (&operated, never));
+        }
+        if !whole.proven {
+            // A stranger is not part of anybody's story.
+            whole.names.clear();
+            whole.resource = None;
         }
         whole.body = body.kept(self);
         whole.reply = reply.kept(self).filter(|_| whole.status < 300);
@@ -148,6 +166,9 @@ fn record<B>(
         field: exchange.field,
         reason: exchange.reason,
         quirks: exchange.quirks,
+        changed: exchange.changed,
+        proven: exchange.proven,
+        unkept: 0,
         body: None,
         reply: None,
     };
@@ -194,7 +215,7 @@ fn operations(
     whole: &RequestRecord,
     body: &Body<'_>,
     reply: &Body<'_>,
-    (rejected, never): (&[Option<String>], &[String]),
+    (operated, never): (&[Operated], &[String]),
 ) -> Vec<RequestRecord> {
     let list = |body: &Body<'_>| {
         let found = body.whole().and_then(|json| member(&json, "Operations").cloned());
@@ -212,7 +233,8 @@ fn operations(
         };
         let error = member(&answered, "response");
         one.scim_type = error.and_then(|error| text_of(error, "scimType"));
-        one.field = rejected.get(index).cloned().flatten();
+        let operated = operated.get(index).cloned().unwrap_or_default();
+        (one.field, one.changed) = (operated.rejected, Some(operated.changed));
         one.reason = error.and_then(|error| text_of(error, "detail"));
         let mut data = member(&asked, "data").cloned();
         about(registry, &mut one, data.as_ref(), None);

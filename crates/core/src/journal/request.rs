@@ -55,6 +55,13 @@ pub struct RequestRecord {
     pub reason: Option<String>,
     /// The repairs that the request needed.
     pub quirks: Quirks,
+    /// Whether it changed anything; none where that is not known, as of a read.
+    pub changed: Option<bool>,
+    /// Whether its token was proven, and used where it may be used. What comes of strangers is sampled,
+    /// has neither filter nor bodies nor names, and room of its own.
+    pub proven: bool,
+    /// How many more requests of strangers came with it that were not kept.
+    pub unkept: u64,
     /// The body of the request, without secrets, at most 4 KiB of it.
     pub body: Option<String>,
     /// The body of the answer to a write, likewise.
@@ -111,8 +118,11 @@ pub struct QuirkCount {
 pub struct Retention {
     /// Records older than this go.
     pub before: Timestamp,
-    /// The oldest go while the log is larger than this many bytes.
+    /// The oldest of those whose token was proven go while the log is larger than this many bytes, and
+    /// than what the others take.
     pub bytes: u64,
+    /// Of the others, the oldest go while there are more than this many.
+    pub strangers: u32,
 }
 
 /// Durable storage for the provisioning log.
@@ -125,6 +135,13 @@ pub trait RequestLog: Send + Sync + 'static {
     ///
     /// [`ProviderError::Unavailable`], also when the disk is full.
     fn append(&self, records: &[RequestRecord]) -> Result<(), ProviderError>;
+
+    /// Adds to the newest record of a stranger with this request id how many more were not kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn add_unkept(&self, counts: &[(RequestId, u64)]) -> Result<(), ProviderError>;
 
     /// Returns records, newest first; oldest first when only `after` is given.
     ///

@@ -84,14 +84,18 @@ impl RequestRecord {
             return if self.refused.is_some() { "token refused" } else { "refused" }.to_owned();
         }
         let search = self.path.ends_with("/.search");
+        // Whoever asks at the base URL what the server can do need not prove a token.
+        let everything = self.proven && matches!(self.path.as_str(), "/" | "/.search");
         match self.method.as_str() {
+            _ if self.changed == Some(false) => "unchanged",
+            "POST" if self.path == "/Bulk" => "carried out",
             "POST" if !search => "created",
             "PUT" => "replaced",
             "PATCH" => "changed",
             "DELETE" => "deleted",
             _ if self.resource.is_some() => "read",
             _ if self.query.is_some() => "searched",
-            _ if self.kind.is_some() => "listed",
+            _ if self.kind.is_some() || everything => "listed",
             _ => "asked what the server can do",
         }
         .to_owned()
@@ -111,6 +115,11 @@ impl RequestRecord {
             Some(other) => other,
             None => self.token_name.as_deref().unwrap_or("unknown"),
         }
+    }
+
+    /// Says how many more requests of strangers came with it; nothing when each was kept.
+    pub fn others(&self) -> Option<String> {
+        unkept(self.unkept)
     }
 
     /// Returns what was repaired in the request, a sentence each.
@@ -147,6 +156,15 @@ impl Recorded {
             parts.push(format!("left {} group(s)", self.left.len()));
         }
         format!("version {}: {}", self.version.counter(), parts.join(", "))
+    }
+}
+
+/// Says how many requests of strangers were counted beside one that was kept.
+pub fn unkept(count: u64) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some("1 more request without a valid token was counted, not kept".to_owned()),
+        _ => Some(format!("{count} more requests without a valid token were counted, not kept")),
     }
 }
 

@@ -129,6 +129,8 @@ pub struct BulkResult {
     pub location: Option<String>,
     /// The version afterwards, where there is one.
     pub version: Option<Version>,
+    /// Whether anything changed.
+    pub changed: bool,
     /// The HTTP status, or why nothing was done.
     pub outcome: Result<u16, Error>,
 }

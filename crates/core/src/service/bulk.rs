@@ -44,7 +44,16 @@ enum State {
     Waiting,
     /// Created without the references that close a circle.
     Begun(ResourceId),
-    Done(Result<(u16, Option<ResourceId>, Option<Version>), Error>),
+    Done(Result<Settled, Error>),
+}
+
+/// What an operation that succeeded did.
+#[derive(Debug)]
+struct Settled {
+    status: u16,
+    id: Option<ResourceId>,
+    version: Option<Version>,
+    changed: bool,
 }
 
 struct Run<'a> {
@@ -279,7 +288,7 @@ impl Run<'_> {
                 self.service.provider.batch(self.caller.tenant, &mut steps, None).remove(0)
             });
         let state = match created {
-            Ok(StepDone::Stored(resource)) => State::Begun(resource.id),
+            Ok(StepDone::Stored(resource) | StepDone::Kept(resource)) => State::Begun(resource.id),
             Ok(StepDone::Deleted) => State::Done(Err(Error::internal("an insert inserts"))),
             Err(error) => State::Done(Err(error)),
         };
@@ -359,15 +368,23 @@ impl Run<'_> {
         let operation = self.operations.get(index);
         let (Some(plan), Some(operation)) = (plan, operation) else { return index };
         let subject = self.subject(plan);
+        let kept = matches!(result, Ok(StepDone::Kept(_)));
         let result = match result {
-            Ok(StepDone::Stored(resource)) => {
+            Ok(StepDone::Stored(resource) | StepDone::Kept(resource)) => {
                 if let (Verb::Create, Some(bulk_id)) = (plan.verb, &operation.bulk_id) {
                     self.ids.insert(bulk_id.clone(), resource.id.clone());
                 }
-                let status = if plan.verb == Verb::Create { 201 } else { 200 };
-                Ok((status, Some(resource.id), Some(resource.version)))
+                let created = plan.verb == Verb::Create;
+                Ok(Settled {
+                    status: if created { 201 } else { 200 },
+                    id: Some(resource.id),
+                    version: Some(resource.version),
+                    changed: created || !kept,
+                })
             }
-            Ok(StepDone::Deleted) => Ok((204, subject, None)),
+            Ok(StepDone::Deleted) => {
+                Ok(Settled { status: 204, id: subject, version: None, changed: true })
+            }
             Err(error) => Err(match &subject {
                 Some(id) => self.service.name(&plan.kind, id, error),
                 None => error,
@@ -410,7 +427,7 @@ impl Run<'_> {
             }
             let target = plan.as_ref().and_then(|plan| {
                 let id = match (&plan.subject, &outcome) {
-                    (_, Ok((_, Some(id), _))) => id.clone(),
+                    (_, Ok(Settled { id: Some(id), .. })) => id.clone(),
                     (Subject::Id(id), _) => id.clone(),
                     (Subject::BulkId(id), _) => ids.get(id)?.clone(),
                     (Subject::New, _) => return None,
@@ -424,8 +441,9 @@ impl Run<'_> {
                 method: operation.method.clone(),
                 bulk_id: operation.bulk_id.clone(),
                 location,
-                version: outcome.as_ref().ok().and_then(|(_, _, version)| *version),
-                outcome: outcome.map(|(status, _, _)| status),
+                version: outcome.as_ref().ok().and_then(|settled| settled.version),
+                changed: outcome.as_ref().is_ok_and(|settled| settled.changed),
+                outcome: outcome.map(|settled| settled.status),
             });
         }
         BulkDone { results, applied }

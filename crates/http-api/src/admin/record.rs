@@ -53,7 +53,7 @@ pub struct RecordBody {
     pub name: Option<String>,
     /// The HTTP status.
     pub status: u16,
-    /// What came of it, in a word or two: `created`, `refused`, `token refused`, …
+    /// What came of it, in a word or two: `created`, `unchanged`, `refused`, `token refused`, …
     pub outcome: String,
     /// The `scimType` of an error.
     #[serde(rename = "scimType")]
@@ -68,6 +68,9 @@ pub struct RecordBody {
     pub quirks: Vec<String>,
     /// The same in words, a sentence each.
     pub repairs: Vec<String>,
+    /// How many more requests without a valid token came with it that were counted, not kept.
+    #[serde(default)]
+    pub unkept: u64,
     /// The body of the request, without secrets; only where one request is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
@@ -106,6 +109,7 @@ impl RecordBody {
             advice: advice(record),
             quirks: record.quirks.iter().map(|quirk| quirk.name.to_owned()).collect(),
             repairs: record.repairs(),
+            unkept: record.unkept,
             sent: record.body.clone().filter(|_| bodies),
             answered: record.reply.clone().filter(|_| bodies),
         }

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use headcount_core::error::Error;
+use headcount_core::journal::Operated;
 use headcount_core::message::{BulkRequest, BulkResult, bulk_response};
 
 use crate::api::Api;
@@ -40,14 +41,19 @@ pub(super) async fn bulk(
             for error in done.results.iter().filter_map(|result| result.outcome.as_ref().err()) {
                 log_failure(caller.request.as_str(), error);
             }
-            let failed =
-                |result: &BulkResult| result.outcome.as_ref().err()?.field().map(str::to_owned);
-            let rejected = done.results.iter().map(failed).collect();
-            let notes = Notes { applied: done.applied, rejected, ..Notes::default() };
+            let operations: Vec<Operated> = done.results.iter().map(operated).collect();
+            let changed = Some(operations.iter().any(|operated| operated.changed));
+            let notes = Notes { applied: done.applied, changed, operations, ..Notes::default() };
             Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base))
                 .noted(notes))
         });
     done.await.map(|(reply, who)| reply.by(who))
+}
+
+/// What the log wants to know of an operation.
+fn operated(result: &BulkResult) -> Operated {
+    let rejected = result.outcome.as_ref().err().and_then(Error::field).map(str::to_owned);
+    Operated { rejected, changed: result.changed }
 }
 
 /// An operation that failed on our side is answered inside a success; the log tells it.

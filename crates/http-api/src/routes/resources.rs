@@ -58,16 +58,9 @@ pub(super) async fn get(
             let location = location(&job_api, &kind, &projection, &target.base, &found);
             return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
         }
-        shown(
-            &job_api,
-            caller,
-            kind,
-            target.base,
-            StatusCode::OK,
-            found,
-            projection,
-            Applied::default(),
-        )
+        let notes = notes(&kind, Applied::default());
+        let reply = shown(&job_api, caller, kind, target.base, StatusCode::OK, found, projection)?;
+        Ok(reply.noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -195,7 +188,7 @@ pub(super) async fn delete(
         let condition =
             condition.check().map_err(|error| refused(api, caller, &kind, &id, error))?;
         api.service.delete(caller, &kind, &id, &condition)?;
-        let notes = Notes { kind: Some(kind.kind.to_string()), ..Notes::default() };
+        let notes = Notes { changed: Some(true), ..notes(&kind, Applied::default()) };
         Ok(Reply::empty(StatusCode::NO_CONTENT).noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -236,12 +229,12 @@ fn stored(
     status: StatusCode,
     written: Written,
 ) -> Result<Reply, ApiError> {
-    let Written { found, shown: body, projection, applied, .. } = written;
+    let Written { found, shown: body, changed, projection, applied } = written;
+    let notes = Notes { changed: Some(changed), ..notes(&kind, applied) };
     if body {
-        return shown(api, caller, kind, base, status, found, projection, applied);
+        return Ok(shown(api, caller, kind, base, status, found, projection)?.noted(notes));
     }
     let location = location(api, &kind, &projection, &base, &found);
-    let notes = notes(&kind, applied);
     Ok(Reply::empty(StatusCode::NO_CONTENT)
         .about(found.resource.version.to_string(), location)
         .noted(notes))
@@ -252,7 +245,6 @@ fn notes(kind: &ResourceType, applied: Applied) -> Notes {
 }
 
 /// A reply that shows one resource.
-#[expect(clippy::too_many_arguments, reason = "it is what a reply consists of")]
 fn shown(
     api: &Data<Api>,
     caller: &Caller,
@@ -261,12 +253,11 @@ fn shown(
     status: StatusCode,
     found: Found,
     projection: Projection,
-    applied: Applied,
 ) -> Result<Reply, ApiError> {
-    let (etag, notes) = (found.resource.version.to_string(), notes(&kind, applied));
+    let etag = found.resource.version.to_string();
     let location = location(api, &kind, &projection, &base, &found);
     let writer = Writer::new(caller.tenant, vec![(kind, projection)], base, None, vec![found]);
-    Ok(written(api, status, writer)?.about(etag, location).noted(notes))
+    Ok(written(api, status, writer)?.about(etag, location))
 }
 
 /// Writes a body whole, or as a stream when groups in it have more members than were read.

@@ -25,8 +25,8 @@ pub(super) trait Row: QueryFragment<Sqlite> {
 
 impl Row for Request<'_> {
     type Id = Request<'static>;
-    const INTO: &'static str = "INSERT OR ROLLBACK INTO requests (seq, tenant, at, micros, quirks, status, method, \
-         route, request, token, token_name, refused, address, agent, idp, kind, resource, name, query, scim_type, \
+    const INTO: &'static str = "INSERT OR ROLLBACK INTO requests (seq, tenant, at, micros, quirks, unkept, status, \
+         stranger, changed, method, route, request, token, token_name, refused, address, agent, idp, kind, resource, name, query, scim_type, \
          field, reason, body, reply) VALUES ";
 }
 
@@ -111,11 +111,16 @@ impl RunQueryDsl<SqliteConnection> for Link {}
 
 impl QueryFragment<Sqlite> for Request<'_> {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        for number in [&self.seq, &self.tenant, &self.at, &self.micros, &self.quirks] {
+        for number in [&self.seq, &self.tenant, &self.at, &self.micros, &self.quirks, &self.unkept]
+        {
             pass.push_bind_param::<BigInt, i64>(number)?;
             pass.push_sql(", ");
         }
         pass.push_bind_param::<Integer, i32>(&self.status)?;
+        pass.push_sql(", ");
+        pass.push_bind_param::<Integer, i32>(&self.stranger)?;
+        pass.push_sql(", ");
+        pass.push_bind_param::<Nullable<Integer>, _>(&self.changed)?;
         for text in [&self.method, &self.route, &self.request] {
             pass.push_sql(", ");
             pass.push_bind_param::<Text, _>(text)?;

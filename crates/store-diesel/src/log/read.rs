@@ -35,6 +35,7 @@ type Columns = (
         Nullable<Text>,
         Nullable<Text>,
     ),
+    (Nullable<Integer>, Integer, BigInt),
 );
 
 type Optional = Option<String>;
@@ -45,6 +46,7 @@ struct Row {
     who: (Optional, Optional, Optional, Optional, Optional, Optional),
     what: (String, String, Optional, Optional, Optional, Optional),
     outcome: (i32, Optional, Optional, Optional, i64, Optional, Optional),
+    rest: (Option<i32>, i32, i64),
 }
 
 impl Row {
@@ -53,6 +55,7 @@ impl Row {
         let (token, token_name, refused, address, agent, idp) = self.who;
         let (method, path, kind, resource, name, query) = self.what;
         let (status, scim_type, field, reason, quirks, body, reply) = self.outcome;
+        let (changed, stranger, unkept) = self.rest;
         let record = RequestRecord {
             at: Timestamp::from_micros(at),
             micros,
@@ -76,6 +79,9 @@ impl Row {
             field,
             reason,
             quirks: Quirks::from_bits(quirks),
+            changed: changed.map(|changed| changed != 0),
+            proven: stranger == 0,
+            unkept: u64::try_from(unkept).unwrap_or(0),
             body,
             reply,
         };
@@ -85,7 +91,8 @@ impl Row {
 
 const SELECT: &str = "SELECT r.seq, r.tenant, r.at, r.micros, r.request, r.token, r.token_name, r.refused, \
     r.address, r.agent, r.idp, r.method, r.route, r.kind, r.resource, r.name, r.query, r.status, \
-    r.scim_type, r.field, r.reason, r.quirks, r.body, r.reply FROM ";
+    r.scim_type, r.field, r.reason, r.quirks, r.body, r.reply, r.changed, \
+    r.stranger, r.unkept FROM ";
 
 /// The statement for a question, as far as `limit`. By name, the rows of one bucket lead.
 fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql {
@@ -182,6 +189,10 @@ impl LogStore {
 impl RequestLog for LogStore {
     fn append(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
         self.append_all(records)
+    }
+
+    fn add_unkept(&self, counts: &[(RequestId, u64)]) -> Result<(), ProviderError> {
+        self.add_all_unkept(counts)
     }
 
     fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError> {

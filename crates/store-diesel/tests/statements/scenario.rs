@@ -220,10 +220,14 @@ fn requests(log: &LogStore, tenant: TenantId) {
         field: None,
         reason: None,
         quirks: Quirks::from_bits(1),
+        changed: Some(true),
+        proven: n > 1,
+        unkept: 0,
         body: None,
         reply: None,
     };
     log.append(&[record(1), record(2)]).unwrap();
+    log.add_unkept(&[(RequestId::new("1"), 7)]).unwrap();
     let base = || LogQuery { tenant: Some(tenant), limit: 5, ..LogQuery::default() };
     for query in [
         LogQuery { tenant: None, ..base() },
@@ -245,8 +249,9 @@ fn requests(log: &LogStore, tenant: TenantId) {
     log.refused(tenant, slots).unwrap();
     log.quirk_counts(tenant).unwrap();
     log.erase(tenant, &["jane".to_owned()]).unwrap();
-    log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX }).unwrap();
-    log.prune(Retention { before: Timestamp::from_micros(0), bytes: 0 }).unwrap();
+    log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX, strangers: 1 })
+        .unwrap();
+    log.prune(Retention { before: Timestamp::from_micros(0), bytes: 0, strangers: 0 }).unwrap();
     log.forget(tenant).unwrap();
 }
 

@@ -29,7 +29,9 @@ fn record_of(status: u16, body: &str, reply: &str) -> RequestRecord {
         quirks: Quirks::NONE,
         body: Some(body.to_owned()),
         reply: Some(reply.to_owned()),
-        rejected: Vec::new(),
+        proven: true,
+        changed: None,
+        operations: Vec::new(),
     };
     digester.digest(exchange).remove(0)
 }

@@ -39,6 +39,9 @@ pub(super) fn lines(record: &RecordBody) -> Vec<String> {
     for repair in &record.repairs {
         below("repaired", repair);
     }
+    if let Some(others) = journal::unkept(record.unkept) {
+        below("others", &others);
+    }
     lines
 }
 
