@@ -34,6 +34,7 @@ impl Metrics {
     pub(crate) fn new(handle: PrometheusHandle, parts: &Parts) -> Self {
         metrics::counter!("headcount_log_dropped_total").increment(0);
         metrics::counter!("headcount_log_refusals_untold_total").increment(0);
+        metrics::counter!("headcount_broken_heads_total").increment(0);
         let (store, tokens) = (Arc::clone(&parts.store), Arc::clone(&parts.tokens));
         Self { handle, store, log: Arc::clone(&parts.log), tokens, gauges: Mutex::new(None) }
     }

@@ -3,12 +3,14 @@
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
 use crate::config::{Config, LogFormat};
 
+mod heads;
 #[cfg(feature = "otel")]
 mod traces;
 
@@ -33,15 +35,16 @@ mod traces {
     }
 }
 
+pub(crate) use heads::BrokenHeads;
 pub(crate) use traces::Exporter;
 
 /// Sends log lines to standard error, and traces where the configuration says. What is returned sends
-/// the last traces when it is dropped.
+/// the last traces when it is dropped, and counts requests whose head cannot be read.
 ///
 /// # Errors
 ///
 /// A filter that cannot be read, named with what is wrong; traces that cannot be sent.
-pub(crate) fn start(config: &Config) -> anyhow::Result<Exporter> {
+pub(crate) fn start(config: &Config) -> anyhow::Result<(Exporter, BrokenHeads)> {
     let log = &config.log;
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| anyhow::anyhow!("log.filter \"{}\" is not valid: {error}", log.filter))?;
@@ -56,8 +59,9 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Exporter> {
         }
     };
     let (traces, exporter) = traces::layer(config.telemetry.otlp_url.as_deref())?;
-    registry().with(traces).with(lines.with_filter(filter)).init();
-    Ok(exporter)
+    let heads = BrokenHeads::default();
+    registry().with(traces).with(lines.with_filter(filter.and(heads.clone()))).init();
+    Ok((exporter, heads))
 }
 
 /// Collects metrics of this process; the handle renders them in the format of Prometheus.

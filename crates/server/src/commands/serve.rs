@@ -32,7 +32,7 @@ const PROBES: usize = 4;
 
 pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let config = &loaded.config;
-    let _exporter = telemetry::start(config)?;
+    let (_exporter, heads) = telemetry::start(config)?;
     let samples = telemetry::metrics()?;
     check(config)?;
     let tls = tls(config)?;
@@ -45,8 +45,10 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
     let sites = (Data::clone(&api), Data::new(console));
+    let told = heads.clone();
     let background = Background::start(&parts, checkpoints, config.audit.names_days, move || {
         samples.run_upkeep();
+        told.tell();
     })?;
     let sealed = background.sealed();
     let apart = match &config.http.metrics_listen {
@@ -69,6 +71,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     api.recorder.iter().for_each(Recorder::close);
     // What the last requests changed is sealed before the process ends.
     drop(background);
+    heads.tell_the_rest();
     tracing::info!("stopped; every request that was let in has been answered");
     Ok(())
 }
