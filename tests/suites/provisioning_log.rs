@@ -279,8 +279,7 @@ on_both!(a10_what_changed_nothing_is_not_called_a_change, |server: &Server| {
         json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [replace("title", value)]})
     };
-    let operation =
-        |value: &str| json!({"method": "PATCH", "path": user, "data": data(value)});
+    let operation = |value: &str| json!({"method": "PATCH", "path": user, "data": data(value)});
     let bulk = |operations: Value| {
         let schemas = ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"];
         let body = json!({"schemas": schemas, "Operations": operations});
@@ -288,7 +287,10 @@ on_both!(a10_what_changed_nothing_is_not_called_a_change, |server: &Server| {
     };
     bulk(json!([operation("v"), operation("w")]));
     bulk(json!([operation("w")]));
-    client.post("/.search", &json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}));
+    client.post(
+        "/.search",
+        &json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}),
+    );
     client.get("?count=1");
     client.get("/ServiceProviderConfig");
     client.delete(&user);

@@ -8,11 +8,13 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
 use headcount_e2e::http::Connection;
-use headcount_e2e::{Database, Response, Server, on_both};
+use headcount_e2e::{Client, Database, Response, Server, on_both};
 use serde_json::{Value, json};
 
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -26,7 +28,12 @@ fn refused(response: &Response, status: u16) {
 }
 
 fn creations(count: usize) -> Value {
-    let operations: Vec<Value> = (0..count)
+    creations_named(0, count)
+}
+
+/// Creations of users whose names are numbers from `first` on.
+fn creations_named(first: usize, count: usize) -> Value {
+    let operations: Vec<Value> = (first..first + count)
         .map(|n| json!({"method": "POST", "path": "/Users", "bulkId": n.to_string(), "data": {"userName": format!("u{n}")}}))
         .collect();
     json!({"schemas": [BULK], "Operations": operations})
@@ -247,4 +254,129 @@ on_both!(htp_024_a_client_that_asks_first_is_told_to_go_on_or_refused, |server: 
         refused(&answer, 401);
     }
     assert_eq!(client.get("/Users").at("/totalResults"), "1");
+});
+
+/// Asks as a client that takes gzip; returns the answer with its body read, and how long that was on its way.
+fn packed(client: &Client, method: &str, path: &str, body: Option<&[u8]>) -> (Response, usize) {
+    let mut answer = client.raw(method, path, &[("Accept-Encoding", "br, gzip;q=0.8")], body);
+    let sent = answer.body.len();
+    if answer.header("content-encoding") == Some("gzip") && method != "HEAD" {
+        let mut read = Vec::new();
+        GzDecoder::new(&*answer.body).read_to_end(&mut read).expect("it is gzip");
+        answer.body = read;
+    }
+    (answer, sent)
+}
+
+on_both!(a9_large_answers_to_reads_are_compressed, |server: &Server| {
+    let client = server.client();
+    client.post("/Bulk", &creations(300));
+    let plain = client.get("/Users?count=300");
+    assert_eq!(
+        (plain.header("content-encoding"), plain.header("vary")),
+        (None, Some("Accept-Encoding"))
+    );
+    let (list, sent) = packed(&client, "GET", "/Users?count=300", None);
+    assert_eq!(list.header("content-encoding"), Some("gzip"));
+    assert_eq!(list.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(list.header("content-type"), Some("application/scim+json"));
+    assert_eq!(list.header("content-length"), Some(sent.to_string().as_str()));
+    assert!(sent < plain.body.len() / 5, "{sent} of {}", plain.body.len());
+    assert_eq!(list.text(), plain.text());
+    let (head, _) = packed(&client, "HEAD", "/Users?count=300", None);
+    for name in ["content-encoding", "content-length", "vary", "content-type"] {
+        assert_eq!(head.header(name), list.header(name), "{name} of HEAD");
+    }
+    assert!(head.body.is_empty());
+    let search =
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "count": 300});
+    let search = search.to_string();
+    for (path, body) in [("/Users/.search", search.as_str()), ("/.search", search.as_str())] {
+        let (found, _) = packed(&client, "POST", path, Some(body.as_bytes()));
+        assert_eq!(found.header("content-encoding"), Some("gzip"), "{path}");
+        assert_eq!(found.at("/Resources/299/userName"), plain.at("/Resources/299/userName"));
+    }
+    let (schemas, _) = packed(&client, "GET", "/Schemas", None);
+    assert_eq!(schemas.header("content-encoding"), Some("gzip"));
+    assert_eq!(schemas.header("etag"), client.get("/Schemas").header("etag"), "it is a weak one");
+    for refused in ["gzip;q=0", "identity", "br", "gzip;q=0.5, identity;q=1"] {
+        let answer = client.raw("GET", "/Users?count=300", &[("Accept-Encoding", refused)], None);
+        assert_eq!(answer.header("content-encoding"), None, "{refused}");
+        assert_eq!(answer.text(), plain.text());
+    }
+});
+
+on_both!(a9_a_group_that_is_streamed_is_compressed_as_it_goes, |server: &Server| {
+    let client = server.client();
+    let mut members = Vec::new();
+    for _ in 0..6 {
+        let created = client.post("/Bulk", &creations_named(members.len(), 1_000)).json();
+        let operations = created["Operations"].as_array().unwrap();
+        members.extend(operations.iter().map(|operation| {
+            let location = operation["location"].as_str().unwrap();
+            json!({"value": location.rsplit('/').next().unwrap()})
+        }));
+    }
+    let id = client.create("/Groups", &json!({"displayName": "large", "members": members}));
+    let path = format!("/Groups/{id}");
+    let plain = client.get(&path);
+    let (group, sent) = packed(&client, "GET", &path, None);
+    assert_eq!(group.header("content-encoding"), Some("gzip"));
+    assert_eq!(
+        (group.header("transfer-encoding"), group.header("content-length")),
+        (Some("chunked"), None)
+    );
+    assert!(sent < plain.body.len() / 3, "{sent} of {}", plain.body.len());
+    assert_eq!(group.text(), plain.text());
+    assert_eq!(group.header("etag"), plain.header("etag"));
+    let tag = plain.header("etag").unwrap();
+    let headers = [("If-None-Match", tag), ("Accept-Encoding", "gzip")];
+    let known = client.raw("GET", &path, &headers, None);
+    assert_eq!((known.status, known.header("vary")), (304, Some("Accept-Encoding")));
+    assert_eq!(known.header("content-encoding"), None);
+});
+
+on_both!(a9_small_answers_writes_and_what_holds_a_secret_are_not_compressed, |server: &Server| {
+    let client = server.client();
+    let plain = |client: &Client, method: &str, path: &str, body: Option<Value>| {
+        let body = body.map(|body| body.to_string());
+        let (answer, _) = packed(client, method, path, body.as_ref().map(String::as_bytes));
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text());
+        assert_eq!(answer.header("content-encoding"), None, "{method} {path}");
+        answer
+    };
+    let long = "x".repeat(20_000);
+    let user = json!({"userName": "jane", "nickName": long});
+    let id = plain(&client, "POST", "/Users", Some(user.clone())).at("/id");
+    assert!(plain(&client, "PUT", &format!("/Users/{id}"), Some(user)).body.len() > 20_000);
+    plain(&client, "POST", "/Bulk", Some(creations(300)));
+    let small = plain(&client, "GET", "/Users?attributes=userName&count=1", None);
+    assert_eq!(small.header("vary"), Some("Accept-Encoding"));
+    let admin = server.admin("administration");
+    let named = json!({"name": "n".repeat(50), "scopes": ["scim:read"]});
+    let made = plain(&admin, "POST", "/tokens", Some(named));
+    assert!(made.text().contains("hc"), "{}", made.text());
+    plain(&admin, "GET", "/audit?limit=1000", None);
+    let console = Client { base: String::new(), token: None, ..client };
+    let (page, _) = packed(&console, "GET", "/console/login", None);
+    assert_eq!(page.header("content-encoding"), None);
+});
+
+on_both!(h16_s_k_a_broken_head_is_no_error_of_the_server, |server: &Server| {
+    for _ in 0..50 {
+        for head in
+            ["GET /scim/v2/Users?filter=a eq \"\u{e4}\" HTTP/1.1\r\n\r\n", "\u{1}\u{2}\r\n\r\n"]
+        {
+            let mut connection = Connection::open(server.address).unwrap();
+            connection.send(head.as_bytes()).unwrap();
+            assert!(connection.receive(false).is_ok_and(|answer| answer.status == 400));
+        }
+    }
+    assert_eq!(server.metric("headcount_broken_heads_total", ""), 100.0);
+    server.terminate();
+    assert_eq!(server.stopped(Duration::from_secs(10)), Some(true));
+    let log = server.log();
+    assert!(!log.contains("ERROR") && !log.contains("stream error"), "{log}");
+    let lines = log.matches("clients sent requests whose head could not be read").count();
+    assert!((1..=2).contains(&lines), "{log}");
 });

@@ -16,6 +16,7 @@ mod client;
 mod connections;
 mod deadline;
 mod error;
+mod gzip;
 mod lanes;
 mod observe;
 mod pace;

@@ -7,10 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
+use headcount_core::error::Error;
 use headcount_core::journal::Operated;
 use headcount_core::quirks::Applied;
 
 use crate::auth::Who;
+use crate::error::ApiError;
+use crate::gzip::{self, Gzip};
 use crate::stream::MemberStream;
 
 /// The media type of every body.
@@ -23,6 +26,7 @@ pub(crate) struct Reply {
     etag: Option<String>,
     location: Option<String>,
     may_be_kept: bool,
+    is_compressed: bool,
     notes: Notes,
 }
 
@@ -55,6 +59,7 @@ impl Reply {
             etag: None,
             location: None,
             may_be_kept: false,
+            is_compressed: false,
             notes: Notes::default(),
         }
     }
@@ -66,7 +71,22 @@ impl Reply {
 
     /// A response whose body goes on for as long as a group has members.
     pub(crate) fn stream(status: StatusCode, stream: MemberStream) -> Self {
-        Self { body: Body::Stream(Box::new(stream)), ..Self::empty(status) }
+        let is_compressed = stream.is_compressed();
+        Self { body: Body::Stream(Box::new(stream)), is_compressed, ..Self::empty(status) }
+    }
+
+    /// Compresses a large body that is at hand, where the client wants it. Runs where waiting is allowed.
+    pub(crate) fn compressed(mut self, wanted: bool) -> Result<Self, ApiError> {
+        if let Body::Whole(body) = &mut self.body
+            && wanted
+            && body.len() >= gzip::MIN_BYTES
+        {
+            let packed = Gzip::new().end(body);
+            *body =
+                packed.map_err(|_error| Error::internal("memory takes what is written to it"))?;
+            self.is_compressed = true;
+        }
+        Ok(self)
     }
 
     /// Adds version and address of the resource that it is about.
@@ -106,6 +126,13 @@ impl Responder for Reply {
         }
         if let Some(location) = self.location {
             response.insert_header((header::LOCATION, location));
+        }
+        if !is_write(request) {
+            // Of small answers and of those without a body, too: the next one may be compressed.
+            response.insert_header((header::VARY, "Accept-Encoding"));
+        }
+        if self.is_compressed {
+            response.insert_header((header::CONTENT_ENCODING, "gzip"));
         }
         if self.may_be_kept {
             response.insert_header((header::CACHE_CONTROL, "private, no-cache"));

@@ -18,7 +18,9 @@ use headcount_core::schema::ResourceType;
 use crate::api::Api;
 use crate::blocking;
 use crate::error::ApiError;
+use crate::gzip::Gzip;
 use crate::lanes::Owner;
+use crate::target::Form;
 
 /// Members that are read at a time.
 const PART: usize = 2_000;
@@ -34,7 +36,7 @@ pub(crate) struct Writer {
     pub(crate) tenant: TenantId,
     /// The kinds that the resources are of, and what to show of each.
     pub(crate) shapes: Vec<(Arc<ResourceType>, Projection)>,
-    pub(crate) base: String,
+    pub(crate) form: Form,
     /// The head of a list; absent for a single resource.
     pub(crate) head: Option<ListHead>,
     pub(crate) resources: std::vec::IntoIter<Found>,
@@ -43,13 +45,15 @@ pub(crate) struct Writer {
     /// The group that is being written, and where its next members begin.
     open: Option<(Found, Key)>,
     done: bool,
+    /// What a stream is compressed by.
+    gzip: Option<Gzip>,
 }
 
 impl Writer {
     pub(crate) fn new(
         tenant: TenantId,
         shapes: Vec<(Arc<ResourceType>, Projection)>,
-        base: String,
+        form: Form,
         head: Option<ListHead>,
         resources: Vec<Found>,
     ) -> Self {
@@ -57,13 +61,14 @@ impl Writer {
         Self {
             tenant,
             shapes,
-            base,
+            form,
             head,
             resources,
             started: false,
             first: true,
             open: None,
             done: false,
+            gzip: None,
         }
     }
 
@@ -72,7 +77,7 @@ impl Writer {
         let shape = self.shapes.iter().find(|(known, _)| known.kind == *kind);
         let (kind, projection) =
             shape.ok_or_else(|| Error::internal("a page holds the kinds that were asked for"))?;
-        Ok(Reply { registry: &api.service.registry, kind, projection, base: &self.base })
+        Ok(Reply { registry: &api.service.registry, kind, projection, base: &self.form.base })
     }
 
     /// Appends what can be written without reading more members; true when that was all.
@@ -117,11 +122,31 @@ impl Writer {
         self.done = true;
         Ok(true)
     }
+
+    /// Compresses what was written, where the client wants it.
+    fn pack(&mut self, part: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let packed = match self.gzip.take() {
+            None => return Ok(part),
+            Some(gzip) if self.done => gzip.end(&part),
+            Some(mut gzip) => {
+                let packed = gzip.part(&part);
+                self.gzip = Some(gzip);
+                packed
+            }
+        };
+        packed.map_err(|_error| Error::internal("memory takes what is written to it"))
+    }
 }
 
 impl MemberStream {
-    pub(crate) fn new(api: Data<Api>, writer: Writer) -> Self {
+    pub(crate) fn new(api: Data<Api>, mut writer: Writer) -> Self {
+        writer.gzip = writer.form.gzip.then(Gzip::new);
         Self { api, writer }
+    }
+
+    /// Tells whether the body is compressed.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.writer.gzip.is_some()
     }
 
     /// Returns the body that follows what [`Writer::advance`] has written so far, led by that.
@@ -136,7 +161,8 @@ impl MemberStream {
                 let step = blocking::run_part(&api, owner, move || {
                     let mut out = Vec::with_capacity(64 * 1024);
                     let advanced = writer.advance(&inner, &mut out);
-                    (writer, advanced.map(|_| out))
+                    let packed = advanced.and_then(|_| writer.pack(out));
+                    (writer, packed)
                 });
                 match step.await {
                     Ok((writer, Ok(out))) => Some((Ok(Bytes::from(out)), Some(writer))),

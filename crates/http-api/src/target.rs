@@ -17,10 +17,11 @@ use headcount_core::service::{Caller, Precondition, Shape, Tags};
 use crate::api::Api;
 use crate::client;
 use crate::error::{ApiError, Cause};
+use crate::gzip;
 use crate::lanes::Lane;
 use crate::routes::BASE_PATH;
 
-/// The kind and the id that a path names, and the address under which the client knows us.
+/// The kind and the id that a path names, and what the answer depends on beside them.
 ///
 /// A path that names no kind is told in its turn, after what is wrong with the token.
 pub(crate) struct Target {
@@ -28,8 +29,31 @@ pub(crate) struct Target {
     endpoint: String,
     id: String,
     is_me: bool,
+    pub(crate) form: Form,
+}
+
+/// What a client gets an answer in, whatever it is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
     /// The base URL for `location` and `$ref`, without a slash at its end.
     pub(crate) base: String,
+    /// Whether a large answer is to be compressed.
+    pub(crate) gzip: bool,
+}
+
+impl Form {
+    /// Reads it off a request.
+    pub(crate) fn of(request: &HttpRequest, api: &Api) -> Self {
+        Self {
+            base: format!("{}{BASE_PATH}", client::origin(request, &api.settings)),
+            gzip: gzip::is_wanted(request.headers()),
+        }
+    }
+
+    /// The same for the answer to a write, which is never compressed.
+    pub(crate) fn of_write(self) -> Self {
+        Self { gzip: false, ..self }
+    }
 }
 
 impl Target {
@@ -80,7 +104,7 @@ impl FromRequest for Target {
             endpoint,
             is_me,
             id: part("id"),
-            base: format!("{}{BASE_PATH}", client::origin(request, &api.settings)),
+            form: Form::of(request, api),
         }))
     }
 }

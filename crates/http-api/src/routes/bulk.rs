@@ -44,7 +44,7 @@ pub(super) async fn bulk(
             let operations: Vec<Operated> = done.results.iter().map(operated).collect();
             let changed = Some(operations.iter().any(|operated| operated.changed));
             let notes = Notes { applied: done.applied, changed, operations, ..Notes::default() };
-            Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.base))
+            Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.form.base))
                 .noted(notes))
         });
     done.await.map(|(reply, who)| reply.by(who))

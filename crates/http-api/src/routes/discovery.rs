@@ -11,11 +11,9 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::auth::{Authenticated, Read};
 use crate::blocking;
-use crate::client;
 use crate::error::ApiError;
 use crate::reply::Reply;
-use crate::routes::BASE_PATH;
-use crate::target::IfMatch;
+use crate::target::{Form, IfMatch};
 
 /// GET `ServiceProviderConfig`, readable without a token (RFC 7643 §5).
 pub(super) async fn config(
@@ -24,8 +22,8 @@ pub(super) async fn config(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     refuse_filter(&request)?;
-    let base = base(&request, &api);
-    Ok(one(&service_provider_config(&api, &base), &condition.check()?))
+    let form = Form::of(&request, &api);
+    Ok(one(&service_provider_config(&api, &form.base), &condition.check()?))
 }
 
 /// What the server supports. Everything said here is so; a test probes each.
@@ -72,17 +70,18 @@ pub(super) async fn resource_types(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
-        Ok(list(
+        let reply = list(
             api.service
                 .registry
                 .kinds()
                 .iter()
-                .map(|kind| resource_type_document(&kind.document, &base)),
+                .map(|kind| resource_type_document(&kind.document, &form.base)),
             &condition.check()?,
-        ))
+        );
+        reply.compressed(form.gzip)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -95,12 +94,13 @@ pub(super) async fn resource_type(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
         let kind =
             api.service.registry.kind(&name).ok_or_else(|| missing("resource type", &name))?;
-        Ok(one(&resource_type_document(&kind.document, &base), &condition.check()?))
+        one(&resource_type_document(&kind.document, &form.base), &condition.check()?)
+            .compressed(form.gzip)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -112,17 +112,18 @@ pub(super) async fn schemas(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
-        Ok(list(
+        let reply = list(
             api.service
                 .registry
                 .schemas()
                 .iter()
-                .map(|schema| schema_document(&schema.document, &base)),
+                .map(|schema| schema_document(&schema.document, &form.base)),
             &condition.check()?,
-        ))
+        );
+        reply.compressed(form.gzip)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -135,11 +136,12 @@ pub(super) async fn schema(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, base) = (refuse_filter(&request), base(&request, &api));
+    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
     let done = blocking::run(&api, auth, None, move |api, _| {
         filtered?;
         let schema = api.service.registry.schema(&urn).ok_or_else(|| missing("schema", &urn))?;
-        Ok(one(&schema_document(&schema.document, &base), &condition.check()?))
+        one(&schema_document(&schema.document, &form.base), &condition.check()?)
+            .compressed(form.gzip)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -147,10 +149,6 @@ pub(super) async fn schema(
 fn missing(what: &str, name: &str) -> Error {
     let name: String = name.chars().take(100).collect();
     Error::NotFound { what: format!("{what} \"{name}\"") }
-}
-
-fn base(request: &HttpRequest, api: &Api) -> String {
-    format!("{}{BASE_PATH}", client::origin(request, &api.settings))
 }
 
 /// RFC 7644 §4: a filter on these endpoints is answered with 403.

@@ -19,7 +19,7 @@ use crate::body::ScimJson;
 use crate::error::ApiError;
 use crate::reply::{Notes, Reply};
 use crate::stream::{MemberStream, Writer};
-use crate::target::{IfMatch, Query, Target};
+use crate::target::{Form, IfMatch, Query, Target};
 
 /// POST on an endpoint (RFC 7644 §3.3).
 pub(super) async fn create(
@@ -33,7 +33,7 @@ pub(super) async fn create(
     let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
         let written = api.service.create(caller, &kind, body.parse()?, &query.shape(caller)?)?;
-        stored(&job_api, caller, kind, target.base, StatusCode::CREATED, written)
+        stored(&job_api, caller, kind, target.form, StatusCode::CREATED, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -55,11 +55,11 @@ pub(super) async fn get(
         let unmodified = condition.check()?.unmodified(&found.resource);
         if unmodified && projection.is_covered_by_version(&kind) {
             let etag = found.resource.version.to_string();
-            let location = location(&job_api, &kind, &projection, &target.base, &found);
+            let location = location(&job_api, &kind, &projection, &target.form.base, &found);
             return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
         }
         let notes = notes(&kind, Applied::default());
-        let reply = shown(&job_api, caller, kind, target.base, StatusCode::OK, found, projection)?;
+        let reply = shown(&job_api, caller, kind, target.form, StatusCode::OK, found, projection)?;
         Ok(reply.noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -76,7 +76,7 @@ pub(super) async fn list(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.base, &query.search()?)
+        listed(&job_api, caller, &[kind], target.form, &query.search()?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -90,7 +90,7 @@ pub(super) async fn list_all(
 ) -> Result<Reply, ApiError> {
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
-        listed(&job_api, caller, api.service.registry.kinds(), target.base, &query.search()?)
+        listed(&job_api, caller, api.service.registry.kinds(), target.form, &query.search()?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -106,7 +106,7 @@ pub(super) async fn search(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.base, &asked(body)?)
+        listed(&job_api, caller, &[kind], target.form, &asked(body)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -121,7 +121,7 @@ pub(super) async fn search_all(
     let auth = auth.on(body.lane_of_search(&api, api.service.registry.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
-        listed(&job_api, caller, api.service.registry.kinds(), target.base, &asked(body)?)
+        listed(&job_api, caller, api.service.registry.kinds(), target.form, &asked(body)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -150,7 +150,7 @@ pub(super) async fn replace(
         let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
         let written = api.service.replace(caller, &kind, &id, body, &condition, &shape)?;
-        stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
+        stored(&job_api, caller, kind, target.form, StatusCode::OK, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -171,7 +171,7 @@ pub(super) async fn patch(
         let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
         let condition = condition.check().map_err(refuse)?;
         let written = api.service.patch(caller, &kind, &id, body, &condition, &shape)?;
-        stored(&job_api, caller, kind, target.base, StatusCode::OK, written)
+        stored(&job_api, caller, kind, target.form, StatusCode::OK, written)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -225,16 +225,17 @@ fn stored(
     api: &Data<Api>,
     caller: &Caller,
     kind: Arc<ResourceType>,
-    base: String,
+    form: Form,
     status: StatusCode,
     written: Written,
 ) -> Result<Reply, ApiError> {
     let Written { found, shown: body, changed, projection, applied } = written;
     let notes = Notes { changed: Some(changed), ..notes(&kind, applied) };
     if body {
-        return Ok(shown(api, caller, kind, base, status, found, projection)?.noted(notes));
+        let form = form.of_write();
+        return Ok(shown(api, caller, kind, form, status, found, projection)?.noted(notes));
     }
-    let location = location(api, &kind, &projection, &base, &found);
+    let location = location(api, &kind, &projection, &form.base, &found);
     Ok(Reply::empty(StatusCode::NO_CONTENT)
         .about(found.resource.version.to_string(), location)
         .noted(notes))
@@ -249,14 +250,14 @@ fn shown(
     api: &Data<Api>,
     caller: &Caller,
     kind: Arc<ResourceType>,
-    base: String,
+    form: Form,
     status: StatusCode,
     found: Found,
     projection: Projection,
 ) -> Result<Reply, ApiError> {
     let etag = found.resource.version.to_string();
-    let location = location(api, &kind, &projection, &base, &found);
-    let writer = Writer::new(caller.tenant, vec![(kind, projection)], base, None, vec![found]);
+    let location = location(api, &kind, &projection, &form.base, &found);
+    let writer = Writer::new(caller.tenant, vec![(kind, projection)], form, None, vec![found]);
     Ok(written(api, status, writer)?.about(etag, location))
 }
 
@@ -271,7 +272,7 @@ fn written(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Re
     let length = |found: &Found| found.resource.document.text().len() + AROUND;
     let mut body = Vec::with_capacity(resources.iter().map(length).sum::<usize>() + AROUND);
     writer.advance(api, &mut body)?;
-    Ok(Reply::whole(status, body))
+    Reply::whole(status, body).compressed(writer.form.gzip)
 }
 
 /// A reply that lists resources of some kinds.
@@ -279,7 +280,7 @@ fn listed(
     api: &Data<Api>,
     caller: &Caller,
     kinds: &[Arc<ResourceType>],
-    base: String,
+    form: Form,
     request: &SearchRequest,
 ) -> Result<Reply, ApiError> {
     let listing = api.service.search(caller, kinds, request)?;
@@ -288,7 +289,7 @@ fn listed(
     let writer = Writer::new(
         caller.tenant,
         listing.projections,
-        base,
+        form,
         Some(listing.head),
         listing.resources,
     );
