@@ -64,7 +64,10 @@ impl ScimJson {
         if bytes.len() > UNPROVEN_BYTES {
             return Lane::Scan;
         }
-        let request = json::parse(bytes).and_then(SearchRequest::from_body);
+        let request = match bytes.is_empty() {
+            true => Ok(SearchRequest::without_body()),
+            false => json::parse(bytes).and_then(SearchRequest::from_body),
+        };
         request.map_or(Lane::Point, |request| api.service.cost_of_search(kinds, &request).into())
     }
 

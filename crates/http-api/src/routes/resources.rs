@@ -88,6 +88,7 @@ pub(super) async fn list_all(
     query: Query,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
+    let auth = auth.on(query.lane_of_search(&api, api.service.registry.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
         listed(&job_api, caller, api.service.registry.kinds(), target.form, &query.search()?)
