@@ -11,6 +11,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     findings.extend(arrows::check()?);
     findings.extend(sources::check()?);
     findings.extend(crate::docs::check()?);
+    findings.extend(crate::conformance::exercised::check()?);
     if findings.is_empty() {
         println!("tidy: nothing to say");
         return Ok(());
