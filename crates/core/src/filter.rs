@@ -12,6 +12,7 @@ use crate::path::{AttrPath, AttrRef};
 
 pub use eval::{Relations, element_matches, sort_key};
 pub(crate) use eval::{row, rows_match};
+pub(crate) use parse::quoted_length;
 pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_TERMS, Notes, Syntax};
 pub(crate) use resolve::Context;
 

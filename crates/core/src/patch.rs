@@ -96,6 +96,8 @@ pub struct Patched {
 }
 
 #[cfg(test)]
+mod nasty;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod worst_cases;

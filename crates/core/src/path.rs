@@ -1,11 +1,15 @@
 //! Attribute paths (RFC 7644 §3.10): as a client writes them, and as they resolve against a kind.
 
+mod parts;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::PathError;
 use crate::ids::Urn;
 use crate::schema::{Attribute, Container, Extension, ResourceType, ValueType};
+
+pub(crate) use parts::{Parts, listed};
 
 /// An attribute path as the client wrote it: only its characters have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

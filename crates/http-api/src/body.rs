@@ -273,7 +273,7 @@ fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
         )
     };
     let text = value.to_str().map_err(|_bad| refuse())?;
-    let mut parts = text.split(';').map(str::trim);
+    let mut parts = outside_quotes(text, ';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     let known = essence.is_empty()
         || ["application/scim+json", "application/json"]
@@ -287,6 +287,20 @@ fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
         _ => true,
     });
     if known && utf8 { Ok(()) } else { Err(refuse()) }
+}
+
+/// Splits a header at a separator, but for those between quotes (RFC 9110 §5.6.4).
+pub(crate) fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c: char| {
+        let literal = std::mem::take(&mut escaped);
+        match c {
+            '"' if !literal => quoted = !quoted,
+            '\\' if quoted && !literal => escaped = true,
+            _ => {}
+        }
+        c == separator && !quoted
+    })
 }
 
 #[cfg(test)]
@@ -310,6 +324,7 @@ mod tests {
             "application/json;charset=\"utf-8\"",
             "",
             "application/scim+json; x=y",
+            "application/scim+json; x=\"a;charset=latin1\"",
         ] {
             assert!(accepts(header::CONTENT_TYPE, good), "{good}");
         }

@@ -349,7 +349,7 @@ fn one_or(
 }
 
 /// Returns the length of a JSON string literal at the start of a text, quotes included.
-fn quoted_length(text: &str) -> Option<usize> {
+pub(crate) fn quoted_length(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {

@@ -10,7 +10,7 @@ use crate::filter::{Comparison, Filter, Literal, ParsedFilter};
 use crate::ids::ResourceId;
 use crate::lenient::Repairs;
 use crate::members::MAX_MEMBERS;
-use crate::path::{AttrRef, Place, Target};
+use crate::path::{AttrRef, Parts, Place, Target};
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, ResourceType, ValueType};
 
@@ -247,7 +247,7 @@ impl Reader<'_, '_> {
                 format!("longer than {MAX_PATH_BYTES} bytes"),
             )));
         }
-        let parts = split(path)?;
+        let parts = Parts::of(path)?;
         let attribute = crate::lenient::manager_without_its_urn(
             self.kind,
             self.repairs.quirks,
@@ -338,54 +338,6 @@ fn members_are_whole() -> Error {
         path: "members".to_owned(),
         reason: "a member is added or removed as a whole, never edited".into(),
     }
-}
-
-struct Parts<'p> {
-    attribute: &'p str,
-    filter: Option<&'p str>,
-    sub: Option<&'p str>,
-}
-
-/// Splits `attribute[filter].sub` (RFC 7644 Figure 7), minding quotes inside the filter.
-fn split(path: &str) -> Result<Parts<'_>, Error> {
-    let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
-    let Some((attribute, rest)) = path.split_once('[') else {
-        return Ok(Parts { attribute: path, filter: None, sub: None });
-    };
-    let (mut quoted, mut escaped, mut end) = (false, false, None);
-    for (at, byte) in rest.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b']' if !quoted => {
-                end = Some(at);
-                break;
-            }
-            _ => {}
-        }
-    }
-    let end = end.ok_or_else(|| malformed("a \"[\" without its \"]\""))?;
-    let filter = rest.get(..end).unwrap_or_default();
-    if filter.contains('[') {
-        // A second bracket inside is refused with the reason that the filter grammar gives.
-        return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
-    }
-    if filter.trim().is_empty() || filter.trim().bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(malformed(
-            "values have no numbers; select by a filter, as in emails[type eq \"work\"]",
-        ));
-    }
-    let sub = match rest.get(end + 1..).unwrap_or_default() {
-        "" => None,
-        behind => match behind.strip_prefix('.') {
-            Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
-            _ => {
-                return Err(malformed("behind \"]\" only a dot and one sub-attribute can follow"));
-            }
-        },
-    };
-    Ok(Parts { attribute, filter: Some(filter), sub })
 }
 
 /// Returns what the filter's `eq` terms say of a value, if it has no others.

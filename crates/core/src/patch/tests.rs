@@ -12,7 +12,7 @@ use crate::resource::body;
 use crate::schema::{Registry, ResourceType};
 use crate::work::Work;
 
-fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
+pub(super) fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
     let text = |name: &str| case[name].as_str();
     let quirks = text("quirks").map_or(Quirks::ALL, |words| Quirks::parse(words).unwrap());
     let mut before = case["before"].clone();

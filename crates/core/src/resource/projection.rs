@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::ids::Urn;
-use crate::path::{AttrRef, Target};
+use crate::path::{AttrRef, Target, listed};
 use crate::schema::{Attribute, Membership, ResourceType, Returned};
 
 /// Which attributes a reply shows.
@@ -221,7 +221,7 @@ impl Projection {
 fn names(list: &[String]) -> Vec<&str> {
     let bare = |name: &str| name.find('[').map_or(name.len(), |at| at);
     list.iter()
-        .flat_map(|item| item.split(','))
+        .flat_map(|item| listed(item))
         .map(|name| name.get(..bare(name)).unwrap_or(name).trim())
         .filter(|name| !name.is_empty())
         .collect()

@@ -29,17 +29,16 @@ impl Tags {
         if header.trim() == "*" {
             return Ok(Self::Any);
         }
-        let tags = header.split(',').map(|tag| {
-            let tag = tag.trim();
-            let bare = tag.strip_prefix("W/").unwrap_or(tag);
-            let bare = match bare.strip_prefix('"') {
-                Some(inner) => inner.strip_suffix('"')?,
-                None => bare,
-            };
-            let sound = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_graphic() && c != '"');
-            sound.then(|| bare.to_owned())
-        });
-        tags.collect::<Option<Vec<_>>>().map(Self::List).ok_or_else(malformed)
+        let (mut tags, mut rest) = (Vec::new(), header);
+        loop {
+            let (tag, behind) = first_tag(rest.trim_start()).ok_or_else(malformed)?;
+            tags.push(tag.to_owned());
+            match behind.trim_start().split_at_checked(1) {
+                None => return Ok(Self::List(tags)),
+                Some((",", more)) => rest = more,
+                Some(_) => return Err(malformed()),
+            }
+        }
     }
 
     /// Tells whether the version is among the tags.
@@ -54,6 +53,17 @@ impl Tags {
             Self::List(tags) => tags.iter().any(|tag| tag == opaque),
         }
     }
+}
+
+/// Reads the tag at the start of a list, and what is behind it. Between quotes, a comma is part of it.
+fn first_tag(list: &str) -> Option<(&str, &str)> {
+    let list = list.strip_prefix("W/").unwrap_or(list);
+    let (tag, behind) = match list.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?,
+        None => list.split_at_checked(list.find([',', ' ', '\t', '"']).unwrap_or(list.len()))?,
+    };
+    let sound = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_graphic());
+    sound.then_some((tag, behind))
 }
 
 /// What must hold of the stored version for a request to be carried out.
@@ -101,8 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn a_2_a_comma_between_quotes_is_part_of_the_tag() {
+        let tags = Tags::parse("W/\"a,b\" ,\"3\"").unwrap();
+        assert_eq!(tags, Tags::List(vec!["a,b".to_owned(), "3".to_owned()]));
+    }
+
+    #[test]
     fn etg_013_a_malformed_header_is_refused() {
-        for header in ["abc\"", "\"abc", "", ",", "\"\"", "a b"] {
+        for header in ["abc\"", "\"abc", "", ",", "\"\"", "a b", "\"1\"2", "\"1\",", "1,,2"] {
             assert!(Tags::parse(header).is_err(), "{header}");
         }
     }

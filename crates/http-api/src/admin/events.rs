@@ -25,6 +25,7 @@ use super::session::{Admitted, ReadEvents, Session, attempt};
 use super::sse::{EventStream, Listening};
 use crate::api::Api;
 use crate::auth::Who;
+use crate::body::outside_quotes;
 use crate::client;
 use crate::error::ApiError;
 
@@ -305,5 +306,10 @@ async fn wait(
 
 fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("text/event-stream"))
+    let is_stream = |range: &str| {
+        outside_quotes(range, ';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    };
+    accept.is_some_and(|accept| outside_quotes(accept, ',').any(is_stream))
 }

@@ -6,6 +6,7 @@ use super::super::redact;
 use super::{member, text_of};
 use crate::filter::{Filter, Literal, ParsedFilter, Syntax};
 use crate::index::fold;
+use crate::path::Parts;
 
 /// Names kept of one request, at most.
 const MOST_NAMES: usize = 256;
@@ -36,6 +37,8 @@ impl Names {
     /// Adds a value under the attribute's name, as far as people are named by it.
     fn attribute(&mut self, attribute: &str, value: &Value) {
         let lower = attribute.to_ascii_lowercase();
+        // A filter in brackets has names of its own.
+        let lower = lower.split('[').next().unwrap_or_default();
         let path = lower.rsplit(':').next().unwrap_or_default();
         let last = path.rsplit('.').next().unwrap_or_default();
         if value.as_str().is_some_and(redact::looks_like_token) {
@@ -80,8 +83,7 @@ impl Names {
     }
 
     fn of_brackets(&mut self, path: &str) {
-        let inner = path.split_once('[').and_then(|(_, rest)| rest.rsplit_once(']'));
-        if let Some((filter, _)) = inner {
+        if let Some(filter) = Parts::of(path).ok().and_then(|parts| parts.filter) {
             self.of_filter(filter);
         }
     }

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::path::{AttrRef, Target};
+use crate::filter::quoted_length;
+use crate::path::{AttrRef, Parts, Target};
 use crate::schema::ResourceType;
 
 /// What an operation does with the references in its data.
@@ -57,22 +58,45 @@ fn path_of(
     let Some(Value::String(path)) = operation.get_mut("path") else {
         return None;
     };
-    let name = path.split('[').next().unwrap_or_default();
-    let reference = kind.resolve(name).ok()?;
-    if reference.attribute.refers {
-        // Bulk ids have neither quotes nor escapes when they stand in a filter.
-        let mut parts: Vec<String> = path.split('"').map(str::to_owned).collect();
-        for part in parts.iter_mut().skip(1).step_by(2) {
-            visit(part);
-        }
-        *path = parts.join("\"");
+    let parts = Parts::of(path).ok()?;
+    let reference = kind.resolve(parts.attribute).ok()?;
+    let sub = parts.sub.and_then(|sub| reference.attribute.sub(sub)).cloned();
+    if reference.attribute.refers
+        && let Some(filter) = parts.filter
+    {
+        let behind = parts.sub.map(|sub| format!(".{sub}")).unwrap_or_default();
+        *path = format!("{}[{}]{behind}", parts.attribute, in_filter(filter, visit));
     }
-    let sub = path.rsplit_once("].").map(|(_, sub)| sub);
-    let sub = sub.and_then(|sub| reference.attribute.sub(sub));
     Some(match sub {
-        Some(sub) => AttrRef { sub_attribute: Some(std::sync::Arc::clone(sub)), ..reference },
+        Some(sub) => AttrRef { sub_attribute: Some(sub), ..reference },
         None => reference,
     })
+}
+
+/// Shows each text of a filter, and returns the filter with what became of them.
+fn in_filter(filter: &str, visit: &mut Visitor<'_>) -> String {
+    let mut out = String::with_capacity(filter.len());
+    let mut rest = filter;
+    while let Some((before, quoted)) = rest.find('"').and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(before);
+        let length = quoted_length(quoted).unwrap_or(quoted.len());
+        let (written, behind) = quoted.split_at_checked(length).unwrap_or((quoted, ""));
+        match serde_json::from_str::<String>(written) {
+            Ok(read) => {
+                let mut text = read.clone();
+                visit(&mut text);
+                match text == read {
+                    true => out.push_str(written),
+                    false => out.push_str(&Value::String(text).to_string()),
+                }
+            }
+            // Reading the filter tells what is wrong with it.
+            Err(_) => out.push_str(written),
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn in_value(at: &AttrRef, value: &mut Value, visit: &mut Visitor<'_>) {
@@ -148,4 +172,25 @@ pub(super) fn without(kind: &ResourceType, data: &Value, ids: &[&str]) -> Value 
         });
     }
     data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_2_a_reference_in_a_filter_is_a_whole_text() {
+        let mut seen = Vec::new();
+        let mut visit = |text: &mut String| {
+            seen.push(text.clone());
+            if bulk_id(text).is_some() {
+                *text = "id".to_owned();
+            }
+        };
+        let filter =
+            r#"value eq "a\" eq \"bulkId:x" or value eq "bulkId:y" or display eq "\u00e4[""#;
+        let filled = in_filter(filter, &mut visit);
+        assert_eq!(filled, filter.replace("bulkId:y", "id"));
+        assert_eq!(seen, ["a\" eq \"bulkId:x", "bulkId:y", "ä["]);
+    }
 }

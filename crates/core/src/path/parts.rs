@@ -1,0 +1,134 @@
+//! A path of PATCH in its parts. Quotes are minded: a text in a filter may hold any character.
+
+use crate::error::{Error, PathError};
+use crate::filter::quoted_length;
+
+/// `attribute[filter].sub` (RFC 7644 Figure 7); only the attribute is always there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts<'p> {
+    pub(crate) attribute: &'p str,
+    pub(crate) filter: Option<&'p str>,
+    pub(crate) sub: Option<&'p str>,
+}
+
+impl<'p> Parts<'p> {
+    /// Splits a path. What the parts say is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// `invalidPath` for brackets that do not close or are empty, `invalidFilter` for a bracket inside
+    /// another one.
+    pub(crate) fn of(path: &'p str) -> Result<Self, Error> {
+        let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
+        let Some((attribute, rest)) = path.split_once('[') else {
+            return Ok(Self { attribute: path, filter: None, sub: None });
+        };
+        let (filter, behind) = match bracket(rest) {
+            Bracket::Closed(end) => {
+                (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default())
+            }
+            // Errata 4690 and 7322: brackets do not nest.
+            Bracket::Nested => {
+                return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
+            }
+            Bracket::Open => return Err(malformed("a \"[\" without its \"]\"")),
+        };
+        if filter.trim().is_empty() || filter.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(malformed(
+                "values have no numbers; select by a filter, as in emails[type eq \"work\"]",
+            ));
+        }
+        let sub = match behind {
+            "" => None,
+            behind => match behind.strip_prefix('.') {
+                Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
+                _ => {
+                    return Err(malformed(
+                        "behind \"]\" only a dot and one sub-attribute can follow",
+                    ));
+                }
+            },
+        };
+        Ok(Self { attribute, filter: Some(filter), sub })
+    }
+}
+
+/// Splits a list of paths at its commas, but for those inside brackets.
+pub(crate) fn listed(list: &str) -> Vec<&str> {
+    let (mut paths, mut start, mut at) = (Vec::new(), 0, 0);
+    while let Some(byte) = list.as_bytes().get(at) {
+        match byte {
+            b',' => {
+                paths.extend(list.get(start..at));
+                start = at + 1;
+            }
+            b'[' => {
+                if let Bracket::Closed(length) = bracket(list.get(at + 1..).unwrap_or_default()) {
+                    at += length + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    paths.extend(list.get(start..));
+    paths
+}
+
+enum Bracket {
+    /// It closes at this byte.
+    Closed(usize),
+    /// Another one opens first.
+    Nested,
+    /// It never closes.
+    Open,
+}
+
+/// Finds the end of a bracket whose `[` stands before the text.
+fn bracket(text: &str) -> Bracket {
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b']' => return Bracket::Closed(at),
+            b'[' => return Bracket::Nested,
+            b'"' => match quoted_length(text.get(at..).unwrap_or_default()) {
+                Some(length) => at += length,
+                None => return Bracket::Open,
+            },
+            _ => at += 1,
+        }
+    }
+    Bracket::Open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_2_a_quoted_text_may_hold_what_the_grammar_is_made_of() {
+        let texts: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../fixtures/nasty-texts.json")).unwrap();
+        for text in texts {
+            let filter = format!("value eq {text}");
+            for sub in ["", ".display"] {
+                let path = format!("roles[{filter}]{sub}");
+                let parts = Parts::of(&path).unwrap();
+                assert_eq!(parts.attribute, "roles");
+                assert_eq!(parts.filter, Some(&*filter), "{path}");
+                assert_eq!(parts.sub, sub.strip_prefix('.'), "{path}");
+                let list = format!("title,{path},{path}");
+                assert_eq!(listed(&list), ["title", &path, &path], "{list}");
+            }
+        }
+    }
+
+    #[test]
+    fn pat_022_brackets_close_and_do_not_nest() {
+        for bad in ["a[", "a[b", "a[b eq \"]", "a[]", "a[ ]", "a[7]", "a[b pr]c", "a[b pr].c.d"] {
+            assert!(matches!(Parts::of(bad), Err(Error::Path(_))), "{bad}");
+        }
+        assert!(matches!(Parts::of("a[b[c pr]]"), Err(Error::Filter(_))));
+        assert_eq!(listed("a,,b[c"), ["a", "", "b[c"]);
+    }
+}
