@@ -104,10 +104,12 @@ pub enum Literal {
     Null,
     /// `true` or `false`
     Boolean(bool),
-    /// A number.
-    Number(f64),
-    /// A text, in quotes or (where allowed) without.
+    /// A number, with the digits that it is written with.
+    Number(String),
+    /// A text in quotes.
     Text(String),
+    /// A word without quotes, where such are allowed; its attribute decides what it means.
+    Word(String),
 }
 
 /// A value in the comparable form of the attribute it is compared with; see

@@ -1,14 +1,21 @@
 //! The one door for JSON from outside.
 //!
 //! `serde_json` accepts some texts that two readers would understand differently or that one of the
-//! databases cannot hold. This visitor refuses them while reading, before any of it is kept.
+//! databases cannot hold. This visitor refuses them while reading, before any of it is kept. Numbers keep
+//! the digits that they are written with, whatever they are for.
 
+mod number;
+
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::error::Error;
+
+pub(crate) use number::{digits, exact, is_number, number, whole, written};
 
 /// Objects and arrays may stand this deep inside one another.
 pub const MAX_DEPTH: usize = 32;
@@ -18,16 +25,46 @@ pub const MAX_DEPTH: usize = 32;
 /// # Errors
 ///
 /// `invalidSyntax` for text that is not JSON (RFC 8259), not UTF-8, deeper than [`MAX_DEPTH`], or
-/// that names a key of one object twice; `invalidValue` for U+0000 in a string and for integers
-/// that do not fit 64 bits.
+/// that names a key of one object twice; `invalidValue` for U+0000 in a string.
 pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
     // A byte order mark is no JSON, but some tools write it in front.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value =
-        Strict { depth: 0 }.deserialize(&mut deserializer).map_err(|error| refusal(&error))?;
+    let (text, numbers) = match number::kept(bytes) {
+        Some(kept) => (Cow::Owned(kept.text), kept.numbers),
+        None => (Cow::Borrowed(bytes), Vec::new()),
+    };
+    let numbers = Numbers { next: Cell::new(0), kept: numbers };
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    let value = Strict { depth: 0, numbers: &numbers }
+        .deserialize(&mut deserializer)
+        .map_err(|error| refusal(&error))?;
     deserializer.end().map_err(|error| refusal(&error))?;
     Ok(value)
+}
+
+/// Writes a value as [`parse`] reads it: `Value::to_string` does not know the numbers whose digits were
+/// kept.
+pub fn to_text(value: &Value) -> String {
+    let mut out = String::new();
+    number::write(value, &mut out);
+    out
+}
+
+/// Numbers that are kept as they are written, and how many of all have been passed.
+struct Numbers {
+    next: Cell<usize>,
+    kept: Vec<(usize, String)>,
+}
+
+impl Numbers {
+    /// Passes one number: as it is kept, or as the parser read it.
+    fn pass(&self, read: impl Into<Value>) -> Value {
+        let this = self.next.replace(self.next.get() + 1);
+        let found = self.kept.binary_search_by_key(&this, |(place, _)| *place).ok();
+        found
+            .and_then(|index| self.kept.get(index))
+            .map_or_else(|| read.into(), |(_, text)| number(text))
+    }
 }
 
 /// Marks the refusals that are about a value and not about the syntax.
@@ -45,20 +82,21 @@ fn refusal(error: &serde_json::Error) -> Error {
 }
 
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'n> {
     depth: usize,
+    numbers: &'n Numbers,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(format_args!("it is nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Self { depth: self.depth + 1 })
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -75,11 +113,7 @@ fn checked<E: serde::de::Error>(text: &str) -> Result<(), E> {
     Ok(())
 }
 
-fn too_long<E: serde::de::Error>() -> E {
-    E::custom(format_args!("{VALUE_MARK}a number does not fit a 64 bit integer"))
-}
-
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,21 +125,15 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+        Ok(self.numbers.pass(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
-        i64::try_from(value).map(|value| Value::Number(value.into())).map_err(|_large| too_long())
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(self.numbers.pass(value))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        // A number this large has no fraction: it was written as an integer or means one.
-        if value.abs() >= 9_223_372_036_854_775_808.0 {
-            return Err(too_long());
-        }
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("a number is not finite"))
+        Ok(self.numbers.pass(value))
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
@@ -168,7 +196,9 @@ mod tests {
             "{\"a\":1} x",
             "'a'",
             "{\"a\":\"\\ud800\"}",
-            "1e999",
+            "1.",
+            "01",
+            "1e",
         ] {
             assert_eq!(refused(text).0, Some("invalidSyntax"), "{text}");
         }
@@ -190,16 +220,27 @@ mod tests {
     }
 
     #[test]
-    fn res_032_nul_and_long_integers_are_invalid_values() {
-        for text in [
-            r#"{"a":"x\u0000y"}"#,
-            r#"{"a\u0000":1}"#,
-            "9223372036854775808",
-            "[1e30]",
-            "99999999999999999999",
-        ] {
+    fn res_032_nul_is_no_part_of_a_value() {
+        for text in [r#"{"a":"x\u0000y"}"#, r#"{"a\u0000":1}"#, r#"["\u00001e400"]"#] {
             assert_eq!(refused(text).0, Some("invalidValue"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_3_a_number_of_any_length_is_read_and_written_alike() {
+        for text in
+            ["9223372036854775808", "[1e30]", "99999999999999999999", "{\"a\":[1.50,1e999,-0,7]}"]
+        {
+            let value = parse(text.as_bytes()).unwrap();
+            assert_eq!(to_text(&value), text);
+            assert_eq!(parse(to_text(&value).as_bytes()).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn a_3_what_is_wrong_is_found_where_it_stands() {
+        let (_, detail) = refused("[12345678901234567890,1e999,\nx]");
+        assert!(detail.contains("line 2 column 1"), "{detail}");
     }
 
     #[test]

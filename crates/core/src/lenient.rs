@@ -15,9 +15,10 @@ use serde_json::{Map, Value};
 use crate::clock::IdSource;
 use crate::error::Error;
 use crate::filter::{ParsedFilter, Syntax};
+use crate::json;
 use crate::patch::{PatchRequest, PatchTarget, Verb};
 use crate::quirks::{Applied, Quirks};
-use crate::schema::{Attribute, Membership, ResourceType, ValueType};
+use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType};
 
 /// The tenant's switches, and the repairs that one request needed.
 #[derive(Debug)]
@@ -203,10 +204,20 @@ impl Repairs<'_> {
                     None => Value::String(text),
                 }
             }
-            (ValueType::String, Value::Number(number))
-                if is_numbered(attribute) && self.uses(Quirks::NUMBERS_AS_TEXT) =>
+            (ValueType::String, value) => match json::digits(&value) {
+                // A secret is what was sent, letter by letter.
+                Some(digits)
+                    if attribute.returned != Returned::Never
+                        && self.uses(Quirks::NUMBERS_AS_TEXT) =>
+                {
+                    Value::String(digits)
+                }
+                _ => value,
+            },
+            (ValueType::Integer | ValueType::Decimal, Value::String(text))
+                if json::is_number(&text) && self.uses(Quirks::NUMBERS_AS_TEXT) =>
             {
-                Value::String(number.to_string())
+                json::number(&text)
             }
             (_, other) => other,
         }
@@ -369,9 +380,6 @@ impl Repairs<'_> {
             loose_forms: self.quirks.has(Quirks::FILTER_FORMS),
         };
         let (filter, notes) = ParsedFilter::parse_with(text, syntax)?;
-        if notes.bare_word {
-            self.applied.note(Quirks::BARE_WORDS);
-        }
         if notes.loose_form {
             self.applied.note(Quirks::FILTER_FORMS);
         }
@@ -384,23 +392,17 @@ impl Repairs<'_> {
     }
 }
 
-/// Identifiers that look like numbers and arrive as such (Okta's entitlements guide).
-fn is_numbered(attribute: &Attribute) -> bool {
-    matches!(&*attribute.name, "externalId" | "postalCode" | "employeeNumber" | "costCenter")
-}
-
 /// `"True"` and `"False"` in any case.
 pub(crate) fn boolean_from_text(quirks: Quirks, applied: &mut Applied, text: &str) -> Option<bool> {
-    let value = match () {
-        () if text.eq_ignore_ascii_case("true") => true,
-        () if text.eq_ignore_ascii_case("false") => false,
-        () => return None,
-    };
-    if !quirks.has(Quirks::BOOLEANS_AS_TEXT) {
-        return None;
-    }
+    let flag = flag(text).filter(|_| quirks.has(Quirks::BOOLEANS_AS_TEXT))?;
     applied.note(Quirks::BOOLEANS_AS_TEXT);
-    Some(value)
+    Some(flag)
+}
+
+/// `true` and `false` in any case.
+pub(crate) fn flag(text: &str) -> Option<bool> {
+    let flags = [("true", true), ("false", false)];
+    flags.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, flag)| flag)
 }
 
 /// `manager` without the URN of the extension that has it.

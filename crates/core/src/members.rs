@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
+use crate::json;
 use crate::resource::Given;
 
 /// Members that one request may name.
@@ -225,7 +226,9 @@ fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
         )
     })?;
     match object_id(object) {
-        Some(Value::String(id)) if !id.is_empty() => Ok(MemberRef(ResourceId::new(id.as_str()))),
+        Some(value @ Value::String(id)) if !id.is_empty() && json::written(value).is_none() => {
+            Ok(MemberRef(ResourceId::new(id.as_str())))
+        }
         _ => Err(Error::value(
             format!("members[{index}].value"),
             "must be the id of a user or group",

@@ -49,9 +49,9 @@ quirks! {
     BOOLEANS_AS_TEXT = 2, "booleans-as-text",
         "a boolean arrived as text: it was read as the boolean",
         "Microsoft Entra ID application-provisioning-config-problem-scim-compatibility; Keycloak extension";
-    /// Numbers are taken for identifiers that are texts.
+    /// A number stands for a text, and a text of digits for a number.
     NUMBERS_AS_TEXT = 3, "numbers-as-text",
-        "an identifier arrived as a number: it was read as text",
+        "a number arrived where a text is due, or a text where a number is: it was read as meant",
         "Okta SCIM with entitlements guide (externalId, postalCode, employeeNumber)";
     /// One object stands for an array of one, and an array of one for its value.
     ARRAYS_OF_ONE = 4, "arrays-of-one",
@@ -80,7 +80,7 @@ quirks! {
     /// Unquoted values in filters.
     BARE_WORDS = 10, "bare-words",
         "a filter compared with a value without quotes: it was read as text",
-        "Microsoft's documentation (`externalId eq jyoung`), WSO2, authentik before 2023";
+        "Microsoft's documentation (`externalId eq jyoung`), WSO2, authentik before 2023 and in 2025.8 (goauthentik/authentik#16455)";
     /// A bracket filter followed by a sub-attribute, and booleans as texts, in filters.
     FILTER_FORMS = 11, "filter-forms",
         "a filter was spelled outside the grammar: it was read as meant",

@@ -3,6 +3,7 @@
 mod given;
 mod identity;
 mod normalize;
+mod number;
 mod projection;
 mod reply;
 mod rules;

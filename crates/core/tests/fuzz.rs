@@ -324,7 +324,7 @@ fn body(effort: Effort) -> Seen {
                 return false;
             }
         };
-        let again = json::parse(raw.to_string().as_bytes());
+        let again = json::parse(json::to_text(&raw).as_bytes());
         assert_eq!(again.ok().as_ref(), Some(&raw), "what was read is written and read alike");
         let caller = caller(&bench, input);
         let mut accepted = false;

@@ -35,7 +35,7 @@ fn literal(value: &Literal) -> String {
     match value {
         Literal::Null => "null".to_owned(),
         Literal::Boolean(flag) => flag.to_string(),
-        Literal::Number(number) => json!(number).to_string(),
+        Literal::Number(written) | Literal::Word(written) => written.clone(),
         Literal::Text(text) => json!(text).to_string(),
     }
 }

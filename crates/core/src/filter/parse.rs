@@ -2,6 +2,7 @@
 
 use super::{Comparison, Filter, Literal, ParsedFilter};
 use crate::error::{FilterError, excerpt};
+use crate::json::is_number;
 use crate::path::{AttrPath, is_path_char};
 
 /// The longest filter.
@@ -16,15 +17,13 @@ pub const MAX_TERMS: usize = 256;
 pub struct Syntax {
     /// `userName eq bob`: a bare word up to the next space or bracket is a text.
     pub bare_words: bool,
-    /// `emails[type eq "work"].value eq "x"`, `active eq True`.
+    /// `emails[type eq "work"].value eq "x"`; `True` in any case, also where no other bare word is read.
     pub loose_forms: bool,
 }
 
 /// What a parse needed beyond the grammar, and what it cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// A bare word was read as text.
-    pub bare_word: bool,
     /// A loose form was read.
     pub loose_form: bool,
     /// Tokens taken; at most one per byte of the text.
@@ -310,22 +309,14 @@ impl<'t> Parser<'t> {
             "null" => return Ok(Literal::Null),
             _ => {}
         }
-        if word.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-            && let Ok(number) = serde_json::from_str::<f64>(word)
+        if is_number(word) {
+            return Ok(Literal::Number(word.to_owned()));
+        }
+        let is_boolean = ["true", "false"].iter().any(|name| word.eq_ignore_ascii_case(name));
+        if self.syntax.bare_words && !word.starts_with('\'')
+            || self.syntax.loose_forms && is_boolean
         {
-            return Ok(Literal::Number(number));
-        }
-        if self.syntax.loose_forms {
-            for (name, value) in [("true", true), ("false", false)] {
-                if word.eq_ignore_ascii_case(name) {
-                    self.notes.loose_form = true;
-                    return Ok(Literal::Boolean(value));
-                }
-            }
-        }
-        if self.syntax.bare_words && !word.starts_with('\'') {
-            self.notes.bare_word = true;
-            return Ok(Literal::Text(word.to_owned()));
+            return Ok(Literal::Word(word.to_owned()));
         }
         Err(self.error(
             start,

@@ -1,6 +1,6 @@
 //! From names to references: every name is found in the kind, every literal fits its attribute.
 
-use serde_json::{Number, Value};
+use std::borrow::Cow;
 
 use super::{Comparison, Filter, Literal, Operand, ParsedFilter, ResolvedFilter};
 use crate::clock::Instant;
@@ -9,6 +9,7 @@ use crate::index;
 use crate::path::{AttrRef, Place};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, ResourceType, Returned, ValueType};
+use crate::{json, lenient};
 
 /// What resolving needs to know of the tenant, and what it notes.
 pub(crate) struct Context<'a> {
@@ -105,8 +106,7 @@ impl Context<'_> {
     }
 
     fn find(&mut self, path: &str) -> Result<Option<AttrRef>, Error> {
-        let resolved =
-            crate::lenient::manager_without_its_urn(self.kind, self.quirks, self.applied, path);
+        let resolved = lenient::manager_without_its_urn(self.kind, self.quirks, self.applied, path);
         match self.kind.resolve(&resolved) {
             Ok(reference) => Ok(Some(reference)),
             Err(_) if self.unknown_is_absent => Ok(None),
@@ -157,6 +157,7 @@ impl Context<'_> {
         Ok(Filter::Compare(reference, comparison, Operand(operand)))
     }
 
+    /// Brings a literal into the comparable form of its attribute.
     fn operand(
         &mut self,
         reference: &AttrRef,
@@ -164,62 +165,87 @@ impl Context<'_> {
         comparison: Comparison,
         literal: &Literal,
     ) -> Result<String, Error> {
-        let refuse = |wanted: &str| Error::filter(format!("{reference} is compared with {wanted}"));
-        match leaf.value_type {
-            ValueType::String | ValueType::Reference => match literal {
-                Literal::Text(text) if comparison.is_of_a_part() => {
-                    Ok(index::part_form(leaf, text))
-                }
-                Literal::Text(text) => Ok(index::text_form(leaf, text)),
-                Literal::Null | Literal::Boolean(_) | Literal::Number(_) => {
-                    Err(refuse("a text in double quotes"))
-                }
-            },
-            ValueType::Boolean => match literal {
-                Literal::Boolean(value) => Ok(index::boolean_form(*value)),
-                Literal::Text(text) => {
-                    crate::lenient::boolean_from_text(self.quirks, self.applied, text)
-                        .map(index::boolean_form)
-                        .ok_or_else(|| refuse("true or false"))
-                }
-                Literal::Null | Literal::Number(_) => Err(refuse("true or false")),
-            },
-            ValueType::Integer | ValueType::Decimal => {
-                let Literal::Number(number) = literal else {
-                    return Err(refuse("a number"));
-                };
-                let value = match leaf.value_type {
-                    ValueType::Integer => whole(*number).map(Value::from),
-                    _ => Number::from_f64(*number).map(Value::Number),
-                };
-                value
-                    .and_then(|value| index::comparable(leaf, &value))
-                    .ok_or_else(|| refuse("a whole number of 64 bits"))
+        let wanted = match leaf.value_type {
+            ValueType::String | ValueType::Reference | ValueType::Binary => {
+                "a text in double quotes"
             }
+            ValueType::Boolean => "true or false",
+            ValueType::Integer => "a whole number of 64 bits",
+            ValueType::Decimal => "a decimal that keeps all its digits; 15 always do",
             ValueType::DateTime => {
-                let Literal::Text(text) = literal else {
-                    return Err(refuse("a date and time in double quotes"));
-                };
-                match Instant::parse(text) {
-                    Some(instant)
-                        if instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE) =>
-                    {
-                        Ok(index::instant_form(instant))
-                    }
-                    _ => Err(refuse("a date and time with zone, such as \"2011-05-13T04:42:34Z\"")),
-                }
+                "a date and time with zone in double quotes, such as \"2011-05-13T04:42:34Z\""
             }
-            ValueType::Binary | ValueType::Complex => {
-                Err(refuse("nothing; ask whether it is present with pr"))
+            ValueType::Complex => "nothing; ask whether it is present with pr",
+        };
+        let operand = match leaf.value_type {
+            ValueType::String | ValueType::Reference => {
+                self.text(literal).map(|text| match comparison.is_of_a_part() {
+                    true => index::part_form(leaf, &text),
+                    false => index::text_form(leaf, &text),
+                })
             }
+            ValueType::Boolean => self.boolean(literal).map(index::boolean_form),
+            ValueType::Integer => {
+                self.number(literal).and_then(json::whole).map(index::integer_form)
+            }
+            ValueType::Decimal => {
+                self.number(literal).and_then(json::exact).map(index::decimal_form)
+            }
+            ValueType::DateTime => self.text(literal).and_then(|text| self.moment(&text)),
+            ValueType::Binary | ValueType::Complex => None,
+        };
+        operand.ok_or_else(|| Error::filter(format!("{reference} is compared with {wanted}")))
+    }
+
+    fn uses(&mut self, quirk: Quirks) -> bool {
+        let on = self.quirks.has(quirk);
+        if on {
+            self.applied.note(quirk);
+        }
+        on
+    }
+
+    /// A text; without quotes, where that is allowed, whatever stands there.
+    fn text<'l>(&mut self, literal: &'l Literal) -> Option<Cow<'l, str>> {
+        let bare: Cow<'l, str> = match literal {
+            Literal::Text(text) => return Some(text.into()),
+            Literal::Word(word) | Literal::Number(word) => word.into(),
+            Literal::Boolean(flag) => flag.to_string().into(),
+            Literal::Null => return None,
+        };
+        self.uses(Quirks::BARE_WORDS).then_some(bare)
+    }
+
+    fn boolean(&mut self, literal: &Literal) -> Option<bool> {
+        match literal {
+            Literal::Boolean(flag) => Some(*flag),
+            Literal::Word(word) if self.quirks.has(Quirks::FILTER_FORMS) => {
+                let flag = lenient::flag(word)?;
+                self.applied.note(Quirks::FILTER_FORMS);
+                Some(flag)
+            }
+            Literal::Word(text) | Literal::Text(text) => {
+                lenient::boolean_from_text(self.quirks, self.applied, text)
+            }
+            Literal::Null | Literal::Number(_) => None,
         }
     }
-}
 
-fn whole(number: f64) -> Option<i64> {
-    // Every whole number up to 2^53 is exact in a double; beyond, the text had more digits than it means.
-    let exact = number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0;
-    exact.then(|| format!("{number:.0}").parse().ok()).flatten()
+    fn number<'l>(&mut self, literal: &'l Literal) -> Option<&'l str> {
+        match literal {
+            Literal::Number(written) => Some(written),
+            Literal::Text(text) if json::is_number(text) && self.uses(Quirks::NUMBERS_AS_TEXT) => {
+                Some(text)
+            }
+            Literal::Null | Literal::Boolean(_) | Literal::Word(_) | Literal::Text(_) => None,
+        }
+    }
+
+    fn moment(&self, text: &str) -> Option<String> {
+        let instant = Instant::parse(text)?;
+        let known = instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE);
+        known.then(|| index::instant_form(instant))
+    }
 }
 
 fn searchable(reference: &AttrRef) -> Result<(), Error> {

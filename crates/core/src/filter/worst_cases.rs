@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::tests::{NoRows, user};
 use super::*;
 use crate::error::Error;
+use crate::quirks::{Applied, Quirks};
 use crate::resource::{Document, Resource};
 use crate::schema::Registry;
 use crate::work::{DEFAULT_UNITS, FOLDING, Halt, Stop, VISIT, Work, bytes, folding};
@@ -40,7 +41,14 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
             let parsed =
                 ParsedFilter::parse_with(&text, Syntax { bare_words: true, loose_forms: true });
             parsed.map_err(|error| error.to_string()).and_then(|(parsed, notes)| {
-                let resolved = parsed.resolve(kind).map_err(|error| error.to_string())?;
+                let mut applied = Applied::default();
+                let mut context = Context {
+                    kind,
+                    quirks: Quirks::ALL,
+                    applied: &mut applied,
+                    unknown_is_absent: false,
+                };
+                let resolved = context.resolve(&parsed).map_err(|error| error.to_string())?;
                 let work = Work::default();
                 let matches = resolved.matches(kind, &resource, &NoRows, &work);
                 matches.map_err(|error| error.to_string())?;

@@ -17,6 +17,7 @@ use super::request::RequestRecord;
 use crate::clock::Timestamp;
 use crate::ids::{RequestId, ResourceId, TenantId, TokenId};
 use crate::index::fold;
+use crate::json;
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, Registry, Returned};
 
@@ -247,7 +248,7 @@ fn operations(
         if let Some(data) = &mut data {
             redact::mask(data, never);
         }
-        one.body = data.map(|data| redact::cut(&data.to_string()));
+        one.body = data.map(|data| redact::cut(&json::to_text(&data)));
         records.push(one);
     }
     records

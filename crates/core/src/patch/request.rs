@@ -8,7 +8,8 @@ use super::{Elements, Operation, PatchTarget, Verb};
 use crate::error::{Error, PathError, excerpt};
 use crate::filter::{Comparison, Filter, Literal, ParsedFilter};
 use crate::ids::ResourceId;
-use crate::lenient::Repairs;
+use crate::json;
+use crate::lenient::{self, Repairs};
 use crate::members::MAX_MEMBERS;
 use crate::path::{AttrRef, Parts, Place, Target};
 use crate::quirks::Quirks;
@@ -124,7 +125,10 @@ impl Reader<'_, '_> {
         let path = match raw.remove("path") {
             None | Some(Value::Null) => None,
             Some(Value::String(path)) => Some(path).filter(|path| !path.is_empty()),
-            Some(_) => return Err(Error::Path(PathError::new("", "a path must be a text"))),
+            Some(other) => {
+                let path = json::to_text(&other);
+                return Err(Error::Path(PathError::new(&path, "a path must be a text")));
+            }
         };
         match path {
             Some(path) => {
@@ -353,18 +357,27 @@ fn template(
             Filter::And(terms) => pending.extend(terms.iter().rev()),
             Filter::Compare(path, Comparison::Equal, literal) => {
                 let sub: &Arc<Attribute> = parent.attribute.sub(path.as_str())?;
-                let value = match literal {
-                    Literal::Null => return None,
-                    Literal::Boolean(flag) => Value::Bool(*flag),
-                    Literal::Number(number) => {
-                        serde_json::Number::from_f64(*number).map(Value::Number)?
-                    }
-                    Literal::Text(text) => Value::String(text.clone()),
-                };
+                let value = literal_value(sub, literal)?;
                 map.insert(sub.name.to_string(), repairs.attribute(sub, value));
             }
             _ => return None,
         }
     }
     Some(map)
+}
+
+/// Returns the value that satisfies `eq` with a literal that fits the attribute.
+fn literal_value(attribute: &Attribute, literal: &Literal) -> Option<Value> {
+    Some(match (attribute.value_type, literal) {
+        (_, Literal::Null) => return None,
+        (ValueType::Boolean, Literal::Boolean(flag)) => Value::Bool(*flag),
+        (ValueType::Boolean, Literal::Word(word)) => Value::Bool(lenient::flag(word)?),
+        (ValueType::Integer | ValueType::Decimal, Literal::Number(written)) => {
+            json::number(written)
+        }
+        (_, Literal::Boolean(flag)) => Value::String(flag.to_string()),
+        (_, Literal::Text(text) | Literal::Word(text) | Literal::Number(text)) => {
+            Value::String(text.clone())
+        }
+    })
 }

@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 use super::given::Given;
 use super::identity::Identities;
 use super::normalize::{At, MAX_STRING_BYTES, MAX_VALUES, position, require, twice};
+use super::number;
 use crate::clock::Instant;
 use crate::error::{Error, excerpt};
+use crate::json;
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, Returned, ValueType};
 
@@ -84,16 +86,8 @@ impl Rules {
                 Value::Bool(_) => Some(value),
                 _ => return Err(at.refuse("must be true or false")),
             },
-            ValueType::Integer => match value.as_i64() {
-                Some(_) => Some(value),
-                None => {
-                    return Err(at.refuse("must be a whole number, without fraction or exponent"));
-                }
-            },
-            ValueType::Decimal => match value {
-                Value::Number(_) => Some(value),
-                _ => return Err(at.refuse("must be a number")),
-            },
+            ValueType::Integer => Some(number::integer(value, at)?),
+            ValueType::Decimal => Some(number::decimal(value, at)?),
             ValueType::DateTime => self.moment(value, at)?,
             ValueType::Binary => {
                 let value = self.form(value, at)?;
@@ -192,7 +186,7 @@ impl Rules {
             Value::String(text) if text.len() > MAX_STRING_BYTES => Err(
                 at.refuse(format!("longer than {MAX_STRING_BYTES} bytes, the limit for one value"))
             ),
-            Value::String(_) => Ok(Some(value)),
+            Value::String(_) if json::written(&value).is_none() => Ok(Some(value)),
             _ => Err(at.refuse("must be a text")),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::redact;
 use super::Digester;
+use crate::json;
 
 /// Bodies above this size are neither read nor kept: they take longer than the request.
 const LONGEST_READ: usize = 512 * 1024;
@@ -27,7 +28,8 @@ impl<'b> Body<'b> {
     /// Of their values, texts, lists and objects are read; nobody is named by a number. This is for bodies
     /// that [`crate::json::parse`] has accepted already: what is skipped is not looked at.
     pub(super) fn sketch(bytes: Option<&'b [u8]>, wanted: fn(&str) -> bool) -> Self {
-        Self::of(bytes, |bytes| sketch(bytes, wanted))
+        // Only a number beyond all doubles is read by one and not by the other.
+        Self::of(bytes, |bytes| sketch(bytes, wanted).or_else(|| json::parse(bytes).ok()))
     }
 
     /// Reads the `id` of a resource that this server wrote, and nothing behind it.
@@ -43,7 +45,7 @@ impl<'b> Body<'b> {
 
     /// Reads every member. What two readers would understand differently is not read at all.
     pub(super) fn read(bytes: Option<&'b [u8]>) -> Self {
-        Self::of(bytes, |bytes| crate::json::parse(bytes).ok())
+        Self::of(bytes, |bytes| json::parse(bytes).ok())
     }
 
     fn of(bytes: Option<&'b [u8]>, read: impl Fn(&[u8]) -> Option<Value>) -> Self {
@@ -62,7 +64,7 @@ impl<'b> Body<'b> {
 
     /// Reads all of an object.
     pub(super) fn whole(&self) -> Option<Value> {
-        if let Self::Object(bytes, _) = self { crate::json::parse(bytes).ok() } else { None }
+        if let Self::Object(bytes, _) = self { json::parse(bytes).ok() } else { None }
     }
 
     /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
@@ -78,7 +80,7 @@ impl<'b> Body<'b> {
                 }
                 if let Some(mut value) = self.whole() {
                     redact::mask(&mut value, &by.never);
-                    return Some(redact::cut(&value.to_string()));
+                    return Some(redact::cut(&json::to_text(&value)));
                 }
                 bytes.len()
             }

@@ -124,7 +124,11 @@ impl Names {
         match filter {
             Filter::And(all) | Filter::Or(all) => all.iter().for_each(|one| self.of_tree(one)),
             Filter::Not(inner) | Filter::Element(_, inner) => self.of_tree(inner),
-            Filter::Compare(_, _, Literal::Text(text)) => self.add(text),
+            Filter::Compare(
+                _,
+                _,
+                Literal::Text(text) | Literal::Word(text) | Literal::Number(text),
+            ) => self.add(text),
             Filter::Compare(..) | Filter::Present(_) => {}
         }
     }
