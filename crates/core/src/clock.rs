@@ -172,6 +172,12 @@ pub trait IdSource: Send + Sync + 'static {
     fn could_be(&self, _text: &str) -> bool {
         true
     }
+
+    /// Returns the id that a text means which differs from one of this source by outer blanks, case or
+    /// hyphens, if there is such a form; whether the id exists is another question.
+    fn spelled(&self, _text: &str) -> Option<ResourceId> {
+        None
+    }
 }
 
 #[cfg(test)]

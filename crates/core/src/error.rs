@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use thiserror::Error as ThisError;
 
 use crate::ids::ResourceId;
+use crate::path::Lead;
 use crate::provider::ProviderError;
 use crate::work::Halt;
 
@@ -125,13 +126,13 @@ pub struct PathError {
     pub path: String,
     /// What is wrong.
     pub reason: String,
-    /// Whether the path stands under a URN that no schema of this server declares.
-    pub foreign: bool,
+    /// What it begins with.
+    pub lead: Lead,
 }
 
 impl PathError {
     pub(crate) fn new(path: &str, reason: impl Into<String>) -> Self {
-        Self { path: excerpt(path), reason: reason.into(), foreign: false }
+        Self { path: excerpt(path), reason: reason.into(), lead: Lead::Known }
     }
 }
 

@@ -5,20 +5,21 @@
 //! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
 
 mod husks;
+mod members;
+mod paths;
 mod search;
 mod wrapped;
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
-use crate::clock::IdSource;
-use crate::error::Error;
+use crate::error::{Error, PathError, excerpt};
 use crate::filter::{ParsedFilter, Syntax};
 use crate::json;
-use crate::patch::{PatchRequest, PatchTarget, Verb};
+use crate::path::{Lead, Target};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType};
+
+pub(crate) use paths::path;
 
 /// The tenant's switches, and the repairs that one request needed.
 #[derive(Debug)]
@@ -38,18 +39,26 @@ impl Repairs<'_> {
     }
 
     /// Repairs the body of a POST or PUT.
-    pub(crate) fn resource_body(&mut self, kind: &ResourceType, raw: Value) -> Value {
-        let Value::Object(map) = raw else { return raw };
+    ///
+    /// # Errors
+    ///
+    /// `invalidPath` for a name under a URN that is nearly one of the kind's.
+    pub(crate) fn resource_body(
+        &mut self,
+        kind: &ResourceType,
+        raw: Value,
+    ) -> Result<Value, Error> {
+        let Value::Object(map) = raw else { return Ok(raw) };
         let mut out = Map::new();
         for (name, value) in map {
             if name.eq_ignore_ascii_case("schemas") {
                 out.insert(name, value);
                 continue;
             }
-            self.top_level(kind, name, value, &mut out);
+            self.top_level(kind, name, value, &mut out)?;
         }
         self.schemas_repaired(kind, &mut out);
-        Value::Object(out)
+        Ok(Value::Object(out))
     }
 
     /// Repairs one top-level attribute, or drops it.
@@ -59,7 +68,7 @@ impl Repairs<'_> {
         name: String,
         value: Value,
         out: &mut Map<String, Value>,
-    ) {
+    ) -> Result<(), Error> {
         if let Some(attribute) = kind.schema.attribute(&name) {
             let members = kind.membership == Membership::Members && &*attribute.name == "members";
             let value =
@@ -81,19 +90,68 @@ impl Repairs<'_> {
             let value =
                 if &*common.name == "externalId" { self.attribute(common, value) } else { value };
             out.insert(name, value);
-        } else {
-            let long = manager_without_its_urn(kind, self.quirks, self.applied, &name);
-            match long.strip_suffix(":manager").and_then(|urn| kind.extension(urn)) {
-                Some(extension) => {
-                    let mut inner = Map::new();
-                    inner.insert("manager".to_owned(), value);
-                    let urn = extension.schema.id.to_string();
-                    self.top_level(kind, urn, Value::Object(inner), out);
+        } else if let Some(inner) = self.under_core_urn(kind, &name, &value) {
+            for (name, value) in inner {
+                if out.keys().any(|known| known.eq_ignore_ascii_case(&name)) {
+                    return Err(Error::syntax(format!(
+                        "the attribute \"{}\" stands twice: under the URN of its schema and without it",
+                        excerpt(&name)
+                    )));
                 }
-                None if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
-                None => drop(out.insert(name, value)),
+                self.top_level(kind, name, value, out)?;
             }
+        } else {
+            self.path_as_name(kind, name, value, out)?;
         }
+        Ok(())
+    }
+
+    /// Takes a name that is no attribute of the resource itself for the path of one, or drops it.
+    fn path_as_name(
+        &mut self,
+        kind: &ResourceType,
+        name: String,
+        value: Value,
+        out: &mut Map<String, Value>,
+    ) -> Result<(), Error> {
+        let long = path(kind, self.quirks, self.applied, &name).into_owned();
+        let spelled = long != name;
+        match kind.resolve_target(&long) {
+            Ok(Target::Attribute(at))
+                if at.sub_attribute.is_none() && (spelled || self.uses(Quirks::PATHS_AS_KEYS)) =>
+            {
+                let mut inner = Map::new();
+                inner.insert(at.attribute.name.to_string(), value);
+                match at.container {
+                    None => {
+                        for (name, value) in inner {
+                            self.top_level(kind, name, value, out)?;
+                        }
+                    }
+                    Some(urn) => {
+                        self.top_level(kind, urn.to_string(), Value::Object(inner), out)?;
+                    }
+                }
+            }
+            Err(error) if error.lead == Lead::Mistaken => {
+                return Err(Error::Path(PathError { path: excerpt(&name), ..error }));
+            }
+            _ if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
+            _ => drop(out.insert(name, value)),
+        }
+        Ok(())
+    }
+
+    /// The attributes of the core schema as an object under its URN, as if they were an extension.
+    pub(crate) fn under_core_urn(
+        &mut self,
+        kind: &ResourceType,
+        name: &str,
+        value: &Value,
+    ) -> Option<Map<String, Value>> {
+        let inner = value.as_object()?;
+        let is_core = name.eq_ignore_ascii_case(kind.schema.id.as_str());
+        (is_core && self.uses(Quirks::CORE_UNDER_URN)).then(|| inner.clone())
     }
 
     /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped.
@@ -275,55 +333,6 @@ impl Repairs<'_> {
         Value::String(text)
     }
 
-    /// Members as bare ids (Microsoft's Postman collection). An empty text names nobody, so that it
-    /// never empties a group.
-    pub(crate) fn members(&mut self, value: Value) -> Value {
-        let values = match self.unwrapped_members(value) {
-            Value::Array(values) => values,
-            one @ (Value::Object(_) | Value::String(_)) if self.uses(Quirks::ARRAYS_OF_ONE) => {
-                vec![one]
-            }
-            other => return other,
-        };
-        let object = |value: Value| match value {
-            Value::String(id) if self.uses(Quirks::ARRAYS_OF_ONE) => {
-                let mut map = Map::new();
-                map.insert("value".to_owned(), Value::String(id));
-                Value::Object(map)
-            }
-            other => other,
-        };
-        Value::Array(values.into_iter().map(object).collect())
-    }
-
-    /// Takes out of `add` operations the members whose ids have a form that this server never gives
-    /// out: no directory holds such an id of ours, only test suites send it. An id of the right form
-    /// that does not exist is an error all the same.
-    pub(crate) fn impossible_members(&mut self, ids: &dyn IdSource, request: &mut PatchRequest) {
-        for operation in &mut request.operations {
-            let adds =
-                operation.verb == Verb::Add && matches!(operation.target, PatchTarget::Members);
-            if !adds || !self.quirks.has(Quirks::IMPOSSIBLE_MEMBERS) {
-                continue;
-            }
-            let Some(value) = operation.value.take() else {
-                continue;
-            };
-            let mut value = self.members(value);
-            if let Value::Array(members) = &mut value {
-                let before = members.len();
-                members.retain(|member| {
-                    let id = crate::members::id_of(member).and_then(Value::as_str);
-                    id.is_none_or(|id| id.is_empty() || ids.could_be(id))
-                });
-                if members.len() < before {
-                    self.applied.note(Quirks::IMPOSSIBLE_MEMBERS);
-                }
-            }
-            operation.value = Some(value);
-        }
-    }
-
     /// Repairs the envelope of a PATCH: the case of its names and of `op`, and missing `schemas`.
     pub(crate) fn patch_envelope(&mut self, raw: Value) -> Value {
         const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -403,36 +412,6 @@ pub(crate) fn boolean_from_text(quirks: Quirks, applied: &mut Applied, text: &st
 pub(crate) fn flag(text: &str) -> Option<bool> {
     let flags = [("true", true), ("false", false)];
     flags.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, flag)| flag)
-}
-
-/// `manager` without the URN of the extension that has it.
-pub(crate) fn manager_without_its_urn<'p>(
-    kind: &ResourceType,
-    quirks: Quirks,
-    applied: &mut Applied,
-    path: &'p str,
-) -> Cow<'p, str> {
-    let is_manager = path.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("manager"))
-        && matches!(path.as_bytes().get(7), None | Some(b'.'));
-    if !is_manager
-        || kind.schema.attribute("manager").is_some()
-        || !quirks.has(Quirks::MANAGER_SHORT_FORMS)
-    {
-        return Cow::Borrowed(path);
-    }
-    let extension =
-        kind.extensions.iter().find(|extension| extension.schema.attribute("manager").is_some());
-    match extension {
-        Some(extension) => {
-            applied.note(Quirks::MANAGER_SHORT_FORMS);
-            Cow::Owned(format!(
-                "{}:manager{}",
-                extension.schema.id,
-                path.get(7..).unwrap_or_default()
-            ))
-        }
-        None => Cow::Borrowed(path),
-    }
 }
 
 /// The same query text with `+` read as a plus, if that makes a difference.

@@ -241,6 +241,12 @@ pub(crate) fn id_of(member: &Value) -> Option<&Value> {
     member.as_object().and_then(object_id)
 }
 
+/// Returns what a member says its id is, to be spelled anew.
+pub(crate) fn id_of_mut(member: &mut Value) -> Option<&mut Value> {
+    let object = member.as_object_mut()?;
+    object.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("value")).map(|(_, id)| id)
+}
+
 fn object_id(object: &Map<String, Value>) -> Option<&Value> {
     object.iter().find(|(name, _)| name.eq_ignore_ascii_case("value")).map(|(_, id)| id)
 }

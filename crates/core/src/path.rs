@@ -1,5 +1,6 @@
 //! Attribute paths (RFC 7644 §3.10): as a client writes them, and as they resolve against a kind.
 
+mod near;
 mod parts;
 
 use std::fmt;
@@ -115,6 +116,17 @@ impl fmt::Debug for AttrRef {
     }
 }
 
+/// What a path that leads nowhere begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// The URN of a schema of the kind, or none.
+    Known,
+    /// A URN of others, which is none of our business.
+    Foreign,
+    /// A URN that is nearly one of the kind's: a mistake.
+    Mistaken,
+}
+
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
@@ -221,23 +233,41 @@ impl ResourceType {
             };
         }
         let matching = self.containers().filter_map(|(urn, container)| {
-            let urn = urn.as_str();
-            let head = path.get(..urn.len())?;
-            let tail = path.get(urn.len()..)?;
+            let tail = near::behind(urn, path)?;
             let names = match tail.strip_prefix(':') {
-                _ if !head.eq_ignore_ascii_case(urn) => return None,
                 None if tail.is_empty() => None,
                 Some(names) => Some(names),
                 None => return None,
             };
-            Some((urn.len(), container, names))
+            Some((urn.as_str().len(), container, names))
         });
-        match matching.max_by_key(|(length, _, _)| *length) {
-            Some((_, container, names)) => Ok((container, names)),
-            None => Err(PathError {
-                foreign: true,
-                ..PathError::new(path, format!("no schema of {} has this URN", self.kind))
-            }),
+        if let Some((_, container, names)) = matching.max_by_key(|(length, _, _)| *length) {
+            return Ok((container, names));
         }
+        let (lead, reason) = match near::meant(self, path) {
+            Some(urn) => (
+                Lead::Mistaken,
+                format!(
+                    "no schema of {} has this URN; write {urn}, then \":\" and the attribute",
+                    self.kind
+                ),
+            ),
+            None => (Lead::Foreign, format!("no schema of {} has this URN", self.kind)),
+        };
+        Err(PathError { lead, ..PathError::new(path, reason) })
+    }
+
+    /// Returns a path whose schema URN is followed by a dot as it is written with a colon.
+    pub(crate) fn with_colon_behind_urn(&self, path: &str) -> Option<String> {
+        if self.split_urn(path).is_ok() {
+            return None;
+        }
+        let dotted = self.containers().filter_map(|(urn, _)| {
+            let names =
+                near::behind(urn, path)?.strip_prefix('.').filter(|names| !names.is_empty())?;
+            Some((urn, names))
+        });
+        let (urn, names) = dotted.max_by_key(|(urn, _)| urn.as_str().len())?;
+        Some(format!("{urn}:{names}"))
     }
 }

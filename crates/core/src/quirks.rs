@@ -121,9 +121,9 @@ quirks! {
     PATHS_INTO_ALL = 20, "paths-into-all",
         "a PATCH path named a sub-attribute of all values: it was applied to each",
         "erratum 8097 leaves it open; PingOne";
-    /// Members added by PATCH whose ids this server never gives out are ignored.
+    /// Members added by PATCH whose ids can name nobody anywhere are ignored.
     IMPOSSIBLE_MEMBERS = 22, "impossible-members",
-        "a member was added by an id of a form that this server never gives out: it was ignored",
+        "a member was added by a text that can be nobody's id: it was ignored",
         "Microsoft's Postman collection (\"string id 1\"), scim-sanity (\"fake-member-id\")";
     /// An empty text or object for a complex attribute clears it.
     EMPTY_CLEARS = 21, "empty-clears",
@@ -141,6 +141,18 @@ quirks! {
     EMPTY_SEARCHES = 35, "empty-searches",
         "a search had no body, or a parameter without a value: it was read as not sent",
         "Captain-P-Goldfish/SCIM-SDK, whose client sends POST /.search without a body where no parameter is set";
+    /// A dot stands for the colon between a schema URN and an attribute.
+    DOTTED_URNS = 25, "dotted-urns",
+        "a path joined a schema URN and an attribute by a dot: it was read as a colon",
+        "Microsoft's Postman collection SCIM Inbound (`…enterprise:2.0:User.manager`), Slack's API documentation";
+    /// Ids of members with outer blanks, in another case or without hyphens.
+    RESPELLED_IDS = 26, "respelled-ids",
+        "the id of a member was spelled in another way: it was read as ours",
+        "Active Directory and .NET print GUIDs in capitals, in braces and without hyphens (System.Guid.ToString)";
+    /// The attributes of the core schema as an object under its URN.
+    CORE_UNDER_URN = 27, "core-under-urn",
+        "core attributes stood under the URN of their schema: they were read as the resource's own",
+        "limosa-io/laravel-scim-server and scim.dev, scimverify";
 }
 
 impl Quirks {

@@ -123,8 +123,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn projection(&self, kind: &ResourceType) -> Result<Projection, Error> {
-        Projection::new(kind, &self.attributes, &self.excluded)
+    fn projection(
+        &self,
+        kind: &ResourceType,
+        quirks: Quirks,
+        applied: &mut Applied,
+    ) -> Result<Projection, Error> {
+        Projection::read(kind, quirks, applied, &self.attributes, &self.excluded)
     }
 }
 
@@ -141,8 +146,8 @@ impl Service {
         body: Value,
         shape: &Shape,
     ) -> Result<Written, Error> {
-        let projection = shape.projection(kind)?;
         let mut applied = Applied::default();
+        let projection = shape.projection(kind, caller.quirks, &mut applied)?;
         let (draft, written) = self.creation(caller, kind, body, &mut applied)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let mut found = self.provider.insert(caller.tenant, &draft, with)?;
@@ -164,7 +169,7 @@ impl Service {
         shape: &Shape,
     ) -> Result<(Found, Projection), Error> {
         self.possible(kind, id)?;
-        let projection = shape.projection(kind)?;
+        let projection = shape.projection(kind, caller.quirks, &mut Applied::default())?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
         let found = self.provider.get(caller.tenant, &kind.kind, id, with)?;
         let mut found = found.ok_or_else(|| Error::not_found(&kind.kind, id))?;
@@ -189,8 +194,8 @@ impl Service {
     ) -> Result<Written, Error> {
         self.possible(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
-        let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
+        let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
         let (mut change, written) =
             self.replacing(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
         let with = self.with(kind, &projection, self.limits.members_at_once);
@@ -218,8 +223,8 @@ impl Service {
     ) -> Result<Written, Error> {
         self.possible(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
-        let projection = shape.projection(kind).map_err(refuse)?;
         let mut applied = Applied::default();
+        let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
         let (mut change, written) =
             self.patching(caller, kind, id, body, precondition, &mut applied).map_err(refuse)?;
         let limit = match projection.is_explicit() {

@@ -32,4 +32,33 @@ impl IdSource for UuidSource {
     fn could_be(&self, text: &str) -> bool {
         text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
     }
+
+    fn spelled(&self, text: &str) -> Option<ResourceId> {
+        let id = uuid::Uuid::try_parse(text.trim()).ok()?;
+        Some(ResourceId::new(id.hyphenated().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_8_an_id_is_known_in_other_spellings() {
+        let id = UuidSource.next_id();
+        let id = id.as_str();
+        let spellings = [
+            id.to_owned(),
+            format!(" {id}\t"),
+            id.to_uppercase(),
+            id.replace('-', ""),
+            format!("{{{}}}", id.to_uppercase()),
+        ];
+        for text in spellings {
+            assert_eq!(UuidSource.spelled(&text).as_ref().map(ResourceId::as_str), Some(id));
+        }
+        for text in ["", "jane@example.com", "string id 1", &id[1..]] {
+            assert_eq!(UuidSource.spelled(text), None, "{text}");
+        }
+    }
 }

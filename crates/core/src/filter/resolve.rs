@@ -106,7 +106,7 @@ impl Context<'_> {
     }
 
     fn find(&mut self, path: &str) -> Result<Option<AttrRef>, Error> {
-        let resolved = lenient::manager_without_its_urn(self.kind, self.quirks, self.applied, path);
+        let resolved = lenient::path(self.kind, self.quirks, self.applied, path);
         match self.kind.resolve(&resolved) {
             Ok(reference) => Ok(Some(reference)),
             Err(_) if self.unknown_is_absent => Ok(None),

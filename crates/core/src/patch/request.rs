@@ -11,7 +11,7 @@ use crate::ids::ResourceId;
 use crate::json;
 use crate::lenient::{self, Repairs};
 use crate::members::MAX_MEMBERS;
-use crate::path::{AttrRef, Parts, Place, Target};
+use crate::path::{AttrRef, Lead, Parts, Place, Target};
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, ResourceType, ValueType};
 
@@ -132,6 +132,13 @@ impl Reader<'_, '_> {
         };
         match path {
             Some(path) => {
+                let whole = value
+                    .as_ref()
+                    .filter(|_| verb != Verb::Remove)
+                    .and_then(|value| self.repairs.under_core_urn(self.kind, &path, value));
+                if let Some(inner) = whole {
+                    return self.pathless(number, verb, inner);
+                }
                 let Some(target) = self.target(&path)? else {
                     return Ok(());
                 };
@@ -169,6 +176,10 @@ impl Reader<'_, '_> {
                 self.same_id(&value)?;
                 continue;
             }
+            if let Some(inner) = self.repairs.under_core_urn(self.kind, &name, &value) {
+                self.pathless(number, verb, inner)?;
+                continue;
+            }
             let plain =
                 self.kind.schema.attribute(&name).is_some() || self.kind.extension(&name).is_some();
             if !plain
@@ -184,8 +195,11 @@ impl Reader<'_, '_> {
             let target = match self.target(&name) {
                 Ok(Some(target)) => target,
                 Ok(None) => continue,
-                // Decision 12: an unknown name in a value is ignored.
-                Err(Error::Path(_)) if self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) => {
+                // Decision 12: an unknown name in a value is ignored, a mistaken one is not.
+                Err(Error::Path(error))
+                    if error.lead != Lead::Mistaken
+                        && self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) =>
+                {
                     unknown.push(name);
                     continue;
                 }
@@ -252,12 +266,8 @@ impl Reader<'_, '_> {
             )));
         }
         let parts = Parts::of(path)?;
-        let attribute = crate::lenient::manager_without_its_urn(
-            self.kind,
-            self.repairs.quirks,
-            self.repairs.applied,
-            parts.attribute,
-        );
+        let Repairs { quirks, applied } = &mut *self.repairs;
+        let attribute = lenient::path(self.kind, *quirks, applied, parts.attribute);
         let reference = match self.kind.resolve_target(&attribute) {
             Ok(Target::Attribute(reference)) => reference,
             Ok(Target::Container(extension)) if parts.filter.is_none() => {
@@ -269,7 +279,9 @@ impl Reader<'_, '_> {
                     "a filter selects values of an attribute, not of a schema",
                 )));
             }
-            Err(error) if error.foreign && self.repairs.allows(Quirks::FOREIGN_PATHS) => {
+            Err(error)
+                if error.lead == Lead::Foreign && self.repairs.allows(Quirks::FOREIGN_PATHS) =>
+            {
                 return Ok(None);
             }
             Err(error) => {

@@ -3,7 +3,9 @@
 
 use crate::error::Error;
 use crate::ids::Urn;
+use crate::lenient;
 use crate::path::{AttrRef, Target, listed};
+use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, Returned};
 
 /// Which attributes a reply shows.
@@ -74,6 +76,22 @@ impl Projection {
         attributes: &[String],
         excluded: &[String],
     ) -> Result<Self, Error> {
+        let mut applied = Applied::default();
+        Self::read(kind, Quirks::NONE, &mut applied, attributes, excluded)
+    }
+
+    /// Resolves the names as [`Projection::new`] does, in the spellings that a tenant allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Projection::new`].
+    pub(crate) fn read(
+        kind: &ResourceType,
+        quirks: Quirks,
+        applied: &mut Applied,
+        attributes: &[String],
+        excluded: &[String],
+    ) -> Result<Self, Error> {
         let attributes = names(attributes);
         let excluded = names(excluded);
         if !attributes.is_empty() && !excluded.is_empty() {
@@ -82,10 +100,11 @@ impl Projection {
                 "attributes and excludedAttributes exclude each other; send one of them",
             ));
         }
-        let resolve = |names: Vec<&str>| -> Vec<Selected> {
+        let mut resolve = |names: Vec<&str>| -> Vec<Selected> {
             names
                 .into_iter()
-                .filter_map(|name| kind.resolve_target(name).ok())
+                .map(|name| lenient::path(kind, quirks, applied, name))
+                .filter_map(|name| kind.resolve_target(&name).ok())
                 .map(Selected::of)
                 .collect()
         };

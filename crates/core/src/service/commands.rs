@@ -32,7 +32,9 @@ impl Service {
         body: Value,
         applied: &mut Applied,
     ) -> Result<(Draft, Vec<AttrRef>), Error> {
-        let body = Repairs { quirks: caller.quirks, applied }.resource_body(kind, body);
+        let mut repairs = Repairs { quirks: caller.quirks, applied };
+        let mut body = repairs.resource_body(kind, body)?;
+        repairs.member_ids(&*self.ids, kind, &mut body);
         let normalized = resource::body(kind, caller.quirks, body)?;
         let written = written(kind, &normalized.attributes);
         let attributes = resource::defaults(kind, caller.quirks, normalized.attributes)?;
@@ -57,7 +59,9 @@ impl Service {
         precondition: &'a Precondition,
         applied: &mut Applied,
     ) -> Result<Changing<'a>, Error> {
-        let body = Repairs { quirks: caller.quirks, applied }.resource_body(kind, body);
+        let mut repairs = Repairs { quirks: caller.quirks, applied };
+        let mut body = repairs.resource_body(kind, body)?;
+        repairs.member_ids(&*self.ids, kind, &mut body);
         let named = Named::of(&body);
         let Normalized { attributes, members } = resource::body(kind, caller.quirks, body)?;
         let written = written(kind, &attributes);
@@ -94,7 +98,7 @@ impl Service {
     ) -> Result<Changing<'a>, Error> {
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body)?;
-        repairs.impossible_members(&*self.ids, &mut request);
+        repairs.patched_members(&*self.ids, &mut request);
         let written = request.written().cloned().collect();
         let change: Box<Compute<'a>> = Box::new(move |current, work| {
             precondition.check(current.resource)?;
@@ -149,7 +153,7 @@ impl Service {
     ) -> Result<Update, Error> {
         let mut applied = Applied::default();
         let body =
-            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body);
+            Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body)?;
         let attributes = resource::body(kind, caller.quirks, body)?.attributes;
         let subject = Subject::Existing(current);
         let content = Content { attributes, members: MemberChange::Unchanged, act: Act::Replaced };

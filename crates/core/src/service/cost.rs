@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Service, Shape, parse_filter, search};
 use crate::filter::{Comparison, Filter, ResolvedFilter};
 use crate::index::is_indexed;
+use crate::lenient;
 use crate::message::SearchRequest;
 use crate::path::{AttrRef, Place};
 use crate::provider::With;
@@ -28,7 +29,8 @@ pub enum Cost {
 impl Service {
     /// Judges a read of one resource.
     pub fn cost_of_get(&self, kind: &ResourceType, shape: &Shape) -> Cost {
-        match shape.projection(kind).map(|projection| self.with(kind, &projection, 1)) {
+        let projection = shape.projection(kind, Quirks::ALL, &mut Applied::default());
+        match projection.map(|projection| self.with(kind, &projection, 1)) {
             Ok(With::Members(_)) => Cost::Page,
             // A request that is refused reads nothing.
             Ok(With::Nothing | With::Groups) | Err(_) => Cost::Point,
@@ -52,7 +54,9 @@ impl Service {
             // Refused, or of another kind among several.
             Err(_) => return Cost::Point,
         };
-        let sort = match search::sort(kind, request) {
+        let sort_by = request.sort_by.as_deref().unwrap_or_default();
+        let sort_by = lenient::path(kind, Quirks::ALL, &mut Applied::default(), sort_by);
+        let sort = match search::sort(kind, request, &sort_by) {
             Ok(Some(sort)) if filter > Cost::Point && !is_indexed(&sort.by.place) => Cost::Scan,
             Ok(_) | Err(_) => Cost::Point,
         };

@@ -6,7 +6,7 @@ use super::{Caller, Service};
 use crate::cursor::{self, Cursor};
 use crate::error::Error;
 use crate::filter::{Context, ResolvedFilter, sort_key};
-use crate::lenient::Repairs;
+use crate::lenient::{self, Repairs};
 use crate::message::{ListHead, SearchRequest};
 use crate::path::Place;
 use crate::provider::{Found, Page, Query, Sort, Start};
@@ -153,17 +153,20 @@ impl Service {
             }
             (resolved, with_plus) => (resolved?, with_plus),
         };
-        let sort = match sort(kind, request) {
+        let sort_by = request.sort_by.as_deref().unwrap_or_default();
+        let sort_by = lenient::path(kind, caller.quirks, applied, sort_by);
+        let sort = match sort(kind, request, &sort_by) {
             // Of several kinds, one may lack the attribute: its resources have no value there.
-            Err(_)
-                if one_of_several
-                    && kind.resolve(request.sort_by.as_deref().unwrap_or_default()).is_err() =>
-            {
-                None
-            }
+            Err(_) if one_of_several && kind.resolve(&sort_by).is_err() => None,
             sorted => sorted?,
         };
-        let projection = Projection::new(kind, &request.attributes, &request.excluded_attributes)?;
+        let projection = Projection::read(
+            kind,
+            caller.quirks,
+            applied,
+            &request.attributes,
+            &request.excluded_attributes,
+        )?;
         Ok(Part { kind: Arc::clone(kind), filter: resolved, with_plus, sort, projection })
     }
 
@@ -316,16 +319,20 @@ struct Part {
     projection: Projection,
 }
 
-pub(super) fn sort(kind: &ResourceType, request: &SearchRequest) -> Result<Option<Sort>, Error> {
+pub(super) fn sort(
+    kind: &ResourceType,
+    request: &SearchRequest,
+    path: &str,
+) -> Result<Option<Sort>, Error> {
     let descending = match request.sort_order.as_deref() {
         None => false,
         Some(order) if order.eq_ignore_ascii_case("ascending") => false,
         Some(order) if order.eq_ignore_ascii_case("descending") => true,
         Some(_) => return Err(Error::value("sortOrder", "must be ascending or descending")),
     };
-    let Some(path) = request.sort_by.as_deref() else {
+    if path.is_empty() {
         return Ok(None);
-    };
+    }
     let refuse = |reason: String| Error::value("sortBy", reason);
     let by = kind.resolve(path).map_err(|error| refuse(error.to_string()))?;
     let leaf = by.leaf();
