@@ -128,6 +128,9 @@ impl Instant {
             at += 1 + digits;
         }
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        // XML Schema writes the end of a day so, too.
+        let ends_day = (hour, minute, second, nanos) == (24, 0, 0, 0);
+        let (date, hour) = if ends_day { (date.next_day()?, 0) } else { (date, hour) };
         let time = Time::from_hms_nano(
             u8::try_from(hour).ok()?,
             u8::try_from(minute).ok()?,
@@ -140,7 +143,8 @@ impl Instant {
             [b'Z'] => (UtcOffset::UTC, true),
             [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
                 let hours = i8::try_from(number(at + 1, at + 3)?).ok().filter(|h| *h <= 14)?;
-                let minutes = i8::try_from(number(at + 4, at + 6)?).ok().filter(|m| *m <= 59)?;
+                let most = if hours == 14 { 0 } else { 59 };
+                let minutes = i8::try_from(number(at + 4, at + 6)?).ok().filter(|m| *m <= most)?;
                 let sign = if *sign == b'-' { -1 } else { 1 };
                 (UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?, true)
             }
@@ -219,6 +223,10 @@ mod tests {
             "2011-05-13T04:42:34.Z",
             "2011-05-13t04:42:34Z",
             "2011-05-13T04:42:34+15:00",
+            "2011-05-13T04:42:34+14:01",
+            "2011-05-13T04:42:34+0000",
+            "2011-05-13T24:00:01Z",
+            "2011-05-13T24:00:00.1Z",
             "",
             "T",
             "2011-05-13T04:42:34Zx",
@@ -227,5 +235,6 @@ mod tests {
             assert!(Instant::parse(bad).is_none(), "{bad}");
         }
         assert!(!Instant::parse("2011-05-13T04:42:34").unwrap().zoned);
+        assert_eq!(Instant::parse("2024-12-31T24:00:00Z"), Instant::parse("2025-01-01T00:00:00Z"));
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::Instant;
 use crate::error::Error;
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{self, Attributes, Document};
+use crate::resource::{self, Attributes, Document, base64};
 use crate::schema::{Attribute, ResourceType, ValueType};
 use crate::work::{Halt, VISIT, Work, bytes, folding};
 
@@ -157,9 +157,10 @@ pub fn part_form(attribute: &Attribute, text: &str) -> String {
 /// None for complex values and for values that do not have the attribute's type.
 pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
     match attribute.value_type {
-        ValueType::String | ValueType::Reference | ValueType::Binary => {
+        ValueType::String | ValueType::Reference => {
             value.as_str().map(|text| text_form(attribute, text))
         }
+        ValueType::Binary => value.as_str().and_then(|text| base64::read(text, true)),
         ValueType::Boolean => value.as_bool().map(boolean_form),
         ValueType::Integer => value.as_i64().map(integer_form),
         ValueType::Decimal => value.as_f64().map(decimal_form),
@@ -325,7 +326,12 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
     let attributes = document.attributes()?;
     // The tenant's own rules bind those who write; what is stored has passed them.
     let again = resource::canonical(kind, Quirks::ALL, attributes.clone().into_map())?.attributes;
-    if again != *attributes {
+    let kept = again.map().len() == attributes.map().len()
+        && again
+            .map()
+            .iter()
+            .all(|(name, new)| attributes.top(name).is_some_and(|old| is_same(old, new)));
+    if !kept {
         return Err(Error::value(
             "",
             "a value would be lost: an attribute is readOnly or never returned now",
@@ -336,6 +342,23 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
     let unique = unique_keys(kind, quirks, attributes, &work)?;
     check_lengths(kind, attributes, &index, &unique)?;
     Ok(Derived { columns: Columns::of(kind, attributes), index, unique })
+}
+
+/// Tells whether a stored value means what its canonical form means: bytes were stored as they came once.
+fn is_same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_same(old, new))
+        }
+        (Value::Object(old), Value::Object(new)) => {
+            old.len() == new.len()
+                && new.iter().all(|(name, new)| old.get(name).is_some_and(|old| is_same(old, new)))
+        }
+        (Value::String(old), Value::String(new)) => {
+            old == new || base64::read(old, true).is_some_and(|old| old == *new)
+        }
+        _ => old == new,
+    }
 }
 
 /// Tells two states of a kind apart: whatever decides which documents are allowed and what is derived

@@ -4,6 +4,7 @@
 //! behind its switch in [`Quirks`], each with the source there and a recorded request under
 //! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
 
+mod forms;
 mod husks;
 mod members;
 mod paths;
@@ -154,9 +155,20 @@ impl Repairs<'_> {
         (is_core && self.uses(Quirks::CORE_UNDER_URN)).then(|| inner.clone())
     }
 
-    /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped.
+    /// One text for `schemas`, which is an array.
+    pub(crate) fn schemas_as_array(&mut self, schemas: &mut Value) {
+        if schemas.as_str().is_some_and(|urn| !urn.is_empty()) && self.uses(Quirks::ARRAYS_OF_ONE) {
+            *schemas = Value::Array(vec![schemas.take()]);
+        }
+    }
+
+    /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped, and
+    /// those of extensions that the body carries are added.
     fn schemas_repaired(&mut self, kind: &ResourceType, out: &mut Map<String, Value>) {
         let key = out.keys().find(|name| name.eq_ignore_ascii_case("schemas")).cloned();
+        if let Some(schemas) = key.as_ref().and_then(|key| out.get_mut(key)) {
+            self.schemas_as_array(schemas);
+        }
         let listed = key.as_ref().and_then(|key| out.get(key)).and_then(Value::as_array);
         let is_text = |value: &Value| value.is_string();
         let known = |value: &Value| {
@@ -166,9 +178,12 @@ impl Repairs<'_> {
         let base = |value: &Value| {
             value.as_str().is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
         };
+        let unnamed = listed.map_or_else(Vec::new, |urns| kind.unnamed_extensions(out, urns));
         let fine = match listed {
             Some(urns) => {
-                urns.iter().all(|urn| !is_text(urn) || known(urn)) && urns.iter().any(base)
+                urns.iter().all(|urn| !is_text(urn) || known(urn))
+                    && urns.iter().any(base)
+                    && unnamed.is_empty()
             }
             None => key.as_ref().and_then(|key| out.get(key)).is_some_and(|value| !value.is_null()),
         };
@@ -184,11 +199,16 @@ impl Repairs<'_> {
         if !urns.iter().any(base) {
             urns.insert(0, kind.schema.id.as_str().into());
         }
+        urns.extend(unnamed.into_iter().map(|urn| Value::from(urn.as_str())));
         out.insert(key.unwrap_or_else(|| "schemas".to_owned()), Value::Array(urns));
     }
 
     /// Repairs the value of an attribute, whether it is a whole value or comes from PATCH.
     pub(crate) fn attribute(&mut self, attribute: &Attribute, value: Value) -> Value {
+        let value = match attribute.value_type {
+            ValueType::Complex => self.json_in_text(value),
+            _ => value,
+        };
         let value = self.unwrapped(attribute, value);
         let value = self.array_or_value(attribute, value);
         match value {
@@ -215,13 +235,14 @@ impl Repairs<'_> {
                 Value::Null
             }
             one @ Value::Object(_)
-                if attribute.is_plural_complex() && self.uses(Quirks::ARRAYS_OF_ONE) =>
+                if attribute.multi_valued && self.uses(Quirks::ARRAYS_OF_ONE) =>
             {
                 Value::Array(vec![one])
             }
             one @ (Value::String(_) | Value::Number(_) | Value::Bool(_))
                 if attribute.multi_valued
-                    && attribute.value_type != ValueType::Complex
+                    && (attribute.value_type != ValueType::Complex
+                        || attribute.sub("value").is_some())
                     && self.uses(Quirks::ARRAYS_OF_ONE) =>
             {
                 Value::Array(vec![one])
@@ -231,7 +252,12 @@ impl Repairs<'_> {
     }
 
     fn single(&mut self, attribute: &Attribute, value: Value) -> Value {
+        let value = match attribute.value_type {
+            ValueType::Complex => self.json_in_text(value),
+            _ => self.plain(value),
+        };
         match (attribute.value_type, value) {
+            (_, Value::String(text)) if self.is_cleared(attribute, &text) => Value::Null,
             (ValueType::Complex, Value::Object(map)) => {
                 let map = self.object(Some(attribute), &attribute.sub_attributes, map);
                 if self.is_emptied(attribute, &map) || self.is_husk(attribute, &map) {
@@ -248,20 +274,16 @@ impl Repairs<'_> {
             {
                 Value::Null
             }
-            (of, Value::String(text))
-                if text.is_empty()
-                    && of != ValueType::String
-                    && self.uses(Quirks::EMPTY_CLEARS) =>
-            {
-                Value::Null
-            }
             (ValueType::Complex, Value::String(text)) => self.complex_from_text(attribute, text),
-            (ValueType::Boolean, Value::String(text)) => {
-                match boolean_from_text(self.quirks, self.applied, &text) {
-                    Some(flag) => Value::Bool(flag),
-                    None => Value::String(text),
-                }
+            (ValueType::Complex, value @ (Value::Number(_) | Value::Bool(_))) => {
+                self.object_of(attribute, value)
             }
+            (ValueType::Boolean, Value::String(text)) => {
+                boolean_from_text(self.quirks, self.applied, &text)
+                    .map_or(Value::String(text), Value::Bool)
+            }
+            (ValueType::Binary, Value::String(text)) => Value::String(self.base64(text)),
+            (ValueType::DateTime, Value::String(text)) => Value::String(self.moment(text)),
             (ValueType::String, value) => match json::digits(&value) {
                 // A secret is what was sent, letter by letter.
                 Some(digits)
@@ -320,17 +342,15 @@ impl Repairs<'_> {
         emptied && self.uses(Quirks::EMPTY_CLEARS)
     }
 
-    /// A manager as his bare id.
+    /// A manager as his bare id; any other value as a bare text.
     fn complex_from_text(&mut self, attribute: &Attribute, text: String) -> Value {
-        if !text.is_empty()
-            && &*attribute.name == "manager"
-            && self.uses(Quirks::MANAGER_SHORT_FORMS)
-        {
-            let mut map = Map::new();
-            map.insert("value".to_owned(), Value::String(text));
-            return Value::Object(map);
+        if text.is_empty() {
+            return Value::String(text);
         }
-        Value::String(text)
+        if &*attribute.name == "manager" && self.uses(Quirks::MANAGER_SHORT_FORMS) {
+            return Value::Object(forms::valued(Value::String(text)));
+        }
+        self.object_of(attribute, Value::String(text))
     }
 
     /// Repairs the envelope of a PATCH: the case of its names and of `op`, and missing `schemas`.
@@ -338,6 +358,9 @@ impl Repairs<'_> {
         const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
         let Value::Object(map) = raw else { return raw };
         let mut out = self.spelled(map, &["schemas", "Operations"]);
+        if let Some(schemas) = out.get_mut("schemas") {
+            self.schemas_as_array(schemas);
+        }
         let named = out
             .get("schemas")
             .and_then(Value::as_array)

@@ -5,6 +5,8 @@ mod bulk;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::lenient::Repairs;
+use crate::quirks::{Applied, Quirks};
 use crate::resource::write_json;
 
 pub use bulk::{
@@ -98,6 +100,8 @@ pub struct SearchRequest {
     pub excluded_attributes: Vec<String>,
     /// What the request names without saying it.
     pub missing: Vec<Missing>,
+    /// The repairs that its body needed.
+    pub applied: Applied,
 }
 
 /// What a search names without saying it. Whether that is a mistake is up to the tenant's quirks.
@@ -138,18 +142,22 @@ impl SearchRequest {
     /// # Errors
     ///
     /// `invalidSyntax` for what is no search request, `invalidValue` for members of the wrong type.
-    pub fn from_body(body: Value) -> Result<Self, Error> {
+    pub fn from_body(body: Value, quirks: Quirks) -> Result<Self, Error> {
         let Value::Object(map) = body else {
             return Err(Error::syntax("the request body must be a JSON object"));
         };
         let mut request = Self::default();
+        let mut applied = Applied::default();
+        let mut repairs = Repairs { quirks, applied: &mut applied };
         let mut named = false;
-        for (name, value) in map {
+        for (name, mut value) in map {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
-            if value.is_null() {
+            // An empty text is the absence of a parameter, as in a query; an empty cursor is the first one.
+            if value.is_null() || value.as_str() == Some("") && !is("cursor") {
                 continue;
             }
             if is("schemas") {
+                repairs.schemas_as_array(&mut value);
                 named = value
                     .as_array()
                     .is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH_REQUEST));
@@ -162,9 +170,9 @@ impl SearchRequest {
             } else if is("cursor") {
                 request.cursor = Some(text("cursor", value)?);
             } else if is("startIndex") {
-                request.start_index = Some(number("startIndex", &value)?);
+                request.start_index = Some(number("startIndex", &repairs.whole(value))?);
             } else if is("count") {
-                request.count = Some(number("count", &value)?);
+                request.count = Some(number("count", &repairs.whole(value))?);
             } else if is("attributes") {
                 request.attributes = texts("attributes", value)?;
             } else if is("excludedAttributes") {
@@ -173,10 +181,15 @@ impl SearchRequest {
         }
         request.take_out_empty();
         if named {
-            Ok(request)
+            Ok(Self { applied, ..request })
         } else {
             Err(Error::syntax(format!("schemas must name {SEARCH_REQUEST}")))
         }
+    }
+
+    /// Tells whether the filter asks for anything: an empty one is none, as every empty parameter.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.filter.as_deref().is_some_and(|filter| !filter.trim().is_empty())
     }
 }
 
@@ -196,5 +209,40 @@ fn texts(name: &str, value: Value) -> Result<Vec<String>, Error> {
         Value::String(list) => Ok(vec![list]),
         Value::Array(values) => values.into_iter().map(|value| text(name, value)).collect(),
         _ => Err(Error::value(name, "must be an array of attribute names")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(quirks: Quirks, more: &Value) -> Result<SearchRequest, Error> {
+        let mut body = json!({"schemas": [SEARCH_REQUEST]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        SearchRequest::from_body(body, quirks)
+    }
+
+    #[test]
+    fn b_01_numbers_may_be_texts_and_a_text_an_array() {
+        let body = json!({"count": "5", "startIndex": "2", "schemas": SEARCH_REQUEST});
+        let request = read(Quirks::ALL, &body).unwrap();
+        assert_eq!((request.count, request.start_index), (Some(5), Some(2)));
+        assert_eq!(request.applied.quirks(), Quirks::NUMBERS_AS_TEXT.with(Quirks::ARRAYS_OF_ONE));
+        for part in [json!({"count": "5"}), json!({"schemas": SEARCH_REQUEST})] {
+            assert!(read(Quirks::NONE, &part).is_err(), "{part}");
+        }
+        for bad in ["five", "1.5", "99999999999999999999"] {
+            assert!(read(Quirks::ALL, &json!({"count": bad})).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn f_18_an_empty_parameter_is_none() {
+        let body = json!({"filter": "", "sortBy": "", "sortOrder": "", "count": "", "startIndex": "",
+            "attributes": "", "excludedAttributes": ""});
+        assert_eq!(read(Quirks::NONE, &body).unwrap(), SearchRequest::default());
+        assert_eq!(read(Quirks::NONE, &json!({"cursor": ""})).unwrap().cursor.as_deref(), Some(""));
     }
 }

@@ -88,6 +88,12 @@ impl AttrRef {
         self.attribute.multi_valued
     }
 
+    /// Tells whether it leads to values without sub-attributes.
+    pub(crate) fn is_simple_list(&self) -> bool {
+        let attribute = &self.attribute;
+        attribute.multi_valued && attribute.value_type != ValueType::Complex
+    }
+
     /// Returns the same attribute with a sub-attribute below it.
     pub(crate) fn with_sub(&self, kind: &ResourceType, sub: &Arc<Attribute>) -> Self {
         let mut reference = Self { sub_attribute: Some(Arc::clone(sub)), ..self.clone() };

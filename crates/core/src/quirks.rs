@@ -125,7 +125,7 @@ quirks! {
     IMPOSSIBLE_MEMBERS = 22, "impossible-members",
         "a member was added by a text that can be nobody's id: it was ignored",
         "Microsoft's Postman collection (\"string id 1\"), scim-sanity (\"fake-member-id\")";
-    /// An empty text or object for a complex attribute clears it.
+    /// An empty text clears an attribute of any type, and an object with an empty value.
     EMPTY_CLEARS = 21, "empty-clears",
         "an attribute was given an empty text or object: it was read as no value",
         "Microsoft gallery validation (test 16), Okta (`middleName: \"\"`), Entra manager `{\"value\":\"\"}`";
@@ -153,6 +153,26 @@ quirks! {
     CORE_UNDER_URN = 27, "core-under-urn",
         "core attributes stood under the URN of their schema: they were read as the resource's own",
         "limosa-io/laravel-scim-server and scim.dev, scimverify";
+    /// `{"value": x}` and a plain `x` are one value.
+    VALUE_OR_OBJECT = 28, "value-or-object",
+        "a value arrived in an object, or bare where an object is due: it was read as meant",
+        "Microsoft Entra ID (multi-valued custom attributes, learn.microsoft.com/answers/questions/1693075), WSO2 (wso2/product-is#26577), Microsoft's Postman collection (members)";
+    /// JSON inside a text, where an object is due.
+    JSON_IN_TEXT = 29, "json-in-text",
+        "an object arrived as JSON inside a text: it was read as the object",
+        "Keycloak's SCIM extension (Captain-P-Goldfish/scim-for-keycloak#172), Captain-P-Goldfish/SCIM-SDK#201";
+    /// A bulk path without its slash, and 0 for no limit of errors.
+    BULK_ENVELOPE = 30, "bulk-envelope",
+        "the bulk message was spelled in its own way: it was read as the RFC spells it",
+        "pranems/SCIMServer (`failOnErrors: 0`), jelhub/scimgateway";
+    /// An offset from UTC without its colon.
+    OFFSETS_WITHOUT_COLON = 31, "offsets-without-colon",
+        "a time had an offset without a colon: it was read with one",
+        "Java's SimpleDateFormat (pattern letter Z), strftime's %z";
+    /// The URL-safe alphabet of base64.
+    URL_SAFE_BASE64 = 32, "url-safe-base64",
+        "bytes arrived in the URL-safe alphabet: they were read as base64",
+        "RFC 4648 §5, which RFC 7643 §2.3.6 allows only where a schema says so";
 }
 
 impl Quirks {
@@ -249,7 +269,7 @@ impl Applied {
     }
 
     /// Notes what another request needed, too.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.note(other.0);
     }
 

@@ -1,5 +1,6 @@
 //! Resources: canonical attributes behind one constructor, and the text that is stored and sent.
 
+pub(crate) mod base64;
 mod given;
 mod identity;
 mod normalize;

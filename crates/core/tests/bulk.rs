@@ -12,6 +12,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::message::{BULK_REQUEST, BulkRequest, BulkResult};
+use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::schema::ResourceType;
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
@@ -34,7 +35,7 @@ fn request(fail_on_errors: Option<u64>, operations: &Value) -> BulkRequest {
     if let Some(count) = fail_on_errors {
         body["failOnErrors"] = count.into();
     }
-    BulkRequest::from_body(body, 1_000).unwrap()
+    BulkRequest::from_body(body, 1_000, Quirks::ALL, &mut Applied::default()).unwrap()
 }
 
 fn run(bench: &Bench, fail_on_errors: Option<u64>, operations: &Value) -> Vec<BulkResult> {

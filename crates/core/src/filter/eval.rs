@@ -247,15 +247,16 @@ impl<'a> Values<'a> {
                 false
             }
             Filter::Not(inner) => !self.element(inner, element)?,
+            // A list of plain values has no sub-attributes: the element is the value itself.
             Filter::Present(at) => {
-                at.sub_attribute.as_ref().is_some_and(|sub| element.get(&*sub.name).is_some())
+                at.sub_attribute.as_ref().is_none_or(|sub| element.get(&*sub.name).is_some())
             }
             Filter::Compare(at, comparison, Operand(operand)) => {
                 let holds = match &at.sub_attribute {
                     Some(sub) => {
                         self.sub_value(at.is_plural(), sub, element, *comparison, operand)?
                     }
-                    None => None,
+                    None => self.compares(&at.attribute, element, *comparison, operand)?,
                 };
                 holds.unwrap_or(*comparison == Comparison::NotEqual)
             }

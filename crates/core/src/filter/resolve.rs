@@ -6,8 +6,10 @@ use super::{Comparison, Filter, Literal, Operand, ParsedFilter, ResolvedFilter};
 use crate::clock::Instant;
 use crate::error::{Error, PathError};
 use crate::index;
+use crate::lenient::Repairs;
 use crate::path::{AttrRef, Place};
 use crate::quirks::{Applied, Quirks};
+use crate::resource::base64;
 use crate::schema::{Attribute, ResourceType, Returned, ValueType};
 use crate::{json, lenient};
 
@@ -53,21 +55,24 @@ impl Context<'_> {
                 Some(reference) => self.compare(self.valued(reference)?, *comparison, literal)?,
                 None => compare_absent(*comparison, literal),
             },
-            Filter::Element(path, inner) => match self.find(path.as_str())? {
-                Some(reference) => {
-                    if reference.sub_attribute.is_some()
-                        || reference.attribute.value_type != ValueType::Complex
-                    {
-                        return Err(Error::filter(format!(
-                            "{reference} has no sub-attributes to filter by in [ ]"
-                        )));
-                    }
-                    let inner = self.inside(&reference, inner)?;
-                    Filter::Element(reference, Box::new(inner))
-                }
-                None => Filter::nothing(),
-            },
+            Filter::Element(path, inner) => self.element(path.as_str(), inner)?,
         })
+    }
+
+    /// An attribute with a filter in brackets.
+    fn element(&mut self, path: &str, inner: &ParsedFilter) -> Result<ResolvedFilter, Error> {
+        let Some(reference) = self.find(path)? else { return Ok(Filter::nothing()) };
+        if self.is_list_of_values(&reference) {
+            return self.among_values(&reference, inner);
+        }
+        if reference.sub_attribute.is_some() || reference.attribute.value_type != ValueType::Complex
+        {
+            return Err(Error::filter(format!(
+                "{reference} has no sub-attributes to filter by in [ ]"
+            )));
+        }
+        let inner = self.inside(&reference, inner)?;
+        Ok(Filter::Element(reference, Box::new(inner)))
     }
 
     /// Resolves a filter inside brackets, whose names are sub-attributes of `parent`.
@@ -76,15 +81,6 @@ impl Context<'_> {
         parent: &AttrRef,
         filter: &ParsedFilter,
     ) -> Result<ResolvedFilter, Error> {
-        let sub = |name: &str| -> Result<AttrRef, Error> {
-            let found = parent.attribute.sub(name);
-            found.map(|sub| parent.with_sub(self.kind, sub)).ok_or_else(|| {
-                Error::filter(format!(
-                    "{parent} has no sub-attribute \"{}\"",
-                    crate::error::excerpt(name)
-                ))
-            })
-        };
         Ok(match filter {
             Filter::And(terms) => Filter::And(
                 terms.iter().map(|term| self.inside(parent, term)).collect::<Result<_, _>>()?,
@@ -93,14 +89,61 @@ impl Context<'_> {
                 terms.iter().map(|term| self.inside(parent, term)).collect::<Result<_, _>>()?,
             ),
             Filter::Not(inner) => Filter::Not(Box::new(self.inside(parent, inner)?)),
-            Filter::Present(path) => present(sub(path.as_str())?)?,
+            Filter::Present(path) => present(self.sub(parent, path.as_str())?)?,
             Filter::Compare(path, comparison, literal) => {
-                let reference = sub(path.as_str())?;
+                let reference = self.sub(parent, path.as_str())?;
                 self.compare(reference, *comparison, literal)?
             }
             // Errata 4690 and 7322: brackets do not nest.
             Filter::Element(..) => {
                 return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
+            }
+        })
+    }
+
+    /// Finds what a name inside brackets leads to.
+    fn sub(&mut self, parent: &AttrRef, name: &str) -> Result<AttrRef, Error> {
+        if name.eq_ignore_ascii_case("value") && self.is_list_of_values(parent) {
+            return Ok(parent.clone());
+        }
+        let found = parent.attribute.sub(name);
+        found.map(|sub| parent.with_sub(self.kind, sub)).ok_or_else(|| {
+            Error::filter(format!(
+                "{parent} has no sub-attribute \"{}\"",
+                crate::error::excerpt(name)
+            ))
+        })
+    }
+
+    /// A list of plain values, whose values may be called `value` in brackets.
+    pub(crate) fn is_list_of_values(&mut self, reference: &AttrRef) -> bool {
+        let is = reference.is_simple_list() && self.quirks.has(Quirks::VALUE_OR_OBJECT);
+        if is {
+            self.applied.note(Quirks::VALUE_OR_OBJECT);
+        }
+        is
+    }
+
+    /// Resolves a filter over the values of a list: each of its terms asks whether there is such a value.
+    fn among_values(
+        &mut self,
+        list: &AttrRef,
+        filter: &ParsedFilter,
+    ) -> Result<ResolvedFilter, Error> {
+        if let Filter::Or(terms) = filter {
+            let terms = terms.iter().map(|term| self.among_values(list, term));
+            return Ok(Filter::Or(terms.collect::<Result<_, _>>()?));
+        }
+        Ok(match self.inside(list, filter)? {
+            Filter::Compare(at, Comparison::NotEqual, operand) => Filter::And(vec![
+                Filter::Present(at.clone()),
+                Filter::Compare(at, Comparison::NotEqual, operand),
+            ]),
+            one @ (Filter::Compare(..) | Filter::Present(_)) => one,
+            Filter::And(_) | Filter::Or(_) | Filter::Not(_) | Filter::Element(..) => {
+                return Err(Error::filter(format!(
+                    "{list} has plain values; compare each by itself, as in {list} eq \"x\""
+                )));
             }
         })
     }
@@ -192,7 +235,8 @@ impl Context<'_> {
                 self.number(literal).and_then(json::exact).map(index::decimal_form)
             }
             ValueType::DateTime => self.text(literal).and_then(|text| self.moment(&text)),
-            ValueType::Binary | ValueType::Complex => None,
+            ValueType::Binary => self.text(literal).and_then(|text| self.bytes(&text)),
+            ValueType::Complex => None,
         };
         operand.ok_or_else(|| Error::filter(format!("{reference} is compared with {wanted}")))
     }
@@ -241,10 +285,18 @@ impl Context<'_> {
         }
     }
 
-    fn moment(&self, text: &str) -> Option<String> {
-        let instant = Instant::parse(text)?;
+    fn moment(&mut self, text: &str) -> Option<String> {
+        let instant = Instant::parse(&self.repairs().moment(text.to_owned()))?;
         let known = instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE);
         known.then(|| index::instant_form(instant))
+    }
+
+    fn bytes(&mut self, text: &str) -> Option<String> {
+        base64::canonical(&self.repairs().base64(text.to_owned()))
+    }
+
+    fn repairs(&mut self) -> Repairs<'_> {
+        Repairs { quirks: self.quirks, applied: self.applied }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn user(mut attributes: Value) -> Resource {
     if attributes["userName"].is_null() {
         attributes["userName"] = json!("bjensen");
     }
-    let attributes = body(kind, Quirks::NONE, attributes).unwrap().attributes;
+    let attributes = body(kind, Quirks::SCHEMAS_REPAIRED, attributes).unwrap().attributes;
     Resource {
         kind: kind.kind.clone(),
         id: ResourceId::new("2819c223"),
@@ -186,7 +186,7 @@ fn flt_019_flt_021_flt_041_operators_and_literals_fit_the_attribute() {
         "emails[userName eq \"x\"]",
         "userName[value eq \"x\"]",
         "meta.location eq \"x\"",
-        "x509Certificates.value eq \"aa\"",
+        "x509Certificates.value gt \"aa\"",
         "meta.created gt \"yesterday\"",
         "title gt null",
         "urn:example:unknown:a eq \"x\"",

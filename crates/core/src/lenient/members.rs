@@ -1,8 +1,9 @@
 //! Members as identity providers name them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Repairs;
+use super::forms::valued;
 use crate::clock::IdSource;
 use crate::filter::{Filter, Operand, ResolvedFilter};
 use crate::json;
@@ -15,6 +16,7 @@ impl Repairs<'_> {
     /// Members as bare ids (Microsoft's Postman collection). An empty text names nobody, so that it
     /// never empties a group.
     pub(crate) fn members(&mut self, value: Value) -> Value {
+        let value = self.json_in_text(value);
         let values = match self.unwrapped_members(value) {
             Value::Array(values) => values,
             one @ (Value::Object(_) | Value::String(_)) if self.uses(Quirks::ARRAYS_OF_ONE) => {
@@ -22,11 +24,9 @@ impl Repairs<'_> {
             }
             other => return other,
         };
-        let object = |value: Value| match value {
-            Value::String(id) if self.uses(Quirks::ARRAYS_OF_ONE) => {
-                let mut map = Map::new();
-                map.insert("value".to_owned(), Value::String(id));
-                Value::Object(map)
+        let object = |value: Value| match self.json_in_text(value) {
+            Value::String(id) if !id.is_empty() && self.uses(Quirks::VALUE_OR_OBJECT) => {
+                Value::Object(valued(Value::String(id)))
             }
             other => other,
         };

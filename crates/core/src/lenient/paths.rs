@@ -18,7 +18,20 @@ pub(crate) fn path<'p>(
         applied.note(Quirks::DOTTED_URNS);
         return Cow::Owned(spelled);
     }
+    if quirks.has(Quirks::VALUE_OR_OBJECT)
+        && let Some(list) = list_of_value(kind, path)
+    {
+        applied.note(Quirks::VALUE_OR_OBJECT);
+        return Cow::Borrowed(list);
+    }
     manager_without_its_urn(kind, quirks, applied, path)
+}
+
+/// `list.value` for a list of plain values.
+fn list_of_value<'p>(kind: &ResourceType, path: &'p str) -> Option<&'p str> {
+    let (list, sub) = path.rsplit_once('.')?;
+    let at = kind.resolve(list).ok().filter(|_| sub.eq_ignore_ascii_case("value"))?;
+    at.is_simple_list().then_some(list)
 }
 
 /// `manager` without the URN of the extension that has it.

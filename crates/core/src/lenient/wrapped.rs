@@ -24,7 +24,7 @@ impl Repairs<'_> {
     /// Reads what came as the value of an extension: an object, alone or as an array of one, whose keys
     /// are attributes, or paths below the extension with or without its URN, or the URN itself.
     pub(crate) fn extension(&mut self, extension: &Extension, value: Value) -> Value {
-        let value = match value {
+        let value = match self.json_in_text(value) {
             Value::Array(mut values) if values.len() <= 1 && self.uses(Quirks::ARRAYS_OF_ONE) => {
                 values.pop().unwrap_or(Value::Null)
             }

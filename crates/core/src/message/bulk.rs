@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::error_body;
 use crate::error::Error;
 use crate::ids::Version;
+use crate::lenient::Repairs;
+use crate::quirks::{Applied, Quirks};
 use crate::resource::write_json;
 
 /// The URN of bulk requests.
@@ -50,21 +52,33 @@ impl BulkRequest {
     ///
     /// `invalidSyntax` for what is no bulk request, `invalidValue` for `failOnErrors`, `413` for more
     /// than `limit` operations.
-    pub fn from_body(body: Value, limit: usize) -> Result<Self, Error> {
+    pub fn from_body(
+        body: Value,
+        limit: usize,
+        quirks: Quirks,
+        applied: &mut Applied,
+    ) -> Result<Self, Error> {
+        let mut repairs = Repairs { quirks, applied };
         let Value::Object(map) = body else {
             return Err(Error::syntax("the request body must be a JSON object"));
         };
         let (mut named, mut fail_on_errors, mut raw) = (false, None, None);
-        for (name, value) in map {
+        for (name, mut value) in map {
             if name.eq_ignore_ascii_case("schemas") {
+                repairs.schemas_as_array(&mut value);
                 let urns = value.as_array();
                 named = urns.is_some_and(|urns| urns.iter().any(|urn| urn == BULK_REQUEST));
             } else if name.eq_ignore_ascii_case("failOnErrors") && !value.is_null() {
-                let count = value.as_u64().filter(|count| *count > 0);
-                let count = count.and_then(|count| usize::try_from(count).ok());
-                fail_on_errors = Some(count.ok_or_else(|| {
-                    Error::value("failOnErrors", "must be a whole number of at least 1")
-                })?);
+                fail_on_errors = match repairs.whole(value).as_u64() {
+                    Some(0) if repairs.allows(Quirks::BULK_ENVELOPE) => None,
+                    Some(count) if count > 0 => usize::try_from(count).ok(),
+                    _ => {
+                        return Err(Error::value(
+                            "failOnErrors",
+                            "must be a whole number of at least 1",
+                        ));
+                    }
+                };
             } else if name.eq_ignore_ascii_case("Operations") {
                 raw = Some(value);
             }
@@ -80,7 +94,15 @@ impl BulkRequest {
                 "more than {limit} operations in one bulk request; send several"
             )));
         }
-        let operations = raw.into_iter().map(operation).collect::<Result<_, _>>()?;
+        let mut operations: Vec<BulkOperation> =
+            raw.into_iter().map(operation).collect::<Result<_, _>>()?;
+        for operation in &mut operations {
+            let is_bare = operation.path.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && !operation.path.contains(':');
+            if is_bare && repairs.allows(Quirks::BULK_ENVELOPE) {
+                operation.path.insert(0, '/');
+            }
+        }
         Ok(Self { fail_on_errors, operations })
     }
 }

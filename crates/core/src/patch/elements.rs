@@ -131,7 +131,10 @@ impl Engine<'_, '_> {
                 match effect {
                     Effect::Keep => None,
                     Effect::Clear => Some(Change::Remove),
-                    Effect::Set(value) if verb == Verb::Add => Some(Change::Merge(value)),
+                    // A plain value has no parts that could stay.
+                    Effect::Set(value) if verb == Verb::Add && value.is_object() => {
+                        Some(Change::Merge(value))
+                    }
                     Effect::Set(value) => Some(Change::Whole(value)),
                 }
             }

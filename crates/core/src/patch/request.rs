@@ -143,13 +143,19 @@ impl Reader<'_, '_> {
                     return Ok(());
                 };
                 self.writable(&target)?;
+                let value = match (&target, value) {
+                    (PatchTarget::Container(_), Some(value)) => {
+                        Some(self.repairs.json_in_text(value))
+                    }
+                    (_, value) => value,
+                };
                 self.operations.push(Operation { verb, target, value, number });
                 Ok(())
             }
             None if verb == Verb::Remove => {
                 Err(Error::NoTarget("remove needs a path; name the attribute to remove".to_owned()))
             }
-            None => match value {
+            None => match value.map(|value| self.repairs.json_in_text(value)) {
                 Some(Value::Object(map)) => self.pathless(number, verb, map),
                 _ => Err(Error::value(
                     "value",
@@ -291,12 +297,6 @@ impl Reader<'_, '_> {
         let Some(filter) = parts.filter else {
             return self.plain(path, reference).map(Some);
         };
-        if reference.sub_attribute.is_some() || reference.attribute.value_type != ValueType::Complex
-        {
-            return Err(Error::filter(format!(
-                "{reference} has no sub-attributes to filter by in [ ]"
-            )));
-        }
         let parsed = self.repairs.filter(filter)?;
         let mut context = crate::filter::Context {
             kind: self.kind,
@@ -304,9 +304,19 @@ impl Reader<'_, '_> {
             applied: self.repairs.applied,
             unknown_is_absent: false,
         };
+        let is_list = reference.place != Place::Schemas && context.is_list_of_values(&reference);
+        if !is_list
+            && (reference.sub_attribute.is_some()
+                || reference.attribute.value_type != ValueType::Complex)
+        {
+            return Err(Error::filter(format!(
+                "{reference} has no sub-attributes to filter by in [ ]"
+            )));
+        }
         let resolved = context.inside(&reference, &parsed)?;
         let sub_attribute = match parts.sub {
             None => None,
+            Some(sub) if is_list && sub.eq_ignore_ascii_case("value") => None,
             Some(name) => Some(Arc::clone(reference.attribute.sub(name).ok_or_else(|| {
                 Error::Path(PathError::new(
                     path,
@@ -368,7 +378,11 @@ fn template(
         match filter {
             Filter::And(terms) => pending.extend(terms.iter().rev()),
             Filter::Compare(path, Comparison::Equal, literal) => {
-                let sub: &Arc<Attribute> = parent.attribute.sub(path.as_str())?;
+                if parent.is_simple_list() {
+                    map.insert("value".to_owned(), literal_value(&parent.attribute, literal)?);
+                    continue;
+                }
+                let sub = parent.attribute.sub(path.as_str())?;
                 let value = literal_value(sub, literal)?;
                 map.insert(sub.name.to_string(), repairs.attribute(sub, value));
             }

@@ -65,11 +65,15 @@ pub(crate) fn body(kind: &ResourceType, quirks: Quirks, raw: Value) -> Result<No
     let Value::Object(map) = raw else {
         return Err(Error::syntax("the request body must be a JSON object"));
     };
-    check_schemas(kind, &map)?;
+    check_schemas(kind, quirks, &map)?;
     canonical(kind, quirks, map)
 }
 
-fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Error> {
+fn check_schemas(
+    kind: &ResourceType,
+    quirks: Quirks,
+    map: &Map<String, Value>,
+) -> Result<(), Error> {
     let schemas =
         map.iter().find(|(name, _)| name.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
     let Some(Value::Array(urns)) = schemas else {
@@ -93,7 +97,16 @@ fn check_schemas(kind: &ResourceType, map: &Map<String, Value>) -> Result<(), Er
             )));
         }
     }
-    if base { Ok(()) } else { Err(Error::syntax(format!("schemas must name {}", kind.schema.id))) }
+    if !base {
+        return Err(Error::syntax(format!("schemas must name {}", kind.schema.id)));
+    }
+    // RFC 7643 §3: schemas name whatever the resource carries.
+    match kind.unnamed_extensions(map, urns).first() {
+        Some(urn) if !quirks.has(Quirks::SCHEMAS_REPAIRED) => {
+            Err(Error::syntax(format!("schemas must name {urn}, since the body has values of it")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Brings a whole resource into canonical form: names, types, order, required attributes.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::given::Given;
 use super::identity::Identities;
 use super::normalize::{At, MAX_STRING_BYTES, MAX_VALUES, position, require, twice};
-use super::number;
+use super::{base64, number};
 use crate::clock::Instant;
 use crate::error::{Error, excerpt};
 use crate::json;
@@ -91,9 +91,11 @@ impl Rules {
             ValueType::DateTime => self.moment(value, at)?,
             ValueType::Binary => {
                 let value = self.form(value, at)?;
-                match value.as_ref().and_then(Value::as_str) {
-                    Some(text) if !is_base64(text) => return Err(at.refuse("must be base64")),
-                    _ => value,
+                let url_safe = self.quirks.has(Quirks::URL_SAFE_BASE64);
+                let read = |text| base64::read(text, url_safe);
+                match value.as_ref().and_then(Value::as_str).and_then(read) {
+                    Some(text) => Some(Value::String(text)),
+                    None => return Err(at.refuse("must be base64 (RFC 4648 §4)")),
                 }
             }
             ValueType::Reference => {
@@ -243,17 +245,6 @@ pub(crate) fn too_many_values(at: &At<'_>) -> Error {
 
 pub(crate) fn is_primary(value: &Value) -> bool {
     value.get("primary") == Some(&Value::Bool(true))
-}
-
-/// Tells whether a text is base64 or base64url; padding may be left out (RFC 7643 §2.3.6).
-fn is_base64(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    let padding = text.len() - body.len();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-    body.bytes().all(plain)
-        && body.len() % 4 != 1
-        && padding <= 2
-        && (padding == 0 || text.len().is_multiple_of(4))
 }
 
 /// Tells whether a text has the form of a URI (RFC 3986). One that leads to a resource of this server

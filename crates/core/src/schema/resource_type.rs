@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Attribute, GROUP, Mutability, Returned, Schema, USER, Uniqueness, ValueType};
 use crate::ids::{Kind, Urn};
@@ -188,6 +188,22 @@ impl ResourceType {
         self.extensions
             .iter()
             .find(|extension| extension.schema.id.as_str().eq_ignore_ascii_case(urn))
+    }
+
+    /// Returns the extensions that a body has values of and its `schemas` do not name.
+    pub(crate) fn unnamed_extensions(&self, body: &Map<String, Value>, urns: &[Value]) -> Vec<Urn> {
+        let has = |name: &str, value: &Value| {
+            let empty = value.as_object().map_or(value.is_null(), Map::is_empty);
+            !empty && self.extension(name).is_some()
+        };
+        let named = |name: &str| {
+            urns.iter().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(name))
+        };
+        let unnamed = body.iter().filter(|(name, value)| has(name, value) && !named(name));
+        unnamed
+            .filter_map(|(name, _)| self.extension(name))
+            .map(|extension| extension.schema.id.clone())
+            .collect()
     }
 
     /// Finds one of the attributes that every resource has (RFC 7643 §3.1).

@@ -49,7 +49,8 @@ impl Service {
             excluded: request.excluded_attributes.clone(),
         };
         let parse = |text| parse_filter(kind, Quirks::ALL, &mut Applied::default(), text);
-        let filter = match request.filter.as_deref().map(parse).transpose() {
+        let filter = request.filter.as_deref().filter(|_| request.is_filtered());
+        let filter = match filter.map(parse).transpose() {
             Ok(filter) => filter.as_ref().map_or(Cost::Page, of_filter),
             // Refused, or of another kind among several.
             Err(_) => return Cost::Point,

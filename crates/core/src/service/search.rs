@@ -58,7 +58,7 @@ impl Service {
         kinds: &[Arc<ResourceType>],
         request: &SearchRequest,
     ) -> Result<Listing, Error> {
-        let mut applied = Applied::default();
+        let mut applied = request.applied;
         Repairs { quirks: caller.quirks, applied: &mut applied }.search(request)?;
         let start_index = u64::try_from(request.start_index.unwrap_or(1)).unwrap_or(1).max(1);
         let wanted = request.count.map_or(self.limits.default_page, |count| {
@@ -139,9 +139,10 @@ impl Service {
                 Context { kind, quirks: caller.quirks, applied, unknown_is_absent: one_of_several };
             context.resolve(&parsed).map(Some)
         };
-        let resolved = filter(&request.filter);
+        let is_filtered = request.is_filtered();
+        let resolved = if is_filtered { filter(&request.filter) } else { Ok(None) };
         // Where "+" stands for a space, as it mostly does, the other reading is no filter at all.
-        let with_plus = match caller.quirks.has(Quirks::PLUS_IN_QUERY) {
+        let with_plus = match is_filtered && caller.quirks.has(Quirks::PLUS_IN_QUERY) {
             true => filter(&request.filter_with_plus).unwrap_or_default(),
             false => None,
         };

@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use headcount_core::error::Error;
 use headcount_core::journal::Operated;
 use headcount_core::message::{BulkRequest, BulkResult, bulk_response};
+use headcount_core::quirks::Applied;
 
 use crate::api::Api;
 use crate::auth::{Accepted, Authenticated, Permission, Provision};
@@ -28,7 +29,10 @@ pub(super) async fn bulk(
                 let reason = "bulk requests are not supported here; send the operations one by one";
                 return Err(Error::NotImplemented(reason.to_owned()).into());
             }
-            let request = BulkRequest::from_body(body.parse()?, api.settings.bulk_operations)?;
+            let mut applied = Applied::default();
+            let limit = api.settings.bulk_operations;
+            let request =
+                BulkRequest::from_body(body.parse()?, limit, caller.quirks, &mut applied)?;
             let done = api.service.bulk(caller, request, &|kind| {
                 let needed = Provision::needed(Some(kind));
                 if who.scopes.allow(needed) {
@@ -43,7 +47,8 @@ pub(super) async fn bulk(
             }
             let operations: Vec<Operated> = done.results.iter().map(operated).collect();
             let changed = Some(operations.iter().any(|operated| operated.changed));
-            let notes = Notes { applied: done.applied, changed, operations, ..Notes::default() };
+            applied.merge(done.applied);
+            let notes = Notes { applied, changed, operations, ..Notes::default() };
             Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.form.base))
                 .noted(notes))
         });

@@ -8,6 +8,7 @@ use headcount_core::ids::ResourceId;
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::Found;
 use headcount_core::quirks::Applied;
+use headcount_core::quirks::Quirks;
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
 use headcount_core::service::{Caller, Written};
@@ -107,7 +108,7 @@ pub(super) async fn search(
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.form, &asked(body)?)
+        listed(&job_api, caller, &[kind], target.form, &asked(body, caller.quirks)?)
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
@@ -122,17 +123,23 @@ pub(super) async fn search_all(
     let auth = auth.on(body.lane_of_search(&api, api.service.registry.kinds()));
     let job_api = Data::clone(&api);
     let done = blocking::run(&api, auth, None, move |api, caller| {
-        listed(&job_api, caller, api.service.registry.kinds(), target.form, &asked(body)?)
+        listed(
+            &job_api,
+            caller,
+            api.service.registry.kinds(),
+            target.form,
+            &asked(body, caller.quirks)?,
+        )
     });
     done.await.map(|(reply, who)| reply.by(who))
 }
 
 /// Reads the body of a `.search`. That there is none is told in its turn.
-fn asked(body: ScimJson) -> Result<SearchRequest, ApiError> {
+fn asked(body: ScimJson, quirks: Quirks) -> Result<SearchRequest, ApiError> {
     if body.is_empty() {
         return Ok(SearchRequest::without_body());
     }
-    Ok(SearchRequest::from_body(body.parse()?)?)
+    Ok(SearchRequest::from_body(body.parse()?, quirks)?)
 }
 
 /// PUT on a resource (RFC 7644 §3.5.1).
