@@ -347,10 +347,13 @@ impl Repairs<'_> {
         if text.is_empty() {
             return Value::String(text);
         }
-        if &*attribute.name == "manager" && self.uses(Quirks::MANAGER_SHORT_FORMS) {
-            return Value::Object(forms::valued(Value::String(text)));
+        if &*attribute.name != "manager" {
+            return self.object_of(attribute, Value::String(text));
         }
-        self.object_of(attribute, Value::String(text))
+        match self.uses(Quirks::MANAGER_SHORT_FORMS) {
+            true => Value::Object(forms::valued(Value::String(text))),
+            false => Value::String(text),
+        }
     }
 
     /// Repairs the envelope of a PATCH: the case of its names and of `op`, and missing `schemas`.
