@@ -28,7 +28,7 @@ pub(super) fn meant<'k>(kind: &'k ResourceType, path: &str) -> Option<&'k Urn> {
         let starts = |core: &&str| {
             path.get(..core.len()).is_some_and(|head| head.eq_ignore_ascii_case(core))
         };
-        CORE.iter().any(|core| starts(core)).then_some(&kind.schema.id)
+        CORE.iter().any(starts).then_some(&kind.schema.id)
     };
     begun.or_else(slipped).or_else(core)
 }
