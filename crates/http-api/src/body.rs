@@ -19,6 +19,7 @@ use futures_util::StreamExt;
 use headcount_core::error::Error;
 use headcount_core::json;
 use headcount_core::message::SearchRequest;
+use headcount_core::quirks::Quirks;
 use headcount_core::schema::ResourceType;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -66,7 +67,9 @@ impl ScimJson {
         }
         let request = match bytes.is_empty() {
             true => Ok(SearchRequest::without_body()),
-            false => json::parse(bytes).and_then(SearchRequest::from_body),
+            false => {
+                json::parse(bytes).and_then(|body| SearchRequest::from_body(body, Quirks::ALL))
+            }
         };
         request.map_or(Lane::Point, |request| api.service.cost_of_search(kinds, &request).into())
     }
