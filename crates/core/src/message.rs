@@ -152,9 +152,18 @@ impl SearchRequest {
         let mut named = false;
         for (name, mut value) in map {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
-            // An empty text is the absence of a parameter, as in a query; an empty cursor is the first one.
-            if value.is_null() || value.as_str() == Some("") && !is("cursor") {
+            if value.is_null() {
                 continue;
+            }
+            // As in a query: an empty list of attributes names none, an empty number is missing.
+            if value.as_str() == Some("") {
+                if is("attributes") || is("excludedAttributes") {
+                    continue;
+                }
+                if let Some(number) = ["startIndex", "count"].into_iter().find(|name| is(name)) {
+                    request.missing.push(Missing::Value(number));
+                    continue;
+                }
             }
             if is("schemas") {
                 repairs.schemas_as_array(&mut value);
