@@ -166,7 +166,7 @@ fn the_page_about_resource_types_works_as_written() {
 #[test]
 fn the_page_about_the_provisioning_log_works_as_written() {
     let blocks = blocks(&text("docs/PROVISIONING-LOG.md"));
-    assert_eq!(blocks.iter().filter(|block| block.seen.is_some()).count(), 6);
+    assert_eq!(blocks.iter().filter(|block| block.seen.is_some()).count(), 7);
     follow(&Scratch::new(), &blocks);
 }
 
