@@ -215,7 +215,7 @@ fn s1_values_in_brackets_are_folded_once() {
 }
 
 #[test]
-fn s1_250_terms_over_12_long_texts_end_within_the_budget() {
+fn s1_many_terms_over_12_long_texts_end_within_the_budget() {
     let resource = stored(json!({"nickName": "Ä".repeat(30_000)}));
     let work = Work::default();
     assert!(spend(&terms("nickName", 250), &resource, 12, &work).is_ok());
@@ -223,7 +223,7 @@ fn s1_250_terms_over_12_long_texts_end_within_the_budget() {
 }
 
 #[test]
-fn d2_200_terms_over_20_000_ordinary_users_end_within_the_budget() {
+fn many_terms_over_20_000_ordinary_users_end_within_the_budget() {
     let resource = stored(json!({"name": {"familyName": "Müller", "givenName": "Änne"}}));
     let each = units(&terms("name.familyName", 200), &resource);
     assert!(each * 20_000 <= DEFAULT_UNITS, "{each}");
