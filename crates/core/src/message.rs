@@ -248,10 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn f_18_an_empty_parameter_is_none() {
+    fn f_18_an_empty_parameter_is_noted_as_missing() {
         let body = json!({"filter": "", "sortBy": "", "sortOrder": "", "count": "", "startIndex": "",
             "attributes": "", "excludedAttributes": ""});
-        assert_eq!(read(Quirks::NONE, &body).unwrap(), SearchRequest::default());
+        let names = ["count", "startIndex", "filter", "sortBy", "sortOrder"];
+        let missing = names.map(Missing::Value).to_vec();
+        let expected = SearchRequest { missing, ..SearchRequest::default() };
+        assert_eq!(read(Quirks::NONE, &body).unwrap(), expected);
         assert_eq!(read(Quirks::NONE, &json!({"cursor": ""})).unwrap().cursor.as_deref(), Some(""));
     }
 }
