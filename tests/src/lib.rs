@@ -18,11 +18,13 @@ pub mod replay;
 pub mod seed;
 pub mod server;
 pub mod upgrade;
+pub mod visitor;
 pub mod wire;
 
 pub use browser::{Browser, LAN, Page};
 pub use http::{Client, Response};
 pub use server::{Database, Server};
+pub use visitor::Visitor;
 
 /// Runs a test once per database: `on_both!(name, |server| …)` makes `name::sqlite` and
 /// `name::postgres`.

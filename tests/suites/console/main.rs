@@ -18,4 +18,5 @@ mod many;
 mod pages;
 mod replicas;
 mod support;
-mod visitor;
+
+use headcount_e2e::visitor;

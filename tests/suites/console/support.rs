@@ -1,15 +1,11 @@
 //! A server with an owner, and a browser that is logged in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use headcount_e2e::browser::Troubles;
-use headcount_e2e::server::wait_for;
+pub(crate) use headcount_e2e::visitor::{PASSWORD, setup_path};
 use headcount_e2e::{Browser, Client, Database, Page, Server};
 use serde_json::json;
-
-/// The password of every account in these tests.
-pub(crate) const PASSWORD: &str = "velvet otter quarry";
 
 /// A server and a browser.
 pub(crate) struct Site {
@@ -85,17 +81,4 @@ impl Site {
         client.get("/Users?filter=userName%20eq%20%22nobody%40example.com%22");
         client
     }
-}
-
-/// The path of the setup link of a server.
-pub(crate) fn setup_path(server: &Server) -> String {
-    let said = "the link to make one is in";
-    let named = wait_for(Duration::from_secs(20), || {
-        server.log().lines().find(|line| line.contains(said)).map(str::to_owned)
-    });
-    let named = named.unwrap_or_else(|| panic!("{}", server.log()));
-    let file = named.rsplit(" is in ").next().unwrap().trim();
-    let path = server.database.path().join(file);
-    let url = std::fs::read_to_string(path).unwrap();
-    format!("/console/{}", url.trim().rsplit_once("/console/").unwrap().1)
 }
