@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use headcount_core::clock::Clock;
 use headcount_core::journal::{Digester, Exchange, RequestLog, RequestRecord, Retention};
+use headcount_core::provider::{ProviderError, Source};
 use headcount_token_admin::{TenantStore, Tokens};
 
 use self::strangers::Strangers;
@@ -203,6 +204,17 @@ impl Writer {
         }
     }
 
+    fn forget_the_deleted(&self) -> Result<(), ProviderError> {
+        // In this order: a tenant that is created in between is among those that exist.
+        let logged = self.log.tenants()?;
+        let exist = self
+            .tenants
+            .tenants()
+            .map_err(|error| ProviderError::Unavailable(Source::new("tenants are read", error)))?;
+        let mut deleted = logged.into_iter().filter(|id| exist.iter().all(|one| one.id != *id));
+        deleted.try_for_each(|id| self.log.forget(id))
+    }
+
     fn append(&self, records: &[RequestRecord], failing: &mut bool) {
         match self.log.append(records) {
             Ok(()) => *failing = false,
@@ -222,8 +234,12 @@ impl Writer {
         }
     }
 
+    /// What an interrupted deletion of a tenant left behind goes, and then what is too old or too much.
     fn prune(&self) {
         const DAY: i64 = 24 * 60 * 60;
+        if let Err(error) = self.forget_the_deleted() {
+            tracing::warn!(%error, "the log of deleted tenants was not cleared");
+        }
         let before = self.clock.now().plus_seconds(-DAY * i64::from(self.keep.days));
         let retention = Retention { before, bytes: self.keep.bytes, strangers: MAX_STRANGERS };
         if let Err(error) = self.log.prune(retention) {

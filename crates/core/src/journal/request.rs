@@ -164,6 +164,13 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError>;
 
+    /// Returns the tenants that the log has records or counters of.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError>;
+
     /// Removes everything about a tenant that is no longer there.
     ///
     /// # Errors

@@ -165,6 +165,17 @@ fn named(connection: &mut DbConnection, query: &LogQuery, name: &str) -> QueryRe
     Ok(rows)
 }
 
+/// Returns the tenant with the next larger key that the log knows.
+fn tenant_after(connection: &mut DbConnection, last: i64) -> QueryResult<Option<i64>> {
+    Sql::new("SELECT min(tenant) FROM (SELECT min(tenant) AS tenant FROM requests WHERE tenant > ")
+        .int(last)
+        .text(" UNION ALL SELECT min(tenant) FROM quirk_counts WHERE tenant > ")
+        .int(last)
+        .text(") known")
+        .query::<Nullable<BigInt>>()
+        .get_result(connection)
+}
+
 impl LogStore {
     pub(crate) fn read<T>(
         &self,
@@ -228,6 +239,18 @@ impl RequestLog for LogStore {
 
     fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
         self.erase_all(tenant, names)
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {
+        self.read("the tenants in the log are read", |connection| {
+            let (mut tenants, mut last) = (Vec::new(), 0);
+            // One step of an index for each tenant, however many records it has.
+            while let Some(next) = tenant_after(connection, last)? {
+                tenants.push(TenantId::new(next));
+                last = next;
+            }
+            Ok(tenants)
+        })
     }
 
     fn forget(&self, tenant: TenantId) -> Result<(), ProviderError> {
