@@ -222,7 +222,7 @@ on_both!(problems_say_what_to_change, |server: &Server| {
         json!({"name": "x", "scope": []}),
         json!({"name": "x", "scopes": []}),
         json!({"name": "x", "scopes": ["all"]}),
-        json!({"name": "x", "expiresIn": 1}),
+        json!({"name": "x", "expiresIn": 0}),
         json!({"name": "x", "expiresIn": 99_999_999_999_i64}),
         json!({"name": "x", "cidrs": ["nowhere"]}),
         json!({"name": "a\u{1}b"}),

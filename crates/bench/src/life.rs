@@ -1,12 +1,12 @@
 //! Start, memory and size of the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::journal::{Actor, Author};
-use headcount_token_admin::format::Purpose;
 use headcount_token_admin::memory::MemoryTokens;
-use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, Tokens};
+use headcount_token_admin::{Expiry, NewToken, Policy, Principal, Scopes, Tokens};
 use secrecy::ExposeSecret as _;
 
 use crate::client::Request;
@@ -87,20 +87,20 @@ fn wrong_tokens() -> anyhow::Result<Vec<String>> {
 
 /// How long tokens live that exist in this process only.
 pub(crate) fn policy() -> Policy {
-    Policy { default_life: 3_600, longest_life: 7_200, allow_never_expires: false }
+    let hour = Duration::from_secs(3_600);
+    Policy { default_life: hour, longest_life: hour * 2, allow_never_expires: false }
 }
 
 /// Makes a token and returns its text.
 pub(crate) fn issue(tokens: &Tokens, name: &str) -> anyhow::Result<String> {
     let new = NewToken {
-        purpose: Purpose::Provisioning,
         name: name.to_owned(),
-        scopes: Scopes::parse("scim:read").map_err(anyhow::Error::msg)?,
+        scopes: Scopes::SCIM_READ,
         expiry: Expiry::Default,
         cidrs: Vec::new(),
         user: None,
-        by: Author { actor: Actor::System, request: RequestId::new("benchmark") },
     };
-    let issued = tokens.issue(TenantId::new(1), new)?;
+    let author = Author { actor: Actor::System, request: RequestId::new("benchmark") };
+    let issued = tokens.issue(&Principal::operator(author), TenantId::new(1), new)?;
     Ok(issued.secret.expose_secret().to_owned())
 }

@@ -7,7 +7,8 @@ use askama::Template;
 use headcount_core::error::Error;
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::accounts::AccountError;
-use headcount_token_admin::{StoreError, TokenError};
+use headcount_token_admin::error::Kind;
+use headcount_token_admin::{AdminError, StoreError};
 
 /// Nothing but what comes from here, and no script or style inside a page (ADM-11).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -164,22 +165,25 @@ impl From<StoreError> for Fault {
     }
 }
 
+impl From<AdminError> for Fault {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Rule { field, rule } => match rule.kind() {
+                Kind::Forbidden => Self::Forbidden,
+                Kind::Missing => Self::NotFound(rule.sentence(field)),
+                Kind::Invalid | Kind::Conflict => Self::Wrong(rule.sentence(field)),
+            },
+            AdminError::Hash => Self::Internal(error.to_string()),
+            AdminError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<AccountError> for Fault {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Store(error) => error.into(),
             AccountError::Busy => Self::Busy,
-            other => Self::Wrong(other.to_string()),
-        }
-    }
-}
-
-impl From<TokenError> for Fault {
-    fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::Store(error) => error.into(),
-            TokenError::Busy => Self::Busy,
-            TokenError::Hash => Self::Internal(error.to_string()),
             other => Self::Wrong(other.to_string()),
         }
     }

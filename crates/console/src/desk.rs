@@ -5,8 +5,8 @@ use headcount_core::ids::TenantId;
 use headcount_core::journal::{Actor, Author};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
-use headcount_token_admin::Tenant;
 use headcount_token_admin::accounts::{AccountError, Role, Session};
+use headcount_token_admin::{Principal, Tenant};
 
 use crate::answer::Fault;
 use crate::assets;
@@ -34,7 +34,7 @@ impl<'v> Desk<'v> {
     ) -> Result<Self, Fault> {
         let now = console.api.service.clock.now();
         let tenants = match &session {
-            Some(_) => console.tenants.tenants()?,
+            Some(session) => console.tenants.list(&principal(session, visit))?,
             None => Vec::new(),
         };
         let asked = [visit.query.get("tenant"), visit.tenant_cookie.as_deref().unwrap_or_default()];
@@ -82,10 +82,14 @@ impl<'v> Desk<'v> {
         known.map_or_else(String::new, |tenant| tenant.name.clone())
     }
 
+    /// Returns who acts, as the ring of administration sees it.
+    pub(crate) fn principal(&self) -> Result<Principal, Fault> {
+        Ok(principal(self.session()?, self.visit))
+    }
+
     /// Returns who is recorded as the author of what this request does.
     pub(crate) fn author(&self) -> Result<Author, Fault> {
-        let actor = Actor::Admin(self.session()?.admin.name.clone());
-        Ok(Author { actor, request: self.visit.request.clone() })
+        Ok(self.principal()?.author)
     }
 
     /// Returns the caller of a use case of SCIM.
@@ -165,6 +169,11 @@ impl<'v> Desk<'v> {
             password_error: String::new(),
         }
     }
+}
+
+fn principal(session: &Session, visit: &Visit) -> Principal {
+    let actor = Actor::Admin(session.admin.name.clone());
+    Principal::account(Author { actor, request: visit.request.clone() }, session.admin.role)
 }
 
 /// What surrounds a page.

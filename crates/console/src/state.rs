@@ -7,7 +7,7 @@ use headcount_core::journal::activity::{Activity, Refusals};
 use headcount_core::journal::{ChangeFeed, RequestLog};
 use headcount_http_api::Api;
 use headcount_token_admin::accounts::Accounts;
-use headcount_token_admin::{Policy, TenantStore};
+use headcount_token_admin::{Policy, Tenants};
 
 /// The parts of a console.
 pub struct Parts {
@@ -16,7 +16,7 @@ pub struct Parts {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// The tenants.
-    pub tenants: Arc<dyn TenantStore>,
+    pub tenants: Arc<Tenants>,
     /// What happened.
     pub changes: Arc<dyn ChangeFeed>,
     /// What happened, counted.

@@ -95,7 +95,7 @@ async fn unknown(
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let done = session::run(&api, auth, |_| {
-        Err::<(), ApiError>(Fault::Missing("such path".to_owned()).into())
+        Err::<(), ApiError>(Fault::Missing("there is no such path here".to_owned()).into())
     });
     done.await.map(|((), _)| HttpResponse::NotFound().finish())
 }

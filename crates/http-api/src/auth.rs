@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use headcount_core::clock::Timestamp;
 use headcount_core::ids::{RequestId, TenantId, TokenId};
 use headcount_core::journal::Actor;
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
 use headcount_token_admin::{Accepted as Proven, Presented, Scopes};
+use ipnet::IpNet;
 
 use crate::api::Api;
 use crate::client::{self, AddressBlock};
@@ -78,6 +80,10 @@ pub(crate) struct Who {
     pub tenant: TenantId,
     /// What it allows.
     pub scopes: Scopes,
+    /// Networks from which it may be used; all, when empty.
+    pub cidrs: Vec<IpNet>,
+    /// When it stops working.
+    pub expires: Option<Timestamp>,
 }
 
 /// A bearer token of the right shape, and how it came.
@@ -235,6 +241,8 @@ impl<P: Permission> Authenticated<P> {
             name: token.name.clone(),
             tenant: token.tenant,
             scopes: token.scopes,
+            cidrs: token.cidrs.clone(),
+            expires: token.expires,
         });
         let refused = |cause: Cause| Err(ApiError { who: Some(Arc::clone(&who)), ..cause.into() });
         // The address first: whoever may not use the token here learns nothing about its scopes.

@@ -85,10 +85,9 @@ impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Refused(refusal) => Cause::BadToken(Some(refusal)).into(),
-            other @ (TokenError::Busy
-            | TokenError::Invalid(_)
-            | TokenError::Store(_)
-            | TokenError::Hash) => Cause::Tokens(other).into(),
+            other @ (TokenError::Busy | TokenError::Store(_) | TokenError::Hash) => {
+                Cause::Tokens(other).into()
+            }
         }
     }
 }

@@ -23,9 +23,8 @@ use headcount_core::memory::MemoryProvider;
 use headcount_core::schema::Registry;
 use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Api, HttpSettings, observe, routes};
-use headcount_token_admin::format::Purpose;
 use headcount_token_admin::memory::MemoryTokens;
-use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, Tokens};
+use headcount_token_admin::{Expiry, NewToken, Policy, Principal, Scopes, Tokens};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -77,16 +76,16 @@ fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
         machine.clone(),
         Policy::default(),
     ));
+    let author = Author { actor: Actor::Cli, request: RequestId::new("test") };
     let issued = tokens.issue(
+        &Principal::operator(author),
         TenantId::new(1),
         NewToken {
-            purpose: Purpose::Provisioning,
             name: "test".to_owned(),
             scopes: Scopes::PROVISIONING,
             expiry: Expiry::Default,
             cidrs: Vec::new(),
             user: None,
-            by: Author { actor: Actor::Cli, request: RequestId::new("test") },
         },
     );
     let bearer = format!("Bearer {}", issued.unwrap().secret.expose_secret());

@@ -13,6 +13,8 @@ mod source;
 mod tenant;
 mod token;
 
+use std::time::Duration;
+
 use anyhow::bail;
 
 use crate::cli::{self, Cli, Command};
@@ -46,16 +48,16 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Reads a span of time such as `180d`, `12h`, `30m` or `45s`, in seconds.
-fn seconds(text: &str) -> anyhow::Result<i64> {
+/// Reads a span of time such as `180d`, `12h`, `30m` or `45s`.
+fn span(text: &str) -> anyhow::Result<Duration> {
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let read = units.iter().find_map(|(unit, factor)| {
-        let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*factor)
     });
     match read {
-        Some(seconds) if seconds >= 0 => Ok(seconds),
-        _ => bail!("\"{text}\" is no span of time; write it as 180d, 12h, 30m or 45s"),
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => bail!("\"{text}\" is no span of time; write it as 180d, 12h, 30m or 45s"),
     }
 }
 
@@ -65,11 +67,11 @@ mod tests {
 
     #[test]
     fn spans_of_time_have_a_unit() {
-        assert_eq!(seconds("180d").unwrap(), 180 * 86_400);
-        assert_eq!(seconds("24h").unwrap(), 86_400);
-        assert_eq!(seconds("0s").unwrap(), 0);
-        for wrong in ["", "10", "d", "-1d", "1w", "99999999999999999999d", "9999999999999999d"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+        for (text, seconds) in [("180d", 180 * 86_400), ("24h", 86_400), ("0s", 0)] {
+            assert_eq!(span(text).unwrap(), Duration::from_secs(seconds));
+        }
+        for wrong in ["", "10", "d", "-1d", "1w", "99999999999999999999d", "999999999999999d"] {
+            assert!(span(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -56,8 +56,8 @@ pub(crate) struct Http {
 /// What tokens may be.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Tokens {
-    pub(crate) default_days: i64,
-    pub(crate) longest_days: i64,
+    pub(crate) default_days: u32,
+    pub(crate) longest_days: u32,
     pub(crate) allow_never_expires: bool,
 }
 

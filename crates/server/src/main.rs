@@ -17,7 +17,6 @@ mod private_file;
 mod schemas;
 mod seal;
 mod telemetry;
-mod tenancy;
 mod wiring;
 
 use std::process::ExitCode;

@@ -7,21 +7,21 @@ use actix_web::web::Data;
 use anyhow::Context;
 use headcount_console::Console;
 use headcount_core::clock::Clock as _;
+use headcount_core::ids::TenantId;
 use headcount_core::index;
-use headcount_core::journal::Digester;
+use headcount_core::journal::{Digester, RequestLog as _};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Administration, Api, HttpSettings, Keep, LaneSizes, Recorder};
-use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, LogStore, RebuildError, Settings, Store};
 use headcount_token_admin::accounts::Accounts;
-use headcount_token_admin::{Policy, Tenant, Tokens};
+use headcount_token_admin::{Policy, StoreError, TenantContents, Tenants, Tokens};
 
 use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
 use crate::schemas;
 use crate::seal::Sealer;
-use crate::tenancy::Tenancy;
 
 /// The parts of a process that works on the data.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tenants: Arc<Tenants>,
     pub(crate) log: Arc<LogStore>,
     pub(crate) accounts: Arc<Accounts>,
 }
@@ -65,14 +66,16 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
     let log = Arc::new(LogStore::new(&settings));
     let accounts = Arc::new(Accounts::new(store.clone(), Arc::new(SystemClock)));
-    Ok(Parts { registry, store, tokens, log, accounts })
+    let contents = Contents { registry: registry.clone(), store: store.clone(), log: log.clone() };
+    let tenants = Tenants::new(store.clone(), Arc::new(contents), Arc::new(SystemClock));
+    Ok(Parts { registry, store, tokens, tenants: Arc::new(tenants), log, accounts })
 }
 
 fn policy(config: &Config) -> Policy {
-    const DAY: i64 = 24 * 60 * 60;
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 60 * 60);
     Policy {
-        default_life: config.tokens.default_days * DAY,
-        longest_life: config.tokens.longest_days * DAY,
+        default_life: days(config.tokens.default_days),
+        longest_life: days(config.tokens.longest_days),
         allow_never_expires: config.tokens.allow_never_expires,
     }
 }
@@ -83,17 +86,29 @@ pub(crate) fn rebuild(parts: &Parts, kind: &ResourceType) -> anyhow::Result<u64>
     Ok(parts.store.rebuild(&kind.kind, &index::fingerprint(kind), &derive)?)
 }
 
-/// Claims or frees the names of a tenant's groups when the rule about them changes.
-pub(crate) fn keep_unique(parts: &Parts, tenant: &Tenant, quirks: Quirks) -> anyhow::Result<()> {
-    let rule = Quirks::UNIQUE_GROUP_NAMES;
-    if tenant.quirks.has(rule) == quirks.has(rule) {
-        return Ok(());
+/// What a tenant has outside the store of tenants: rows derived from its documents, and the log.
+struct Contents {
+    registry: Arc<Registry>,
+    store: Arc<Store>,
+    log: Arc<LogStore>,
+}
+
+impl TenantContents for Contents {
+    fn derive(&self, tenant: TenantId, quirks: Quirks) -> Result<(), StoreError> {
+        for kind in self.registry.kinds() {
+            let derive = |quirks, document: &_| index::derive(kind, quirks, document);
+            let done = self.store.rebuild_tenant(tenant, quirks, &kind.kind, &derive);
+            done.map_err(|error| match error {
+                RebuildError::Store(error) => StoreError::Unavailable(error.into()),
+                misfit => StoreError::Refused(misfit.to_string()),
+            })?;
+        }
+        Ok(())
     }
-    for kind in parts.registry.kinds() {
-        let derive = |quirks, document: &_| index::derive(kind, quirks, document);
-        parts.store.rebuild_tenant(tenant.id, quirks, &kind.kind, &derive)?;
+
+    fn forget(&self, tenant: TenantId) -> Result<(), StoreError> {
+        self.log.forget(tenant).map_err(|error| StoreError::Unavailable(error.into()))
     }
-    Ok(())
 }
 
 /// Brings what is derived from documents up to date with the schemas of this deployment.
@@ -180,9 +195,12 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         failures_per_second: config.limits.failures_per_second,
         failures_burst: config.limits.failures_burst,
     };
-    let tenants = Arc::new(Tenancy(parts.clone()));
-    let administration =
-        Administration::new(parts.store.clone(), parts.store.clone(), parts.log.clone(), tenants);
+    let administration = Administration::new(
+        parts.store.clone(),
+        parts.store.clone(),
+        parts.log.clone(),
+        Arc::clone(&parts.tenants),
+    );
     let tokens = Arc::clone(&parts.tokens);
     let mut api = Api::new(service, tokens, Arc::new(UuidSource), settings);
     api.administration = Some(administration);
@@ -203,7 +221,7 @@ pub(crate) fn console(
     Console::new(headcount_console::Parts {
         api,
         accounts: Arc::clone(&parts.accounts),
-        tenants: Arc::new(Tenancy(parts.clone())),
+        tenants: Arc::clone(&parts.tenants),
         changes: parts.store.clone(),
         activity: parts.store.clone(),
         log: parts.log.clone(),

@@ -3,15 +3,17 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{TenantId, TokenId};
 use headcount_core::journal::{Act, Actor, ChangeFeed as _, Recorded, Switched};
 use headcount_core::quirks::Quirks;
 use headcount_store_diesel::Store;
-use headcount_token_admin::format::Purpose;
 use headcount_token_admin::memory::MemoryTokens;
-use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, TenantStore, TokenStore, Tokens};
+use headcount_token_admin::{
+    Expiry, NewToken, Policy, Principal, Scopes, TenantStore, TokenStore, Tokens,
+};
 use support::{Database, Scratch, cli, postgres_store, sqlite_store};
 
 const DAY: i64 = 86_400;
@@ -33,15 +35,21 @@ fn on_both(test: fn(Arc<Store>)) {
     test(postgres_store(&database));
 }
 
+fn operator() -> Principal {
+    Principal::operator(cli())
+}
+
+fn span(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap())
+}
+
 fn new(name: &str, days: i64) -> NewToken {
     NewToken {
-        purpose: Purpose::Provisioning,
         name: name.to_owned(),
         scopes: Scopes::PROVISIONING,
-        expiry: Expiry::After(days * DAY),
+        expiry: Expiry::After(span(days * DAY)),
         cidrs: Vec::new(),
         user: None,
-        by: cli(),
     }
 }
 
@@ -56,13 +64,14 @@ fn aud_01_both_databases_record_what_the_memory_records() {
         let memory = Arc::new(MemoryTokens::default());
         let run = |tokens: Arc<dyn TokenStore>, tenants: &dyn TenantStore| -> Vec<TokenId> {
             let tokens = Tokens::new(tokens, Arc::new(Fixed), Policy::default());
-            let old = tokens.issue(DEFAULT, new("one", 100)).unwrap().token.id;
-            let new = tokens.rotate(&old, 3_600, &cli()).unwrap().issued.token.id;
+            let old = tokens.issue(&operator(), DEFAULT, new("one", 100)).unwrap().token.id;
+            let new = tokens.rotate(&operator(), None, &old, span(3_600)).unwrap().issued.token.id;
             // The rest of its life is shorter than the overlap: nothing about the old one changes.
-            let last = tokens.rotate(&old, DAY, &cli()).unwrap().issued.token.id;
-            assert!(tokens.revoke(&new, &cli()).unwrap());
-            assert!(!tokens.revoke(&new, &cli()).unwrap());
-            assert!(!tokens.revoke(&TokenId::new("none"), &cli()).unwrap());
+            let last = tokens.rotate(&operator(), None, &old, span(DAY)).unwrap().issued.token.id;
+            // The second time changes nothing, and is not recorded.
+            tokens.revoke(&operator(), None, &new).unwrap();
+            tokens.revoke(&operator(), None, &new).unwrap();
+            assert!(tokens.revoke(&operator(), None, &TokenId::new("none")).is_err());
             let set = |enabled, quirks| {
                 assert!(tenants.set_tenant("default", enabled, quirks, NOW, &cli()).unwrap());
             };
@@ -73,7 +82,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
             let second = tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).unwrap().id;
             assert!(tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).is_err());
             assert_eq!(second.key(), 2);
-            tokens.issue(second, self::new("two", 100)).unwrap();
+            tokens.issue(&operator(), second, self::new("two", 100)).unwrap();
             assert!(tenants.delete_tenant("second", NOW, &cli()).unwrap());
             assert!(!tenants.delete_tenant("second", NOW, &cli()).unwrap());
             vec![old, new, last]
@@ -104,12 +113,12 @@ fn aud_01_both_databases_record_what_the_memory_records() {
 fn a_token_that_ends_soon_is_told_once_for_each_end() {
     on_both(|store| {
         let tokens = Tokens::new(store.clone(), Arc::new(Fixed), Policy::default());
-        let soon = tokens.issue(DEFAULT, new("soon", 13)).unwrap().token.id;
-        let later = tokens.issue(DEFAULT, new("later", 20)).unwrap().token.id;
-        let rotated = tokens.issue(DEFAULT, new("rotated", 100)).unwrap().token.id;
-        tokens.rotate(&rotated, DAY, &cli()).unwrap();
-        let revoked = tokens.issue(DEFAULT, new("revoked", 1)).unwrap().token.id;
-        tokens.revoke(&revoked, &cli()).unwrap();
+        let soon = tokens.issue(&operator(), DEFAULT, new("soon", 13)).unwrap().token.id;
+        let later = tokens.issue(&operator(), DEFAULT, new("later", 20)).unwrap().token.id;
+        let rotated = tokens.issue(&operator(), DEFAULT, new("rotated", 100)).unwrap().token.id;
+        tokens.rotate(&operator(), None, &rotated, span(DAY)).unwrap();
+        let revoked = tokens.issue(&operator(), DEFAULT, new("revoked", 1)).unwrap().token.id;
+        tokens.revoke(&operator(), None, &revoked).unwrap();
         let tell = |after: i64| {
             let now = NOW.plus_seconds(after * DAY);
             store.tell_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()

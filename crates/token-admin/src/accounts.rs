@@ -25,6 +25,7 @@ pub use password::PasswordError;
 pub use store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
 pub use totp::TotpSecret;
 
+use crate::scope::Scopes;
 use crate::store::StoreError;
 
 /// The kind under which changes of accounts are recorded.
@@ -54,6 +55,16 @@ pub enum Role {
 impl Role {
     /// Every role, the strongest first.
     pub const ALL: [Self; 3] = [Self::Owner, Self::Admin, Self::Auditor];
+
+    /// Returns what a token that this role makes may allow. A token for all tenants can delete them,
+    /// which only an owner may.
+    pub(crate) const fn scopes(self) -> Scopes {
+        match self {
+            Self::Owner => Scopes::ALL,
+            Self::Admin => Scopes::ALL.without(Scopes::TENANTS_ALL),
+            Self::Auditor => Scopes::NONE,
+        }
+    }
 
     /// Returns the word that is stored and shown.
     pub const fn word(self) -> &'static str {

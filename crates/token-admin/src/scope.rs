@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::{AdminError, Field, Rule};
 use crate::format::Purpose;
 
 /// A set of permissions.
@@ -26,6 +27,10 @@ impl Scopes {
     /// Seeing and managing every tenant through the admin API, not only the token's own.
     pub const TENANTS_ALL: Self = Self(1 << 7);
 
+    /// No scope.
+    pub const NONE: Self = Self(0);
+    /// Every scope.
+    pub const ALL: Self = Self((1 << 8) - 1);
     /// What an identity provider needs: the default of a provisioning token.
     pub const PROVISIONING: Self =
         Self(Self::SCIM_READ.0 | Self::USERS_WRITE.0 | Self::GROUPS_WRITE.0);
@@ -47,7 +52,8 @@ impl Scopes {
         ("admin:write", Self::ADMIN_WRITE),
         ("tenants:all", Self::TENANTS_ALL),
     ];
-    const BUNDLES: [(&'static str, Self); 2] =
+    /// Names for several scopes at once.
+    pub const BUNDLES: [(&'static str, Self); 2] =
         [("provisioning", Self::PROVISIONING), ("administration", Self::ADMINISTRATION)];
 
     /// Tells whether everything in `needed` is allowed.
@@ -90,17 +96,26 @@ impl Scopes {
         self.0 == 0
     }
 
+    /// Returns the scopes that names and bundles stand for.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::UnknownScope`].
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, AdminError> {
+        names.into_iter().try_fold(Self::default(), |set, word| {
+            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
+            let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
+            known.map(|(_, scope)| set.with(*scope)).ok_or_else(unknown)
+        })
+    }
+
     /// Reads names and bundles, separated by spaces or commas.
     ///
     /// # Errors
     ///
-    /// The word that is no scope.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let words = text.split([' ', ',']).filter(|word| !word.is_empty());
-        words.into_iter().try_fold(Self::default(), |set, word| {
-            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
-            known.map(|(_, scope)| set.with(*scope)).ok_or_else(|| word.to_owned())
-        })
+    /// As [`Scopes::of`].
+    pub fn parse(text: &str) -> Result<Self, AdminError> {
+        Self::of(text.split([' ', ',']).filter(|word| !word.is_empty()))
     }
 }
 

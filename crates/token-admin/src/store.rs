@@ -43,7 +43,27 @@ pub struct Token {
     pub user: Option<ResourceId>,
 }
 
+/// Whether a token is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenState {
+    /// It is accepted, unless its tenant is switched off.
+    Works,
+    /// Its life is over.
+    Expired,
+    /// It was revoked.
+    Revoked,
+}
+
 impl Token {
+    /// Returns whether it is accepted at a moment.
+    pub fn state(&self, now: Timestamp) -> TokenState {
+        match (self.revoked, self.expires) {
+            (Some(_), _) => TokenState::Revoked,
+            (None, Some(expires)) if expires <= now => TokenState::Expired,
+            (None, _) => TokenState::Works,
+        }
+    }
+
     /// Returns the record of making this token.
     pub fn creation(&self, by: &Author) -> Change {
         let paths: &[&str] = if self.replaces.is_some() { &["replaces"] } else { &[] };

@@ -5,22 +5,28 @@ use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
-use headcount_core::journal::Author;
 use headcount_core::quirks::Quirks;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::format::{self, Presented, Purpose};
+use crate::error::{AdminError, Field, Rule};
+use crate::format::{self, Presented};
+use crate::principal::{Action, Principal};
 use crate::scope::Scopes;
-use crate::store::{LastUsed, TenantState, Token, TokenRow, TokenStore};
+use crate::store::{LastUsed, TenantState, Token, TokenRow, TokenState, TokenStore};
 use crate::verify::{self, Refusal, TokenError, Verifier};
 
-const DAY: i64 = 24 * 60 * 60;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest name of a token, in characters.
-const LONGEST_NAME: usize = 100;
+pub(crate) const MAX_TOKEN_NAME: usize = 100;
+/// The longest time for which a rotated token goes on working.
+const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The shortest life of a token.
+const MIN_LIFE: Duration = Duration::from_secs(1);
 /// How often the last use of a token is written down.
 const USE_INTERVAL: i64 = 60;
 /// Uses that may wait to be written down; more are forgotten, since the next ones tell the same.
@@ -29,27 +35,27 @@ const USE_QUEUE: usize = 1_024;
 /// What an operator allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// The life of a token when nothing else is said, in seconds.
-    pub default_life: i64,
-    /// The longest life of a token, in seconds.
-    pub longest_life: i64,
+    /// The life of a token when nothing else is said.
+    pub default_life: Duration,
+    /// The longest life of a token.
+    pub longest_life: Duration,
     /// Whether tokens may live for ever (RFC 7644 §7.4 wants a bounded life).
     pub allow_never_expires: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { default_life: 180 * DAY, longest_life: 2 * 365 * DAY, allow_never_expires: false }
+        Self { default_life: DAY * 180, longest_life: DAY * 2 * 365, allow_never_expires: false }
     }
 }
 
 /// When a new token stops working.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// After the policy's default.
+    /// After the policy's default, or with the token that makes it.
     Default,
-    /// After so many seconds.
-    After(i64),
+    /// After a span of time.
+    After(Duration),
     /// Never, where the policy allows it.
     Never,
 }
@@ -57,8 +63,6 @@ pub enum Expiry {
 /// A token to be made.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// What it is for.
-    pub purpose: Purpose,
     /// A name by which an admin knows it.
     pub name: String,
     /// What it allows.
@@ -69,8 +73,20 @@ pub struct NewToken {
     pub cidrs: Vec<IpNet>,
     /// The user for whom `/Me` stands.
     pub user: Option<ResourceId>,
-    /// Who makes it.
-    pub by: Author,
+}
+
+/// Reads networks in CIDR notation; one address is a network of one.
+///
+/// # Errors
+///
+/// [`Rule::NotANetwork`].
+pub fn networks<'n>(texts: impl IntoIterator<Item = &'n str>) -> Result<Vec<IpNet>, AdminError> {
+    let network = |text: &str| {
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        let read = text.parse().or_else(|_| one());
+        read.map_err(|_bad| Field::Networks.breaks(Rule::NotANetwork(text.to_owned())))
+    };
+    texts.into_iter().map(network).collect()
 }
 
 /// A token that was just made: the only place where its secret appears.
@@ -148,15 +164,28 @@ impl Tokens {
         self.policy
     }
 
-    /// Makes a token and returns its secret, once.
+    /// Makes a token and returns its secret, once. It allows no more than its maker has: scopes of the
+    /// admin API, networks and life.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Invalid`] for a name or life that the policy does not allow.
-    pub fn issue(&self, tenant: TenantId, new: NewToken) -> Result<IssuedToken, TokenError> {
-        let by = new.by.clone();
-        let (row, secret) = self.make(tenant, new, None)?;
-        self.store.insert(&row, &by)?;
+    /// [`Rule::Role`], [`Rule::Scopes`]; [`Rule::TokenName`], [`Rule::NoScope`], [`Rule::TooShort`],
+    /// [`Rule::TooLong`], [`Rule::NeverExpires`]; [`Rule::GrantsScopes`], [`Rule::GrantsNetworks`],
+    /// [`Rule::GrantsLife`]. Here and below [`AdminError::Store`].
+    pub fn issue(
+        &self,
+        by: &Principal,
+        tenant: TenantId,
+        new: NewToken,
+    ) -> Result<IssuedToken, AdminError> {
+        by.may(Action::IssueToken)?;
+        if !by.reaches(tenant) {
+            by.reaches_all()?;
+        }
+        by.may_grant(new.scopes, &new.cidrs)?;
+        let expires = self.expires(by, new.expiry)?;
+        let (row, secret) = self.make(by, tenant, new, expires, None)?;
+        self.store.insert(&row, &by.author)?;
         Ok(IssuedToken { token: row.token, secret })
     }
 
@@ -175,11 +204,10 @@ impl Tokens {
             return refused(Refusal::WrongPurpose);
         }
         self.verifier.check(presented, &row)?;
-        if row.token.revoked.is_some() {
-            return refused(Refusal::Revoked);
-        }
-        if row.token.expires.is_some_and(|expires| expires <= self.clock.now()) {
-            return refused(Refusal::Expired);
+        match row.token.state(self.clock.now()) {
+            TokenState::Works => {}
+            TokenState::Expired => return refused(Refusal::Expired),
+            TokenState::Revoked => return refused(Refusal::Revoked),
         }
         if !row.tenant.enabled {
             return refused(Refusal::TenantDisabled);
@@ -218,16 +246,34 @@ impl Tokens {
         drop(self.uses.as_ref().map(|uses| uses.try_send(used)));
     }
 
-    /// Returns the tokens of a tenant, or of all, newest first.
+    /// Returns the tokens of a tenant, or of all within reach, newest first.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Store`].
-    pub fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, TokenError> {
-        Ok(self.store.list(tenant)?)
+    /// [`Rule::Role`], [`Rule::Scopes`].
+    pub fn list(&self, by: &Principal, of: Option<TenantId>) -> Result<Vec<Token>, AdminError> {
+        by.may(Action::ReadTokens)?;
+        let mut tokens = self.store.list(of)?;
+        tokens.retain(|token| by.reaches(token.tenant));
+        Ok(tokens)
     }
 
-    /// Reads a token by its id, whatever its state.
+    /// Returns a token of a tenant, or of any within reach, whatever its state.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::Role`], [`Rule::Scopes`], [`Rule::Missing`].
+    pub fn get(
+        &self,
+        by: &Principal,
+        of: Option<TenantId>,
+        id: &TokenId,
+    ) -> Result<Token, AdminError> {
+        by.may(Action::ReadTokens)?;
+        self.within(by, of, id)
+    }
+
+    /// Reads a token for the server's own records, whatever its state.
     ///
     /// # Errors
     ///
@@ -236,101 +282,133 @@ impl Tokens {
         Ok(self.store.find(id)?.map(|row| row.token))
     }
 
-    /// Revokes a token, from the next request on; false when there is none or it was revoked before.
+    /// Revokes a token, from the next request on. One that was revoked before stays so.
+    ///
+    /// Taking away needs no grant: a leaked token can be revoked by everybody who manages tokens.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Store`].
-    pub fn revoke(&self, id: &TokenId, by: &Author) -> Result<bool, TokenError> {
-        Ok(self.store.revoke(id, self.clock.now(), by)?)
+    /// [`Rule::Role`], [`Rule::Scopes`], [`Rule::Missing`].
+    pub fn revoke(
+        &self,
+        by: &Principal,
+        of: Option<TenantId>,
+        id: &TokenId,
+    ) -> Result<(), AdminError> {
+        by.may(Action::RevokeToken)?;
+        self.within(by, of, id)?;
+        // Of two who revoke it at the same time, one is recorded.
+        self.store.revoke(id, self.clock.now(), &by.author)?;
+        Ok(())
     }
 
-    /// Makes a token that takes over from another, which goes on working for `overlap` seconds.
+    /// Makes a token that takes over from another, with the same life, or until its maker ends; the
+    /// other goes on working for `overlap`.
     ///
     /// # Errors
     ///
-    /// [`TokenError::Invalid`] when there is no such token or it no longer works.
-    pub fn rotate(&self, id: &TokenId, overlap: i64, by: &Author) -> Result<Rotated, TokenError> {
-        if !(0..=30 * DAY).contains(&overlap) {
-            return Err(TokenError::Invalid(
-                "the overlap must be between 0 and 30 days".to_owned(),
-            ));
+    /// [`Rule::Role`], [`Rule::Scopes`], [`Rule::Missing`], [`Rule::TooLong`] for the overlap,
+    /// [`Rule::Over`], [`Rule::GrantsScopes`], [`Rule::GrantsNetworks`].
+    pub fn rotate(
+        &self,
+        by: &Principal,
+        of: Option<TenantId>,
+        id: &TokenId,
+        overlap: Duration,
+    ) -> Result<Rotated, AdminError> {
+        by.may(Action::RotateToken)?;
+        if overlap > MAX_OVERLAP {
+            return Err(Field::Overlap.breaks(Rule::TooLong(MAX_OVERLAP)));
         }
-        let now = self.clock.now();
-        let old = self.store.find(id)?.map(|row| row.token).filter(|token| token.revoked.is_none());
-        let Some(old) = old.filter(|token| token.expires.is_none_or(|expires| expires > now))
-        else {
-            return Err(TokenError::Invalid(format!("there is no working token with the id {id}")));
-        };
-        let life = old.expires.map(|expires| (expires.micros() - old.created.micros()) / 1_000_000);
+        let (old, now) = (self.within(by, of, id)?, self.clock.now());
+        by.may_grant(old.scopes, &old.cidrs)?;
+        match old.state(now) {
+            TokenState::Works => {}
+            over => return Err(Field::Token.breaks(Rule::Over(over))),
+        }
+        let own = old.expires.map(|ends| now.plus(ends.since(old.created).max(MIN_LIFE)));
+        let expires = own.into_iter().chain(by.ends()).min();
         let new = NewToken {
-            purpose: old.purpose,
-            name: old.name.clone(),
+            name: old.name,
             scopes: old.scopes,
-            expiry: life.map_or(Expiry::Never, |life| Expiry::After(life.max(1))),
-            cidrs: old.cidrs.clone(),
-            user: old.user.clone(),
-            by: by.clone(),
+            expiry: Expiry::Default,
+            cidrs: old.cidrs,
+            user: old.user,
         };
-        let (row, secret) = self.make(old.tenant, new, Some(id.clone()))?;
-        let until = now.plus_seconds(overlap);
+        let (row, secret) = self.make(by, old.tenant, new, expires, Some(id.clone()))?;
+        let until = now.plus(overlap);
         let old_until = old.expires.map_or(until, |expires| expires.min(until));
-        self.store.replace(&row, old_until, by)?;
+        self.store.replace(&row, old_until, &by.author)?;
         Ok(Rotated { issued: IssuedToken { token: row.token, secret }, old_until })
+    }
+
+    fn within(
+        &self,
+        by: &Principal,
+        of: Option<TenantId>,
+        id: &TokenId,
+    ) -> Result<Token, AdminError> {
+        let token = self.store.find(id)?.map(|row| row.token);
+        let token = token.filter(|token| by.reaches(token.tenant));
+        let token = token.filter(|token| of.is_none_or(|of| token.tenant == of));
+        token.ok_or_else(|| Field::Token.breaks(Rule::Missing(id.to_string())))
+    }
+
+    /// Returns when a new token ends.
+    fn expires(&self, by: &Principal, expiry: Expiry) -> Result<Option<Timestamp>, AdminError> {
+        let refuse = |rule| Err(Field::Expiry.breaks(rule));
+        let (now, ends) = (self.clock.now(), by.ends());
+        let expires = match expiry {
+            Expiry::Default => {
+                let default = now.plus(self.policy.default_life);
+                return Ok(Some(ends.map_or(default, |ends| ends.min(default))));
+            }
+            Expiry::After(life) if life < MIN_LIFE => return refuse(Rule::TooShort(MIN_LIFE)),
+            Expiry::After(life) if life > self.policy.longest_life => {
+                return refuse(Rule::TooLong(self.policy.longest_life));
+            }
+            Expiry::After(life) => Some(now.plus(life)),
+            Expiry::Never if self.policy.allow_never_expires => None,
+            Expiry::Never => return refuse(Rule::NeverExpires),
+        };
+        match ends {
+            Some(ends) if expires.is_none_or(|expires| expires > ends) => {
+                refuse(Rule::GrantsLife(ends))
+            }
+            _ => Ok(expires),
+        }
     }
 
     fn make(
         &self,
+        by: &Principal,
         tenant: TenantId,
         new: NewToken,
+        expires: Option<Timestamp>,
         replaces: Option<TokenId>,
-    ) -> Result<(TokenRow, SecretString), TokenError> {
-        let invalid = |reason: &str| Err(TokenError::Invalid(reason.to_owned()));
-        let name = new.name.trim();
+    ) -> Result<(TokenRow, SecretString), AdminError> {
+        let name = new.name;
         if name.is_empty()
-            || name.chars().count() > LONGEST_NAME
+            || name.chars().count() > MAX_TOKEN_NAME
             || name.chars().any(char::is_control)
+            || name.trim() != name
         {
-            return Err(TokenError::Invalid(format!(
-                "a token needs a name of 1 to {LONGEST_NAME} characters"
-            )));
+            return Err(Field::TokenName.breaks(Rule::TokenName));
         }
         if new.scopes.is_empty() {
-            return invalid("a token needs at least one scope");
+            return Err(Field::Scopes.breaks(Rule::NoScope));
         }
-        let now = self.clock.now();
-        let expires = match new.expiry {
-            Expiry::Default => Some(now.plus_seconds(self.policy.default_life)),
-            Expiry::After(seconds) if seconds <= 0 => {
-                return invalid("a token cannot expire before it is used");
-            }
-            Expiry::After(seconds) if seconds > self.policy.longest_life => {
-                let days = self.policy.longest_life / DAY;
-                return Err(TokenError::Invalid(format!(
-                    "a token lives at most {days} days; choose an earlier expiry"
-                )));
-            }
-            Expiry::After(seconds) => Some(now.plus_seconds(seconds)),
-            // A token that never expires may be rotated into another such.
-            Expiry::Never if self.policy.allow_never_expires || replaces.is_some() => None,
-            Expiry::Never => {
-                return invalid(
-                    "tokens that never expire are not allowed here; \
-                     choose an expiry such as 365d, or set tokens.allow_never_expires = true",
-                );
-            }
-        };
-        let (id, secret) = format::generate(new.purpose);
+        let (id, secret) = format::generate(new.scopes.purpose());
         let text = secrecy::ExposeSecret::expose_secret(&secret);
         let token = Token {
             id,
-            purpose: new.purpose,
+            purpose: new.scopes.purpose(),
             tenant,
-            name: name.to_owned(),
+            name,
             scopes: new.scopes,
             cidrs: new.cidrs,
-            created: now,
-            created_by: new.by.actor.to_string(),
+            created: self.clock.now(),
+            created_by: by.author.actor.to_string(),
             expires,
             revoked: None,
             replaces,
@@ -339,7 +417,7 @@ impl Tokens {
         };
         let row = TokenRow {
             token,
-            hash: verify::hash(&secret)?,
+            hash: verify::hash(&secret).map_err(|_error| AdminError::Hash)?,
             tag: verify::tag(text),
             secret_version: 1,
             tenant: TenantState { enabled: true, quirks: Quirks::default() },

@@ -65,9 +65,6 @@ pub enum TokenError {
     /// Too many tokens are being verified for the first time.
     #[error("too many tokens are being verified at once; repeat the request")]
     Busy,
-    /// What was asked for is not possible, and why.
-    #[error("{0}")]
-    Invalid(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

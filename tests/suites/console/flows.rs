@@ -161,12 +161,12 @@ both_ways!(a_token_is_made_rotated_and_revoked, |scripts| {
     page.fill("#name", "entra");
     page.fill("#cidrs", "10.0.0.0/8, nonsense");
     page.follow("form[action='/console/tokens'] button");
-    page.wait_for("\"nonsense\" is no network such as 203.0.113.0/24");
+    page.wait_for("\"nonsense\" is not a network such as 203.0.113.0/24");
     assert_eq!(page.value("#name"), "entra", "what was entered stays");
     page.fill("#cidrs", "127.0.0.0/8");
     page.fill("#days", "9999");
     page.follow("form[action='/console/tokens'] button");
-    page.wait_for("a token lives at most");
+    page.wait_for("the life of a token is at most");
     page.fill("#days", "30");
     page.follow("form[action='/console/tokens'] button");
     page.wait_for("Copy the token now");
@@ -179,7 +179,7 @@ both_ways!(a_token_is_made_rotated_and_revoked, |scripts| {
     page.click("details.card summary");
     page.fill("#hours", "1000");
     page.follow("details[open] button");
-    page.wait_for("between 0 and 720");
+    page.wait_for("at most 30 days");
     page.fill("#hours", "2");
     page.follow("details[open] button");
     page.wait_for("Copy the token now");

@@ -92,7 +92,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let mut found = desk.console.activity.latest(&wanted)?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
-    let tokens = desk.console.api.tokens.list(None)?;
+    let tokens = desk.console.api.tokens.list(&desk.principal()?, None)?;
     let last = found.last().map_or(0, |(_, recorded)| recorded.seq).to_string();
     let at = |before: &str| {
         let filter = [("by", asked.get("by")), ("of", asked.get("of")), ("before", before)];

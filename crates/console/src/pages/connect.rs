@@ -1,10 +1,10 @@
 //! Connecting an identity provider: base URL and token side by side, what to enter where, and whether
 //! it worked.
 
-use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::ids::TenantId;
 use headcount_core::journal::{LogQuery, Logged, advice};
+use headcount_token_admin::TokenState;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -136,8 +136,8 @@ fn page(
         Ok(after) => after,
         Err(_) => newest(desk)?,
     };
-    let all = desk.console.api.tokens.list(Some(tenant.id))?;
-    let works = all.iter().filter(|token| tokens::works(token, desk.now));
+    let all = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
+    let works = all.iter().filter(|token| token.state(desk.now) == TokenState::Works);
     let shown = if secret.is_empty() { "TOKEN" } else { secret };
     Answer::page(&Page {
         frame: frame(Frame { refresh: secret.is_empty(), ..desk.frame("Connect", "connect") }),
@@ -175,10 +175,10 @@ pub(crate) fn create(desk: &Desk<'_>) -> Result<Answer, Fault> {
             let form = tokens::Form::empty(desk);
             page(desk, secret, form, |frame| frame.at_the_command_line(vec![command]))
         }
-        tokens::Issued::Wrong(form, password_error) => {
+        tokens::Issued::Wrong(form, password_error, status) => {
             let answer =
                 page(desk, "", *form, |frame| Frame { password_error, refresh: false, ..frame })?;
-            Ok(answer.status(StatusCode::UNPROCESSABLE_ENTITY))
+            Ok(answer.status(status))
         }
     }
 }

@@ -110,7 +110,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let last = found.last().map_or(0, |logged| logged.seq).to_string();
     let first = found.first().map_or(0, |logged| logged.seq).to_string();
     let tail = [filter.as_slice(), &[("after", first.as_str()), ("live", "1")]].concat();
-    let tokens = desk.console.api.tokens.list(Some(desk.tenant()?.id))?;
+    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(desk.tenant()?.id))?;
     let registry = &desk.console.api.service.registry;
     let tenant = quote(&desk.tenant()?.name);
     let failed = if wanted.failed { " --failed" } else { "" };

@@ -8,7 +8,7 @@ use headcount_core::provider::{Query, Start, With};
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::parse_filter;
-use headcount_token_admin::Token;
+use headcount_token_admin::{Token, TokenState};
 
 use super::chart::{self, Bar};
 use super::log::Line;
@@ -194,7 +194,7 @@ fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
 /// The page.
 pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let tenant = desk.tenant()?;
-    let tokens = desk.console.api.tokens.list(Some(tenant.id))?;
+    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
     let drawn = activity(desk)?;
     let query =
         LogQuery { tenant: Some(tenant.id), failed: true, limit: REFUSED, ..LogQuery::default() };
@@ -209,7 +209,7 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
         }
     };
     let mut working: Vec<&Token> =
-        tokens.iter().filter(|token| super::tokens::works(token, desk.now)).collect();
+        tokens.iter().filter(|token| token.state(desk.now) == TokenState::Works).collect();
     working.sort_by_key(|token| std::cmp::Reverse(token.last_used.as_ref().map(|used| used.at)));
     Answer::page(&Page {
         frame: desk.frame("Overview", "overview").at_the_command_line(vec![

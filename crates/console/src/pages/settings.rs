@@ -4,7 +4,8 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::quirks::{QUIRKS, Quirks};
 use headcount_token_admin::accounts::{AccountError, Role};
-use headcount_token_admin::{StoreError, Tenant};
+use headcount_token_admin::error::Kind;
+use headcount_token_admin::{Action, AdminError, Tenant, TenantChange, tenants};
 use secrecy::ExposeSecret as _;
 
 use crate::answer::{Answer, Fault};
@@ -154,9 +155,12 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
 /// Changes what the form says.
 pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let act = desk.visit.form.get("act");
-    let for_owners = matches!(act, "invite" | "role" | "remove" | "everybody" | "delete-tenant");
+    let for_owners = matches!(act, "invite" | "role" | "remove" | "everybody");
     if for_owners && desk.role() != Role::Owner {
         return Err(Fault::Forbidden);
+    }
+    if act == "delete-tenant" {
+        desk.principal()?.may(Action::DeleteTenant)?;
     }
     let wrong = |outcome| Ok(page(desk, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY));
     // Switches of a tenant can be switched back; everything else asks for the password.
@@ -186,6 +190,18 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
 enum Refused {
     At(&'static str, String),
     Fault(Fault),
+}
+
+impl Refused {
+    /// A rule about what was entered is shown in its form; who may not act gets a page of its own.
+    fn by_rule(at: &'static str, error: AdminError) -> Self {
+        match error {
+            AdminError::Rule { field, rule } if rule.kind() != Kind::Forbidden => {
+                Self::At(at, rule.sentence(field))
+            }
+            other => Self::Fault(other.into()),
+        }
+    }
 }
 
 impl From<Fault> for Refused {
@@ -238,47 +254,27 @@ fn accounts(desk: &Desk<'_>, act: &str) -> Result<Answer, Refused> {
 
 fn create_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
     let name = desk.visit.form.get("name");
-    if !Tenant::is_name(name) {
-        let reason = "use lower-case letters, digits and hyphens".to_owned();
-        return Err(Refused::At("create-tenant", reason));
-    }
-    match desk.console.tenants.create_tenant(name, Quirks::ALL, desk.now, &desk.author()?) {
-        Ok(_) => Ok(Answer::see(format!("/console/settings?done=tenant&tenant={name}"))),
-        Err(StoreError::Taken) => {
-            Err(Refused::At("create-tenant", "there is a tenant of this name already".to_owned()))
-        }
-        Err(other) => Err(Fault::from(other).into()),
-    }
+    let made = desk.console.tenants.create(&desk.principal()?, name, Quirks::ALL);
+    made.map_err(|error| Refused::by_rule("create-tenant", error))?;
+    Ok(Answer::see(format!("/console/settings?done=tenant&tenant={name}")))
 }
 
 fn switches(desk: &Desk<'_>) -> Result<Answer, Refused> {
     let (form, tenant) = (&desk.visit.form, desk.tenant()?);
-    let chosen: Vec<&str> = form.all("quirk").collect();
-    let words = if chosen.is_empty() { "none".to_owned() } else { chosen.join(",") };
-    let quirks = Quirks::parse(&words)
-        .map_err(|word| Refused::At("switches", format!("there is no switch \"{word}\"")))?;
-    let enabled = form.get("enabled") == "on";
-    desk.console
-        .tenants
-        .set_tenant(&tenant.name, enabled, quirks, desk.now, &desk.author()?)
-        .map_err(|error| match error {
-            StoreError::Refused(reason) => Refused::At("switches", reason),
-            other => Refused::Fault(other.into()),
-        })?;
+    let refused = |error| Refused::by_rule("switches", error);
+    let quirks = Some(tenants::quirks(form.all("quirk")).map_err(refused)?);
+    let change = TenantChange { enabled: Some(form.get("enabled") == "on"), quirks };
+    desk.console.tenants.change(&desk.principal()?, &tenant.name, change).map_err(refused)?;
     Ok(Answer::see("/console/settings?done=switches"))
 }
 
 fn delete_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
     let (form, tenant) = (&desk.visit.form, desk.tenant()?);
-    if tenant.name == Tenant::DEFAULT {
-        return Err(Refused::At("delete-tenant", "the tenant \"default\" stays".to_owned()));
-    }
-    if form.get("name") != tenant.name {
+    // The default tenant has no such form: the ring says why.
+    if tenant.name != Tenant::DEFAULT && form.get("name") != tenant.name {
         return Err(Refused::At("delete-tenant", "enter the name of the tenant".to_owned()));
     }
-    desk.console
-        .tenants
-        .delete_tenant(&tenant.name, desk.now, &desk.author()?)
-        .map_err(Fault::from)?;
+    let deleted = desk.console.tenants.delete(&desk.principal()?, &tenant.name);
+    deleted.map_err(|error| Refused::by_rule("delete-tenant", error))?;
     Ok(Answer::see("/console/settings?done=deleted"))
 }

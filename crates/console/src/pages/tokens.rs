@@ -1,22 +1,22 @@
 //! Tokens: made, shown once, rotated, revoked.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TokenId;
-use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token, TokenError};
+use headcount_token_admin::error::Kind;
+use headcount_token_admin::{
+    AdminError, Expiry, Field, IssuedToken, NewToken, Scopes, Token, TokenState, networks,
+};
 use secrecy::ExposeSecret as _;
 
 use crate::answer::{Answer, Fault};
 use crate::desk::{Desk, Frame};
 use crate::format::{ago, quote, time};
 
-const DAY: i64 = 24 * 60 * 60;
-
-/// Tells whether a token is accepted now.
-pub(crate) fn works(token: &Token, now: Timestamp) -> bool {
-    token.revoked.is_none() && token.expires.is_none_or(|expires| expires > now)
-}
+const DAY: u64 = 24 * 60 * 60;
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
@@ -50,7 +50,7 @@ pub(crate) struct Form {
     pub(crate) days: String,
     pub(crate) cidrs: String,
     pub(crate) scopes: Vec<(&'static str, &'static str, bool)>,
-    pub(crate) longest: i64,
+    pub(crate) longest: u64,
     pub(crate) never: bool,
     pub(crate) name_error: String,
     pub(crate) days_error: String,
@@ -73,11 +73,11 @@ const MEANINGS: [(&str, &str); 8] = [
 impl Form {
     pub(crate) fn empty(desk: &Desk<'_>) -> Self {
         let policy = desk.console.policy;
-        let chosen = |name: &str| Scopes::parse(name).is_ok_and(|s| Scopes::PROVISIONING.allow(s));
+        let chosen = |name| Scopes::of([name]).is_ok_and(|s| Scopes::PROVISIONING.allow(s));
         Self {
-            days: (policy.default_life / DAY).to_string(),
+            days: (policy.default_life.as_secs() / DAY).to_string(),
             scopes: MEANINGS.map(|(name, told)| (name, told, chosen(name))).to_vec(),
-            longest: policy.longest_life / DAY,
+            longest: policy.longest_life.as_secs() / DAY,
             never: policy.allow_never_expires,
             ..Self::default()
         }
@@ -96,59 +96,53 @@ impl Form {
         }
     }
 
-    /// Reads what was entered, or notes what is wrong with it.
-    fn read(&mut self, desk: &Desk<'_>) -> Result<Option<NewToken>, Fault> {
-        let mut scopes = Scopes::default();
-        for (name, ..) in self.scopes.iter().filter(|(.., chosen)| *chosen) {
-            scopes = scopes.with(Scopes::parse(name).unwrap_or_default());
-        }
-        if scopes.is_empty() {
-            self.scopes_error = "choose at least one".to_owned();
-        }
-        let expiry = match self.days.as_str() {
-            "" => Expiry::Default,
-            "never" => Expiry::Never,
-            days => match days.parse::<i64>().ok().and_then(|days| days.checked_mul(DAY)) {
-                Some(seconds) if seconds > 0 => Expiry::After(seconds),
-                _ => {
-                    self.days_error = "enter a number of days".to_owned();
-                    Expiry::Default
+    /// Reads what was entered. What cannot be read is noted at its field.
+    fn read(&mut self) -> Option<NewToken> {
+        let expiry = self.life();
+        let scopes = Scopes::of(self.scopes.iter().filter(|one| one.2).map(|one| one.0));
+        let words = self.cidrs.split([',', ' ', '\n', '\r']).filter(|net| !net.is_empty());
+        match (scopes, networks(words), expiry) {
+            (Ok(scopes), Ok(cidrs), Some(expiry)) => {
+                Some(NewToken { name: self.name.clone(), scopes, expiry, cidrs, user: None })
+            }
+            (scopes, cidrs, _) => {
+                for error in scopes.err().into_iter().chain(cidrs.err()) {
+                    self.note(error).ok();
                 }
-            },
-        };
-        let mut cidrs = Vec::new();
-        for net in self.cidrs.split([',', ' ', '\n', '\r']).filter(|net| !net.is_empty()) {
-            let address = || net.parse::<std::net::IpAddr>().map(Into::into);
-            match net.parse().or_else(|_| address()) {
-                Ok(net) => cidrs.push(net),
-                Err(_) => {
-                    self.cidrs_error = format!("\"{net}\" is no network such as 203.0.113.0/24");
-                }
+                None
             }
         }
-        let wrong = [&self.scopes_error, &self.days_error, &self.cidrs_error];
-        if wrong.iter().any(|error| !error.is_empty()) {
-            return Ok(None);
-        }
-        Ok(Some(NewToken {
-            purpose: scopes.purpose(),
-            name: self.name.clone(),
-            scopes,
-            expiry,
-            cidrs,
-            user: None,
-            by: desk.author()?,
-        }))
     }
 
-    /// Puts what the policy says beside the field that it is about.
-    fn refused(&mut self, reason: &str) {
-        let field = match reason {
-            reason if reason.contains("name") => &mut self.name_error,
-            reason if reason.contains("scope") => &mut self.scopes_error,
-            _ => &mut self.days_error,
+    fn life(&mut self) -> Option<Expiry> {
+        match self.days.as_str() {
+            "" => Some(Expiry::Default),
+            "never" => Some(Expiry::Never),
+            days => {
+                let seconds = days.parse::<u64>().ok().and_then(|days| days.checked_mul(DAY));
+                if seconds.is_none() {
+                    self.days_error = "enter a number of days".to_owned();
+                }
+                seconds.map(|seconds| Expiry::After(Duration::from_secs(seconds)))
+            }
+        }
+    }
+
+    /// Notes a broken rule at the field that it is about, and returns the status of the page.
+    fn note(&mut self, error: AdminError) -> Result<StatusCode, Fault> {
+        let AdminError::Rule { field, rule } = error else { return Err(error.into()) };
+        let at = match field {
+            Field::TokenName => &mut self.name_error,
+            Field::Scopes => &mut self.scopes_error,
+            Field::Expiry => &mut self.days_error,
+            Field::Networks => &mut self.cidrs_error,
+            _ => return Err(AdminError::Rule { field, rule }.into()),
         };
-        *field = reason.to_owned();
+        *at = rule.sentence(field);
+        Ok(match rule.kind() {
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        })
     }
 }
 
@@ -158,10 +152,10 @@ fn prefix(token: &Token) -> String {
 }
 
 fn state(token: &Token, now: Timestamp) -> &'static str {
-    match (token.revoked, works(token, now)) {
-        (Some(_), _) => "revoked",
-        (None, true) => "works",
-        (None, false) => "expired",
+    match token.state(now) {
+        TokenState::Works => "works",
+        TokenState::Expired => "expired",
+        TokenState::Revoked => "revoked",
     }
 }
 
@@ -190,7 +184,7 @@ fn row(desk: &Desk<'_>, token: &Token, all: &[Token]) -> Row {
 
 fn page(desk: &Desk<'_>, form: Form, password_error: String) -> Result<Answer, Fault> {
     let tenant = desk.tenant()?;
-    let tokens = desk.console.api.tokens.list(Some(tenant.id))?;
+    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
     let mut rows: Vec<Row> = tokens.iter().map(|token| row(desk, token, &tokens)).collect();
     rows.sort_by_key(|row| row.state != "works");
     let name = quote(&tenant.name);
@@ -240,27 +234,27 @@ fn made(
 pub(crate) enum Issued {
     /// The token, and the command that would have made it.
     Made(Box<IssuedToken>, String),
-    /// The form with what is wrong in it, and what is wrong with the password.
-    Wrong(Box<Form>, String),
+    /// The form with what is wrong in it, what is wrong with the password, and the status.
+    Wrong(Box<Form>, String, StatusCode),
 }
 
 /// Makes a token out of the form.
 pub(crate) fn issue(desk: &Desk<'_>) -> Result<Issued, Fault> {
     let mut form = Form::sent(desk);
     let tenant = desk.tenant()?;
-    let wanted = form.read(desk)?;
+    let wanted = form.read();
+    let wrong = StatusCode::UNPROCESSABLE_ENTITY;
     if let Some(error) = desk.prove()? {
-        return Ok(Issued::Wrong(Box::new(form), error));
+        return Ok(Issued::Wrong(Box::new(form), error, wrong));
     }
-    let Some(new) = wanted else { return Ok(Issued::Wrong(Box::new(form), String::new())) };
+    let Some(new) = wanted else { return Ok(Issued::Wrong(Box::new(form), String::new(), wrong)) };
     let command = create_command(desk, &new, &form.days);
-    match desk.console.api.tokens.issue(tenant.id, new) {
+    match desk.console.api.tokens.issue(&desk.principal()?, tenant.id, new) {
         Ok(issued) => Ok(Issued::Made(Box::new(issued), command)),
-        Err(TokenError::Invalid(reason)) => {
-            form.refused(&reason);
-            Ok(Issued::Wrong(Box::new(form), String::new()))
+        Err(error) => {
+            let status = form.note(error)?;
+            Ok(Issued::Wrong(Box::new(form), String::new(), status))
         }
-        Err(other) => Err(other.into()),
     }
 }
 
@@ -287,8 +281,8 @@ fn create_command(desk: &Desk<'_>, new: &NewToken, days: &str) -> String {
 pub(crate) fn create(desk: &Desk<'_>) -> Result<Answer, Fault> {
     match issue(desk)? {
         Issued::Made(issued, command) => made(desk, &issued, command, None),
-        Issued::Wrong(form, password_error) => {
-            Ok(page(desk, *form, password_error)?.status(StatusCode::UNPROCESSABLE_ENTITY))
+        Issued::Wrong(form, password_error, status) => {
+            Ok(page(desk, *form, password_error)?.status(status))
         }
     }
 }
@@ -326,11 +320,10 @@ struct One {
 }
 
 fn find(desk: &Desk<'_>) -> Result<(Token, Vec<Token>), Fault> {
-    let tokens = desk.console.api.tokens.list(None)?;
-    let id = TokenId::new(desk.visit.part("id"));
-    let token = tokens.iter().find(|token| token.id == id).cloned();
-    let token = token.ok_or_else(|| Fault::NotFound("There is no such token.".to_owned()))?;
-    Ok((token, tokens))
+    let (tokens, by) = (&desk.console.api.tokens, desk.principal()?);
+    let token = tokens.get(&by, None, &TokenId::new(desk.visit.part("id")))?;
+    let related = tokens.list(&by, Some(token.tenant))?;
+    Ok((token, related))
 }
 
 fn one(desk: &Desk<'_>, password_error: String, overlap_error: String) -> Result<Answer, Fault> {
@@ -339,7 +332,7 @@ fn one(desk: &Desk<'_>, password_error: String, overlap_error: String) -> Result
     let named = |id: &TokenId| tokens.iter().find(|token| token.id == *id).map(link);
     let replaced_by = tokens.iter().find(|other| other.replaces.as_ref() == Some(&token.id));
     let shown = row(desk, &token, &tokens);
-    let works = works(&token, desk.now);
+    let works = token.state(desk.now) == TokenState::Works;
     let used = token.last_used.as_ref();
     let still_used = match (used, replaced_by, works) {
         (Some(used), Some(new), true) if used.at > new.created => format!(
@@ -391,22 +384,25 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
     if let Some(error) = desk.prove()? {
         return again(error, String::new());
     }
-    let (form, by) = (&desk.visit.form, desk.author()?);
+    let (form, by) = (&desk.visit.form, desk.principal()?);
     if form.get("act") == "revoke" {
-        desk.console.api.tokens.revoke(&token.id, &by)?;
+        desk.console.api.tokens.revoke(&by, None, &token.id)?;
         return Ok(Answer::see(format!("/console/tokens/{}", token.id)));
     }
-    let Some(hours) = form.get("hours").parse::<i64>().ok().filter(|h| (0..=720).contains(h))
-    else {
-        return again(String::new(), "enter a number of hours between 0 and 720".to_owned());
+    let hours = form.get("hours").parse::<u64>().ok();
+    let Some(overlap) = hours.and_then(|hours| hours.checked_mul(60 * 60)) else {
+        return again(String::new(), "enter a number of hours".to_owned());
     };
-    match desk.console.api.tokens.rotate(&token.id, hours * 3_600, &by) {
+    match desk.console.api.tokens.rotate(&by, None, &token.id, Duration::from_secs(overlap)) {
         Ok(rotated) => {
+            let hours = overlap / (60 * 60);
             let command = desk.command(&format!("token rotate {} --overlap {hours}h", token.id));
             let old = (format!("/console/tokens/{}", token.id), time(rotated.old_until));
             made(desk, &rotated.issued, command, Some(old))
         }
-        Err(TokenError::Invalid(reason)) => again(String::new(), reason),
+        Err(AdminError::Rule { field: field @ (Field::Overlap | Field::Token), rule }) => {
+            again(String::new(), rule.sentence(field))
+        }
         Err(other) => Err(other.into()),
     }
 }

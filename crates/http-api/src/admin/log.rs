@@ -175,7 +175,7 @@ pub(super) async fn get(
     let whose = Whose::read(&mut params).and_then(|whose| params.end().map(|()| whose));
     let done = run(&api, auth, move |session| {
         let tenant = whose?.tenant(session)?;
-        let missing = || Fault::Missing(format!("request {number} in the log"));
+        let missing = || Fault::Missing(format!("there is no request {number} in the log here"));
         let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
         let (after, before) = (Some(seq - 1), seq.checked_add(1));
         let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };

@@ -1,5 +1,7 @@
 //! The description of the admin API, made from its code.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use headcount_core::journal::feed::event_types;
@@ -44,7 +46,7 @@ struct Described;
 
 /// Returns the description for a deployment: it names the kinds that the deployment has, and the
 /// longest life that it gives to tokens.
-pub fn openapi(registry: &Registry, longest_life: i64) -> Value {
+pub fn openapi(registry: &Registry, longest_life: Duration) -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
     let scheme = json!({
         "type": "http", "scheme": "bearer",
@@ -62,7 +64,7 @@ pub fn openapi(registry: &Registry, longest_life: i64) -> Value {
     let names = json!({"type": "string", "enum": quirks, "description": "The name of a quirk."});
     set(document.pointer_mut("/components/schemas/QuirkName"), names);
     let life = "/components/schemas/NewToken/properties/expiresIn/maximum";
-    set(document.pointer_mut(life), longest_life.into());
+    set(document.pointer_mut(life), longest_life.as_secs().into());
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, path) in paths {
         for (_, operation) in path.as_object_mut().into_iter().flatten() {

@@ -9,7 +9,8 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, ResponseError};
 use headcount_core::error::Error;
 use headcount_core::provider::ProviderError;
-use headcount_token_admin::{Scopes, StoreError, TokenError};
+use headcount_token_admin::error::Kind;
+use headcount_token_admin::{AdminError, Field, Rule, TokenError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -38,8 +39,8 @@ pub(crate) enum Fault {
     Missing(String),
     /// The state of what was named does not allow it.
     Conflict(String),
-    /// The new token would allow more than the caller's.
-    Grant(Scopes),
+    /// A rule of administration forbids it to this token.
+    Grant(String),
     /// Too many readers wait for events.
     Listeners,
 }
@@ -63,11 +64,10 @@ impl Fault {
                               headcount token create --name NAME --scope administration"
                 .to_owned(),
             Self::Parameter { name, reason } => format!("{name}: {reason}"),
-            Self::Body(reason) | Self::Conflict(reason) => reason.clone(),
-            Self::Missing(what) => format!("there is no {what} here"),
-            Self::Grant(scopes) => {
-                format!("a token cannot give what it does not have; it lacks {scopes}")
-            }
+            Self::Body(reason)
+            | Self::Missing(reason)
+            | Self::Conflict(reason)
+            | Self::Grant(reason) => reason.clone(),
             Self::Listeners => {
                 "too many readers wait for events; ask again later, or without wait".to_owned()
             }
@@ -93,24 +93,37 @@ impl From<Fault> for ApiError {
     }
 }
 
-/// Turns what a store of tokens or tenants says into what the client is told.
-pub(super) fn stored(error: StoreError, what: &str) -> ApiError {
-    match error {
-        StoreError::Taken => {
-            Fault::Conflict(format!("there is a {what} of this name already")).into()
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        let (field, rule) = match error {
+            AdminError::Rule { rule: Rule::Scopes(scopes), .. } => {
+                return Cause::Scope(scopes).into();
+            }
+            AdminError::Rule { field, rule } => (field, rule),
+            AdminError::Hash => return Cause::Tokens(TokenError::Hash).into(),
+            AdminError::Store(error) => return Cause::Tokens(TokenError::Store(error)).into(),
+        };
+        let text = rule.sentence(field);
+        match rule.kind() {
+            Kind::Invalid => Fault::Body(format!("{}: {text}", name(field))).into(),
+            Kind::Missing => Fault::Missing(text).into(),
+            Kind::Conflict => Fault::Conflict(text).into(),
+            Kind::Forbidden => Fault::Grant(format!("{}: {text}", name(field))).into(),
         }
-        StoreError::Missing => Fault::Missing(what.to_owned()).into(),
-        StoreError::Refused(reason) => Fault::Conflict(reason).into(),
-        error @ StoreError::Unavailable(_) => Cause::Tokens(TokenError::Store(error)).into(),
     }
 }
 
-/// Turns what the tokens say into what the client is told.
-pub(super) fn token(error: TokenError) -> ApiError {
-    match error {
-        TokenError::Invalid(reason) => Fault::Body(reason).into(),
-        TokenError::Store(error) => stored(error, "token"),
-        error @ (TokenError::Refused(_) | TokenError::Busy | TokenError::Hash) => error.into(),
+/// Returns the name of a field in bodies.
+fn name(field: Field) -> &'static str {
+    match field {
+        Field::Principal | Field::Tenant => "tenant",
+        Field::Token => "id",
+        Field::TenantName | Field::TokenName => "name",
+        Field::Quirks => "quirks",
+        Field::Scopes => "scopes",
+        Field::Expiry => "expiresIn",
+        Field::Networks => "cidrs",
+        Field::Overlap => "overlap",
     }
 }
 

@@ -11,9 +11,9 @@ use headcount_core::journal::Author;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::Caller;
 use headcount_token_admin::format::Purpose;
-use headcount_token_admin::{Scopes, Tenant};
+use headcount_token_admin::{Holding, Principal, Scopes, Tenant};
 
-use super::problem::{Fault, Problem, stored};
+use super::problem::{Fault, Problem};
 use crate::api::Api;
 use crate::auth::{Authenticated, Permission, Who};
 use crate::blocking;
@@ -78,15 +78,12 @@ pub(super) struct Session<'a> {
     pub(super) api: &'a Api,
     pub(super) caller: &'a Caller,
     pub(super) scopes: Scopes,
+    /// The token, as the ring of administration sees it.
+    pub(super) by: Principal,
 }
 
 impl Session<'_> {
-    /// Returns who is written down as the author of a change.
-    pub(super) fn author(&self) -> Author {
-        Author { actor: self.caller.actor.clone(), request: self.caller.request.clone() }
-    }
-
-    /// Refuses who may not see every tenant.
+    /// Refuses a token that lacks some of these scopes.
     pub(super) fn need(&self, scopes: Scopes) -> Result<(), ApiError> {
         if self.scopes.allow(scopes) { Ok(()) } else { Err(Cause::Scope(scopes).into()) }
     }
@@ -100,27 +97,21 @@ impl Session<'_> {
     }
 
     /// Finds a tenant that the caller may see.
-    ///
-    /// Whoever may not see others learns nothing about which there are.
-    pub(super) fn named(&self, name: &str) -> Result<Tenant, ApiError> {
-        let tenants = &self.api.administration()?.tenants;
-        let tenant = tenants.tenant(name).map_err(|error| stored(error, "tenant"))?;
-        if !self.scopes.allow(Scopes::TENANTS_ALL) {
-            let own = tenant.filter(|tenant| tenant.id == self.caller.tenant);
-            return own.ok_or_else(|| Cause::Scope(Scopes::TENANTS_ALL).into());
-        }
-        tenant.ok_or_else(|| Fault::Missing(format!("tenant \"{name}\"")).into())
+    fn named(&self, name: &str) -> Result<Tenant, ApiError> {
+        Ok(self.api.administration()?.tenants.find(&self.by, name)?)
     }
+}
 
-    /// Returns the tenants that the caller may see.
-    pub(super) fn tenants(&self) -> Result<Vec<Tenant>, ApiError> {
-        let all = self.api.administration()?.tenants.tenants();
-        let mut all = all.map_err(|error| stored(error, "tenant"))?;
-        if !self.scopes.allow(Scopes::TENANTS_ALL) {
-            all.retain(|tenant| tenant.id == self.caller.tenant);
-        }
-        Ok(all)
-    }
+/// Returns the token as the ring of administration sees it.
+fn principal(caller: &Caller, who: &Who) -> Principal {
+    let author = Author { actor: caller.actor.clone(), request: caller.request.clone() };
+    let holding = Holding {
+        tenant: who.tenant,
+        scopes: who.scopes,
+        cidrs: who.cidrs.clone(),
+        expires: who.expires,
+    };
+    Principal::token(author, holding)
 }
 
 /// Proves the token and carries out a request on a thread that may wait.
@@ -135,7 +126,7 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
         if purpose != Purpose::Administration {
             return Err(Fault::Purpose.into());
         }
-        job(&Session { api, caller, scopes: who.scopes })
+        job(&Session { api, caller, scopes: who.scopes, by: principal(caller, who) })
     });
     done.await.map_err(|error| match (&error.cause, purpose) {
         (Cause::Scope(_), Purpose::Provisioning) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headcount_core::journal::trail::AuditTrail;
 use headcount_core::journal::{ChangeFeed, RequestLog};
-use headcount_token_admin::TenantStore;
+use headcount_token_admin::Tenants;
 use tokio::sync::watch;
 
 /// The stores of the admin API, and those who wait for events.
@@ -16,7 +16,7 @@ pub struct Administration {
     /// The provisioning log.
     pub log: Arc<dyn RequestLog>,
     /// The tenants.
-    pub tenants: Arc<dyn TenantStore>,
+    pub tenants: Arc<Tenants>,
     /// Wakes those who wait.
     pub bell: Bell,
 }
@@ -27,7 +27,7 @@ impl Administration {
         feed: Arc<dyn ChangeFeed>,
         trail: Arc<dyn AuditTrail>,
         log: Arc<dyn RequestLog>,
-        tenants: Arc<dyn TenantStore>,
+        tenants: Arc<Tenants>,
     ) -> Self {
         Self { feed, trail, log, tenants, bell: Bell::default() }
     }

@@ -2,15 +2,14 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
-use headcount_core::error::Error;
-use headcount_core::quirks::{QUIRKS, Quirks};
-use headcount_token_admin::{Scopes, Tenant};
+use headcount_core::quirks::Quirks;
+use headcount_token_admin::{Action, Tenant, TenantChange, tenants};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{Answer, read};
 use super::params::Params;
-use super::problem::{Fault, Problem, ProblemBody, stored};
+use super::problem::{Problem, ProblemBody};
 use super::session::{Admitted, Manage, ReadAll, run};
 use crate::api::Api;
 use crate::body::ScimJson;
@@ -77,15 +76,9 @@ fn body(tenant: &Tenant) -> TenantBody {
     }
 }
 
-fn quirks(names: &[String]) -> Result<Quirks, ApiError> {
-    names.iter().try_fold(Quirks::NONE, |set, name| {
-        let known = QUIRKS.iter().find(|quirk| quirk.name == name);
-        known.map(|quirk| set.with(quirk.flag)).ok_or_else(|| {
-            let all: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
-            let all = all.join(", ");
-            Fault::Body(format!("quirks: there is no quirk \"{name}\"; there are {all}")).into()
-        })
-    })
+fn quirks(names: Option<&[String]>) -> Result<Option<Quirks>, ApiError> {
+    let read = |names: &[String]| tenants::quirks(names.iter().map(String::as_str));
+    Ok(names.map(read).transpose()?)
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), ApiError> {
@@ -108,7 +101,8 @@ pub(super) async fn list(
     let plain = no_parameters(&request);
     let done = run(&api, auth, move |session| {
         plain?;
-        Answer::ok(&TenantsBody { tenants: session.tenants()?.iter().map(body).collect() })
+        let tenants = session.api.administration()?.tenants.list(&session.by)?;
+        Answer::ok(&TenantsBody { tenants: tenants.iter().map(body).collect() })
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
@@ -133,18 +127,13 @@ pub(super) async fn create(
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
     let done = run(&api, auth, move |session| {
-        session.need(Scopes::TENANTS_ALL)?;
+        // What the token may do counts before what the body says.
+        session.by.may(Action::CreateTenant)?;
         plain?;
         let new: NewTenantBody = read(content)?;
-        if !Tenant::is_name(&new.name) {
-            let reason = "name: it must be lower-case letters, digits and hyphens, at most 63";
-            return Err(Fault::Body(reason.to_owned()).into());
-        }
-        let quirks = new.quirks.as_deref().map_or(Ok(Quirks::ALL), quirks)?;
-        let (api, now) = (session.api, session.api.service.clock.now());
-        let tenants = &api.administration()?.tenants;
-        let made = tenants.create_tenant(&new.name, quirks, now, &session.author());
-        let made = made.map_err(|error| stored(error, "tenant"))?;
+        let quirks = quirks(new.quirks.as_deref())?.unwrap_or(Quirks::ALL);
+        let tenants = &session.api.administration()?.tenants;
+        let made = tenants.create(&session.by, &new.name, quirks)?;
         Answer::created(&body(&made), format!("{}/tenants/{}", super::ADMIN_PATH, made.name))
     });
     done.await.map(|(answer, who)| answer.by(who))
@@ -169,7 +158,8 @@ pub(super) async fn get(
     let plain = no_parameters(&request);
     let done = run(&api, auth, move |session| {
         plain?;
-        Answer::ok(&body(&session.named(&name)?))
+        let tenants = &session.api.administration()?.tenants;
+        Answer::ok(&body(&tenants.find(&session.by, &name)?))
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
@@ -200,16 +190,12 @@ pub(super) async fn change(
     let done = run(&api, auth, move |session| {
         plain?;
         let change: TenantChangeBody = read(content)?;
-        let tenant = session.named(&name)?;
-        let quirks = change.quirks.as_deref().map_or(Ok(tenant.quirks), quirks)?;
-        let enabled = change.enabled.unwrap_or(tenant.enabled);
-        let (api, now) = (session.api, session.api.service.clock.now());
-        let tenants = &api.administration()?.tenants;
-        let set = tenants.set_tenant(&tenant.name, enabled, quirks, now, &session.author());
-        if !set.map_err(|error| stored(error, "tenant"))? {
-            return Err(Fault::Missing(format!("tenant \"{}\"", tenant.name)).into());
-        }
-        Answer::ok(&body(&Tenant { enabled, quirks, ..tenant }))
+        let tenants = &session.api.administration()?.tenants;
+        // A tenant that does not exist counts before what is wrong with the body.
+        tenants.find(&session.by, &name)?;
+        let quirks = quirks(change.quirks.as_deref())?;
+        let change = TenantChange { enabled: change.enabled, quirks };
+        Answer::ok(&body(&tenants.change(&session.by, &name, change)?))
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
@@ -235,23 +221,9 @@ pub(super) async fn delete(
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
     let done = run(&api, auth, move |session| {
-        session.need(Scopes::TENANTS_ALL)?;
+        session.by.may(Action::DeleteTenant)?;
         plain?;
-        if *name == Tenant::DEFAULT {
-            let reason = "the tenant \"default\" stays; switch it off with enabled: false";
-            return Err(Fault::Conflict(reason.to_owned()).into());
-        }
-        let (api, now) = (session.api, session.api.service.clock.now());
-        let administration = api.administration()?;
-        let missing = || Fault::Missing(format!("tenant \"{name}\""));
-        let tenant =
-            administration.tenants.tenant(&name).map_err(|error| stored(error, "tenant"))?;
-        let tenant = tenant.ok_or_else(missing)?;
-        let gone = administration.tenants.delete_tenant(&name, now, &session.author());
-        if !gone.map_err(|error| stored(error, "tenant"))? {
-            return Err(missing().into());
-        }
-        administration.log.forget(tenant.id).map_err(Error::from)?;
+        session.api.administration()?.tenants.delete(&session.by, &name)?;
         Ok(Answer::empty())
     });
     done.await.map(|(answer, who)| answer.by(who))

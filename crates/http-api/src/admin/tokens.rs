@@ -1,24 +1,26 @@
 //! Tokens: list, make, revoke, rotate.
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
-use headcount_core::ids::{ResourceId, TenantId};
+use headcount_core::ids::{ResourceId, TokenId};
 use headcount_token_admin::format::Purpose;
-use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token};
-use ipnet::IpNet;
+use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token, networks};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{Answer, read, read_or_empty};
 use super::params::Params;
-use super::problem::{Fault, Problem, ProblemBody, token};
-use super::session::{Admitted, Manage, ReadAll, Session, run};
+use super::problem::{Problem, ProblemBody};
+use super::session::{Admitted, Manage, ReadAll, run};
 use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
 
-const DAY: i64 = 24 * 60 * 60;
+/// The overlap of a rotation when none is named, in seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// Whose tokens.
 #[derive(IntoParams)]
@@ -114,16 +116,16 @@ struct NewTokenBody {
     #[schema(
         min_length = 1,
         max_length = 100,
-        pattern = r"^[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+        pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
     )]
     name: String,
     /// What it allows; what an identity provider needs, when absent.
     #[schema(min_items = 1, value_type = Option<Vec<ScopeName>>)]
     scopes: Option<Vec<String>>,
     /// Seconds until it stops working; what the server is set to, when absent.
-    #[schema(minimum = 60, maximum = 31_536_000)]
+    #[schema(minimum = 1, maximum = 31_536_000)]
     #[serde(rename = "expiresIn")]
-    expires_in: Option<i64>,
+    expires_in: Option<u64>,
     /// Networks from which it may be used; all, when absent.
     #[schema(value_type = Option<Vec<Network>>)]
     cidrs: Option<Vec<String>>,
@@ -133,6 +135,10 @@ struct NewTokenBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the documentation is made from it")]
 enum ScopeName {
+    #[schema(rename = "provisioning")]
+    Provisioning,
+    #[schema(rename = "administration")]
+    Administration,
     #[schema(rename = "scim:read")]
     ScimRead,
     #[schema(rename = "users:write")]
@@ -166,7 +172,7 @@ struct Network(String);
 struct RotationBody {
     /// Seconds for which the old token goes on working; a day, when absent.
     #[schema(minimum = 0, maximum = 2_592_000)]
-    overlap: Option<i64>,
+    overlap: Option<u64>,
 }
 
 fn body(token: &Token) -> TokenBody {
@@ -201,22 +207,6 @@ fn issued(issued: &IssuedToken, old_until: Option<String>) -> Result<Answer, Api
     Answer::created(&IssuedBody { about, token, old_until }, location)
 }
 
-/// Returns the token of the tenant with this id.
-fn find(session: &Session<'_>, tenant: TenantId, id: &str) -> Result<Token, ApiError> {
-    let tokens = session.api.tokens.list(Some(tenant)).map_err(token)?;
-    let found = tokens.into_iter().find(|token| token.id.as_str() == id);
-    found.ok_or_else(|| Fault::Missing(format!("token {id}")).into())
-}
-
-/// Refuses to hand out more of the admin API than the caller has.
-fn may_grant(session: &Session<'_>, scopes: Scopes) -> Result<(), ApiError> {
-    let wanted = scopes.of_admin_api();
-    if session.scopes.allow(wanted) {
-        return Ok(());
-    }
-    Err(Fault::Grant(wanted.without(session.scopes)).into())
-}
-
 fn tenant_named(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     let mut params = Params::of(request);
     let tenant = params.take("tenant")?;
@@ -241,7 +231,7 @@ pub(super) async fn list(
     let named = tenant_named(&request);
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
-        let tokens = session.api.tokens.list(Some(tenant)).map_err(token)?;
+        let tokens = session.api.tokens.list(&session.by, Some(tenant))?;
         Answer::ok(&TokensBody { tokens: tokens.iter().map(body).collect() })
     });
     done.await.map(|(answer, who)| answer.by(who))
@@ -249,8 +239,8 @@ pub(super) async fn list(
 
 /// Make a token
 ///
-/// The secret is in the answer and nowhere else. A token of the admin API cannot give scopes of the
-/// admin API that it does not have.
+/// The secret is in the answer and nowhere else. A token of the admin API makes none that allows more
+/// than itself: no scopes of the admin API that it lacks, no networks outside its own, no longer life.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "tokens", params(TokensQuery),
     request_body(content = NewTokenBody, content_type = "application/json"),
@@ -270,46 +260,25 @@ pub(super) async fn create(
     let named = tenant_named(&request);
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
-        let new = new_token(session, read(content)?)?;
-        issued(&session.api.tokens.issue(tenant, new).map_err(token)?, None)
+        let new = new_token(read(content)?)?;
+        issued(&session.api.tokens.issue(&session.by, tenant, new)?, None)
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
 
-fn new_token(session: &Session<'_>, body: NewTokenBody) -> Result<NewToken, ApiError> {
-    let bad = |reason: String| ApiError::from(Fault::Body(reason));
-    if body.name.starts_with(char::is_whitespace) {
-        return Err(bad("name: it must not begin with a space".to_owned()));
-    }
-    let scopes = match body.scopes {
-        None => Scopes::PROVISIONING,
-        Some(names) => names.iter().try_fold(Scopes::default(), |scopes, name| {
-            let known = Scopes::NAMES.iter().find(|(known, _)| known == name);
-            known.map(|(_, scope)| scopes.with(*scope)).ok_or_else(|| {
-                let all: Vec<&str> = Scopes::NAMES.iter().map(|(name, _)| *name).collect();
-                bad(format!("scopes: there is no scope \"{name}\"; there are {}", all.join(", ")))
-            })
-        })?,
-    };
-    may_grant(session, scopes)?;
-    let network = |text: &String| -> Result<IpNet, ApiError> {
-        let one = || text.parse::<std::net::IpAddr>().map(IpNet::from);
-        let net = text.parse().or_else(|_| one());
-        net.map_err(|_bad| bad(format!("cidrs: \"{text}\" is no network such as 203.0.113.0/24")))
-    };
-    let expiry = match body.expires_in {
-        None => Expiry::Default,
-        Some(seconds) if seconds >= 60 => Expiry::After(seconds),
-        Some(_) => return Err(bad("expiresIn: a token lives at least 60 seconds".to_owned())),
-    };
+fn new_token(body: NewTokenBody) -> Result<NewToken, ApiError> {
+    let cidrs = body.cidrs.unwrap_or_default();
     Ok(NewToken {
-        purpose: scopes.purpose(),
         name: body.name,
-        scopes,
-        expiry,
-        cidrs: body.cidrs.iter().flatten().map(network).collect::<Result<_, _>>()?,
+        scopes: match body.scopes {
+            None => Scopes::PROVISIONING,
+            Some(names) => Scopes::of(names.iter().map(String::as_str))?,
+        },
+        expiry: body
+            .expires_in
+            .map_or(Expiry::Default, |seconds| Expiry::After(Duration::from_secs(seconds))),
+        cidrs: networks(cidrs.iter().map(String::as_str))?,
         user: None,
-        by: session.author(),
     })
 }
 
@@ -332,7 +301,8 @@ pub(super) async fn get(
     let named = tenant_named(&request);
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
-        Answer::ok(&body(&find(session, tenant, &id)?))
+        let id = TokenId::new(id.into_inner());
+        Answer::ok(&body(&session.api.tokens.get(&session.by, Some(tenant), &id)?))
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
@@ -358,8 +328,8 @@ pub(super) async fn revoke(
     let named = tenant_named(&request);
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
-        let found = find(session, tenant, &id)?;
-        session.api.tokens.revoke(&found.id, &session.author()).map_err(token)?;
+        let id = TokenId::new(id.into_inner());
+        session.api.tokens.revoke(&session.by, Some(tenant), &id)?;
         Ok(Answer::empty())
     });
     done.await.map(|(answer, who)| answer.by(who))
@@ -368,7 +338,7 @@ pub(super) async fn revoke(
 /// Rotate a token
 ///
 /// Makes a token with the same name, scopes, networks and life, and lets the old one end after the
-/// overlap.
+/// overlap. The new one ends with the token that makes it, if that is sooner.
 #[utoipa::path(
     post, path = "/api/v1/tokens/{id}/rotate", tag = "tokens",
     params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
@@ -392,21 +362,9 @@ pub(super) async fn rotate(
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let rotation: RotationBody = read_or_empty(content)?;
-        let overlap = rotation.overlap.unwrap_or(DAY);
-        if !(0..=30 * DAY).contains(&overlap) {
-            let reason = format!("overlap: it must be between 0 and {} seconds", 30 * DAY);
-            return Err(Fault::Body(reason).into());
-        }
-        let old = find(session, tenant, &id)?;
-        // Whoever rotates a token holds it afterwards.
-        may_grant(session, old.scopes)?;
-        let now = session.api.service.clock.now();
-        if old.revoked.is_some() || old.expires.is_some_and(|expires| expires <= now) {
-            return Err(
-                Fault::Conflict(format!("the token {} does not work any more", old.id)).into()
-            );
-        }
-        let done = session.api.tokens.rotate(&old.id, overlap, &session.author()).map_err(token)?;
+        let overlap = Duration::from_secs(rotation.overlap.unwrap_or(DAY));
+        let id = TokenId::new(id.into_inner());
+        let done = session.api.tokens.rotate(&session.by, Some(tenant), &id, overlap)?;
         issued(&done.issued, Some(done.old_until.to_string()))
     });
     done.await.map(|(answer, who)| answer.by(who))

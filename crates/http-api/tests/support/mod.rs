@@ -32,10 +32,9 @@ use headcount_core::schema::Registry;
 use headcount_core::service::{Cost, Limits, Service, of_filter};
 use headcount_core::work::Halt;
 use headcount_http_api::{Api, HttpSettings, observe, routes};
-use headcount_token_admin::format::Purpose;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{
-    Expiry, NewToken, Policy, Presented, Scopes, TenantStore as _, Tokens,
+    Expiry, NewToken, Policy, Presented, Principal, Scopes, TenantStore as _, Tokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -190,6 +189,10 @@ impl Provider for Slow {
     }
 }
 
+fn operator() -> Principal {
+    Principal::operator(Author { actor: Actor::Cli, request: RequestId::new("test") })
+}
+
 /// A token, and its secret.
 #[derive(Clone)]
 pub(crate) struct Token {
@@ -214,7 +217,7 @@ impl Server {
     pub(crate) async fn start(settings: HttpSettings) -> Self {
         let counter = Arc::new(Counter(AtomicI64::new(0)));
         let memory = Arc::new(MemoryTokens::default());
-        let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
+        let by = operator().author;
         memory.create_tenant("second", Quirks::default(), counter.now(), &by).unwrap();
         let tokens = Arc::new(Tokens::new(memory, counter.clone(), Policy::default()));
         let slow = Arc::new(Slow::default());
@@ -249,24 +252,20 @@ impl Server {
     pub(crate) fn new_token(&self, tenant: i64) -> Token {
         let name = format!("t{}", self.issued.borrow().len());
         let new = NewToken {
-            purpose: Purpose::Provisioning,
             name: name.clone(),
             scopes: Scopes::PROVISIONING,
             expiry: Expiry::Default,
             cidrs: Vec::new(),
             user: None,
-            by: Author { actor: Actor::Cli, request: RequestId::new("test") },
         };
-        let issued = self.api.tokens.issue(TenantId::new(tenant), new).unwrap();
+        let issued = self.api.tokens.issue(&operator(), TenantId::new(tenant), new).unwrap();
         self.issued.borrow_mut().insert(name.clone(), issued.token.id);
         Token { name, secret: issued.secret.expose_secret().to_owned() }
     }
 
     pub(crate) fn revoke(&self, token: &Token) {
-        let by = Author { actor: Actor::Cli, request: RequestId::new("test") };
-        assert!(
-            self.api.tokens.revoke(self.issued.borrow().get(&token.name).unwrap(), &by).unwrap()
-        );
+        let issued = self.issued.borrow();
+        self.api.tokens.revoke(&operator(), None, issued.get(&token.name).unwrap()).unwrap();
     }
 
     fn request(&self, token: &Token, request: TestRequest) -> Request {

@@ -12,8 +12,11 @@ use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use futures_util::future::select;
 use headcount_console::Console;
+use headcount_core::clock::Clock as _;
+use headcount_core::journal::Actor;
 use headcount_http_api::{Api, Connections, Recorder};
 use headcount_store_diesel::{DatabaseUrl, Store};
+use headcount_token_admin::{Principal, TokenState};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -23,6 +26,7 @@ use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::{Config, Loaded};
 use crate::listener::{self, Threads};
+use crate::machine::{self, SystemClock};
 use crate::metrics::{self, Metrics};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
@@ -130,8 +134,10 @@ fn announce(
         &format!("{scheme}://{address}"),
         std::io::stderr().is_terminal(),
     )?;
-    if parts.tokens.list(None)?.iter().all(|token| token.revoked.is_some()) {
-        output::note("there is no token yet; make one with:");
+    let by = Principal::operator(machine::author(Actor::System));
+    let now = SystemClock.now();
+    if parts.tokens.list(&by, None)?.iter().all(|token| token.state(now) != TokenState::Works) {
+        output::note("no token works yet; make one with:");
         output::note(&format!("    {} token create --name my-idp", same_program(common)));
     }
     Ok(())

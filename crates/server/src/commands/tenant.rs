@@ -1,44 +1,33 @@
 //! `headcount tenant …`
 
 use anyhow::bail;
-use headcount_core::clock::Clock;
-use headcount_core::journal::{Actor, RequestLog as _};
+use headcount_core::journal::Actor;
 use headcount_core::quirks::{QUIRKS, Quirks};
-use headcount_token_admin::{StoreError, Tenant, TenantStore};
+use headcount_token_admin::{Principal, Tenant, TenantChange};
 use serde_json::{Value, json};
 
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::machine::{self, SystemClock};
+use crate::machine;
 use crate::output;
 use crate::wiring;
 
 pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyhow::Result<()> {
-    let parts = wiring::command(config)?;
-    let store = &parts.store;
-    let (now, by) = (SystemClock.now(), machine::author(Actor::Cli));
+    let tenants = wiring::command(config)?.tenants;
+    let by = Principal::operator(machine::author(Actor::Cli));
     match command {
         cli::Tenant::Create { name, quirks } => {
-            if !Tenant::is_name(&name) {
-                bail!(
-                    "\"{name}\" is no name for a tenant; use lower-case letters, digits and hyphens"
-                );
-            }
-            let created = store.create_tenant(&name, parse(&quirks)?, now, &by);
-            let tenant = created.map_err(|error| match error {
-                StoreError::Taken => anyhow::anyhow!("there is a tenant \"{name}\" already"),
-                other => other.into(),
-            })?;
+            let tenant = tenants.create(&by, &name, parse(&quirks)?)?;
             done(
                 format,
                 &describe(&tenant),
                 &format!(
-                    "tenant \"{name}\" is there; make a token with `headcount token create --tenant {name} --name NAME`"
+                    "created tenant \"{name}\"; make a token with `headcount token create --tenant {name} --name NAME`"
                 ),
             );
         }
         cli::Tenant::List => {
-            let tenants = store.tenants()?;
+            let tenants = tenants.list(&by)?;
             if format == Format::Json {
                 output::json(&json!({"tenants": tenants.iter().map(describe).collect::<Vec<_>>()}));
                 return Ok(());
@@ -58,37 +47,21 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
             output::table(&["NAME", "STATE", "QUIRKS", "CREATED"], &rows);
         }
         cli::Tenant::Set { name, quirks, enabled } => {
-            let Some(tenant) = store.tenant(&name)? else { bail!("there is no tenant \"{name}\"") };
-            let quirks = quirks.map_or(Ok(tenant.quirks), |text| parse(&text))?;
-            let enabled = enabled.unwrap_or(tenant.enabled);
-            wiring::keep_unique(&parts, &tenant, quirks)?;
-            store.set_tenant(&name, enabled, quirks, now, &by)?;
-            done(
-                format,
-                &describe(&Tenant { quirks, enabled, ..tenant }),
-                &format!("tenant \"{name}\" is changed"),
-            );
+            let quirks = quirks.as_deref().map(parse).transpose()?;
+            let tenant = tenants.change(&by, &name, TenantChange { enabled, quirks })?;
+            done(format, &describe(&tenant), &format!("changed tenant \"{name}\""));
         }
         cli::Tenant::Delete { name, yes } => {
-            if name == Tenant::DEFAULT {
-                bail!(
-                    "the tenant \"default\" stays; switch it off with `headcount tenant set default --enabled false`"
-                );
-            }
-            if !yes {
+            if !yes && name != Tenant::DEFAULT {
                 bail!(
                     "this deletes every user, group and token of \"{name}\" for good; add --yes to do it"
                 );
             }
-            let Some(tenant) = store.tenant(&name)? else { bail!("there is no tenant \"{name}\"") };
-            if !store.delete_tenant(&name, now, &by)? {
-                bail!("there is no tenant \"{name}\"");
-            }
-            parts.log.forget(tenant.id)?;
+            tenants.delete(&by, &name)?;
             done(
                 format,
                 &json!({"name": name, "deleted": true}),
-                &format!("tenant \"{name}\" and everything in it is deleted"),
+                &format!("deleted tenant \"{name}\" and everything in it"),
             );
         }
     }

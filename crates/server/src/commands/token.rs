@@ -1,6 +1,7 @@
 //! `headcount token …`
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use headcount_core::clock::{Clock as _, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
@@ -8,14 +9,17 @@ use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::parse_filter;
 use headcount_core::work::Work;
 use headcount_token_admin::format::Purpose;
-use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, TenantStore, Token};
+use headcount_token_admin::{
+    AdminError, Expiry, IssuedToken, NewToken, Principal, Rule, Scopes, Tenant, Token, TokenState,
+    networks,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::seconds;
+use super::span;
 use crate::cli::{self, Format, TokenCreate};
 use crate::config::Config;
-use crate::machine;
+use crate::machine::{self, SystemClock};
 use crate::output;
 use crate::wiring::{self, Parts};
 
@@ -30,47 +34,35 @@ pub(super) fn run(config: &Config, command: cli::Token, format: Format) -> anyho
 }
 
 fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()> {
-    let tenant = find_tenant(parts, &new.tenant)?;
-    let scopes = Scopes::parse(&new.scope.join(" ")).map_err(|word| {
-        let known: Vec<_> = Scopes::NAMES.iter().map(|(name, _)| *name).collect();
-        anyhow::anyhow!(
-            "there is no scope \"{word}\"; there are provisioning, administration, {}",
-            known.join(", ")
-        )
-    })?;
+    let by = operator();
+    let tenant = find_tenant(parts, &by, &new.tenant)?;
     let expiry = match new.expires.as_deref() {
         None => Expiry::Default,
         Some("never") => Expiry::Never,
-        Some(text) => Expiry::After(seconds(text)?),
+        Some(text) => Expiry::After(span(text)?),
     };
-    let cidr = |net: &String| match net.parse() {
-        Ok(net) => Ok(net),
-        // One address is a network of one.
-        Err(_) => net
-            .parse::<std::net::IpAddr>()
-            .map(Into::into)
-            .with_context(|| format!("--cidr \"{net}\" is no network such as 203.0.113.0/24")),
+    let wanted = NewToken {
+        name: new.name,
+        scopes: Scopes::parse(&new.scope.join(" "))?,
+        expiry,
+        cidrs: networks(new.cidr.iter().map(String::as_str))?,
+        user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,
     };
-    let issued = parts.tokens.issue(
-        tenant.id,
-        NewToken {
-            purpose: scopes.purpose(),
-            name: new.name,
-            scopes,
-            expiry,
-            cidrs: new.cidr.iter().map(cidr).collect::<anyhow::Result<_>>()?,
-            user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,
-            by: machine::author(Actor::Cli),
-        },
-    )?;
+    let issued = parts.tokens.issue(&by, tenant.id, wanted)?;
     show_secret(&issued, &tenant.name, format, &json!({}));
     Ok(())
 }
 
-fn find_tenant(parts: &Parts, name: &str) -> anyhow::Result<headcount_token_admin::Tenant> {
-    let tenant = parts.store.tenant(name)?;
-    tenant.with_context(|| {
-        format!("there is no tenant \"{name}\"; make it with `headcount tenant create {name}`")
+fn operator() -> Principal {
+    Principal::operator(machine::author(Actor::Cli))
+}
+
+fn find_tenant(parts: &Parts, by: &Principal, name: &str) -> anyhow::Result<Tenant> {
+    parts.tenants.find(by, name).map_err(|error| match error {
+        AdminError::Rule { rule: Rule::Missing(_), .. } => {
+            anyhow::anyhow!("{error}; make it with `headcount tenant create {name}`")
+        }
+        other => other.into(),
     })
 }
 
@@ -124,7 +116,7 @@ fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value)
 }
 
 fn describe(token: &Token, tenant: Option<&str>) -> Value {
-    let time = |at: Option<headcount_core::clock::Timestamp>| at.map(|at| at.to_string());
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let used = token.last_used.as_ref();
     json!({
         "id": token.id.as_str(),
@@ -145,9 +137,10 @@ fn describe(token: &Token, tenant: Option<&str>) -> Value {
 }
 
 fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<()> {
-    let only = tenant.map(|name| find_tenant(parts, name)).transpose()?;
-    let tokens = parts.tokens.list(only.map(|tenant| tenant.id))?;
-    let tenants = parts.store.tenants()?;
+    let by = operator();
+    let only = tenant.map(|name| find_tenant(parts, &by, name)).transpose()?;
+    let tokens = parts.tokens.list(&by, only.map(|tenant| tenant.id))?;
+    let (tenants, now) = (parts.tenants.list(&by)?, SystemClock.now());
     let name = |token: &Token| {
         tenants
             .iter()
@@ -164,16 +157,16 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
         output::note("there are no tokens; make one with `headcount token create --name NAME`");
         return Ok(());
     }
-    let day = |at: headcount_core::clock::Timestamp| {
-        at.to_string().chars().take(16).collect::<String>().replace('T', " ")
-    };
+    let day = |at: Timestamp| at.to_string().chars().take(16).collect::<String>().replace('T', " ");
     let rows: Vec<Vec<String>> = tokens
         .iter()
         .map(|token| {
-            let state = match (token.revoked, token.expires) {
-                (Some(at), _) => format!("revoked {}", day(at)),
-                (None, Some(at)) => format!("until {}", day(at)),
-                (None, None) => "never expires".to_owned(),
+            let at = |at: Option<Timestamp>| at.map_or_else(String::new, day);
+            let state = match token.state(now) {
+                TokenState::Revoked => format!("revoked {}", at(token.revoked)),
+                TokenState::Expired => format!("expired {}", at(token.expires)),
+                TokenState::Works if token.expires.is_none() => "never expires".to_owned(),
+                TokenState::Works => format!("until {}", at(token.expires)),
             };
             let used =
                 token.last_used.as_ref().map_or_else(|| "never".to_owned(), |used| day(used.at));
@@ -192,11 +185,7 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
 }
 
 fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
-    if !parts.tokens.revoke(&TokenId::new(id), &machine::author(Actor::Cli))? {
-        bail!(
-            "there is no token with the id {id} that could be revoked; `headcount token list` shows all"
-        );
-    }
+    parts.tokens.revoke(&operator(), None, &TokenId::new(id)).map_err(missing)?;
     match format {
         Format::Json => output::json(&json!({"id": id, "revoked": true})),
         Format::Text => {
@@ -206,10 +195,19 @@ fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn missing(error: AdminError) -> anyhow::Error {
+    match error {
+        AdminError::Rule { rule: Rule::Missing(_), .. } => {
+            anyhow::anyhow!("{error}; `headcount token list` shows all")
+        }
+        other => other.into(),
+    }
+}
+
 fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Result<()> {
-    let by = machine::author(Actor::Cli);
-    let rotated = parts.tokens.rotate(&TokenId::new(id), seconds(overlap)?, &by)?;
-    let tenants = parts.store.tenants()?;
+    let (by, overlap) = (operator(), span(overlap)?);
+    let rotated = parts.tokens.rotate(&by, None, &TokenId::new(id), overlap).map_err(missing)?;
+    let tenants = parts.tenants.list(&by)?;
     let tenant = tenants.iter().find(|tenant| tenant.id == rotated.issued.token.tenant);
     let name = tenant.map_or("", |tenant| tenant.name.as_str());
     show_secret(

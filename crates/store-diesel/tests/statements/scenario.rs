@@ -1,6 +1,7 @@
 //! Everything that a store can be asked for, once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
@@ -13,9 +14,10 @@ use headcount_core::quirks::Quirks;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{AccountStore as _, Accounts, Place, Role, TotpSecret};
-use headcount_token_admin::format::Purpose;
+
 use headcount_token_admin::{
-    Expiry, LastUsed, NewToken, Policy, Scopes, TenantStore as _, TokenStore as _, Tokens,
+    Expiry, LastUsed, NewToken, Policy, Principal, Scopes, TenantStore as _, TokenStore as _,
+    Tokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -148,22 +150,21 @@ fn record_of_changes(store: &Store, bench: &Bench) {
 fn tokens(store: &Arc<Store>, tenant: TenantId) {
     let tokens = Tokens::new(store.clone(), Arc::new(Fixed), Policy::default());
     let new = || NewToken {
-        purpose: Purpose::Provisioning,
         name: "t".to_owned(),
         scopes: Scopes::PROVISIONING,
-        expiry: Expiry::After(86_400),
+        expiry: Expiry::After(Duration::from_secs(86_400)),
         cidrs: Vec::new(),
         user: None,
-        by: cli(),
     };
-    let first = tokens.issue(tenant, new()).unwrap().token.id;
-    let second = tokens.issue(tenant, new()).unwrap().token.id;
-    tokens.rotate(&first, 60, &cli()).unwrap();
+    let by = Principal::operator(cli());
+    let first = tokens.issue(&by, tenant, new()).unwrap().token.id;
+    let second = tokens.issue(&by, tenant, new()).unwrap().token.id;
+    tokens.rotate(&by, None, &first, Duration::from_secs(60)).unwrap();
     tokens.find(&first).unwrap();
     store.mark_used(&first, &LastUsed { at: NOW, address: None, agent: None }).unwrap();
-    tokens.revoke(&second, &cli()).unwrap();
-    tokens.list(None).unwrap();
-    tokens.list(Some(tenant)).unwrap();
+    tokens.revoke(&by, None, &second).unwrap();
+    tokens.list(&by, None).unwrap();
+    tokens.list(&by, Some(tenant)).unwrap();
     store.tell_expiring(NOW, NOW.plus_seconds(1_000_000), &cli()).unwrap();
     store.tenants().unwrap();
     store.create_tenant("third", Quirks::ALL, NOW, &cli()).unwrap();
@@ -252,6 +253,7 @@ fn requests(log: &LogStore, tenant: TenantId) {
     log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX, strangers: 1 })
         .unwrap();
     log.prune(Retention { before: Timestamp::from_micros(0), bytes: 0, strangers: 0 }).unwrap();
+    log.tenants().unwrap();
     log.forget(tenant).unwrap();
 }
 

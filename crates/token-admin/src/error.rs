@@ -1,0 +1,239 @@
+//! Why an act of administration is refused: the field that is wrong, and the rule that it breaks.
+
+use std::fmt;
+use std::time::Duration;
+
+use headcount_core::clock::Timestamp;
+use headcount_core::quirks::QUIRKS;
+use ipnet::IpNet;
+use thiserror::Error as ThisError;
+
+use crate::accounts::Role;
+use crate::scope::Scopes;
+use crate::store::{StoreError, TokenState};
+use crate::tokens::MAX_TOKEN_NAME;
+
+/// An act of administration that was not carried out. Nothing has changed.
+#[derive(Debug, ThisError)]
+pub enum AdminError {
+    /// A rule does not allow it.
+    #[error("{}", rule.sentence(*field))]
+    Rule {
+        /// What the rule is about.
+        field: Field,
+        /// The rule.
+        rule: Rule,
+    },
+    /// The hash function failed.
+    #[error("a token could not be hashed")]
+    Hash,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a rule is about. Each adapter has its own name for it: a flag, a form field, a JSON name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Who acts.
+    Principal,
+    /// A tenant.
+    Tenant,
+    /// The name of a new tenant.
+    TenantName,
+    /// The quirks of a tenant.
+    Quirks,
+    /// A token.
+    Token,
+    /// The name of a new token.
+    TokenName,
+    /// What a token allows.
+    Scopes,
+    /// When a token stops working.
+    Expiry,
+    /// The networks from which a token may be used.
+    Networks,
+    /// How long a rotated token goes on working.
+    Overlap,
+}
+
+impl Field {
+    /// Returns the error for a rule that this field breaks.
+    pub const fn breaks(self, rule: Rule) -> AdminError {
+        AdminError::Rule { field: self, rule }
+    }
+
+    /// Returns the error for what a store refused about this field.
+    pub(crate) fn stored(self, error: StoreError) -> AdminError {
+        match error {
+            StoreError::Taken => self.breaks(Rule::Taken),
+            StoreError::Refused(reason) => self.breaks(Rule::Stored(reason)),
+            error @ (StoreError::Missing | StoreError::Unavailable(_)) => error.into(),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    /// Writes the noun, as in "there is no tenant".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Principal => "account or token",
+            Self::Tenant | Self::TenantName => "tenant",
+            Self::Quirks => "quirk",
+            Self::Token | Self::TokenName => "token",
+            Self::Scopes => "scope",
+            Self::Expiry => "life of a token",
+            Self::Networks => "network",
+            Self::Overlap => "overlap",
+        })
+    }
+}
+
+/// A rule of administration, with the data that a message needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// The account needs at least this role.
+    Role(Role),
+    /// The token lacks these scopes.
+    Scopes(Scopes),
+    /// There is none of this name or id within reach.
+    Missing(String),
+    /// The name is taken.
+    Taken,
+    /// It is no name for a tenant.
+    TenantName,
+    /// There is no quirk of this name.
+    UnknownQuirk(String),
+    /// It is no name for a token.
+    TokenName,
+    /// A token needs at least one scope.
+    NoScope,
+    /// There is no scope of this name.
+    UnknownScope(String),
+    /// It is no network.
+    NotANetwork(String),
+    /// The span of time is shorter than this.
+    TooShort(Duration),
+    /// The span of time is longer than this.
+    TooLong(Duration),
+    /// The policy allows no token that lives for ever.
+    NeverExpires,
+    /// The new token would allow more than its maker may: these scopes.
+    GrantsScopes(Scopes),
+    /// The new token could be used outside these networks of its maker.
+    GrantsNetworks(Vec<IpNet>),
+    /// The new token would outlive its maker, which ends then.
+    GrantsLife(Timestamp),
+    /// The token no longer works.
+    Over(TokenState),
+    /// The tenant `default` cannot be deleted.
+    DefaultStays,
+    /// What is stored does not allow it, and why.
+    Stored(String),
+}
+
+/// How adapters answer a broken rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The input is not valid.
+    Invalid,
+    /// There is nothing of this name.
+    Missing,
+    /// The input is valid, but the present state does not allow it.
+    Conflict,
+    /// Who acts may not do it.
+    Forbidden,
+}
+
+impl Rule {
+    /// Returns how to answer it.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Role(_)
+            | Self::Scopes(_)
+            | Self::GrantsScopes(_)
+            | Self::GrantsNetworks(_)
+            | Self::GrantsLife(_) => Kind::Forbidden,
+            Self::Missing(_) => Kind::Missing,
+            Self::Taken | Self::DefaultStays | Self::Stored(_) | Self::Over(_) => Kind::Conflict,
+            Self::TenantName
+            | Self::UnknownQuirk(_)
+            | Self::TokenName
+            | Self::NoScope
+            | Self::UnknownScope(_)
+            | Self::NotANetwork(_)
+            | Self::TooShort(_)
+            | Self::TooLong(_)
+            | Self::NeverExpires => Kind::Invalid,
+        }
+    }
+
+    /// Returns what to change, in one sentence about a field.
+    pub fn sentence(&self, field: Field) -> String {
+        match self {
+            Self::Role(role) => format!("this needs the role {role}; an owner can give it to you"),
+            Self::Scopes(scopes) => {
+                format!("the token does not allow this; it needs the scope {scopes}")
+            }
+            Self::Missing(name) => format!("there is no {field} \"{name}\""),
+            Self::Taken => format!("there is a {field} of this name already"),
+            Self::TenantName => {
+                "use lower-case letters, digits and hyphens, at most 63, with a letter or digit at \
+                 both ends"
+                    .to_owned()
+            }
+            Self::UnknownQuirk(word) => {
+                let known: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
+                format!("there is no quirk \"{word}\"; there are {}", known.join(", "))
+            }
+            Self::TokenName => format!(
+                "use a name of 1 to {MAX_TOKEN_NAME} characters, without control characters and \
+                 without spaces at its ends"
+            ),
+            Self::NoScope => "choose at least one scope".to_owned(),
+            Self::UnknownScope(word) => {
+                let known = Scopes::BUNDLES.iter().chain(&Scopes::NAMES).map(|(name, _)| *name);
+                let known: Vec<&str> = known.collect();
+                format!("there is no scope \"{word}\"; there are {}", known.join(", "))
+            }
+            Self::NotANetwork(text) => {
+                format!("\"{text}\" is not a network such as 203.0.113.0/24")
+            }
+            Self::TooShort(least) => format!("the {field} is at least {}", span(*least)),
+            Self::TooLong(most) => format!("the {field} is at most {}", span(*most)),
+            Self::NeverExpires => {
+                "tokens that never expire are not allowed here; choose an expiry \
+                 such as 365d, or set tokens.allow_never_expires = true"
+                    .to_owned()
+            }
+            Self::GrantsScopes(scopes) => {
+                format!("you cannot give what you do not have: {scopes}")
+            }
+            Self::GrantsNetworks(own) => {
+                let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+                format!(
+                    "your token works only from {}, and so does what it makes; name networks inside",
+                    own.join(", ")
+                )
+            }
+            Self::GrantsLife(ends) => {
+                format!("your token ends at {ends}, and what it makes cannot live longer")
+            }
+            Self::Over(TokenState::Revoked) => "the token was revoked; make a new one".to_owned(),
+            Self::Over(_) => "the token has expired; make a new one".to_owned(),
+            Self::DefaultStays => {
+                "the tenant \"default\" cannot be deleted; switch it off instead".to_owned()
+            }
+            Self::Stored(reason) => reason.clone(),
+        }
+    }
+}
+
+/// Writes a span of time in the largest unit that it is a multiple of.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")];
+    let unit = units.into_iter().find(|(length, _)| seconds % length == 0 && seconds >= *length);
+    let (length, name) = unit.unwrap_or((1, "seconds"));
+    format!("{} {name}", seconds / length)
+}
