@@ -33,7 +33,7 @@ pub(crate) fn install(packages: &[&str], why: &str) -> anyhow::Result<()> {
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
-        crate::run(&mut command)
+        crate::repository::run(&mut command)
     };
     apt(&["update", "-q"]).with_context(|| by_hand.clone())?;
     apt(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat()).context(by_hand)

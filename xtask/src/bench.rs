@@ -7,8 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::apt;
 use crate::postgres::{Cluster, Durability};
-use crate::{apt, cargo, root, run, target};
+use crate::repository::{cargo, root, run, target};
 
 const USAGE: &str = "cargo xtask bench [--users N] [--database postgres] [--only W1,W2]
                   [--against URL TOKEN] [--check | --record]";

@@ -28,7 +28,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     // A failed test still leaves a table worth reading.
     let report = Report::of(&crate::test::run_to_the_end()?.all())?;
     report.print();
-    let path = crate::root().join(PAGE);
+    let path = crate::repository::root().join(PAGE);
     std::fs::create_dir_all(path.with_file_name(""))?;
     std::fs::write(&path, page::render(&report))
         .with_context(|| format!("{PAGE} is not written"))?;
@@ -41,7 +41,7 @@ pub(crate) fn compare(outcomes: &[Outcome]) -> anyhow::Result<()> {
     let report = Report::of(outcomes)?;
     report.print();
     report.judge()?;
-    let written = std::fs::read_to_string(crate::root().join(PAGE)).unwrap_or_default();
+    let written = std::fs::read_to_string(crate::repository::root().join(PAGE)).unwrap_or_default();
     if written != page::render(&report) {
         bail!("{PAGE} is out of date; run cargo xtask conformance and commit the page");
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::root;
+use crate::repository::root;
 
 const TABLE: &str = "crates/core/src/quirks.rs";
 const MARK: &str = "<!-- Made by `cargo xtask docs`: edit crates/core/src/quirks.rs or the recorded request instead. -->";

@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 
-use crate::cargo;
 use crate::postgres::{Cluster, Durability};
+use crate::repository::cargo;
 
 /// Makes a fixture with the binary of a release; arguments are the binary and the fixture's name.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
@@ -19,5 +19,5 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     make.env("HEADCOUNT_BIN", binary)
         .env("HEADCOUNT_TEST_POSTGRES", cluster.url())
         .env("PATH", std::env::join_paths(paths)?);
-    crate::run(&mut make)
+    crate::repository::run(&mut make)
 }

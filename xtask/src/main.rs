@@ -11,14 +11,14 @@ mod outcome;
 mod pictures;
 mod postgres;
 mod python;
+mod repository;
 mod soak;
 mod test;
 mod tidy;
 
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use repository::{cargo, run};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["test", rest @ ..] => test::run(rest),
+        ["test", rest @ ..] => test(rest),
         ["conformance"] => conformance::run(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["tidy"] => tidy::run(),
@@ -64,29 +64,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the repository.
-pub(crate) fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map_or_else(|| here.clone(), PathBuf::from)
-}
-
-/// Where builds go: shared between clones when the environment says so.
-pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// Runs a program and fails with its name when it fails.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status =
-        command.current_dir(root()).status().with_context(|| format!("{name} cannot be run"))?;
-    if status.success() { Ok(()) } else { bail!("{name} failed ({status})") }
-}
-
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root());
-    command
+/// Runs tests. A run of all of them also proves the checklist: see [`conformance`].
+fn test(arguments: &[&str]) -> anyhow::Result<()> {
+    let outcomes = test::run(arguments)?;
+    if arguments.is_empty() { conformance::compare(&outcomes.all()) } else { Ok(()) }
 }
 
 fn ci() -> anyhow::Result<()> {
@@ -102,5 +83,5 @@ fn ci() -> anyhow::Result<()> {
         "warnings",
     ]))?;
     tidy::run()?;
-    test::run(&[])
+    test(&[])
 }

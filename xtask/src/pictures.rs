@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 
-use crate::{apt, cargo, python, root, target};
+use crate::repository::{cargo, root, target};
+use crate::{apt, python};
 
 /// The pages that documents show.
 const SHOWN: [&str; 8] =
@@ -12,7 +13,7 @@ const SHOWN: [&str; 8] =
 pub(crate) fn run() -> anyhow::Result<()> {
     apt::ensure("chromium", "chromium")?;
     let (environment, all) = (python::environment()?, target().join("xtask/pictures"));
-    crate::run(&mut cargo(&["build", "--locked", "--package", "headcount-server"]))?;
+    crate::repository::run(&mut cargo(&["build", "--locked", "--package", "headcount-server"]))?;
     let mut test = cargo(&[
         "test",
         "--locked",
@@ -23,7 +24,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "--",
         "every_page",
     ]);
-    crate::run(test.env("HEADCOUNT_TEST_VENV", environment).env("HEADCOUNT_PICTURES", &all))?;
+    crate::repository::run(
+        test.env("HEADCOUNT_TEST_VENV", environment).env("HEADCOUNT_PICTURES", &all),
+    )?;
     let folder = root().join("docs/pictures");
     std::fs::create_dir_all(&folder)?;
     for name in SHOWN {

@@ -39,7 +39,7 @@ impl Cluster {
         // PostgreSQL refuses to run as root.
         let user = is_root()?.then(unprivileged_user).transpose()?;
         if let Some(user) = &user {
-            crate::run(Command::new("chown").arg(user).arg(&directory))?;
+            crate::repository::run(Command::new("chown").arg(user).arg(&directory))?;
         }
         let cluster = Self { directory, binaries, user };
         let data = cluster.data();

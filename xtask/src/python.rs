@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::{apt, root, run, target};
+use crate::apt;
+use crate::repository::{root, run, target};
 
 /// Makes the environment, or finds the one of an earlier run with the same requirements.
 pub(crate) fn environment() -> anyhow::Result<PathBuf> {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::cargo;
 use crate::postgres::{Cluster, Durability};
+use crate::repository::cargo;
 
 /// What is compared when the command line does not say.
 const PAIRS: u64 = 2_000_000;
@@ -25,7 +25,7 @@ pub(crate) fn equivalence(arguments: &[&str]) -> anyhow::Result<()> {
         .env("HEADCOUNT_TEST_POSTGRES", cluster.url())
         .env("HEADCOUNT_SOAK_PAIRS", pairs.to_string())
         .env("HEADCOUNT_SOAK_SEED", seed.to_string());
-    crate::run(&mut tests)
+    crate::repository::run(&mut tests)
         .context("answers differ; see above for the seed and the smallest case")?;
     println!(
         "soak equivalence: {pairs} pairs, 0 differences, {:.0} s",
@@ -46,7 +46,8 @@ pub(crate) fn fuzz(arguments: &[&str]) -> anyhow::Result<()> {
         tests
             .env("HEADCOUNT_SOAK_SECONDS", seconds.to_string())
             .env("HEADCOUNT_SOAK_SEED", seed.to_string());
-        crate::run(&mut tests).context("an input breaks a promise; see above for it")?;
+        crate::repository::run(&mut tests)
+            .context("an input breaks a promise; see above for it")?;
     }
     println!(
         "soak fuzz: {seconds} s for each target, {:.0} s in all",

@@ -1,6 +1,8 @@
 //! `cargo xtask tidy`: what the architecture promises, checked.
 
 mod arrows;
+mod circles;
+mod modules;
 mod sources;
 
 use anyhow::bail;
@@ -9,6 +11,7 @@ use anyhow::bail;
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
     findings.extend(arrows::check()?);
+    findings.extend(circles::check()?);
     findings.extend(sources::check()?);
     findings.extend(crate::docs::check()?);
     findings.extend(crate::conformance::exercised::check()?);

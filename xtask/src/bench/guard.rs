@@ -9,7 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::{apt, root};
+use crate::apt;
+use crate::repository::root;
 
 /// The functions that `headcount-bench hot` knows.
 const NAMES: [&str; 6] = ["filter", "normalize", "patch", "splice", "project", "token"];

@@ -13,7 +13,7 @@ use super::sentence::{Demand, demands, leads_to};
 ///
 /// A statement without any proof is another check's matter.
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
-    let proofs = proofs(&crate::root())?;
+    let proofs = proofs(&crate::repository::root())?;
     let mut findings = proofs.misnamed.clone();
     findings.extend(missing(&rows::checklist()?, &proofs));
     Ok(findings)

@@ -63,7 +63,7 @@ pub(super) fn excused() -> anyhow::Result<BTreeMap<String, Excused>> {
 }
 
 fn read(name: &str) -> anyhow::Result<String> {
-    let path = crate::root().join("tests/conformance").join(name);
+    let path = crate::repository::root().join("tests/conformance").join(name);
     std::fs::read_to_string(&path)
         .with_context(|| format!("tests/conformance/{name} cannot be read"))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, bail};
 
-use crate::root;
+use crate::repository::root;
 
 const TABLE: &str = "crates/core/fixtures/empty-values.tsv";
 pub(super) const PAGE: &str = "docs/reference/empty-values.md";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
-use crate::root;
+use crate::repository::root;
 
 const DOCUMENT: &str = "docs/ARCHITECTURE.md";
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::root;
+use crate::repository::root;
 
 /// Lines that a file of the product may have, without its tests.
 const LONGEST: usize = 500;
