@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use headcount_core::filter::parse_filter;
 use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::journal::Actor;
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{Computed, Projection, Reply};
 use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Caller, Limits, Service, Shape, parse_filter};
+use headcount_core::service::{Caller, Limits, Service, Shape};
 use headcount_core::work::Work;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Presented, Tokens};

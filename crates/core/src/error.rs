@@ -3,12 +3,12 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error as ThisError;
 
 use crate::ids::ResourceId;
-use crate::path::Lead;
-use crate::provider::ProviderError;
 use crate::work::Halt;
 
 /// A use case that did not happen. Nothing was changed.
@@ -130,6 +130,17 @@ pub struct PathError {
     pub lead: Lead,
 }
 
+/// What a path that leads nowhere begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// The URN of a schema of the kind, or none.
+    Known,
+    /// A URN of others, which is none of our business.
+    Foreign,
+    /// A URN that is nearly one of the kind's: a mistake.
+    Mistaken,
+}
+
 impl PathError {
     pub(crate) fn new(path: &str, reason: impl Into<String>) -> Self {
         Self { path: excerpt(path), reason: reason.into(), lead: Lead::Known }
@@ -175,7 +186,7 @@ impl Error {
 
     /// Makes an internal error that names the invariant which does not hold.
     pub fn internal(invariant: &'static str) -> Self {
-        Self::Provider(ProviderError::Internal(crate::provider::Source::invariant(invariant)))
+        Self::Provider(ProviderError::Internal(Source::invariant(invariant)))
     }
 
     /// Returns the HTTP status and the `scimType` (RFC 7644 §3.12 Table 9; RFC 9865 §2.1).
@@ -280,6 +291,93 @@ impl Error {
             | Self::ExpiredCursor
             | Self::InvalidCount
             | Self::Provider(_)) => other,
+        }
+    }
+}
+
+/// Why a provider did not do what it was asked. Nothing was changed.
+#[derive(Debug, ThisError)]
+pub enum ProviderError {
+    /// There is no such resource in the tenant.
+    #[error("there is no such resource here")]
+    NotFound,
+    /// Somebody else changed the resource meanwhile, again and again.
+    #[error("the resource is being changed by others; repeat the request")]
+    VersionConflict,
+    /// A unique key belongs to another resource: the path of the attribute.
+    #[error(
+        "another resource already has this {0}, which must be unique; \
+         change the value, or find the existing resource by a filter and update it"
+    )]
+    Uniqueness(Arc<str>),
+    /// A member is named that does not exist in the tenant.
+    #[error(
+        "members: there is no user or group with the id \"{0}\"; provision the member before adding it"
+    )]
+    UnknownMember(ResourceId),
+    /// The query would visit more resources than allowed.
+    #[error(
+        "the filter would have to read more than {0} resources; use an indexed attribute or narrow the filter"
+    )]
+    TooMany(u64),
+    /// The query costs more than its budget, or was stopped.
+    #[error(transparent)]
+    Halted(#[from] Halt),
+    /// A key that this provider did not make.
+    #[error("the cursor does not belong to this query; start again without a cursor")]
+    InvalidKey,
+    /// The store cannot be reached, is overloaded, or its disk is full; later it may be well again.
+    #[error("the storage is not available at the moment; repeat the request later")]
+    Unavailable(#[source] Source),
+    /// Something that cannot happen.
+    #[error("an internal error")]
+    Internal(#[source] Source),
+}
+
+impl ProviderError {
+    /// Takes the error of a filter or sort key that a provider evaluates while it finds resources.
+    pub fn evaluating(error: Error) -> Self {
+        match error {
+            Error::Halted(halt) => Self::Halted(halt),
+            Error::Provider(error) => error,
+            other => Self::Internal(Source::new("a filter is evaluated", other)),
+        }
+    }
+}
+
+/// The cause of a [`ProviderError`], for logs only: it may hold anything but values of attributes.
+#[derive(Debug)]
+pub struct Source {
+    what: &'static str,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Source {
+    /// Tells what was being done when `cause` happened.
+    pub fn new(
+        what: &'static str,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { what, cause: Some(cause.into()) }
+    }
+
+    /// Names an invariant that does not hold.
+    pub fn invariant(what: &'static str) -> Self {
+        Self { what, cause: None }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl std::error::Error for Source {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Some(cause) => Some(&**cause),
+            None => None,
         }
     }
 }

@@ -8,11 +8,14 @@ mod eval;
 mod parse;
 mod resolve;
 
+use crate::error::Error;
+use crate::lenient::Repairs;
 use crate::path::{AttrPath, AttrRef};
+use crate::quirks::{Applied, Quirks};
+use crate::schema::ResourceType;
 
 pub use eval::{Relations, element_matches, sort_key};
 pub(crate) use eval::{row, rows_match};
-pub(crate) use parse::quoted_length;
 pub use parse::{MAX_BYTES, MAX_DEPTH, MAX_TERMS, Notes, Syntax};
 pub(crate) use resolve::Context;
 
@@ -38,6 +41,40 @@ pub type ParsedFilter = Filter<AttrPath, Literal>;
 
 /// A filter that a store or the evaluator can read.
 pub type ResolvedFilter = Filter<AttrRef, Operand>;
+
+/// Reads a filter and resolves it against a kind.
+///
+/// # Errors
+///
+/// `invalidFilter`.
+pub fn parse_filter(
+    kind: &ResourceType,
+    quirks: Quirks,
+    applied: &mut Applied,
+    text: &str,
+) -> Result<ResolvedFilter, Error> {
+    let parsed = ParsedFilter::parse_leniently(text, &mut Repairs { quirks, applied })?;
+    Context { kind, quirks, applied, unknown_is_absent: false }.resolve(&parsed)
+}
+
+impl ParsedFilter {
+    /// Reads a filter with the spellings that the tenant allows.
+    ///
+    /// # Errors
+    ///
+    /// `invalidFilter`.
+    pub(crate) fn parse_leniently(text: &str, repairs: &mut Repairs<'_>) -> Result<Self, Error> {
+        let syntax = Syntax {
+            bare_words: repairs.quirks.has(Quirks::BARE_WORDS),
+            loose_forms: repairs.quirks.has(Quirks::FILTER_FORMS),
+        };
+        let (filter, notes) = Self::parse_with(text, syntax)?;
+        if notes.loose_form {
+            repairs.applied.note(Quirks::FILTER_FORMS);
+        }
+        Ok(filter)
+    }
+}
 
 /// The operators of RFC 7644 Table 3, without `pr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -106,3 +106,9 @@ impl fmt::Display for Version {
         write!(f, "W/\"{}\"", self.0)
     }
 }
+
+/// The place at which a page ended: made by a provider, understood by it alone.
+///
+/// It stays good while resources come and go: what existed during a whole walk by keys is seen once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub String);

@@ -3,24 +3,22 @@
 //! The databases compare bytes and nothing else; every rule about case, width, numbers and time is
 //! applied here, before a value is stored or compared.
 
-mod invisible;
-
 use std::sync::Arc;
 
 use serde_json::Value;
-use unicode_normalization::UnicodeNormalization;
 
-use crate::clock::Instant;
 use crate::error::Error;
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{self, Attributes, Document, base64};
-use crate::schema::{Attribute, ResourceType, ValueType};
-use crate::work::{Halt, VISIT, Work, bytes, folding};
+use crate::resource::{self, Attributes, Document};
+use crate::schema::ResourceType;
+use crate::value::base64;
+use crate::work::{Halt, Work};
 
-/// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
-/// another version.
-pub const FOLD_VERSION: i64 = 2;
+pub use crate::value::{FOLD_VERSION, comparable, fold, fold_part, part_form, text_form};
+pub(crate) use crate::value::{
+    boolean_form, date_time_form, decimal_form, instant_form, integer_form, units,
+};
 
 /// Indexed and unique values hold at most this many bytes in their comparable form.
 pub const MAX_KEY_BYTES: usize = 1_024;
@@ -82,126 +80,6 @@ impl<T: Ord> Difference<T> {
             }
         }
         Self { remove, insert }
-    }
-}
-
-/// Returns the key under which two texts are the same whatever their case and width, and whatever in them
-/// nobody sees: invisible characters anywhere, blanks at either end.
-///
-/// Canonical caseless matching (Unicode §3.13, D145) after mapping fullwidth and halfwidth forms, in
-/// NFC. Whatever RFC 8265 `UsernameCaseMapped` takes for equal, this does; it also joins `ß` with
-/// `ss` and the two small sigmas, so that no two accounts differ by a spelling of case.
-pub fn fold(text: &str) -> String {
-    let folded = fold_part(text);
-    match folded.trim() {
-        whole if whole.len() == folded.len() => folded,
-        inner => inner.to_owned(),
-    }
-}
-
-/// Returns the key of a part of a text, as [`fold`] does, but with its outer blanks: in `co "van "` they are
-/// inside the text that is looked for.
-pub fn fold_part(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    let pass = |text: &str| -> String {
-        let narrow = text.chars().flat_map(|c| match c {
-            '\u{3000}' | '\u{ff00}'..='\u{ffef}' => Width::Mapped(c.nfkc()),
-            other => Width::Kept(Some(other)),
-        });
-        let decomposed: String = narrow.filter(|c| !invisible::is_invisible(*c)).nfd().collect();
-        caseless::default_case_fold_str(&decomposed).nfc().collect()
-    };
-    // Folding may compose or decompose so that a second pass still changes something; rarely a third.
-    let mut folded = pass(text);
-    for _ in 0..3 {
-        let again = pass(&folded);
-        if again == folded {
-            break;
-        }
-        folded = again;
-    }
-    folded
-}
-
-enum Width<I> {
-    Mapped(I),
-    Kept(Option<char>),
-}
-
-impl<I: Iterator<Item = char>> Iterator for Width<I> {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        match self {
-            Self::Mapped(inner) => inner.next(),
-            Self::Kept(one) => one.take(),
-        }
-    }
-}
-
-/// Returns the comparable form of a text under an attribute's case rule.
-pub fn text_form(attribute: &Attribute, text: &str) -> String {
-    if attribute.case_exact { text.to_owned() } else { fold(text) }
-}
-
-/// Returns the comparable form of a part of a text, for `co`, `sw` and `ew`.
-pub fn part_form(attribute: &Attribute, text: &str) -> String {
-    if attribute.case_exact { text.to_owned() } else { fold_part(text) }
-}
-
-/// Returns the comparable form of a canonical value: equal values have equal bytes, and for ordered
-/// types the order of bytes is the order of values.
-///
-/// None for complex values and for values that do not have the attribute's type.
-pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
-    match attribute.value_type {
-        ValueType::String | ValueType::Reference => {
-            value.as_str().map(|text| text_form(attribute, text))
-        }
-        ValueType::Binary => value.as_str().and_then(|text| base64::read(text, true)),
-        ValueType::Boolean => value.as_bool().map(boolean_form),
-        ValueType::Integer => value.as_i64().map(integer_form),
-        ValueType::Decimal => value.as_f64().map(decimal_form),
-        ValueType::DateTime => value.as_str().and_then(date_time_form),
-        ValueType::Complex => None,
-    }
-}
-
-/// `0` or `1`.
-pub(crate) fn boolean_form(value: bool) -> String {
-    if value { "1".to_owned() } else { "0".to_owned() }
-}
-
-/// Sixteen hexadecimal digits with the sign bit flipped.
-pub(crate) fn integer_form(value: i64) -> String {
-    format!("{:016x}", value.cast_unsigned() ^ (1 << 63))
-}
-
-/// Sixteen hexadecimal digits of the IEEE 754 bits, arranged so that they order like the numbers.
-pub(crate) fn decimal_form(value: f64) -> String {
-    // Both zeros are one number.
-    let bits = (value + 0.0).to_bits();
-    let ordered = if bits >> 63 == 1 { !bits } else { bits | (1 << 63) };
-    format!("{ordered:016x}")
-}
-
-/// Nanoseconds since the epoch with the sign bit flipped, in twenty-four hexadecimal digits.
-pub(crate) fn date_time_form(text: &str) -> Option<String> {
-    Instant::parse(text).map(instant_form)
-}
-
-pub(crate) fn instant_form(instant: Instant) -> String {
-    format!("{}{:03}", integer_form(instant.micros), instant.finer)
-}
-
-/// Returns the units of work that the comparable form of a value takes.
-pub(crate) fn units(attribute: &Attribute, value: &Value) -> u64 {
-    match value {
-        Value::String(text) if attribute.case_exact => bytes(text),
-        Value::String(text) => folding(text),
-        _ => VISIT,
     }
 }
 
@@ -441,6 +319,7 @@ mod tests {
     use precis_core::profile::Profile as _;
     use precis_profiles::UsernameCaseMapped;
     use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
 
     use super::*;
 

@@ -81,6 +81,20 @@ fn refusal(error: &serde_json::Error) -> Error {
     }
 }
 
+/// Returns the length of a JSON string literal at the start of a text, quotes included.
+pub(crate) fn quoted_length(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
 #[derive(Clone, Copy)]
 struct Strict<'n> {
     depth: usize,

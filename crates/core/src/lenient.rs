@@ -8,15 +8,13 @@ mod forms;
 mod husks;
 mod members;
 mod paths;
-mod search;
 mod wrapped;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, PathError, excerpt};
-use crate::filter::{ParsedFilter, Syntax};
+use crate::error::{Error, Lead, PathError, excerpt};
 use crate::json;
-use crate::path::{Lead, Target};
+use crate::path::Target;
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType};
 
@@ -402,23 +400,6 @@ impl Repairs<'_> {
             }
         }
         out
-    }
-
-    /// Reads a filter with the spellings that the tenant allows.
-    ///
-    /// # Errors
-    ///
-    /// `invalidFilter`.
-    pub(crate) fn filter(&mut self, text: &str) -> Result<ParsedFilter, Error> {
-        let syntax = Syntax {
-            bare_words: self.quirks.has(Quirks::BARE_WORDS),
-            loose_forms: self.quirks.has(Quirks::FILTER_FORMS),
-        };
-        let (filter, notes) = ParsedFilter::parse_with(text, syntax)?;
-        if notes.loose_form {
-            self.applied.note(Quirks::FILTER_FORMS);
-        }
-        Ok(filter)
     }
 
     /// Tells whether a repair is allowed, and notes it; for the PATCH engine's own decisions.

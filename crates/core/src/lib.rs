@@ -7,6 +7,7 @@
 //! the plainest way. Then [`service`]: the use cases, each a few lines over [`patch`], [`filter`],
 //! [`resource`] and [`schema`].
 
+pub mod change;
 pub mod clock;
 pub mod cursor;
 pub mod error;
@@ -26,6 +27,7 @@ pub mod quirks;
 pub mod resource;
 pub mod schema;
 pub mod service;
+mod value;
 pub mod work;
 
 pub use error::Error;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
 use crate::json;
-use crate::resource::Given;
+use crate::value::Given;
 
 /// Members that one request may name.
 pub const MAX_MEMBERS: usize = 10_000;

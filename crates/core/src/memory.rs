@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::change::{Change, ChangeFeed, Left, Recorded};
 use crate::error::Error;
 use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key};
 use crate::ids::{Kind, ResourceId, TenantId, Version};
 use crate::index::UniqueKey;
-use crate::journal::{Change, ChangeFeed, Left, Recorded};
 use crate::members::{Member, MemberDelta, MemberNames, MembershipEntry};
 use crate::patch::members_match;
 use crate::path::Place;

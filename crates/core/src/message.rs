@@ -137,6 +137,27 @@ impl SearchRequest {
         }
     }
 
+    /// Takes what the request names without saying it for what it does not name.
+    ///
+    /// # Errors
+    ///
+    /// `invalidSyntax`, `invalidFilter` or `invalidValue` without the quirk.
+    pub(crate) fn accept_missing(&self, repairs: &mut Repairs<'_>) -> Result<(), Error> {
+        let Some(missing) = self.missing.first() else { return Ok(()) };
+        if repairs.allows(Quirks::EMPTY_SEARCHES) {
+            return Ok(());
+        }
+        Err(match missing {
+            Missing::Body => {
+                Error::syntax("the request has no body; send a SearchRequest, at least its schemas")
+            }
+            Missing::Value("filter") => {
+                Error::filter("the filter is empty; leave it out to find everything")
+            }
+            Missing::Value(name) => Error::value(*name, "has no value; give one, or leave it out"),
+        })
+    }
+
     /// Reads the body of a `.search` (RFC 7644 §3.4.3).
     ///
     /// # Errors

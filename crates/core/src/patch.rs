@@ -4,6 +4,7 @@ mod apply;
 mod effect;
 mod elements;
 mod immutable;
+mod member_ids;
 mod membership;
 mod request;
 mod values;

@@ -2,21 +2,21 @@
 //!
 //! Read [`crate::memory`] next: it is the contract in executable form.
 
-use std::fmt;
 use std::sync::Arc;
 
-use thiserror::Error as ThisError;
-
+use crate::change::Change;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::filter::ResolvedFilter;
 use crate::ids::{Kind, ResourceId, TenantId};
 use crate::index::{Columns, Difference, IndexEntry, UniqueKey};
-use crate::journal::Change;
 use crate::members::{Member, MemberChange, MemberNames, MembershipEntry};
 use crate::path::AttrRef;
 use crate::resource::{Computed, Document, Resource};
-use crate::work::{Halt, Work};
+use crate::work::Work;
+
+pub use crate::error::{ProviderError, Source};
+pub use crate::ids::Key;
 
 /// Durable storage for resources.
 ///
@@ -295,12 +295,6 @@ pub enum Start {
     After(Key),
 }
 
-/// The place at which a page ended: made by a provider, understood by it alone.
-///
-/// It stays good while resources come and go: what existed during a whole walk by keys is seen once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key(pub String);
-
 /// One page of resources.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -310,91 +304,4 @@ pub struct Page {
     pub resources: Vec<Found>,
     /// Where the next page begins; none when nothing follows.
     pub next: Option<Key>,
-}
-
-/// Why a provider did not do what it was asked. Nothing was changed.
-#[derive(Debug, ThisError)]
-pub enum ProviderError {
-    /// There is no such resource in the tenant.
-    #[error("there is no such resource here")]
-    NotFound,
-    /// Somebody else changed the resource meanwhile, again and again.
-    #[error("the resource is being changed by others; repeat the request")]
-    VersionConflict,
-    /// A unique key belongs to another resource: the path of the attribute.
-    #[error(
-        "another resource already has this {0}, which must be unique; \
-         change the value, or find the existing resource by a filter and update it"
-    )]
-    Uniqueness(Arc<str>),
-    /// A member is named that does not exist in the tenant.
-    #[error(
-        "members: there is no user or group with the id \"{0}\"; provision the member before adding it"
-    )]
-    UnknownMember(ResourceId),
-    /// The query would visit more resources than allowed.
-    #[error(
-        "the filter would have to read more than {0} resources; use an indexed attribute or narrow the filter"
-    )]
-    TooMany(u64),
-    /// The query costs more than its budget, or was stopped.
-    #[error(transparent)]
-    Halted(#[from] Halt),
-    /// A key that this provider did not make.
-    #[error("the cursor does not belong to this query; start again without a cursor")]
-    InvalidKey,
-    /// The store cannot be reached, is overloaded, or its disk is full; later it may be well again.
-    #[error("the storage is not available at the moment; repeat the request later")]
-    Unavailable(#[source] Source),
-    /// Something that cannot happen.
-    #[error("an internal error")]
-    Internal(#[source] Source),
-}
-
-impl ProviderError {
-    /// Takes the error of a filter or sort key that a provider evaluates while it finds resources.
-    pub fn evaluating(error: Error) -> Self {
-        match error {
-            Error::Halted(halt) => Self::Halted(halt),
-            Error::Provider(error) => error,
-            other => Self::Internal(Source::new("a filter is evaluated", other)),
-        }
-    }
-}
-
-/// The cause of a [`ProviderError`], for logs only: it may hold anything but values of attributes.
-#[derive(Debug)]
-pub struct Source {
-    what: &'static str,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl Source {
-    /// Tells what was being done when `cause` happened.
-    pub fn new(
-        what: &'static str,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self { what, cause: Some(cause.into()) }
-    }
-
-    /// Names an invariant that does not hold.
-    pub fn invariant(what: &'static str) -> Self {
-        Self { what, cause: None }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)
-    }
-}
-
-impl std::error::Error for Source {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
-            Some(cause) => Some(&**cause),
-            None => None,
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! Resources: canonical attributes behind one constructor, and the text that is stored and sent.
 
-pub(crate) mod base64;
-mod given;
 mod identity;
 mod normalize;
 mod number;
@@ -14,14 +12,12 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, ProviderError, Source};
 use crate::ids::{Kind, ResourceId, Urn, Version};
 use crate::path::AttrRef;
-use crate::provider::{ProviderError, Source};
 use crate::schema::ResourceType;
 use crate::work::{self, Work};
 
-pub(crate) use given::{Given, says_nothing};
 pub(crate) use identity::Identities;
 pub(crate) use normalize::{At, Normalized, body, canonical, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};

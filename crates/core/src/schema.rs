@@ -1,5 +1,6 @@
 //! Schemas as data (RFC 7643 §2, §7): what the files say is what the server publishes and enforces.
 
+mod attr_ref;
 mod load;
 pub mod registry;
 mod resource_type;
@@ -11,6 +12,7 @@ use thiserror::Error as ThisError;
 
 use crate::ids::Urn;
 
+pub use attr_ref::{AttrRef, Place};
 pub use registry::Registry;
 pub use resource_type::{Container, Extension, Indexed, Membership, ResourceType};
 

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::change::Actor;
 use crate::clock::{Clock, IdSource};
 use crate::cursor::Seal;
 use crate::error::Error;
 use crate::ids::{RequestId, ResourceId, TenantId};
-use crate::journal::Actor;
 use crate::provider::{Found, Provider, ProviderError, Updated, With};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::{Projection, Resource};
@@ -29,7 +29,7 @@ pub use bulk::{BulkDone, Permit};
 pub use cost::{Cost, of_filter};
 pub use lane::{MAX_LANE_MEMBERS, MAX_LANE_UNITS};
 pub use precondition::{Precondition, Tags};
-pub use search::{Listing, parse_filter};
+pub use search::Listing;
 
 /// Who asks, in which tenant, and how exactly the tenant wants the RFC to be taken.
 #[derive(Debug, Clone)]

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use headcount_core::error::Error;
+use headcount_core::filter::parse_filter;
 use headcount_core::ids::ResourceId;
 use headcount_core::message::{BulkOperation, BulkRequest};
 use headcount_core::path::AttrRef;
 use headcount_core::provider::{ChangeFn, ProviderError, Query, Sort, Start, Step, Update, With};
 use headcount_core::quirks::{Applied, Quirks};
-use headcount_core::service::{
-    Caller, MAX_LANE_UNITS, Precondition, Service, Shape, Written, parse_filter,
-};
+use headcount_core::service::{Caller, MAX_LANE_UNITS, Precondition, Service, Shape, Written};
 use headcount_core::work::{FOLDING, Halt, Stop, Work};
 use serde_json::{Value, json};
 

@@ -7,15 +7,8 @@ use super::modules::Modules;
 use crate::repository::root;
 
 /// Circles that are still there, by crate. Modules may only leave this list.
-const KNOWN: [(&str, &[&str]); 8] = [
+const KNOWN: [(&str, &[&str]); 7] = [
     ("bench", &["groups", "life", "reads", "records", "run", "sync", "writes"]),
-    (
-        "core",
-        &[
-            "cursor", "error", "filter", "index", "journal", "json", "lenient", "members",
-            "message", "patch", "path", "provider", "resource", "schema", "service",
-        ],
-    ),
     (
         "http-api",
         &[

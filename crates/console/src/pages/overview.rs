@@ -2,12 +2,12 @@
 
 use askama::Template;
 use headcount_core::clock::Timestamp;
+use headcount_core::filter::parse_filter;
 use headcount_core::journal::LogQuery;
 use headcount_core::journal::activity::Slots;
 use headcount_core::provider::{Query, Start, With};
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
-use headcount_core::service::parse_filter;
 use headcount_token_admin::{Token, TokenState};
 
 use super::chart::{self, Bar};

@@ -2,7 +2,7 @@
 
 use super::{Comparison, Filter, Literal, ParsedFilter};
 use crate::error::{FilterError, excerpt};
-use crate::json::is_number;
+use crate::json::{is_number, quoted_length};
 use crate::path::{AttrPath, is_path_char};
 
 /// The longest filter.
@@ -337,18 +337,4 @@ fn one_or(
         }
         None => many(terms),
     }
-}
-
-/// Returns the length of a JSON string literal at the start of a text, quotes included.
-pub(crate) fn quoted_length(text: &str) -> Option<usize> {
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(at + 1),
-            _ => {}
-        }
-    }
-    None
 }

@@ -9,8 +9,8 @@ use crate::index;
 use crate::lenient::Repairs;
 use crate::path::{AttrRef, Place};
 use crate::quirks::{Applied, Quirks};
-use crate::resource::base64;
 use crate::schema::{Attribute, ResourceType, Returned, ValueType};
+use crate::value::base64;
 use crate::{json, lenient};
 
 /// What resolving needs to know of the tenant, and what it notes.

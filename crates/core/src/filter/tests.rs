@@ -212,12 +212,12 @@ fn flt_026_loose_spellings_are_read_when_allowed() {
         ("manager eq \"m\"", Quirks::MANAGER_SHORT_FORMS),
     ] {
         let mut applied = Applied::default();
-        crate::service::parse_filter(kind, Quirks::ALL, &mut applied, text)
+        crate::filter::parse_filter(kind, Quirks::ALL, &mut applied, text)
             .unwrap_or_else(|e| panic!("{text}: {e}"));
         assert!(applied.quirks().has(quirk), "{text}: {applied:?}");
         let mut applied = Applied::default();
         assert!(
-            crate::service::parse_filter(kind, Quirks::NONE, &mut applied, text).is_err(),
+            crate::filter::parse_filter(kind, Quirks::NONE, &mut applied, text).is_err(),
             "{text}"
         );
     }

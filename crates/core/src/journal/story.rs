@@ -9,12 +9,12 @@ use super::request::{LogQuery, Logged, RequestLog};
 use super::{Act, ChangeFeed, Recorded};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::filter::parse_filter;
 use crate::ids::{Kind, RequestId, ResourceId, TenantId};
 use crate::index::{Columns, fold, is_indexed};
 use crate::provider::{Provider, Query, Start, With};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Membership, Registry, ResourceType};
-use crate::service::parse_filter;
 use crate::work::Work;
 
 /// Records and changes that are read for one name or id.

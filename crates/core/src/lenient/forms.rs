@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::Repairs;
 use crate::json;
 use crate::quirks::Quirks;
-use crate::resource::base64;
 use crate::schema::{Attribute, ValueType};
+use crate::value::base64;
 
 impl Repairs<'_> {
     /// JSON inside a text, where an object or an array of objects is due.

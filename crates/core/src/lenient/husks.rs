@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Repairs;
 use crate::quirks::Quirks;
-use crate::resource::says_nothing;
 use crate::schema::Attribute;
+use crate::value::says_nothing;
 
 /// `{}` and `{"value": ""}` among values that are no objects.
 pub(super) fn is_empty_object(map: &Map<String, Value>) -> bool {

@@ -5,10 +5,8 @@ use serde_json::Value;
 use super::Repairs;
 use super::forms::valued;
 use crate::clock::IdSource;
-use crate::filter::{Filter, Operand, ResolvedFilter};
 use crate::json;
 use crate::members::{id_of, id_of_mut};
-use crate::patch::{PatchRequest, PatchTarget, Verb};
 use crate::quirks::Quirks;
 use crate::schema::{Membership, ResourceType};
 
@@ -46,7 +44,8 @@ impl Repairs<'_> {
         }
     }
 
-    fn ids_in(&mut self, ids: &dyn IdSource, members: &mut Value) {
+    /// Reads the ids of members in a value, as [`Repairs::member_ids`] does.
+    pub(crate) fn ids_in(&mut self, ids: &dyn IdSource, members: &mut Value) {
         for member in members.as_array_mut().into_iter().flatten() {
             if let Some(Value::String(id)) = id_of_mut(member) {
                 self.id(ids, id);
@@ -54,7 +53,8 @@ impl Repairs<'_> {
         }
     }
 
-    fn id(&mut self, ids: &dyn IdSource, id: &mut String) {
+    /// Reads one id of a member.
+    pub(crate) fn id(&mut self, ids: &dyn IdSource, id: &mut String) {
         if let Some(spelled) = ids.spelled(id)
             && spelled.as_str() != id
             && self.uses(Quirks::RESPELLED_IDS)
@@ -63,43 +63,10 @@ impl Repairs<'_> {
         }
     }
 
-    /// Reads the members that a PATCH names: ids that are spelled in another way, and ids that are none.
-    pub(crate) fn patched_members(&mut self, ids: &dyn IdSource, request: &mut PatchRequest) {
-        for operation in &mut request.operations {
-            match &mut operation.target {
-                PatchTarget::Members => {
-                    let Some(value) = operation.value.take() else { continue };
-                    let mut value = self.members(value);
-                    self.ids_in(ids, &mut value);
-                    if operation.verb == Verb::Add {
-                        self.without_impossible(ids, &mut value);
-                    }
-                    operation.value = Some(value);
-                }
-                PatchTarget::SelectedMembers(filter) => self.ids_of_filter(ids, filter),
-                PatchTarget::Attribute(_)
-                | PatchTarget::Elements(_)
-                | PatchTarget::Container(_)
-                | PatchTarget::Schemas => {}
-            }
-        }
-    }
-
-    fn ids_of_filter(&mut self, ids: &dyn IdSource, filter: &mut ResolvedFilter) {
-        match filter {
-            Filter::And(terms) | Filter::Or(terms) => {
-                terms.iter_mut().for_each(|term| self.ids_of_filter(ids, term));
-            }
-            Filter::Not(inner) | Filter::Element(_, inner) => self.ids_of_filter(ids, inner),
-            Filter::Compare(at, _, Operand(id)) if &*at.leaf().name == "value" => self.id(ids, id),
-            Filter::Compare(..) | Filter::Present(_) => {}
-        }
-    }
-
     /// Takes away members whose ids have a form that this server never gives out: no directory holds
     /// such an id of ours, only test suites send it. An id of the right form that does not exist is an
     /// error all the same, and so is what somebody means by another name.
-    fn without_impossible(&mut self, ids: &dyn IdSource, members: &mut Value) {
+    pub(crate) fn without_impossible(&mut self, ids: &dyn IdSource, members: &mut Value) {
         let Value::Array(members) = members else { return };
         if !self.quirks.has(Quirks::IMPOSSIBLE_MEMBERS) {
             return;

@@ -15,8 +15,9 @@ use crate::lenient::Repairs;
 use crate::members::{Member, MemberChange};
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{At, Attributes, Given, Identities, Rules, canonical};
+use crate::resource::{At, Attributes, Identities, Rules, canonical};
 use crate::schema::{Extension, ResourceType, ValueType};
+use crate::value::Given;
 use crate::work::{Halt, VISIT, Work, count, weight};
 
 /// What came of applying operations.

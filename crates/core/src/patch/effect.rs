@@ -7,8 +7,9 @@ use super::apply::Engine;
 use super::values::one_as_array;
 use crate::error::Error;
 use crate::quirks::Quirks;
-use crate::resource::{At, Given, says_nothing};
+use crate::resource::At;
 use crate::schema::Attribute;
+use crate::value::{Given, says_nothing};
 
 /// What happens to the target of an `add` or `replace`.
 #[derive(Debug)]

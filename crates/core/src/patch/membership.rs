@@ -12,7 +12,7 @@ use crate::filter::{
 use crate::ids::ResourceId;
 use crate::members::{self, Member, MemberRef};
 use crate::quirks::Quirks;
-use crate::resource::Given;
+use crate::value::Given;
 use crate::work::{Halt, Work};
 
 impl Engine<'_, '_> {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Elements, Operation, PatchTarget, Verb};
-use crate::error::{Error, PathError, excerpt};
+use crate::error::{Error, Lead, PathError, excerpt};
 use crate::filter::{Comparison, Filter, Literal, ParsedFilter};
 use crate::ids::ResourceId;
 use crate::json;
 use crate::lenient::{self, Repairs};
 use crate::members::MAX_MEMBERS;
-use crate::path::{AttrRef, Lead, Parts, Place, Target};
+use crate::path::{AttrRef, Parts, Place, Target};
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, ResourceType, ValueType};
 
@@ -297,7 +297,7 @@ impl Reader<'_, '_> {
         let Some(filter) = parts.filter else {
             return self.plain(path, reference).map(Some);
         };
-        let parsed = self.repairs.filter(filter)?;
+        let parsed = ParsedFilter::parse_leniently(filter, self.repairs)?;
         let mut context = crate::filter::Context {
             kind: self.kind,
             quirks: self.repairs.quirks,

@@ -70,7 +70,7 @@ fn is_version(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::path::Lead;
+    use crate::error::Lead;
     use crate::schema::Registry;
 
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";

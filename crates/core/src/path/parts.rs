@@ -1,7 +1,7 @@
 //! A path of PATCH in its parts. Quotes are minded: a text in a filter may hold any character.
 
 use crate::error::{Error, PathError};
-use crate::filter::quoted_length;
+use crate::json::quoted_length;
 
 /// `attribute[filter].sub` (RFC 7644 Figure 7); only the attribute is always there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

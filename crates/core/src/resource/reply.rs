@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use super::projection::{Projection, Shown};
 use super::{Attributes, Resource, write_json};
 use crate::error::Error;
+use crate::ids::Key;
 use crate::ids::{Kind, Urn};
 use crate::members::{Member, MemberNames, MembershipEntry};
-use crate::provider::Key;
 use crate::schema::{Attribute, Membership, Registry, ResourceType, Returned};
 
 /// What a reply shows beside the stored text.

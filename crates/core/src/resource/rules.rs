@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::given::Given;
 use super::identity::Identities;
 use super::normalize::{At, MAX_STRING_BYTES, MAX_VALUES, position, require, twice};
-use super::{base64, number};
+use super::number;
 use crate::clock::Instant;
 use crate::error::{Error, excerpt};
 use crate::json;
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, Returned, ValueType};
+use crate::value::{Given, base64, text_form};
 
 /// The rules of one tenant for values.
 #[derive(Clone, Copy)]
@@ -226,9 +226,8 @@ impl Rules {
         let Some(text) = value.and_then(Value::as_str) else {
             return Ok(());
         };
-        let form = crate::index::text_form(attribute, text);
-        let known =
-            |value: &&std::sync::Arc<str>| crate::index::text_form(attribute, value) == form;
+        let form = text_form(attribute, text);
+        let known = |value: &&std::sync::Arc<str>| text_form(attribute, value) == form;
         match attribute.canonical_values.iter().find(known) {
             Some(_) => Ok(()),
             None => {

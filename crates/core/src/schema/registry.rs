@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::attr_ref::Place as Found;
 use super::load::{Place, Role, schema};
 use super::{Extension, ResourceType, Schema, SchemaError, ValueType};
 use crate::ids::{Kind, Urn};
-use crate::path::Place as Found;
 
 /// A file with a schema or a resource type: its name, for errors, and its content.
 #[derive(Debug, Clone)]

@@ -4,9 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
-use super::{Attribute, GROUP, Mutability, Returned, Schema, USER, Uniqueness, ValueType};
+use super::{
+    AttrRef, Attribute, GROUP, Mutability, Place, Returned, Schema, USER, Uniqueness, ValueType,
+};
 use crate::ids::{Kind, Urn};
-use crate::path::{AttrRef, Place};
 
 /// An extension that resources of a kind may or must carry (RFC 7643 §3.3).
 #[derive(Debug, Clone, PartialEq)]

@@ -7,9 +7,9 @@ use super::carry_over::Named;
 use super::draft::{Content, Subject};
 use super::lane::Compute;
 use super::{Caller, Precondition, Service};
+use crate::change::Act;
 use crate::error::Error;
 use crate::ids::ResourceId;
-use crate::journal::Act;
 use crate::lenient::Repairs;
 use crate::members::MemberChange;
 use crate::patch::{self, Outcome, PatchRequest};
@@ -98,7 +98,7 @@ impl Service {
     ) -> Result<Changing<'a>, Error> {
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body)?;
-        repairs.patched_members(&*self.ids, &mut request);
+        request.repair_members(&*self.ids, &mut repairs);
         let written = request.written().cloned().collect();
         let change: Box<Compute<'a>> = Box::new(move |current, work| {
             precondition.check(current.resource)?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Service, Shape, parse_filter, search};
-use crate::filter::{Comparison, Filter, ResolvedFilter};
+use super::{Service, Shape, search};
+use crate::filter::{Comparison, Filter, ResolvedFilter, parse_filter};
 use crate::index::is_indexed;
 use crate::lenient;
 use crate::message::SearchRequest;

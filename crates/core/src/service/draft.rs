@@ -1,10 +1,10 @@
 //! Drafts: a document and everything that follows from it.
 
 use super::{Caller, Service};
+use crate::change::{Act, Change, Names, Switched};
 use crate::error::Error;
 use crate::ids::ResourceId;
 use crate::index::{self, Columns, Difference};
-use crate::journal::{Act, Change, Names, Switched};
 use crate::members::MemberChange;
 use crate::provider::Draft;
 use crate::resource::{Attributes, Document, Resource};

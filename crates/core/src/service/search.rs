@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Caller, Service};
 use crate::cursor::{self, Cursor};
 use crate::error::Error;
-use crate::filter::{Context, ResolvedFilter, sort_key};
+use crate::filter::{Context, ParsedFilter, ResolvedFilter, sort_key};
 use crate::lenient::{self, Repairs};
 use crate::message::{ListHead, SearchRequest};
 use crate::path::Place;
@@ -28,21 +28,6 @@ pub struct Listing {
     pub applied: Applied,
 }
 
-/// Reads a filter and resolves it against a kind.
-///
-/// # Errors
-///
-/// `invalidFilter`.
-pub fn parse_filter(
-    kind: &ResourceType,
-    quirks: Quirks,
-    applied: &mut Applied,
-    text: &str,
-) -> Result<ResolvedFilter, Error> {
-    let parsed = Repairs { quirks, applied }.filter(text)?;
-    Context { kind, quirks, applied, unknown_is_absent: false }.resolve(&parsed)
-}
-
 impl Service {
     /// Finds resources of one kind or of several (RFC 7644 §3.4.2, §3.4.3).
     ///
@@ -59,7 +44,7 @@ impl Service {
         request: &SearchRequest,
     ) -> Result<Listing, Error> {
         let mut applied = request.applied;
-        Repairs { quirks: caller.quirks, applied: &mut applied }.search(request)?;
+        request.accept_missing(&mut Repairs { quirks: caller.quirks, applied: &mut applied })?;
         let start_index = u64::try_from(request.start_index.unwrap_or(1)).unwrap_or(1).max(1);
         let wanted = request.count.map_or(self.limits.default_page, |count| {
             usize::try_from(count.max(0)).unwrap_or(usize::MAX)
@@ -134,7 +119,8 @@ impl Service {
     ) -> Result<Part, Error> {
         let mut filter = |text: &Option<String>| -> Result<Option<ResolvedFilter>, Error> {
             let Some(text) = text else { return Ok(None) };
-            let parsed = Repairs { quirks: caller.quirks, applied }.filter(text)?;
+            let mut repairs = Repairs { quirks: caller.quirks, applied };
+            let parsed = ParsedFilter::parse_leniently(text, &mut repairs)?;
             let mut context =
                 Context { kind, quirks: caller.quirks, applied, unknown_is_absent: one_of_several };
             context.resolve(&parsed).map(Some)

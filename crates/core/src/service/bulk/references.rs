@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::filter::quoted_length;
+use crate::json::quoted_length;
 use crate::path::{AttrRef, Parts, Target};
 use crate::schema::ResourceType;
 
