@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use headcount_core::change::Actor;
 use headcount_core::filter::parse_filter;
 use headcount_core::ids::{RequestId, TenantId};
-use headcount_core::journal::Actor;
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{Computed, Projection, Reply};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headcount_core::change::{Actor, Author};
 use headcount_core::ids::{RequestId, TenantId};
-use headcount_core::journal::{Actor, Author};
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Expiry, NewToken, Policy, Principal, Scopes, Tokens};
 use secrecy::ExposeSecret as _;

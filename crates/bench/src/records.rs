@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
-use headcount_core::journal::{RequestLog as _, RequestRecord};
 use headcount_core::quirks::Quirks;
+use headcount_records::{RequestLog as _, RequestRecord};
 use headcount_store_diesel::LogStore;
 use tokio::runtime::Runtime;
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use headcount_core::change::Actor;
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
-use headcount_core::journal::Actor;
 use headcount_core::members::{MemberNames, MembershipEntry};
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,

@@ -1,8 +1,8 @@
 //! One request of somebody who may make it, with everything a page needs.
 
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::{Actor, Author};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
 use headcount_token_admin::accounts::{AccountError, Role, Session};

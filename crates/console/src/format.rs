@@ -1,7 +1,7 @@
 //! Times, numbers and commands as people read them.
 
 use headcount_core::clock::Timestamp;
-use headcount_core::journal::moment;
+use headcount_records::describe::moment;
 
 /// Escapes a text for a place in HTML, attribute values included.
 pub(crate) fn html(text: &str) -> String {

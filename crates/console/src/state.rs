@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use actix_web::web::Data;
-use headcount_core::journal::activity::{Activity, Refusals};
-use headcount_core::journal::{ChangeFeed, RequestLog};
+use headcount_core::change::ChangeFeed;
 use headcount_http_api::Api;
+use headcount_records::RequestLog;
+use headcount_records::activity::{Activity, Refusals};
 use headcount_token_admin::accounts::Accounts;
 use headcount_token_admin::{Policy, Tenants};
 

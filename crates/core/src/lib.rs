@@ -14,7 +14,6 @@ pub mod error;
 pub mod filter;
 pub mod ids;
 pub mod index;
-pub mod journal;
 pub mod json;
 pub mod lenient;
 pub mod members;

@@ -10,7 +10,8 @@ use crate::schema::{Container, Extension, ResourceType, ValueType};
 
 pub use crate::schema::{AttrRef, Place};
 
-pub(crate) use parts::{Parts, listed};
+pub use parts::Parts;
+pub(crate) use parts::listed;
 
 /// An attribute path as the client wrote it: only its characters have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

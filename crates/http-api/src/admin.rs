@@ -8,13 +8,11 @@
 mod answer;
 mod audit;
 mod counters;
-mod event;
 mod events;
 mod log;
 mod openapi;
 mod params;
 mod problem;
-mod record;
 mod session;
 mod sse;
 mod state;
@@ -25,12 +23,10 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
 
-pub use event::{ActorBody, EventBody};
 pub use openapi::openapi;
 pub use problem::ProblemBody;
 pub(crate) use problem::{Fault, Problem};
-pub use record::{EntryBody, RecordBody, StoryBody};
-pub use state::{Administration, Bell};
+pub use state::Administration;
 
 use crate::api::Api;
 use crate::auth::Accepted;

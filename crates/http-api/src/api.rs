@@ -8,14 +8,13 @@ use std::time::Duration;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use headcount_core::clock::IdSource;
 use headcount_core::service::Service;
+use headcount_records::{AddressBlock, Recorder};
 use headcount_token_admin::Tokens;
 use ipnet::IpNet;
 
 use crate::admin::Administration;
-use crate::client::AddressBlock;
 use crate::error::{ApiError, Cause};
 use crate::lanes::{LaneSizes, Lanes, Snapshot};
-use crate::recorder::Recorder;
 
 /// What an operator can set about HTTP.
 #[derive(Debug, Clone)]

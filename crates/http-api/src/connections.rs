@@ -13,8 +13,9 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use ipnet::IpNet;
 
+use headcount_records::AddressBlock;
+
 use crate::api::{Api, HttpSettings};
-use crate::client::AddressBlock;
 use crate::error::{ApiError, Cause};
 use crate::lanes::REFUSALS;
 

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headcount_core::ids::{TenantId, TokenId};
 use headcount_core::service::Cost;
+use headcount_records::AddressBlock;
 use tokio::time::Instant;
 
-use crate::client::AddressBlock;
 pub(crate) use places::{Place, Places};
 use queue::Queue;
 use shares::Shares;

@@ -20,16 +20,12 @@ mod gzip;
 mod lanes;
 mod observe;
 mod pace;
-mod recorder;
 mod reply;
 mod routes;
 mod stream;
 mod target;
 
-pub use admin::{
-    ADMIN_PATH, ActorBody, Administration, Bell, EntryBody, EventBody, ProblemBody, RecordBody,
-    StoryBody, openapi,
-};
+pub use admin::{ADMIN_PATH, Administration, ProblemBody, openapi};
 pub use api::{Api, HttpSettings};
 pub use blocking::{run_page, run_unqueued};
 pub use body::{UNPROVEN_BYTES, read_form};
@@ -39,5 +35,4 @@ pub use deadline::Stopwatch;
 pub use lanes::{Lane, LaneSizes, Owner, Snapshot};
 pub use observe::observe;
 pub use pace::pace;
-pub use recorder::{Keep, Recorder};
 pub use routes::{BASE_PATH, routes};

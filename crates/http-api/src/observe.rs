@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
-use headcount_core::journal::Exchange;
 use headcount_core::quirks::Quirks;
+use headcount_records::HttpExchange;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -211,7 +211,7 @@ impl Line<'_> {
 /// What a request shows before it is worked on, for the provisioning log.
 ///
 /// None when nothing is written down, as for the paths that have nothing to do with provisioning.
-struct Seen(Option<(Data<Api>, Exchange<Bytes>)>);
+struct Seen(Option<(Data<Api>, HttpExchange<Bytes>)>);
 
 impl Seen {
     fn of(request: &ServiceRequest, method: &'static str, started: Instant) -> Self {
@@ -222,7 +222,7 @@ impl Seen {
         let agent = request.headers().get(header::USER_AGENT);
         let address = client::address(request.request(), &api.settings);
         let elapsed = i64::try_from(started.elapsed().as_micros()).unwrap_or(0);
-        let exchange = Exchange {
+        let exchange = HttpExchange {
             at: Timestamp::from_micros(api.service.clock.now().micros() - elapsed),
             micros: 0,
             request: RequestId::new(""),
@@ -252,7 +252,7 @@ impl Seen {
     fn record(self, line: &Line<'_>, notes: Notes, error: Option<&ApiError>, body: Option<Bytes>) {
         let Some((api, exchange)) = self.0 else { return };
         let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
-        let exchange = Exchange {
+        let exchange = HttpExchange {
             micros: i64::try_from(line.started.elapsed().as_micros()).unwrap_or(i64::MAX),
             request: line.id.cloned().unwrap_or_else(|| RequestId::new("")),
             tenant: who.map(|who| who.tenant),

@@ -8,8 +8,8 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
 use headcount_core::error::Error;
-use headcount_core::journal::Operated;
 use headcount_core::quirks::Applied;
+use headcount_records::Operated;
 
 use crate::auth::Who;
 use crate::error::ApiError;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use headcount_core::change::{Actor, Recorded};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::cursor::Seal;
 use headcount_core::error::Error;
 use headcount_core::ids::{RequestId, ResourceId, TenantId};
-use headcount_core::journal::{Actor, Recorded};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
 use headcount_core::quirks::Quirks;

@@ -27,8 +27,8 @@ pub mod writing;
 
 use std::sync::Arc;
 
+use headcount_core::change::ChangeFeed;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::ChangeFeed;
 use headcount_core::provider::Provider;
 
 /// A provider under test, empty, with two tenants.

@@ -1,8 +1,8 @@
 //! What writes do and leave.
 
+use headcount_core::change::{Act, Left, Switched};
 use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, Version};
-use headcount_core::journal::{Act, Left, Switched};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{ChangeFn, Step, StepDone, Update, With};
 use headcount_core::service::Precondition;

@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use headcount_core::change::Actor;
 use headcount_core::clock::Clock as _;
-use headcount_core::journal::Actor;
 use headcount_store_diesel::{LogStore, Store};
 use tokio::sync::watch;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use headcount_core::clock::{Clock as _, Timestamp};
-use headcount_core::journal::chain::{Checkpoint, Link};
+use headcount_records::chain::{Checkpoint, Link};
 use headcount_store_diesel::Store;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use rustls::pki_types::PrivatePkcs8KeyDer;

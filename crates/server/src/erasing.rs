@@ -1,10 +1,11 @@
 //! Erases the names of what was deleted, wherever they are kept: in the record of changes and in the
 //! provisioning log.
 
+use headcount_core::change::{Author, ChangeFeed as _};
 use headcount_core::clock::Clock as _;
 use headcount_core::ids::TenantId;
 use headcount_core::index::fold;
-use headcount_core::journal::{Author, ChangeFeed as _, RequestLog as _};
+use headcount_records::RequestLog as _;
 use headcount_store_diesel::{LogStore, Recalled, Store};
 
 use crate::machine::SystemClock;

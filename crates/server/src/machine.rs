@@ -1,8 +1,8 @@
 //! The real clock and the real ids: the only place that asks the machine for them.
 
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::ids::{RequestId, ResourceId};
-use headcount_core::journal::{Actor, Author};
 
 /// The clock of the machine.
 pub(crate) struct SystemClock;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use headcount_core::journal::Actor;
+use headcount_core::change::Actor;
 use headcount_http_api::{Api, Snapshot};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::{Principal, Tokens};

@@ -7,16 +7,19 @@ use actix_web::web::Data;
 use anyhow::Context;
 use headcount_console::Console;
 use headcount_core::clock::Clock as _;
-use headcount_core::ids::TenantId;
+use headcount_core::ids::{TenantId, TokenId};
 use headcount_core::index;
-use headcount_core::journal::{Digester, RequestLog as _};
+use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Administration, Api, HttpSettings, Keep, LaneSizes, Recorder};
+use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes};
+use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as _};
 use headcount_store_diesel::{DatabaseUrl, LogStore, RebuildError, Settings, Store};
 use headcount_token_admin::accounts::Accounts;
-use headcount_token_admin::{Policy, StoreError, TenantContents, Tenants, Tokens};
+use headcount_token_admin::{
+    Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens,
+};
 
 use crate::config::Config;
 use crate::machine::{SystemClock, UuidSource};
@@ -235,11 +238,29 @@ pub(crate) fn console(
 /// Starts what writes the provisioning log.
 fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
     let keep = Keep { days: config.requests.keep_days, bytes: config.requests.keep_bytes };
-    let digester = Digester::new(Arc::clone(&parts.registry));
-    let (log, tokens) = (Arc::clone(&parts.log), Arc::clone(&parts.tokens));
-    let (tenants, clock) = (parts.store.clone(), Arc::new(SystemClock));
-    let recorder = Recorder::start(log, digester, tokens, tenants, clock, keep);
+    let builder = RecordBuilder::new(Arc::clone(&parts.registry));
+    let (log, clock) = (Arc::clone(&parts.log), Arc::new(SystemClock));
+    let directory = Arc::new(Known(parts.clone()));
+    let recorder = Recorder::start(log, builder, directory, clock, keep);
     recorder.context("the thread that writes the provisioning log cannot be started")
+}
+
+/// Tokens and tenants, as the provisioning log asks for them.
+struct Known(Parts);
+
+impl Directory for Known {
+    fn token(&self, id: &TokenId) -> Option<(TenantId, String)> {
+        let token = self.0.tokens.find(id).ok().flatten()?;
+        Some((token.tenant, token.name))
+    }
+
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {
+        let tenants =
+            self.0.store.tenants().map_err(|error| {
+                ProviderError::Unavailable(Source::new("tenants are read", error))
+            })?;
+        Ok(tenants.into_iter().map(|tenant| tenant.id).collect())
+    }
 }
 
 fn public_url(text: &str) -> anyhow::Result<String> {

@@ -4,8 +4,8 @@ mod attempts;
 
 use diesel::prelude::*;
 use headcount_core::Error;
+use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
-use headcount_core::journal::{Act, Author, Change};
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::accounts::{
     ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, Guarded, LONGEST, LinkPurpose, LinkRow,

@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
+use headcount_core::change::{Act, Recorded};
 use headcount_core::ids::TenantId;
-use headcount_core::journal::activity::{Activity, ChangeQuery, Happened, Refusals, Slots};
-use headcount_core::journal::{Act, Recorded};
 use headcount_core::provider::ProviderError;
+use headcount_records::activity::{Activity, ChangeQuery, Happened, Refusals, Slots};
 
 use crate::changes::{Row, recorded};
 use crate::log::LogStore;

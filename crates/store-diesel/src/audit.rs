@@ -1,13 +1,13 @@
 //! The record of changes as it is stored: read for verification and export, and the names in it erased.
 
 use diesel::prelude::*;
+use headcount_core::change::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
-use headcount_core::journal::chain::AuditRow;
-use headcount_core::journal::verify::{Sealed, Unsealed};
-use headcount_core::journal::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
 use headcount_core::provider::{ProviderError, Source};
+use headcount_records::chain::AuditRow;
+use headcount_records::verify::{Sealed, Unsealed};
 
 use crate::changes::{append_other, forget, names};
 use crate::connection::{DbConnection, snapshot};

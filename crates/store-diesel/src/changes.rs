@@ -7,12 +7,12 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
+use headcount_core::change::{Act, Actor, Change, ChangeFeed, Left, Names, Recorded, Switched};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
-use headcount_core::journal::chain;
-use headcount_core::journal::{Act, Actor, Change, ChangeFeed, Left, Names, Recorded, Switched};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
+use headcount_records::chain;
 use serde_json::{Value, json};
 
 use crate::connection::{Backend, DbConnection, direct};

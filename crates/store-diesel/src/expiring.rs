@@ -1,9 +1,9 @@
 //! Tells once, ahead of time, that a token ends.
 
 use diesel::prelude::*;
+use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{TenantId, TokenId};
-use headcount_core::journal::{Act, Author, Change};
 use headcount_token_admin::StoreError;
 
 use crate::error::token_error;

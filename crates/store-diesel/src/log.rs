@@ -16,8 +16,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::Pool;
 use headcount_core::ids::{RequestId, TenantId, TokenId};
-use headcount_core::journal::RequestRecord;
 use headcount_core::provider::{ProviderError, Source};
+use headcount_records::RequestRecord;
 
 use self::rows::{Request, clean};
 use crate::batch;

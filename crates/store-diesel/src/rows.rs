@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use headcount_core::change::{Change, Left};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::index::{Columns, IndexEntry, UniqueKey};
-use headcount_core::journal::{Change, Left};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, ProviderError, Update, Updated, With,

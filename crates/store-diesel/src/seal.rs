@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use headcount_core::journal::chain::{AuditRow, Link};
 use headcount_core::provider::ProviderError;
+use headcount_records::chain::{AuditRow, Link};
 
 use crate::batch;
 use crate::connection::{DbConnection, direct};

@@ -1,9 +1,9 @@
 //! Tenants as rows.
 
 use diesel::prelude::*;
+use headcount_core::change::{Act, Author, Change, TENANT_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::{Act, Author, Change, TENANT_KIND};
 use headcount_core::quirks::Quirks;
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 

@@ -1,9 +1,9 @@
 //! Tokens as rows.
 
 use diesel::prelude::*;
+use headcount_core::change::{Act, Author, Change, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
-use headcount_core::journal::{Act, Author, Change, TOKEN_KIND};
 use headcount_core::quirks::Quirks;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{

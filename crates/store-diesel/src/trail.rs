@@ -2,11 +2,11 @@
 
 use diesel::dsl::count_star;
 use diesel::prelude::*;
+use headcount_core::change::Act;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, TenantId};
-use headcount_core::journal::Act;
-use headcount_core::journal::trail::{AuditTrail, Audited, ChangeCount};
 use headcount_core::provider::ProviderError;
+use headcount_records::audit_list::{AuditEntry, AuditTrail, ChangeCount};
 
 use crate::schema::changes;
 use crate::seal::Row;
@@ -18,7 +18,7 @@ impl AuditTrail for Store {
         tenant: TenantId,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<Audited>, ProviderError> {
+    ) -> Result<Vec<AuditEntry>, ProviderError> {
         self.seal_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<(Option<i64>, Option<String>, Row)> =
@@ -32,7 +32,7 @@ impl AuditTrail for Store {
                     .load(connection)
             })?;
         let audited = |(place, hash, row): (Option<i64>, Option<String>, Row)| {
-            Some(Audited { place: place?, hash: hash.unwrap_or_default(), row: row.into() })
+            Some(AuditEntry { place: place?, hash: hash.unwrap_or_default(), row: row.into() })
         };
         Ok(rows.into_iter().filter_map(audited).collect())
     }

@@ -11,9 +11,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use headcount_core::change::{Actor, Author, ChangeFeed};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::RequestId;
-use headcount_core::journal::{Actor, Author, ChangeFeed};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
     ADMIN_KIND, AccountError, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,

@@ -9,8 +9,8 @@ mod support;
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, TenantId};
-use headcount_core::journal::{LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_core::quirks::Quirks;
+use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings};
 use support::{Database, Scratch, postgres_store};
 

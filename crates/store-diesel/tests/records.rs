@@ -5,9 +5,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use headcount_core::change::{Act, Actor, ChangeFeed as _, Recorded, Switched};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{TenantId, TokenId};
-use headcount_core::journal::{Act, Actor, ChangeFeed as _, Recorded, Switched};
 use headcount_core::quirks::Quirks;
 use headcount_store_diesel::Store;
 use headcount_token_admin::memory::MemoryTokens;

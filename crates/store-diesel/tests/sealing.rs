@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use diesel::connection::{Connection, SimpleConnection};
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
-use headcount_core::journal::verify::{Sealed, Verifier};
-use headcount_core::journal::{Actor, Author};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
+use headcount_records::verify::{Sealed, Verifier};
 use headcount_store_diesel::{DatabaseUrl, Settings, Store};
 use headcount_token_admin::TenantStore;
 use support::{Database, Scratch, plan, postgres_store, sqlite_store};

@@ -10,12 +10,12 @@ mod support;
 use std::sync::Arc;
 
 use diesel::connection::{Connection, SimpleConnection};
+use headcount_core::change::ChangeFeed as _;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
-use headcount_core::journal::ChangeFeed as _;
-use headcount_core::journal::chain::{AuditRow, Checkpoint, Link, digest};
-use headcount_core::journal::verify::{Sealed, Verdict, Verifier, What};
 use headcount_core::quirks::Quirks;
+use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
+use headcount_records::verify::{FindingKind, Sealed, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::TenantStore;
 use rand::rngs::StdRng;
@@ -315,7 +315,7 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         let found = bench.store.recall(jane, "JANE").unwrap();
         assert_eq!(found.len(), 1);
         assert!(!found[0].exists);
-        // What is left is the record of its deletion, which took the other names with it.
+        // FindingKind is left is the record of its deletion, which took the other names with it.
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 1);
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 0);
         assert_eq!(bench.store.recall(jane, "jane").unwrap(), []);
@@ -326,7 +326,7 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         assert_eq!(bench.verify(&[]).findings, []);
         bench.run("DELETE FROM changes WHERE act = 'erased'");
         let found = bench.verify(&[]).findings;
-        assert!(found.iter().any(|finding| finding.what == What::NamesGone), "{found:?}");
+        assert!(found.iter().any(|finding| finding.what == FindingKind::NamesGone), "{found:?}");
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use headcount_core::change::{Act, Author, Change, Recorded, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId, TokenId, Version};
-use headcount_core::journal::{Act, Author, Change, Recorded, TENANT_KIND, TOKEN_KIND};
 use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 

@@ -1,8 +1,8 @@
 //! Who administers, and what this allows: the one table of acts, roles and scopes.
 
+use headcount_core::change::Author;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::Author;
 use ipnet::IpNet;
 
 use crate::accounts::Role;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
-use headcount_core::journal::{Act, Author, Change};
 use headcount_core::quirks::Quirks;
 use ipnet::IpNet;
 use thiserror::Error as ThisError;

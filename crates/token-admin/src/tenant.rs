@@ -1,8 +1,8 @@
 //! Tenants: the units of isolation that tokens open.
 
+use headcount_core::change::{Act, Author, Change, Switched};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::{Act, Author, Change, Switched};
 use headcount_core::quirks::Quirks;
 
 use crate::store::StoreError;

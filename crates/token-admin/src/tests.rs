@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use headcount_core::change::{Act, Actor, Author, Switched};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{RequestId, TenantId};
-use headcount_core::journal::{Act, Actor, Author, Switched};
 use secrecy::ExposeSecret;
 
 use crate::accounts::Role;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use headcount_core::change::Author;
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;

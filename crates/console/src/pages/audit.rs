@@ -1,9 +1,10 @@
 //! Who changed what.
 
 use askama::Template;
+use headcount_core::change::{Actor, Recorded};
 use headcount_core::ids::TenantId;
-use headcount_core::journal::activity::ChangeQuery;
-use headcount_core::journal::{Actor, Recorded};
+use headcount_records::activity::ChangeQuery;
+use headcount_records::describe;
 use headcount_token_admin::Token;
 use headcount_token_admin::accounts::SERVER;
 
@@ -57,7 +58,7 @@ fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded)
     let what = match recorded.version.counter() {
         // What has no versions tells which settings were changed.
         0 => settings(recorded),
-        _ => recorded.outcome(),
+        _ => describe::change(recorded),
     };
     let who = match &recorded.change.actor {
         Actor::Admin(name) => format!("{name} (console)"),

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use headcount_core::clock::Timestamp;
-use headcount_core::journal::activity::Happened;
-use headcount_core::journal::moment;
+use headcount_records::activity::Happened;
+use headcount_records::describe::moment;
 
 use crate::format::{html, number};
 

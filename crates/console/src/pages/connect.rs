@@ -3,7 +3,7 @@
 
 use askama::Template;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::{LogQuery, Logged, advice};
+use headcount_records::{LogQuery, Logged, advice};
 use headcount_token_admin::TokenState;
 use secrecy::ExposeSecret as _;
 use serde_json::json;

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use headcount_core::ids::{ResourceId, TenantId};
-use headcount_core::journal::{Entry, LogQuery, Logged, Story, Storyteller, Verdict};
+use headcount_records::timeline::{Entry, IdentityTimeline, TimelineReader, Verdict};
+use headcount_records::{LogQuery, Logged, describe};
 
 use super::log::Line;
 use crate::answer::{Answer, Fault};
@@ -36,15 +37,15 @@ pub(crate) struct Event {
 }
 
 /// Tells what is known of a name or an id.
-fn tell(desk: &Desk<'_>, tenant: TenantId, name: &str) -> Result<Story, Fault> {
+fn tell(desk: &Desk<'_>, tenant: TenantId, name: &str) -> Result<IdentityTimeline, Fault> {
     let service = &desk.console.api.service;
-    let teller = Storyteller {
+    let reader = TimelineReader {
         registry: &service.registry,
         provider: &*service.provider,
         changes: &*desk.console.changes,
         log: &*desk.console.log,
     };
-    Ok(teller.tell(tenant, name)?)
+    Ok(reader.read(tenant, name)?)
 }
 
 /// What happened to one resource and what was asked about it by its id, oldest first, at most `most`.
@@ -88,7 +89,7 @@ pub(crate) fn events(desk: &Desk<'_>, entries: &[Entry]) -> Vec<Event> {
     let event = |entry: &Entry| Event {
         time: time(entry.at),
         line: entry.request.as_ref().map(|logged| Line::of(logged, desk.now)),
-        changes: entry.changes.iter().map(headcount_core::journal::Recorded::outcome).collect(),
+        changes: entry.changes.iter().map(describe::change).collect(),
         by: entry.changes.first().map_or_else(String::new, |one| one.change.actor.to_string()),
     };
     entries.iter().rev().map(event).collect()

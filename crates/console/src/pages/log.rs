@@ -4,7 +4,7 @@ use askama::Template;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, TenantId, TokenId};
 use headcount_core::index::fold;
-use headcount_core::journal::{LogQuery, Logged, advice};
+use headcount_records::{LogQuery, Logged, advice};
 use serde_json::json;
 
 use crate::answer::{Answer, Fault};

@@ -3,11 +3,11 @@
 use askama::Template;
 use headcount_core::clock::Timestamp;
 use headcount_core::filter::parse_filter;
-use headcount_core::journal::LogQuery;
-use headcount_core::journal::activity::Slots;
 use headcount_core::provider::{Query, Start, With};
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
+use headcount_records::LogQuery;
+use headcount_records::activity::Slots;
 use headcount_token_admin::{Token, TokenState};
 
 use super::chart::{self, Bar};

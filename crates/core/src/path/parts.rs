@@ -5,10 +5,13 @@ use crate::json::quoted_length;
 
 /// `attribute[filter].sub` (RFC 7644 Figure 7); only the attribute is always there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts<'p> {
-    pub(crate) attribute: &'p str,
-    pub(crate) filter: Option<&'p str>,
-    pub(crate) sub: Option<&'p str>,
+pub struct Parts<'p> {
+    /// What stands before the bracket: an attribute path.
+    pub attribute: &'p str,
+    /// What stands in the brackets.
+    pub filter: Option<&'p str>,
+    /// What follows the bracket and its dot.
+    pub sub: Option<&'p str>,
 }
 
 impl<'p> Parts<'p> {
@@ -18,7 +21,7 @@ impl<'p> Parts<'p> {
     ///
     /// `invalidPath` for brackets that do not close or are empty, `invalidFilter` for a bracket inside
     /// another one.
-    pub(crate) fn of(path: &'p str) -> Result<Self, Error> {
+    pub fn of(path: &'p str) -> Result<Self, Error> {
         let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
         let Some((attribute, rest)) = path.split_once('[') else {
             return Ok(Self { attribute: path, filter: None, sub: None });

@@ -4,13 +4,13 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use headcount_core::clock::Timestamp;
 use headcount_core::error::Error;
-use headcount_core::journal::trail::Audited;
+use headcount_records::ActorBody;
+use headcount_records::audit_list::AuditEntry;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
-use super::event::ActorBody;
 use super::params::Params;
 use super::problem::Problem;
 use super::session::{Admitted, ReadAll, run};
@@ -92,8 +92,8 @@ struct RowBody {
     external_id: Option<String>,
 }
 
-fn body(audited: Audited) -> RowBody {
-    let Audited { place, hash, row } = audited;
+fn body(audited: AuditEntry) -> RowBody {
+    let AuditEntry { place, hash, row } = audited;
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let (delta, personal) = (parse(&row.delta), parse(row.personal.as_deref().unwrap_or("null")));
     let ids = |name: &str| {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{Either, HttpRequest};
+use headcount_core::change::ChangeFeed;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::ChangeFeed;
-use headcount_core::journal::events::EventId;
-use headcount_core::journal::feed::{Batch, Wanted, newest_events, read_events};
 use headcount_core::provider::ProviderError;
+use headcount_records::events::EventId;
+use headcount_records::feed::{Batch, Wanted, newest_events, read_events};
+use headcount_records::{EventBody, EventStyle, EventWriter};
 use headcount_token_admin::Scopes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,7 +19,6 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
-use super::event::{EventBody, Pen, Style};
 use super::params::{Params, bad};
 use super::problem::{Problem, ProblemBody};
 use super::session::{Admitted, ReadEvents, Session, attempt};
@@ -134,7 +134,7 @@ pub(super) struct Asked {
     newest: Option<usize>,
     pub(super) wanted: Wanted,
     pub(super) limit: usize,
-    pub(super) style: Style,
+    pub(super) style: EventStyle,
     pub(super) wait: Duration,
     pub(super) tenant: Option<String>,
 }
@@ -177,7 +177,12 @@ impl Asked {
             newest: newest.filter(|_| last.is_none()),
             wanted,
             limit: limit.unwrap_or(PAGE),
-            style: Style { sets, full, origin: client::origin(request, &api.settings) },
+            style: EventStyle {
+                sets,
+                full,
+                origin: client::origin(request, &api.settings),
+                base_path: crate::BASE_PATH,
+            },
             wait: Duration::from_secs(wait),
             tenant,
         })
@@ -215,10 +220,10 @@ impl Asked {
         let api = session.api;
         let feed = &*api.administration()?.feed;
         let batch = job(feed, tenant).map_err(headcount_core::error::Error::from)?;
-        let pen = Pen { service: &api.service, tenant, style: &self.style };
+        let writer = EventWriter { service: &api.service, tenant, style: &self.style };
         let mut events = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
-            if let Some(text) = pen.write(event)? {
+            if let Some(text) = writer.write(event)? {
                 events.push((event.id, event.event_type(), text));
             }
         }
@@ -250,16 +255,16 @@ pub(super) async fn events(
     let asked = Asked::read(&request, &api);
     let streams = wants_stream(&request);
     let auth = Arc::new(auth);
-    let bell = api.administration()?.bell.listen();
+    let notified = api.administration()?.notifier.subscribe();
     // Whoever has no token learns nothing, not even what is wrong with the question.
     let (first, asked, who) = first(&api, &auth, asked).await?;
     if streams {
-        let listening = Listening::begin(&api, bell, &who)?;
+        let listening = Listening::begin(&api, notified, &who)?;
         return Ok(Either::Right(EventStream::new(api, auth, asked, first, who, listening)));
     }
     let (page, who) = match first.events.is_empty() && !asked.wait.is_zero() {
         true => {
-            let listening = Listening::begin(&api, bell, &who)?;
+            let listening = Listening::begin(&api, notified, &who)?;
             wait(&api, &auth, &asked, listening, (first, who)).await?
         }
         false => (first, who),

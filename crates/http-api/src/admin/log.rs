@@ -5,7 +5,8 @@ use actix_web::web::{Data, Path};
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, RequestId, TenantId, TokenId};
 use headcount_core::index::fold;
-use headcount_core::journal::{LogQuery, Storyteller};
+use headcount_records::timeline::TimelineReader;
+use headcount_records::{LogQuery, RecordBody, TimelineBody};
 use headcount_token_admin::Scopes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +14,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::{Fault, Problem};
-use super::record::{RecordBody, StoryBody};
 use super::session::{Admitted, ReadAll, Session, run};
 use crate::api::Api;
 use crate::error::ApiError;
@@ -204,7 +204,7 @@ struct TimelineParams {
 /// repairs, changes of groups; also when nobody of that name was ever created.
 #[utoipa::path(
     get, path = "/api/v1/timeline", tag = "log", params(TimelineParams),
-    responses((status = 200, description = "The story.", body = StoryBody)),
+    responses((status = 200, description = "The story.", body = TimelineBody)),
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn timeline(
@@ -223,13 +223,13 @@ pub(super) async fn timeline(
         let (name, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
         let administration = session.api.administration()?;
-        let storyteller = Storyteller {
+        let reader = TimelineReader {
             registry: &session.api.service.registry,
             provider: &*session.api.service.provider,
             changes: &*administration.feed,
             log: &*administration.log,
         };
-        Answer::ok(&StoryBody::new(&storyteller.tell(tenant, &name)?))
+        Answer::ok(&TimelineBody::new(&reader.read(tenant, &name)?))
     });
     done.await.map(|(answer, who)| answer.by(who))
 }
@@ -276,7 +276,7 @@ pub(super) async fn quirks(
     let done = run(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let counts = session.api.administration()?.log.quirk_counts(tenant).map_err(Error::from)?;
-        let body = |count: headcount_core::journal::QuirkCount| QuirkBody {
+        let body = |count: headcount_records::QuirkCount| QuirkBody {
             token: count.token.to_string(),
             quirk: count.quirk,
             count: count.amount,

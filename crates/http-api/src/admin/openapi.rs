@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
-use headcount_core::journal::feed::event_types;
 use headcount_core::quirks::QUIRKS;
 use headcount_core::schema::Registry;
+use headcount_records::feed::event_types;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 

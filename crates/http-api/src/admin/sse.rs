@@ -30,7 +30,7 @@ const RETRY: u32 = 2_000;
 
 /// A reader that waits for events: it holds a place among the readers, and nothing else.
 pub(super) struct Listening {
-    bell: watch::Receiver<bool>,
+    notified: watch::Receiver<bool>,
     _place: Place,
 }
 
@@ -39,25 +39,25 @@ impl Listening {
     /// look and its wait rings as well.
     pub(super) fn begin(
         api: &Api,
-        bell: watch::Receiver<bool>,
+        notified: watch::Receiver<bool>,
         who: &Who,
     ) -> Result<Self, ApiError> {
         let Some(place) = api.lanes.places.take(who.tenant, &who.token) else {
             metrics::counter!(REFUSALS, "lane" => "events").increment(1);
             return Err(Fault::Listeners.into());
         };
-        Ok(Self { bell, _place: place })
+        Ok(Self { notified, _place: place })
     }
 
     /// Tells whether the server stops.
     pub(super) fn is_over(&self) -> bool {
-        *self.bell.borrow()
+        *self.notified.borrow()
     }
 
     /// Waits until something may have happened, at most until `end`.
     pub(super) async fn until(&mut self, end: Instant) {
         let end = end.min(Instant::now() + LOOK);
-        let (rung, late) = (self.bell.changed(), sleep_until(end));
+        let (rung, late) = (self.notified.changed(), sleep_until(end));
         if let Either::Left((Err(_gone), late)) = select(Box::pin(rung), Box::pin(late)).await {
             late.await;
         }

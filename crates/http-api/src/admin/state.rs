@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use headcount_core::journal::trail::AuditTrail;
-use headcount_core::journal::{ChangeFeed, RequestLog};
+use headcount_core::change::ChangeFeed;
+use headcount_records::audit_list::AuditTrail;
+use headcount_records::{EventNotifier, RequestLog};
 use headcount_token_admin::Tenants;
-use tokio::sync::watch;
 
 /// The stores of the admin API, and those who wait for events.
 pub struct Administration {
@@ -18,7 +18,7 @@ pub struct Administration {
     /// The tenants.
     pub tenants: Arc<Tenants>,
     /// Wakes those who wait.
-    pub bell: Bell,
+    pub notifier: EventNotifier,
 }
 
 impl Administration {
@@ -29,32 +29,6 @@ impl Administration {
         log: Arc<dyn RequestLog>,
         tenants: Arc<Tenants>,
     ) -> Self {
-        Self { feed, trail, log, tenants, bell: Bell::default() }
-    }
-}
-
-/// Wakes those who wait for events.
-#[derive(Debug, Clone)]
-pub struct Bell(Arc<watch::Sender<bool>>);
-
-impl Default for Bell {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
-    }
-}
-
-impl Bell {
-    /// Says that there may be new events.
-    pub fn ring(&self) {
-        self.0.send_modify(|_stops| {});
-    }
-
-    /// Says that the server stops: waiting readers are answered, streams end.
-    pub fn stop(&self) {
-        self.0.send_modify(|stops| *stops = true);
-    }
-
-    pub(crate) fn listen(&self) -> watch::Receiver<bool> {
-        self.0.subscribe()
+        Self { feed, trail, log, tenants, notifier: EventNotifier::default() }
     }
 }

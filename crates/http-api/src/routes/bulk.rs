@@ -3,9 +3,9 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use headcount_core::error::Error;
-use headcount_core::journal::Operated;
 use headcount_core::message::{BulkRequest, BulkResult, bulk_response};
 use headcount_core::quirks::Applied;
+use headcount_records::Operated;
 
 use crate::api::Api;
 use crate::auth::{Accepted, Authenticated, Permission, Provision};

@@ -16,11 +16,11 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::test::{TestRequest, init_service, read_body};
 use actix_web::web::Data;
 use actix_web::{App, Error, rt};
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::cursor::Seal;
 use headcount_core::error::Error as Refusal;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
-use headcount_core::journal::{Actor, Author};
 use headcount_core::members::{MemberNames, MembershipEntry};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::provider::{

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use headcount_core::journal::Actor;
+use headcount_core::change::Actor;
 use headcount_store_diesel::DatabaseUrl;
 use headcount_token_admin::accounts::{AccountError, Link};
 use secrecy::ExposeSecret as _;

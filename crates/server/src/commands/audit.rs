@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use headcount_core::change::Actor;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::Actor;
-use headcount_core::journal::chain::Checkpoint;
-use headcount_core::journal::verify::{Finding, Sealed, Verdict, Verifier, What};
+use headcount_records::chain::Checkpoint;
+use headcount_records::verify::{Finding, FindingKind, Sealed, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ fn open_all(file: &Path, keys: &[String]) -> anyhow::Result<(Vec<Checkpoint>, Ve
 
 /// Says where something was found.
 fn whereabouts(finding: &Finding) -> (&'static str, i64) {
-    let unit = if finding.what == What::Displaced { "row" } else { "place" };
+    let unit = if finding.what == FindingKind::Displaced { "row" } else { "place" };
     (unit, finding.place)
 }
 

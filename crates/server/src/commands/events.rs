@@ -1,7 +1,7 @@
 //! `headcount events …`
 
 use anyhow::bail;
-use headcount_http_api::EventBody;
+use headcount_records::EventBody;
 
 use super::source::{Begin, Events, Onward, Page, Source, follow};
 use crate::cli::{self, EventsTail, Format};

@@ -3,7 +3,7 @@
 mod shown;
 
 use anyhow::bail;
-use headcount_http_api::RecordBody;
+use headcount_records::RecordBody;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -82,10 +82,10 @@ fn explain(
     name: &str,
     format: Format,
 ) -> anyhow::Result<()> {
-    let story = source.story(tenant, name)?;
+    let timeline = source.timeline(tenant, name)?;
     match format {
-        Format::Json => output::json(&json(&story)),
-        Format::Text => print(&shown::story(&story)),
+        Format::Json => output::json(&json(&timeline)),
+        Format::Text => print(&shown::timeline(&timeline)),
     }
     Ok(())
 }

@@ -12,9 +12,10 @@ use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::{Context, bail};
 use futures_util::future::select;
 use headcount_console::Console;
+use headcount_core::change::Actor;
 use headcount_core::clock::Clock as _;
-use headcount_core::journal::Actor;
-use headcount_http_api::{Api, Connections, Recorder};
+use headcount_http_api::{Api, Connections};
+use headcount_records::Recorder;
 use headcount_store_diesel::{DatabaseUrl, Store};
 use headcount_token_admin::{Principal, TokenState};
 use rustls::pki_types::pem::PemObject;
@@ -245,13 +246,11 @@ fn metrics_apart(
 /// Wakes those who wait for events when something was sealed, and when the server is told to stop: they
 /// would hold up its end.
 fn tell_readers(api: &Api, mut sealed: SealedTo) {
-    let Some(bell) = api.administration.as_ref().map(|administration| &administration.bell) else {
-        return;
-    };
-    let (rings, stops) = (bell.clone(), bell.clone());
+    let Some(administration) = &api.administration else { return };
+    let (notifier, stops) = (administration.notifier.clone(), administration.notifier.clone());
     drop(actix_web::rt::spawn(async move {
         while sealed.changed().await.is_ok() {
-            rings.ring();
+            notifier.notify();
         }
     }));
     drop(actix_web::rt::spawn(async move {

@@ -8,7 +8,7 @@ mod server;
 use std::time::Duration;
 
 use anyhow::bail;
-use headcount_http_api::{EventBody, RecordBody, StoryBody};
+use headcount_records::{EventBody, RecordBody, TimelineBody};
 use serde::Deserialize;
 
 use self::client::{Client, Failure};
@@ -75,7 +75,7 @@ pub(super) trait Source {
     fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>>;
 
     /// Returns everything that is known of a name.
-    fn story(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<StoryBody>;
+    fn timeline(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<TimelineBody>;
 
     /// Returns at most `limit` events.
     fn events(&self, wanted: &Events, begin: Begin<'_>, limit: usize) -> anyhow::Result<Page>;

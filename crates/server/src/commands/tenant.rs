@@ -1,7 +1,7 @@
 //! `headcount tenant …`
 
 use anyhow::bail;
-use headcount_core::journal::Actor;
+use headcount_core::change::Actor;
 use headcount_core::quirks::{QUIRKS, Quirks};
 use headcount_token_admin::{Principal, Tenant, TenantChange};
 use serde_json::{Value, json};

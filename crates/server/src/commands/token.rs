@@ -1,10 +1,10 @@
 //! `headcount token …`
 
 use anyhow::Context;
+use headcount_core::change::Actor;
 use headcount_core::clock::{Clock as _, Timestamp};
 use headcount_core::filter::parse_filter;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
-use headcount_core::journal::Actor;
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::work::Work;

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 use headcount_core::ids::TenantId;
-use headcount_core::journal::RequestRecord;
+use headcount_records::RequestRecord;
 use sha2::{Digest, Sha256};
 
 use super::key;

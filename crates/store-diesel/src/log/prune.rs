@@ -5,8 +5,8 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
-use headcount_core::journal::Retention;
 use headcount_core::provider::ProviderError;
+use headcount_records::Retention;
 
 use super::{LogStore, names};
 use crate::connection::{DbConnection, give_back, log_bytes};

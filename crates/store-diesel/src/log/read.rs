@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
-use headcount_core::journal::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
 use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
+use headcount_records::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
 
 use super::rows::clean;
 use super::{LogStore, names};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use diesel::prelude::*;
 use headcount_core::ids::{Kind, ResourceId, TokenId};
-use headcount_core::journal::RequestRecord;
+use headcount_records::RequestRecord;
 
 use super::key;
 use crate::schema::{request_names, requests};

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use headcount_core::change::ChangeFeed;
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::index;
-use headcount_core::journal::activity::{Activity, ChangeQuery, Refusals, Slots};
-use headcount_core::journal::trail::AuditTrail;
-use headcount_core::journal::{ChangeFeed, LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_core::message::SearchRequest;
 use headcount_core::quirks::Quirks;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
+use headcount_records::activity::{Activity, ChangeQuery, Refusals, Slots};
+use headcount_records::audit_list::AuditTrail;
+use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{AccountStore as _, Accounts, Place, Role, TotpSecret};
 

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
-use headcount_core::journal::{Actor, Author};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_provider_conformance::Subject;

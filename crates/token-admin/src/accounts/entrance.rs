@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::RequestId;
-use headcount_core::journal::{Actor, Author};
 use secrecy::SecretString;
 
 use super::password::{self, Hasher};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
-use headcount_core::journal::{Act, Author, Change};
 
 use super::store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
 use super::{Admin, LONGEST, LinkPurpose, Role, TotpSecret, throttle};

@@ -1,7 +1,7 @@
 //! What a database keeps of accounts.
 
+use headcount_core::change::Author;
 use headcount_core::clock::Timestamp;
-use headcount_core::journal::Author;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use headcount_core::change::{Act, Actor, Author};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::RequestId;
-use headcount_core::journal::{Act, Actor, Author};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::memory::MemoryAccounts;

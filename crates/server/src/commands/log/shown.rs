@@ -1,8 +1,7 @@
 //! Records and stories, for people.
 
 use headcount_core::clock::Timestamp;
-use headcount_core::journal;
-use headcount_http_api::{EntryBody, RecordBody, StoryBody};
+use headcount_records::{EntryBody, RecordBody, TimelineBody, describe};
 
 /// The lines of a record: one, and below it why it failed and what was repaired.
 pub(super) fn lines(record: &RecordBody) -> Vec<String> {
@@ -39,7 +38,7 @@ pub(super) fn lines(record: &RecordBody) -> Vec<String> {
     for repair in &record.repairs {
         below("repaired", repair);
     }
-    if let Some(others) = journal::unkept(record.unkept) {
+    if let Some(others) = describe::unkept(record.unkept) {
         below("others", &others);
     }
     lines
@@ -63,11 +62,11 @@ pub(super) fn whole(record: &RecordBody) -> Vec<String> {
     all
 }
 
-/// A story for people.
-pub(super) fn story(story: &StoryBody) -> Vec<String> {
-    let mut all = vec![story.summary.clone()];
-    all.extend(story.what_to_do.as_ref().map(|text| format!("What to do: {text}")));
-    for entry in &story.entries {
+/// A timeline for people.
+pub(super) fn timeline(timeline: &TimelineBody) -> Vec<String> {
+    let mut all = vec![timeline.summary.clone()];
+    all.extend(timeline.what_to_do.as_ref().map(|text| format!("What to do: {text}")));
+    for entry in &timeline.entries {
         all.push(String::new());
         all.extend(entry_lines(entry));
     }
@@ -94,5 +93,5 @@ fn entry_lines(entry: &EntryBody) -> Vec<String> {
 }
 
 fn moment(text: &str) -> String {
-    Timestamp::parse(text).map_or_else(|| text.to_owned(), journal::moment)
+    Timestamp::parse(text).map_or_else(|| text.to_owned(), describe::moment)
 }

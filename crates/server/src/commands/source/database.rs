@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 use headcount_core::ids::{RequestId, TenantId};
-use headcount_core::journal::events::EventId;
-use headcount_core::journal::feed::{Wanted, newest_events, read_events};
-use headcount_core::journal::{LogQuery, Logged, RequestLog as _, Storyteller};
-use headcount_http_api::{EventBody, RecordBody, StoryBody};
+use headcount_records::events::EventId;
+use headcount_records::feed::{Wanted, newest_events, read_events};
+use headcount_records::timeline::TimelineReader;
+use headcount_records::{EventBody, RecordBody, TimelineBody};
+use headcount_records::{LogQuery, Logged, RequestLog as _};
 use headcount_token_admin::TenantStore as _;
 
 use super::{Begin, Events, Page, Requests, Source};
@@ -68,15 +69,15 @@ impl Source for Database {
         self.read(&query, true)
     }
 
-    fn story(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<StoryBody> {
+    fn timeline(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<TimelineBody> {
         let tenant = self.tenant(tenant.unwrap_or(DEFAULT))?;
-        let storyteller = Storyteller {
+        let reader = TimelineReader {
             registry: &self.0.registry,
             provider: &*self.0.store,
             changes: &*self.0.store,
             log: &*self.0.log,
         };
-        Ok(StoryBody::new(&storyteller.tell(tenant, name)?))
+        Ok(TimelineBody::new(&reader.read(tenant, name)?))
     }
 
     fn events(&self, wanted: &Events, begin: Begin<'_>, limit: usize) -> anyhow::Result<Page> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use anyhow::bail;
-use headcount_http_api::{RecordBody, StoryBody};
+use headcount_records::{RecordBody, TimelineBody};
 use serde::Deserialize;
 
 use super::client::{Client, Failure};
@@ -119,7 +119,7 @@ impl Source for Server {
         Ok(found)
     }
 
-    fn story(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<StoryBody> {
+    fn timeline(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<TimelineBody> {
         let tenant = tenant.map(|name| ("tenant", name));
         Ok(self.client.get("/timeline", &[&[("name", name)], tenant.as_slice()].concat())?)
     }

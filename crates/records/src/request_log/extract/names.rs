@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::super::redact;
 use super::{member, text_of};
-use crate::filter::{Filter, Literal, ParsedFilter, Syntax};
-use crate::index::fold;
-use crate::path::Parts;
+use headcount_core::filter::{Filter, Literal, ParsedFilter, Syntax};
+use headcount_core::index::fold;
+use headcount_core::path::Parts;
 
 /// Names kept of one request, at most.
 const MOST_NAMES: usize = 256;

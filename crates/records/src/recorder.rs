@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headcount_core::clock::Clock;
-use headcount_core::journal::{Digester, Exchange, RequestLog, RequestRecord, Retention};
-use headcount_core::provider::{ProviderError, Source};
-use headcount_token_admin::{TenantStore, Tokens};
+use headcount_core::error::ProviderError;
+use headcount_core::ids::{TenantId, TokenId};
 
 use self::strangers::Strangers;
+use crate::request_log::{HttpExchange, RecordBuilder, RequestLog, RequestRecord, Retention};
 
 /// Requests that may wait to be written down.
 const MOST_WAITING: usize = 10_000;
@@ -45,6 +45,20 @@ pub struct Keep {
     pub bytes: u64,
 }
 
+/// What is known of tokens and tenants, for records that cannot say it themselves.
+pub trait Directory: Send + Sync + 'static {
+    /// Returns the tenant and the name of a token, by its public id; none when it is unknown or cannot be
+    /// read.
+    fn token(&self, id: &TokenId) -> Option<(TenantId, String)>;
+
+    /// Returns all tenants.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`].
+    fn tenants(&self) -> Result<Vec<TenantId>, ProviderError>;
+}
+
 /// Writes the provisioning log on a thread of its own.
 pub struct Recorder {
     shared: Arc<Shared>,
@@ -58,7 +72,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: Vec<Exchange<Bytes>>,
+    waiting: Vec<HttpExchange<Bytes>>,
     bytes: usize,
     strangers: Strangers,
     closed: bool,
@@ -73,9 +87,8 @@ impl Shared {
 /// What the writing thread works with.
 struct Writer {
     log: Arc<dyn RequestLog>,
-    digester: Digester,
-    tokens: Arc<Tokens>,
-    tenants: Arc<dyn TenantStore>,
+    builder: RecordBuilder,
+    directory: Arc<dyn Directory>,
     clock: Arc<dyn Clock>,
     keep: Keep,
 }
@@ -84,14 +97,13 @@ impl Recorder {
     /// Starts the thread that writes to `log`.
     pub fn start(
         log: Arc<dyn RequestLog>,
-        digester: Digester,
-        tokens: Arc<Tokens>,
-        tenants: Arc<dyn TenantStore>,
+        builder: RecordBuilder,
+        directory: Arc<dyn Directory>,
         clock: Arc<dyn Clock>,
         keep: Keep,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
-        let writer = Writer { log, digester, tokens, tenants, clock, keep };
+        let writer = Writer { log, builder, directory, clock, keep };
         let inner = Arc::clone(&shared);
         let run = move || {
             step_back();
@@ -102,7 +114,7 @@ impl Recorder {
     }
 
     /// Takes a request that was answered. Never waits.
-    pub(crate) fn record(&self, mut exchange: Exchange<Bytes>) {
+    pub fn record(&self, mut exchange: HttpExchange<Bytes>) {
         let mut state = self.shared.lock();
         if !exchange.proven && !state.strangers.keep(Instant::now(), &mut exchange) {
             metrics::counter!("headcount_log_refusals_untold_total").increment(1);
@@ -178,15 +190,15 @@ impl Writer {
 
     /// A token that was refused is told with its name and its tenant, as far as it is known here. Its public
     /// id proves nothing; that is why so few of these records are kept.
-    fn records(&self, exchange: Exchange<Bytes>) -> Vec<RequestRecord> {
+    fn records(&self, exchange: HttpExchange<Bytes>) -> Vec<RequestRecord> {
         let unproven = if exchange.tenant.is_none() { exchange.token.clone() } else { None };
-        let mut records = self.digester.digest(exchange);
+        let mut records = self.builder.build(exchange);
         if let Some(id) = unproven
-            && let Ok(Some(token)) = self.tokens.find(&id)
+            && let Some((tenant, name)) = self.directory.token(&id)
         {
             for record in &mut records {
-                record.tenant = Some(token.tenant);
-                record.token_name = Some(token.name.clone());
+                record.tenant = Some(tenant);
+                record.token_name = Some(name.clone());
             }
         }
         records
@@ -198,8 +210,8 @@ impl Writer {
             return;
         }
         // When the tenants cannot be read, the log most likely cannot be written either.
-        if let Ok(tenants) = self.tenants.tenants() {
-            let exists = |id| tenants.iter().any(|tenant| tenant.id == id);
+        if let Ok(tenants) = self.directory.tenants() {
+            let exists = |id| tenants.contains(&id);
             records.retain(|record| record.tenant.is_none_or(exists));
         }
     }
@@ -207,11 +219,8 @@ impl Writer {
     fn forget_the_deleted(&self) -> Result<(), ProviderError> {
         // In this order: a tenant that is created in between is among those that exist.
         let logged = self.log.tenants()?;
-        let exist = self
-            .tenants
-            .tenants()
-            .map_err(|error| ProviderError::Unavailable(Source::new("tenants are read", error)))?;
-        let mut deleted = logged.into_iter().filter(|id| exist.iter().all(|one| one.id != *id));
+        let exist = self.directory.tenants()?;
+        let mut deleted = logged.into_iter().filter(|id| !exist.contains(id));
         deleted.try_for_each(|id| self.log.forget(id))
     }
 
@@ -249,7 +258,7 @@ impl Writer {
 }
 
 /// Waits for exchanges, gathers a moment and takes them; tells whether they are the last.
-fn next(shared: &Shared) -> (Vec<Exchange<Bytes>>, bool) {
+fn next(shared: &Shared) -> (Vec<HttpExchange<Bytes>>, bool) {
     let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
     let state = shared.lock();
     let (state, _) =
@@ -270,7 +279,7 @@ fn next(shared: &Shared) -> (Vec<Exchange<Bytes>>, bool) {
     take(&mut state)
 }
 
-fn take(state: &mut State) -> (Vec<Exchange<Bytes>>, bool) {
+fn take(state: &mut State) -> (Vec<HttpExchange<Bytes>>, bool) {
     state.bytes = 0;
     (std::mem::take(&mut state.waiting), state.closed)
 }

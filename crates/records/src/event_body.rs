@@ -2,11 +2,9 @@
 
 use std::fmt;
 
+use headcount_core::change::Actor;
 use headcount_core::error::Error;
 use headcount_core::ids::TenantId;
-use headcount_core::journal::Actor;
-use headcount_core::journal::events::{Event, What};
-use headcount_core::journal::set::{self, State};
 use headcount_core::provider::With;
 use headcount_core::resource::{Projection, Reply, Resource};
 use headcount_core::schema::{Registry, ResourceType};
@@ -16,13 +14,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::events::{Event, EventKind};
+use crate::security_event_token::{self as set, State};
+
 /// Something that happened to one resource.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Event)]
 pub struct EventBody {
     /// Its id, which never changes, and the cursor behind it.
     pub id: String,
-    /// What happened, such as `user.created` or `group.member_added`.
+    /// EventKind happened, such as `user.created` or `group.member_added`.
     #[serde(rename = "type")]
     pub kind: String,
     /// When, in UTC.
@@ -32,7 +33,7 @@ pub struct EventBody {
     pub actor: ActorBody,
     /// In which request; all events of one request have the same.
     pub request: String,
-    /// What it happened to.
+    /// EventKind it happened to.
     pub resource: Subject,
     /// The attributes that changed, by name.
     pub attributes: Vec<String>,
@@ -60,12 +61,13 @@ pub struct ActorBody {
 
 impl ActorBody {
     /// Writes who did something.
-    pub(super) fn of(actor: &Actor) -> Self {
+    pub fn of(actor: &Actor) -> Self {
         let (kind, id) = actor.parts();
         Self::new(kind, id)
     }
 
-    pub(super) fn new(kind: &str, id: &str) -> Self {
+    /// Writes the stored form of an actor.
+    pub fn new(kind: &str, id: &str) -> Self {
         Self { kind: kind.to_owned(), id: Some(id.to_owned()).filter(|id| !id.is_empty()) }
     }
 }
@@ -82,7 +84,7 @@ impl fmt::Display for ActorBody {
     }
 }
 
-/// What an event is about.
+/// EventKind an event is about.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Subject {
     /// The resource type, such as `User`; `Token` or `Tenant` for those.
@@ -128,25 +130,34 @@ impl EventBody {
 
 /// How events are written for one reader.
 #[derive(Debug, Clone)]
-pub(super) struct Style {
+pub struct EventStyle {
     /// As Security Event Tokens.
-    pub(super) sets: bool,
+    pub sets: bool,
     /// With the resource.
-    pub(super) full: bool,
+    pub full: bool,
     /// Under which address the client knows us.
-    pub(super) origin: String,
+    pub origin: String,
+    /// The path of SCIM below it.
+    pub base_path: &'static str,
 }
 
 /// Writes events.
-pub(super) struct Pen<'a> {
-    pub(super) service: &'a Service,
-    pub(super) tenant: TenantId,
-    pub(super) style: &'a Style,
+pub struct EventWriter<'a> {
+    /// The use cases of SCIM.
+    pub service: &'a Service,
+    /// The tenant whose events they are.
+    pub tenant: TenantId,
+    /// How they are written.
+    pub style: &'a EventStyle,
 }
 
-impl Pen<'_> {
+impl EventWriter<'_> {
     /// Writes an event; none when the style has no words for it.
-    pub(super) fn write(&self, event: &Event) -> Result<Option<Box<RawValue>>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// Those of reading the resource.
+    pub fn write(&self, event: &Event) -> Result<Option<Box<RawValue>>, Error> {
         let registry = &self.service.registry;
         if !self.style.sets {
             let data = match self.state(event)? {
@@ -181,8 +192,9 @@ impl Pen<'_> {
         &self,
         event: &Event,
     ) -> Result<Option<(std::sync::Arc<ResourceType>, Resource)>, Error> {
-        let whole = matches!(event.what, What::Created | What::Updated)
-            || (!self.style.sets && matches!(event.what, What::Deactivated | What::Reactivated));
+        let whole = matches!(event.what, EventKind::Created | EventKind::Updated)
+            || (!self.style.sets
+                && matches!(event.what, EventKind::Deactivated | EventKind::Reactivated));
         let kind = self.service.registry.kind(event.kind.as_str());
         let Some(kind) = kind.filter(|_| whole && self.style.full) else {
             return Ok(None);
@@ -200,7 +212,7 @@ impl Pen<'_> {
             .map(str::to_owned)
             .collect();
         let projection = Projection::new(kind, &[], &computed)?;
-        let base = format!("{}{}", self.style.origin, crate::BASE_PATH);
+        let base = format!("{}{}", self.style.origin, self.style.base_path);
         let registry = &self.service.registry;
         let reply = Reply { registry, kind, projection: &projection, base: &base };
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
+use headcount_core::clock::Timestamp;
 
 /// A link of the chain: 32 bytes of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]

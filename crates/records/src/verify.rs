@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::chain::{AuditRow, Checkpoint, Link};
-use super::{Act, TENANT_KIND};
+use headcount_core::change::{Act, TENANT_KIND};
+
+use crate::chain::{AuditRow, Checkpoint, Link};
 
 /// Findings that are kept; a chain that was rewritten has one for each row.
 const MOST_FINDINGS: usize = 1_000;
@@ -21,11 +22,11 @@ pub struct Sealed {
     pub place: i64,
     /// Its link as stored; something else than a link was tampered with.
     pub hash: String,
-    /// What is chained.
+    /// FindingKind is chained.
     pub row: AuditRow,
 }
 
-/// What a row is about: tenant and id.
+/// FindingKind a row is about: tenant and id.
 pub type Subject = (i64, String);
 
 /// Rows that have no place yet.
@@ -41,9 +42,9 @@ pub struct Unsealed {
     pub displaced: Vec<i64>,
 }
 
-/// What was found at a place.
+/// FindingKind was found at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum FindingKind {
     /// The rows of this place and those up to `last` are not there.
     Missing {
         /// The last of the places that are missing.
@@ -70,7 +71,7 @@ pub enum What {
     Rewritten,
 }
 
-impl What {
+impl FindingKind {
     /// Returns the word for programs.
     pub fn word(&self) -> &'static str {
         match self {
@@ -87,7 +88,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for FindingKind {
     /// Says what was found and what it means.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -124,16 +125,16 @@ impl fmt::Display for What {
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where: a place, of [`What::Displaced`] the number of the row.
+    /// Where: a place, of [`FindingKind::Displaced`] the number of the row.
     pub place: i64,
-    /// What.
-    pub what: What,
+    /// FindingKind.
+    pub what: FindingKind,
 }
 
-/// What came out of checking a chain.
+/// FindingKind came out of checking a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is wrong, by place; empty when the chain holds.
+    /// FindingKind is wrong, by place; empty when the chain holds.
     pub findings: Vec<Finding>,
     /// Findings beyond those.
     pub more: usize,
@@ -194,16 +195,16 @@ impl Verifier {
         let place = sealed.place;
         let expected = self.last.unwrap_or(0) + 1;
         if place < expected {
-            self.find(place, What::Repeated);
+            self.find(place, FindingKind::Repeated);
             return;
         }
         let stored = Link::parse(&sealed.hash);
         if place > expected {
-            // What the row was chained to is gone with the rows before it: its hash is taken for true,
+            // FindingKind the row was chained to is gone with the rows before it: its hash is taken for true,
             // and the row after it tells whether it is.
-            self.find(expected, What::Missing { last: place - 1 });
+            self.find(expected, FindingKind::Missing { last: place - 1 });
         } else if stored != Some(self.link.next(place, &sealed.row)) {
-            self.find(place, What::Altered);
+            self.find(place, FindingKind::Altered);
             if self.misfits.len() < MOST_MOVED {
                 self.misfits.push(Misfit { before: self.link, sealed: sealed.clone() });
             }
@@ -214,7 +215,7 @@ impl Verifier {
             if Some(hash) == stored {
                 self.agreed += 1;
             } else {
-                self.find(place, What::Rewritten);
+                self.find(place, FindingKind::Rewritten);
             }
         }
     }
@@ -222,7 +223,7 @@ impl Verifier {
     /// Ends the check with what has no place yet, read in one state of the data with the last rows.
     pub fn finish(mut self, unsealed: &Unsealed) -> Verdict {
         for seq in &unsealed.displaced {
-            self.find(*seq, What::Displaced);
+            self.find(*seq, FindingKind::Displaced);
         }
         for subject in &unsealed.erased {
             self.nameless.remove(subject);
@@ -230,10 +231,10 @@ impl Verifier {
         self.nameless.retain(|(tenant, _), _| !unsealed.deleted_tenants.contains(tenant));
         let end = self.last.unwrap_or(0);
         for place in std::mem::take(&mut self.checkpoints).into_keys() {
-            self.find(place, if place > end { What::Cut } else { What::Rewritten });
+            self.find(place, if place > end { FindingKind::Cut } else { FindingKind::Rewritten });
         }
         for place in std::mem::take(&mut self.nameless).into_values() {
-            self.find(place, What::NamesGone);
+            self.find(place, FindingKind::NamesGone);
         }
         self.tell_moved();
         self.findings.sort_by_key(|finding| finding.place);
@@ -247,7 +248,7 @@ impl Verifier {
         }
     }
 
-    fn find(&mut self, place: i64, what: What) {
+    fn find(&mut self, place: i64, what: FindingKind) {
         if self.findings.len() < MOST_FINDINGS {
             self.findings.push(Finding { place, what });
         } else {
@@ -258,7 +259,7 @@ impl Verifier {
     fn names(&mut self, sealed: &Sealed) {
         let row = &sealed.row;
         if !row.personal_holds() {
-            self.find(sealed.place, What::Names);
+            self.find(sealed.place, FindingKind::Names);
         }
         // With a tenant, every name in it goes; its own stays in this row.
         if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
@@ -283,9 +284,9 @@ impl Verifier {
                     && (link == here.sealed.hash || link == there.sealed.hash)
             };
             let Some(there) = self.misfits.iter().find(belongs) else { continue };
-            let altered = Finding { place, what: What::Altered };
+            let altered = Finding { place, what: FindingKind::Altered };
             if let Some(finding) = self.findings.iter_mut().find(|known| **known == altered) {
-                finding.what = What::Moved { to: there.sealed.place };
+                finding.what = FindingKind::Moved { to: there.sealed.place };
             }
         }
     }
@@ -293,8 +294,8 @@ impl Verifier {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chain::digest;
     use super::*;
+    use crate::chain::digest;
 
     fn row(seq: i64) -> AuditRow {
         let personal = format!("{{\"salt\":\"{seq}\"}}");
@@ -319,7 +320,7 @@ mod tests {
         (1..=length).map(sealed).collect()
     }
 
-    fn check(rows: &[Sealed], checkpoints: &[Checkpoint]) -> Vec<(i64, What)> {
+    fn check(rows: &[Sealed], checkpoints: &[Checkpoint]) -> Vec<(i64, FindingKind)> {
         let mut verifier = Verifier::new(checkpoints);
         rows.iter().for_each(|row| verifier.take(row));
         let verdict = verifier.finish(&Unsealed::default());
@@ -329,7 +330,7 @@ mod tests {
     fn checkpoint(rows: &[Sealed]) -> Checkpoint {
         let last = rows.last().unwrap();
         let hash = Link::parse(&last.hash).unwrap();
-        Checkpoint { place: last.place, hash, at: crate::clock::Timestamp::from_micros(0) }
+        Checkpoint { place: last.place, hash, at: headcount_core::clock::Timestamp::from_micros(0) }
     }
 
     #[test]
@@ -349,27 +350,30 @@ mod tests {
         let rows = chain(6);
         let mut edited = rows.clone();
         edited[2].row.version = 9;
-        assert_eq!(check(&edited, &[]), [(3, What::Altered)]);
+        assert_eq!(check(&edited, &[]), [(3, FindingKind::Altered)]);
         // Whoever mends the hash of the edited row breaks the next one.
         edited[2].hash = Link::parse(&rows[1].hash).unwrap().next(3, &edited[2].row).to_string();
-        assert_eq!(check(&edited, &[]), [(4, What::Altered)]);
+        assert_eq!(check(&edited, &[]), [(4, FindingKind::Altered)]);
         let deleted = [&rows[..2], &rows[4..]].concat();
-        assert_eq!(check(&deleted, &[]), [(3, What::Missing { last: 4 })]);
-        assert_eq!(check(&rows[1..], &[]), [(1, What::Missing { last: 1 })]);
+        assert_eq!(check(&deleted, &[]), [(3, FindingKind::Missing { last: 4 })]);
+        assert_eq!(check(&rows[1..], &[]), [(1, FindingKind::Missing { last: 1 })]);
         let mut repeated = rows.clone();
         repeated.insert(3, rows[2].clone());
-        assert_eq!(check(&repeated, &[]), [(3, What::Repeated)]);
+        assert_eq!(check(&repeated, &[]), [(3, FindingKind::Repeated)]);
         let mut swapped = rows.clone();
         (swapped[1].row, swapped[4].row) = (rows[4].row.clone(), rows[1].row.clone());
-        assert_eq!(check(&swapped, &[]), [(2, What::Moved { to: 5 }), (5, What::Moved { to: 2 })]);
+        assert_eq!(
+            check(&swapped, &[]),
+            [(2, FindingKind::Moved { to: 5 }), (5, FindingKind::Moved { to: 2 })]
+        );
         let mut exchanged = rows.clone();
         exchanged.swap(1, 4);
         (exchanged[1].place, exchanged[4].place) = (2, 5);
-        assert!(check(&exchanged, &[]).contains(&(2, What::Moved { to: 5 })));
+        assert!(check(&exchanged, &[]).contains(&(2, FindingKind::Moved { to: 5 })));
         for bad in ["", "0", &"g".repeat(64)] {
             let mut unreadable = rows.clone();
             bad.clone_into(&mut unreadable[5].hash);
-            assert_eq!(check(&unreadable, &[]), [(6, What::Altered)]);
+            assert_eq!(check(&unreadable, &[]), [(6, FindingKind::Altered)]);
         }
     }
 
@@ -378,8 +382,8 @@ mod tests {
         let rows = chain(6);
         let kept = checkpoint(&rows);
         assert_eq!(check(&rows[..4], &[]), []);
-        assert_eq!(check(&rows[..4], &[kept]), [(6, What::Cut)]);
-        assert_eq!(check(&[], &[kept]), [(6, What::Cut)]);
+        assert_eq!(check(&rows[..4], &[kept]), [(6, FindingKind::Cut)]);
+        assert_eq!(check(&[], &[kept]), [(6, FindingKind::Cut)]);
         let mut link = Link::GENESIS;
         let mut anew = rows.clone();
         anew[0].row.version = 9;
@@ -388,10 +392,10 @@ mod tests {
             row.hash = link.to_string();
         }
         assert_eq!(check(&anew, &[]), []);
-        assert_eq!(check(&anew, &[kept]), [(6, What::Rewritten)]);
+        assert_eq!(check(&anew, &[kept]), [(6, FindingKind::Rewritten)]);
         let gone = [&rows[..2], &rows[3..]].concat();
         let at_gone = checkpoint(&rows[..3]);
-        let found = [(3, What::Missing { last: 3 }), (3, What::Rewritten)];
+        let found = [(3, FindingKind::Missing { last: 3 }), (3, FindingKind::Rewritten)];
         assert_eq!(check(&gone, &[at_gone]), found);
     }
 
@@ -399,9 +403,9 @@ mod tests {
     fn names_may_go_only_with_a_record_of_it() {
         let mut rows = chain(4);
         rows[1].row.personal = Some("{}".to_owned());
-        assert_eq!(check(&rows, &[]), [(2, What::Names)]);
+        assert_eq!(check(&rows, &[]), [(2, FindingKind::Names)]);
         rows[1].row.personal = None;
-        assert_eq!(check(&rows, &[]), [(2, What::NamesGone)]);
+        assert_eq!(check(&rows, &[]), [(2, FindingKind::NamesGone)]);
         let erased = AuditRow {
             tenant: 1,
             act: "erased".to_owned(),
@@ -419,7 +423,7 @@ mod tests {
         nameless.personal = None;
         let link = Link::parse(&later[0].hash).unwrap().next(2, &nameless);
         later.push(Sealed { place: 2, hash: link.to_string(), row: nameless });
-        assert_eq!(check(&later, &[]), [(2, What::NamesGone)]);
+        assert_eq!(check(&later, &[]), [(2, FindingKind::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
         let unsealed = Unsealed {
@@ -429,7 +433,7 @@ mod tests {
             ..Unsealed::default()
         };
         let found = verifier.finish(&unsealed).findings;
-        assert_eq!(found, [Finding { place: 7, what: What::Displaced }]);
+        assert_eq!(found, [Finding { place: 7, what: FindingKind::Displaced }]);
     }
 
     #[test]

@@ -1,14 +1,17 @@
-//! Requests and stories as JSON: what the admin API answers, and what the command line prints, whether
+//! Requests and timelines as JSON: what the admin API answers, and what the command line prints, whether
 //! it reads a database or a server.
 
+use headcount_core::change::Recorded;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TokenId};
-use headcount_core::journal::advice::advice;
-use headcount_core::journal::{Entry, Logged, Present, Recorded, Story};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::event::ActorBody;
+use crate::advice::advice;
+use crate::describe;
+use crate::event_body::ActorBody;
+use crate::request_log::Logged;
+use crate::timeline::{Entry, IdentityTimeline, Present};
 
 /// One request, as the provisioning log keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -119,7 +122,7 @@ impl RecordBody {
 /// Everything that is known of an identity.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Timeline)]
-pub struct StoryBody {
+pub struct TimelineBody {
     /// The name or id that was asked for.
     pub name: String,
     /// What became of it, in words.
@@ -193,16 +196,16 @@ pub struct ChangeBody {
     pub told: String,
 }
 
-impl StoryBody {
-    /// Writes a story.
-    pub fn new(story: &Story) -> Self {
+impl TimelineBody {
+    /// Writes a timeline.
+    pub fn new(timeline: &IdentityTimeline) -> Self {
         Self {
-            name: story.name.clone(),
-            summary: story.summary(),
-            what_to_do: story.what_to_do(),
-            present: story.present.iter().map(present).collect(),
-            entries: story.entries.iter().map(entry).collect(),
-            last_request: story.last_request.map(|at: Timestamp| at.to_string()),
+            name: timeline.name.clone(),
+            summary: timeline.summary(),
+            what_to_do: timeline.what_to_do(),
+            present: timeline.present.iter().map(present).collect(),
+            entries: timeline.entries.iter().map(entry).collect(),
+            last_request: timeline.last_request.map(|at: Timestamp| at.to_string()),
         }
     }
 }
@@ -226,7 +229,7 @@ fn entry(entry: &Entry) -> EntryBody {
         act: recorded.change.act.word().to_owned(),
         version: recorded.version.to_string(),
         paths: recorded.change.paths.clone(),
-        told: recorded.outcome(),
+        told: describe::change(recorded),
     };
     EntryBody {
         at: entry.at.to_string(),

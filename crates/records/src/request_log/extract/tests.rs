@@ -8,8 +8,8 @@ fn created(body: &str, reply: &str) -> RequestRecord {
 }
 
 fn record_of(status: u16, body: &str, reply: &str) -> RequestRecord {
-    let digester = Digester::new(Arc::new(Registry::builtin().unwrap()));
-    let exchange = Exchange {
+    let builder = RecordBuilder::new(Arc::new(Registry::builtin().unwrap()));
+    let exchange = HttpExchange {
         at: Timestamp::from_micros(0),
         micros: 1,
         request: RequestId::new("r"),
@@ -33,7 +33,7 @@ fn record_of(status: u16, body: &str, reply: &str) -> RequestRecord {
         changed: None,
         operations: Vec::new(),
     };
-    digester.digest(exchange).remove(0)
+    builder.build(exchange).remove(0)
 }
 
 #[test]

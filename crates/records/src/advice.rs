@@ -1,7 +1,7 @@
 //! What to change so that a refused request succeeds: one sentence for the admin of the identity
 //! provider.
 
-use super::request::RequestRecord;
+use crate::request_log::RequestRecord;
 
 /// Says what to do about a request that failed; nothing about one that succeeded.
 pub fn advice(record: &RequestRecord) -> Option<String> {

@@ -1,14 +1,16 @@
-//! The record and the story in plain words, the same at the command line, in the API and on pages.
+//! Records and timelines in plain words, the same at the command line, in the API and on pages.
 
-use super::request::RequestRecord;
-use super::{Act, Recorded, Story, Switched, Verdict};
-use crate::clock::Timestamp;
+use headcount_core::change::{Act, Recorded, Switched};
 
-impl Story {
+use crate::request_log::RequestRecord;
+use crate::timeline::{IdentityTimeline, Present, Verdict};
+use headcount_core::clock::Timestamp;
+
+impl IdentityTimeline {
     /// Says in a sentence or two what became of whoever was asked for.
     pub fn summary(&self) -> String {
         let name = &self.name;
-        let who = |present: &super::Present| {
+        let who = |present: &Present| {
             let shown = present.name.as_deref().unwrap_or_default();
             format!("{} \"{shown}\", id {}", present.kind, present.id)
         };
@@ -37,7 +39,7 @@ impl Story {
     /// Says what to do next; nothing when all is well.
     pub fn what_to_do(&self) -> Option<String> {
         let refused = self.last_write().filter(|record| record.status >= 400);
-        if let Some(advice) = refused.and_then(super::advice::advice) {
+        if let Some(advice) = refused.and_then(crate::advice::advice) {
             return Some(format!("The last attempt to write it was refused. {advice}"));
         }
         match self.verdict {
@@ -128,35 +130,33 @@ impl RequestRecord {
     }
 }
 
-impl Recorded {
-    /// Says in a few words what the change did.
-    pub fn outcome(&self) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        match self.change.switched {
-            Some(Switched::On) => parts.push("activated".to_owned()),
-            Some(Switched::Off) => parts.push("deactivated".to_owned()),
-            None => {}
-        }
-        let rest = self.change.paths.iter().filter(|path| *path != "active" && *path != "members");
-        let rest: Vec<&str> = rest.map(String::as_str).collect();
-        match self.change.act {
-            Act::Replaced | Act::Patched if !rest.is_empty() => {
-                parts.push(format!("changed {}", rest.join(", ")));
-            }
-            Act::Replaced | Act::Patched => {}
-            act => parts.push(act.word().to_owned()),
-        }
-        let members = |count: usize, word: &str| {
-            let noun = if count == 1 { "member" } else { "members" };
-            (count > 0).then(|| format!("{word} {count} {noun}"))
-        };
-        parts.extend(members(self.members.added.len(), "added"));
-        parts.extend(members(self.members.removed.len(), "removed"));
-        if !self.left.is_empty() {
-            parts.push(format!("left {} group(s)", self.left.len()));
-        }
-        format!("version {}: {}", self.version.counter(), parts.join(", "))
+/// Says in a few words what the change did.
+pub fn change(recorded: &Recorded) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    match recorded.change.switched {
+        Some(Switched::On) => parts.push("activated".to_owned()),
+        Some(Switched::Off) => parts.push("deactivated".to_owned()),
+        None => {}
     }
+    let rest = recorded.change.paths.iter().filter(|path| *path != "active" && *path != "members");
+    let rest: Vec<&str> = rest.map(String::as_str).collect();
+    match recorded.change.act {
+        Act::Replaced | Act::Patched if !rest.is_empty() => {
+            parts.push(format!("changed {}", rest.join(", ")));
+        }
+        Act::Replaced | Act::Patched => {}
+        act => parts.push(act.word().to_owned()),
+    }
+    let members = |count: usize, word: &str| {
+        let noun = if count == 1 { "member" } else { "members" };
+        (count > 0).then(|| format!("{word} {count} {noun}"))
+    };
+    parts.extend(members(recorded.members.added.len(), "added"));
+    parts.extend(members(recorded.members.removed.len(), "removed"));
+    if !recorded.left.is_empty() {
+        parts.push(format!("left {} group(s)", recorded.left.len()));
+    }
+    format!("version {}: {}", recorded.version.counter(), parts.join(", "))
 }
 
 /// Says how many requests of strangers were counted beside one that was kept.

@@ -2,18 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Act;
-use super::events::{Event, What};
-use crate::resource::Attributes;
+use headcount_core::change::Act;
 
-/// What all event URIs begin with (RFC 9967 §2.4).
+use crate::events::{Event, EventKind};
+use headcount_core::resource::Attributes;
+
+/// EventKind all event URIs begin with (RFC 9967 §2.4).
 const PREFIX: &str = "urn:ietf:params:scim:event:prov:";
 const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// The state of a resource right after the event.
 #[derive(Debug, Clone, Copy)]
 pub struct State<'a> {
-    /// What a reader of the resource is shown by default.
+    /// EventKind a reader of the resource is shown by default.
     pub shown: &'a Map<String, Value>,
     /// Everything that is stored of it.
     pub stored: &'a Attributes,
@@ -51,17 +52,17 @@ pub fn claims(
 /// The name of the event behind the prefix, and its payload.
 fn payload(event: &Event, full: bool, state: Option<State<'_>>) -> Option<(String, Value)> {
     let (name, data) = match (event.what, event.act) {
-        (What::Deleted, _) => return Some(("delete".to_owned(), json!({}))),
-        (What::Deactivated, _) => return Some(("deactivate".to_owned(), json!({}))),
-        (What::Reactivated, _) => return Some(("activate".to_owned(), json!({}))),
-        (What::Other(_), _) => return None,
-        (What::Created, _) => ("create", state.map(|state| Value::from(state.shown.clone()))),
-        (What::Updated, Act::Replaced) => {
+        (EventKind::Deleted, _) => return Some(("delete".to_owned(), json!({}))),
+        (EventKind::Deactivated, _) => return Some(("deactivate".to_owned(), json!({}))),
+        (EventKind::Reactivated, _) => return Some(("activate".to_owned(), json!({}))),
+        (EventKind::Other(_), _) => return None,
+        (EventKind::Created, _) => ("create", state.map(|state| Value::from(state.shown.clone()))),
+        (EventKind::Updated, Act::Replaced) => {
             ("put", state.map(|state| Value::from(state.shown.clone())))
         }
-        (What::Updated, _) => ("patch", state.map(|state| operations(event, state))),
+        (EventKind::Updated, _) => ("patch", state.map(|state| operations(event, state))),
         // The event says which member it was; no state is needed.
-        (What::MemberAdded | What::MemberRemoved, _) => ("patch", membership(event)),
+        (EventKind::MemberAdded | EventKind::MemberRemoved, _) => ("patch", membership(event)),
     };
     let version = event.version.map(|version| version.to_string());
     Some(match data.filter(|_| full) {
@@ -99,7 +100,9 @@ fn at<'a>(path: &str, top: impl Fn(&str) -> Option<&'a Value>) -> Option<&'a Val
 fn membership(event: &Event) -> Option<Value> {
     let member = event.member.as_ref()?.as_str();
     let operation = match event.what {
-        What::MemberAdded => json!({"op": "add", "path": "members", "value": [{"value": member}]}),
+        EventKind::MemberAdded => {
+            json!({"op": "add", "path": "members", "value": [{"value": member}]})
+        }
         _ => json!({"op": "remove", "path": format!("members[value eq {}]", Value::from(member))}),
     };
     Some(json!({"schemas": [PATCH_SCHEMA], "Operations": [operation]}))
@@ -108,13 +111,13 @@ fn membership(event: &Event) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::ids::{Kind, RequestId, ResourceId, Version};
-    use crate::journal::Actor;
-    use crate::journal::events::EventId;
-    use crate::resource::Document;
+    use crate::events::EventId;
+    use headcount_core::change::Actor;
+    use headcount_core::clock::Timestamp;
+    use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
+    use headcount_core::resource::Document;
 
-    fn event(what: What, act: Act, attributes: &[&str]) -> Event {
+    fn event(what: EventKind, act: Act, attributes: &[&str]) -> Event {
         Event {
             id: EventId { place: 7, number: 1 },
             what,
@@ -142,8 +145,13 @@ mod tests {
 
     #[test]
     fn evt_001_evt_002_evt_008_the_claims() {
-        let claims =
-            claims(&event(What::Deleted, Act::Deleted, &[]), "/Users/r1", "https://a", true, None);
+        let claims = claims(
+            &event(EventKind::Deleted, Act::Deleted, &[]),
+            "/Users/r1",
+            "https://a",
+            true,
+            None,
+        );
         assert_eq!(
             claims.unwrap(),
             json!({
@@ -162,9 +170,9 @@ mod tests {
         let state = State { shown: &shown, stored: stored.attributes().unwrap() };
         let paths = ["title", "nickName", "hidden", "urn:e:User:a", "urn:e:User:b"];
         for (what, act, name) in [
-            (What::Created, Act::Created, "create"),
-            (What::Updated, Act::Replaced, "put"),
-            (What::Updated, Act::Patched, "patch"),
+            (EventKind::Created, Act::Created, "create"),
+            (EventKind::Updated, Act::Replaced, "put"),
+            (EventKind::Updated, Act::Patched, "patch"),
         ] {
             let event = event(what, act, &paths);
             let told = |full, state| {
@@ -196,7 +204,9 @@ mod tests {
 
     #[test]
     fn evt_007_switches_have_no_payload() {
-        for (what, name) in [(What::Reactivated, "activate"), (What::Deactivated, "deactivate")] {
+        for (what, name) in
+            [(EventKind::Reactivated, "activate"), (EventKind::Deactivated, "deactivate")]
+        {
             let event = event(what, Act::Patched, &["active"]);
             let told = claims(&event, "/Users/r1", "https://a", true, None).unwrap();
             assert_eq!(only_event(&told), (name.to_owned(), json!({})));
@@ -207,10 +217,13 @@ mod tests {
     fn a_membership_is_a_patch_that_says_all() {
         for (what, operation) in [
             (
-                What::MemberAdded,
+                EventKind::MemberAdded,
                 json!({"op": "add", "path": "members", "value": [{"value": "u\"1"}]}),
             ),
-            (What::MemberRemoved, json!({"op": "remove", "path": "members[value eq \"u\\\"1\"]"})),
+            (
+                EventKind::MemberRemoved,
+                json!({"op": "remove", "path": "members[value eq \"u\\\"1\"]"}),
+            ),
         ] {
             let event = Event {
                 member: Some(ResourceId::new("u\"1")),

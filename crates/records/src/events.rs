@@ -6,9 +6,9 @@
 
 use std::fmt;
 
-use super::{Act, Actor, Recorded, Switched};
-use crate::clock::Timestamp;
-use crate::ids::{Kind, RequestId, ResourceId, Version};
+use headcount_core::change::{Act, Actor, Recorded, Switched};
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
 
 /// The kind whose members come and go.
 const GROUP: &str = "Group";
@@ -55,9 +55,9 @@ impl fmt::Display for EventId {
     }
 }
 
-/// What happened to a resource.
+/// EventKind happened to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// It was created.
     Created,
     /// Attributes of it changed, other than `active` and members.
@@ -72,7 +72,7 @@ pub enum What {
     MemberAdded,
     /// A member left it, or was deleted.
     MemberRemoved,
-    /// What happens to tokens and tenants alone, by the word of the act.
+    /// EventKind happens to tokens and tenants alone, by the word of the act.
     Other(Act),
 }
 
@@ -92,7 +92,7 @@ pub const OTHER_TYPES: [&str; 7] = [
     "tenant.deleted",
 ];
 
-impl What {
+impl EventKind {
     /// Returns the second half of the event's type.
     pub fn word(self) -> &'static str {
         match self {
@@ -113,8 +113,8 @@ impl What {
 pub struct Event {
     /// Its id.
     pub id: EventId,
-    /// What happened.
-    pub what: What,
+    /// EventKind happened.
+    pub what: EventKind,
     /// In which way: an update may have been a PUT or a PATCH.
     pub act: Act,
     /// When.
@@ -159,18 +159,18 @@ pub fn unfold(recorded: &Recorded) -> Vec<Event> {
             version: Some(left.version),
             external_id: None,
             member: Some(recorded.id.clone()),
-            ..event(recorded, What::MemberRemoved, &[MEMBERS])
+            ..event(recorded, EventKind::MemberRemoved, &[MEMBERS])
         });
     }
     own(recorded, &mut events);
     let members = &recorded.members;
-    let removed = members.removed.iter().map(|member| (member, What::MemberRemoved));
-    let added = members.added.iter().map(|member| (member, What::MemberAdded));
+    let removed = members.removed.iter().map(|member| (member, EventKind::MemberRemoved));
+    let added = members.added.iter().map(|member| (member, EventKind::MemberAdded));
     for (member, what) in removed.chain(added) {
         events.push(Event { member: Some(member.clone()), ..event(recorded, what, &[MEMBERS]) });
     }
     if events.is_empty() {
-        events.push(event(recorded, What::Updated, &[]));
+        events.push(event(recorded, EventKind::Updated, &[]));
     }
     for (number, event) in (1..).zip(&mut events) {
         event.id.number = number;
@@ -178,7 +178,7 @@ pub fn unfold(recorded: &Recorded) -> Vec<Event> {
     events
 }
 
-/// What happened to the resource itself.
+/// EventKind happened to the resource itself.
 fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     let change = &recorded.change;
     let others = || -> Vec<&str> {
@@ -188,10 +188,12 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
         paths.filter(told_apart).collect()
     };
     let whole = match change.act {
-        Act::Created => Some(What::Created),
-        Act::Deleted => Some(What::Deleted),
-        Act::Changed => Some(What::Updated),
-        Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased => Some(What::Other(change.act)),
+        Act::Created => Some(EventKind::Created),
+        Act::Deleted => Some(EventKind::Deleted),
+        Act::Changed => Some(EventKind::Updated),
+        Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased => {
+            Some(EventKind::Other(change.act))
+        }
         Act::Replaced | Act::Patched => None,
     };
     if let Some(what) = whole {
@@ -200,16 +202,16 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     }
     let attributes = others();
     if !attributes.is_empty() {
-        events.push(event(recorded, What::Updated, &attributes));
+        events.push(event(recorded, EventKind::Updated, &attributes));
     }
     match change.switched {
-        Some(Switched::On) => events.push(event(recorded, What::Reactivated, &[ACTIVE])),
-        Some(Switched::Off) => events.push(event(recorded, What::Deactivated, &[ACTIVE])),
+        Some(Switched::On) => events.push(event(recorded, EventKind::Reactivated, &[ACTIVE])),
+        Some(Switched::Off) => events.push(event(recorded, EventKind::Deactivated, &[ACTIVE])),
         None => {}
     }
 }
 
-fn event(recorded: &Recorded, what: What, attributes: &[&str]) -> Event {
+fn event(recorded: &Recorded, what: EventKind, attributes: &[&str]) -> Event {
     let change = &recorded.change;
     Event {
         id: EventId { place: recorded.seq, number: 0 },

@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use self::body::Body;
 use self::names::{Names, is_telling};
+use super::RequestRecord;
 use super::redact::{self, Words};
-use super::request::RequestRecord;
-use crate::clock::Timestamp;
-use crate::ids::{RequestId, ResourceId, TenantId, TokenId};
-use crate::index::fold;
-use crate::json;
-use crate::quirks::Quirks;
-use crate::schema::{Attribute, Registry, Returned};
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::index::fold;
+use headcount_core::json;
+use headcount_core::quirks::Quirks;
+use headcount_core::schema::{Attribute, Registry, Returned};
 
 /// What was seen of one request when it had been answered.
 #[derive(Debug, Clone)]
-pub struct Exchange<B> {
+pub struct HttpExchange<B> {
     /// When it arrived.
     pub at: Timestamp,
     /// How long it took, in microseconds.
@@ -79,7 +79,7 @@ pub struct Operated {
     pub changed: bool,
 }
 
-impl<B: AsRef<[u8]>> Exchange<B> {
+impl<B: AsRef<[u8]>> HttpExchange<B> {
     /// Returns how many bytes of bodies wait with it.
     pub fn bytes(&self) -> usize {
         let length = |body: &Option<B>| body.as_ref().map_or(0, |body| body.as_ref().len());
@@ -89,14 +89,14 @@ impl<B: AsRef<[u8]>> Exchange<B> {
 
 /// Makes records out of exchanges, for one deployment's schemas.
 #[derive(Debug, Clone)]
-pub struct Digester {
+pub struct RecordBuilder {
     registry: Arc<Registry>,
     /// The names of attributes that are never returned, in lower case.
     never: Vec<String>,
     words: Words,
 }
 
-impl Digester {
+impl RecordBuilder {
     /// Makes one for the kinds of a registry.
     pub fn new(registry: Arc<Registry>) -> Self {
         let never = never_returned(&registry);
@@ -105,7 +105,7 @@ impl Digester {
     }
 
     /// Makes the records of a request: one, and of a bulk request one more per operation.
-    pub fn digest<B: AsRef<[u8]>>(&self, mut exchange: Exchange<B>) -> Vec<RequestRecord> {
+    pub fn build<B: AsRef<[u8]>>(&self, mut exchange: HttpExchange<B>) -> Vec<RequestRecord> {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.take(), exchange.reply.take());
         let operated = std::mem::take(&mut exchange.operations);
@@ -127,7 +127,7 @@ impl Digester {
             records = operations(registry, &whole, &body, &reply, (&operated, never));
         }
         if !whole.proven {
-            // A stranger is not part of anybody's story.
+            // A stranger is not part of anybody's timeline.
             whole.names.clear();
             whole.resource = None;
         }
@@ -140,7 +140,7 @@ impl Digester {
 
 fn record<B>(
     registry: &Registry,
-    exchange: Exchange<B>,
+    exchange: HttpExchange<B>,
     body: &Body<'_>,
     reply: &Body<'_>,
 ) -> RequestRecord {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::journal::{Change, Left, Names};
-use crate::members::MemberDelta;
+use headcount_core::change::{Change, Left, Names};
+use headcount_core::members::MemberDelta;
 
 fn recorded(kind: &str, act: Act, paths: &[&str]) -> Recorded {
     Recorded {

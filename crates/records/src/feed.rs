@@ -1,10 +1,10 @@
 //! Reading the feed: from a cursor on, as many events as wanted, of the types wanted.
 
-use super::ChangeFeed;
-use super::events::{Event, EventId, MEMBER_TYPES, OTHER_TYPES, RESOURCE_WORDS, unfold};
-use crate::ids::TenantId;
-use crate::provider::ProviderError;
-use crate::schema::Registry;
+use crate::events::{Event, EventId, MEMBER_TYPES, OTHER_TYPES, RESOURCE_WORDS, unfold};
+use headcount_core::change::ChangeFeed;
+use headcount_core::ids::TenantId;
+use headcount_core::provider::ProviderError;
+use headcount_core::schema::Registry;
 
 /// Changes that are read at a time.
 const PART: usize = 500;
@@ -149,10 +149,10 @@ pub fn newest_events(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::ids::{Kind, RequestId, ResourceId, Version};
-    use crate::journal::{Act, Actor, Change, Names, Recorded};
-    use crate::members::MemberDelta;
+    use headcount_core::change::{Act, Actor, Change, Names, Recorded};
+    use headcount_core::clock::Timestamp;
+    use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
+    use headcount_core::members::MemberDelta;
 
     /// A feed of groups, each created with three members.
     struct Groups(i64);

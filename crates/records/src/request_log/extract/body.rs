@@ -7,8 +7,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::super::redact;
-use super::Digester;
-use crate::json;
+use super::RecordBuilder;
+use headcount_core::json;
 
 /// Bodies above this size are neither read nor kept: they take longer than the request.
 const LONGEST_READ: usize = 512 * 1024;
@@ -26,7 +26,7 @@ impl<'b> Body<'b> {
     /// Reads the members whose names are `wanted`, wherever they stand below wanted ones.
     ///
     /// Of their values, texts, lists and objects are read; nobody is named by a number. This is for bodies
-    /// that [`crate::json::parse`] has accepted already: what is skipped is not looked at.
+    /// that [`headcount_core::json::parse`] has accepted already: what is skipped is not looked at.
     pub(super) fn sketch(bytes: Option<&'b [u8]>, wanted: fn(&str) -> bool) -> Self {
         // Only a number beyond all doubles is read by one and not by the other.
         Self::of(bytes, |bytes| sketch(bytes, wanted).or_else(|| json::parse(bytes).ok()))
@@ -70,7 +70,7 @@ impl<'b> Body<'b> {
     /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
     ///
     /// Where nothing is to be masked, an object is kept as it came.
-    pub(super) fn kept(&self, by: &Digester) -> Option<String> {
+    pub(super) fn kept(&self, by: &RecordBuilder) -> Option<String> {
         let length = match self {
             Self::None => return None,
             Self::Opaque(length) => *length,
@@ -90,7 +90,7 @@ impl<'b> Body<'b> {
 }
 
 /// The text of a body in which nothing is to be masked. `None` when something may be.
-fn plain(bytes: &[u8], by: &Digester) -> Option<String> {
+fn plain(bytes: &[u8], by: &RecordBuilder) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     by.words.are_absent(text).then(|| redact::cut(text))
 }

@@ -1,21 +1,21 @@
 //! "Why was Jane not provisioned?": everything that is known of one identity, in order.
 //!
-//! The story is put together from the provisioning log, which knows attempts and their names, from the
+//! A timeline is put together from the provisioning log, which knows attempts and their names, from the
 //! record of changes, which knows what really happened, and from what is there now.
 
 use std::collections::BTreeSet;
 
-use super::request::{LogQuery, Logged, RequestLog};
-use super::{Act, ChangeFeed, Recorded};
-use crate::clock::Timestamp;
-use crate::error::Error;
-use crate::filter::parse_filter;
-use crate::ids::{Kind, RequestId, ResourceId, TenantId};
-use crate::index::{Columns, fold, is_indexed};
-use crate::provider::{Provider, Query, Start, With};
-use crate::quirks::{Applied, Quirks};
-use crate::schema::{Membership, Registry, ResourceType};
-use crate::work::Work;
+use crate::request_log::{LogQuery, Logged, RequestLog};
+use headcount_core::change::{Act, ChangeFeed, Recorded};
+use headcount_core::clock::Timestamp;
+use headcount_core::error::Error;
+use headcount_core::filter::parse_filter;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
+use headcount_core::index::{Columns, fold, is_indexed};
+use headcount_core::provider::{Provider, Query, Start, With};
+use headcount_core::quirks::{Applied, Quirks};
+use headcount_core::schema::{Membership, Registry, ResourceType};
+use headcount_core::work::Work;
 
 /// Records and changes that are read for one name or id.
 const MOST: usize = 500;
@@ -29,7 +29,7 @@ const MOST_READ: u64 = 5_000;
 const NAMED_BY: [&str; 5] = ["id", "userName", "displayName", "externalId", "emails.value"];
 
 /// Reads what is known of an identity.
-pub struct Storyteller<'a> {
+pub struct TimelineReader<'a> {
     /// The kinds.
     pub registry: &'a Registry,
     /// What is there now.
@@ -42,7 +42,7 @@ pub struct Storyteller<'a> {
 
 /// Everything that is known of an identity.
 #[derive(Debug, Clone)]
-pub struct Story {
+pub struct IdentityTimeline {
     /// The name or id that was asked for.
     pub name: String,
     /// What it comes to.
@@ -58,7 +58,7 @@ pub struct Story {
     pub unread: bool,
 }
 
-/// What a story comes to.
+/// What a timeline comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is there.
@@ -105,14 +105,14 @@ pub struct Entry {
     pub own: bool,
 }
 
-impl Storyteller<'_> {
-    /// Tells the story of whoever goes or went by `name`: a userName, displayName, externalId, e-mail
+impl TimelineReader<'_> {
+    /// Reads the timeline of the identity that goes or went by `name`: a userName, displayName, externalId, e-mail
     /// address or id, in any case.
     ///
     /// # Errors
     ///
     /// [`Error::Provider`].
-    pub fn tell(&self, tenant: TenantId, name: &str) -> Result<Story, Error> {
+    pub fn read(&self, tenant: TenantId, name: &str) -> Result<IdentityTimeline, Error> {
         let name = name.trim();
         let mut present = Vec::new();
         self.present(tenant, name, true, &mut present)?;
@@ -157,7 +157,14 @@ impl Storyteller<'_> {
         let own = |logged: &Logged| self.is_own(logged, name, &ids);
         let entries = entries(requests, changes, &own);
         let verdict = verdict(&present, &entries);
-        Ok(Story { name: name.to_owned(), verdict, present, entries, last_request, unread })
+        Ok(IdentityTimeline {
+            name: name.to_owned(),
+            verdict,
+            present,
+            entries,
+            last_request,
+            unread,
+        })
     }
 
     fn requests(&self, tenant: TenantId, name: &str) -> Result<Vec<Logged>, Error> {
@@ -222,7 +229,11 @@ impl Storyteller<'_> {
 }
 
 /// The filters for whoever of a kind goes by a name.
-fn goes_by(kind: &ResourceType, name: &str, indexed: bool) -> Vec<crate::filter::ResolvedFilter> {
+fn goes_by(
+    kind: &ResourceType,
+    name: &str,
+    indexed: bool,
+) -> Vec<headcount_core::filter::ResolvedFilter> {
     let quoted = serde_json::Value::from(name);
     let parse = |attribute| {
         if kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.place) != indexed) {

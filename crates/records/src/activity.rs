@@ -1,9 +1,9 @@
 //! How much happened, counted for pictures, and what happened last, for lists.
 
-use super::Recorded;
-use crate::clock::Timestamp;
-use crate::ids::TenantId;
-use crate::provider::ProviderError;
+use headcount_core::change::Recorded;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::TenantId;
+use headcount_core::provider::ProviderError;
 
 /// Slots of equal length, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use headcount_core::ids::{RequestId, TokenId};
-use headcount_core::journal::Exchange;
 
-use crate::client::AddressBlock;
+use crate::address::AddressBlock;
+use crate::request_log::HttpExchange;
 
 /// How long what was kept counts.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ struct Kept {
 
 impl Strangers {
     /// Takes out what is not kept of any stranger, then tells whether the request is kept.
-    pub(super) fn keep<B>(&mut self, now: Instant, exchange: &mut Exchange<B>) -> bool {
+    pub(super) fn keep<B>(&mut self, now: Instant, exchange: &mut HttpExchange<B>) -> bool {
         exchange.filter = None;
         exchange.body = None;
         exchange.reply = None;
@@ -112,8 +112,13 @@ mod tests {
 
     use super::*;
 
-    fn exchange(number: u32, address: &str, token: Option<&str>, status: u16) -> Exchange<String> {
-        Exchange {
+    fn exchange(
+        number: u32,
+        address: &str,
+        token: Option<&str>,
+        status: u16,
+    ) -> HttpExchange<String> {
+        HttpExchange {
             at: Timestamp::from_micros(0),
             micros: 1,
             request: RequestId::new(number.to_string()),
@@ -140,7 +145,11 @@ mod tests {
     }
 
     /// Sends requests, and returns the numbers of those that are kept, and all counts.
-    fn sent(strangers: &mut Strangers, at: Instant, mut all: Vec<Exchange<String>>) -> Vec<String> {
+    fn sent(
+        strangers: &mut Strangers,
+        at: Instant,
+        mut all: Vec<HttpExchange<String>>,
+    ) -> Vec<String> {
         all.retain_mut(|exchange| strangers.keep(at, exchange));
         all.iter().map(|exchange| exchange.request.to_string()).collect()
     }

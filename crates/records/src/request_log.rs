@@ -1,12 +1,17 @@
 //! The provisioning log: one record per request, reads and refusals included.
 //!
 //! A [`RequestRecord`] says who asked what and what came of it, in words and without secrets. It is
-//! made by [`super::digest`] beside the request, never in its way, and kept by a [`RequestLog`].
+//! made by a [`RecordBuilder`] next to the request, never in its way, and kept by a [`RequestLog`].
 
-use crate::clock::Timestamp;
-use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
-use crate::provider::ProviderError;
-use crate::quirks::Quirks;
+mod extract;
+mod redact;
+
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::provider::ProviderError;
+use headcount_core::quirks::Quirks;
+
+pub use extract::{HttpExchange, Operated, RecordBuilder};
 
 /// One request as the provisioning log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub struct RequestRecord {
     pub resource: Option<ResourceId>,
     /// The name it went by, as people read it.
     pub name: Option<String>,
-    /// Every name and id by which it can be found, in the form of [`crate::index::fold`].
+    /// Every name and id by which it can be found, in the form of [`headcount_core::index::fold`].
     pub names: Vec<String>,
     /// The filter of a search, as it was sent.
     pub query: Option<String>,

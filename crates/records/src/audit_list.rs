@@ -1,13 +1,13 @@
 //! The record of changes as administrators read it: word for word, and counted.
 
-use super::chain::AuditRow;
-use crate::clock::Timestamp;
-use crate::ids::{Kind, TenantId};
-use crate::provider::ProviderError;
+use crate::chain::AuditRow;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{Kind, TenantId};
+use headcount_core::provider::ProviderError;
 
 /// A row of the record with its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audited {
+pub struct AuditEntry {
     /// Its place.
     pub place: i64,
     /// Its hash, 64 hexadecimal digits.
@@ -45,7 +45,7 @@ pub trait AuditTrail: Send + Sync + 'static {
         tenant: TenantId,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<Audited>, ProviderError>;
+    ) -> Result<Vec<AuditEntry>, ProviderError>;
 
     /// Counts changes at or after a moment, by kind in the order of names.
     ///

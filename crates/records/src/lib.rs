@@ -1,0 +1,36 @@
+//! The records of Headcount: what happened and what was asked, and what is made of it.
+//!
+//! From the changes that a provider records come the [`chain`] that shows tampering and its
+//! verification ([`verify`]), the list that administrators read ([`audit_list`]), counts ([`activity`])
+//! and the [`events`] of the [`feed`], also as Security Event Tokens. From the requests comes the
+//! provisioning log: [`Recorder`] writes it next to the requests, with [`mod@advice`] for those that
+//! failed. [`timeline`] puts both together for one identity.
+//!
+//! It must never know HTTP, SQL or who administers. Start with [`events`], then [`request_log`].
+
+pub mod activity;
+mod address;
+pub mod advice;
+pub mod audit_list;
+pub mod chain;
+pub mod describe;
+mod event_body;
+pub mod events;
+pub mod feed;
+mod notifier;
+mod record_body;
+mod recorder;
+pub mod request_log;
+pub mod security_event_token;
+pub mod timeline;
+pub mod verify;
+
+pub use address::AddressBlock;
+pub use event_body::{ActorBody, EventBody, EventStyle, EventWriter, Subject};
+pub use notifier::EventNotifier;
+pub use record_body::{ChangeBody, EntryBody, PresentBody, RecordBody, TimelineBody};
+pub use recorder::{Directory, Keep, Recorder};
+pub use request_log::{
+    HttpExchange, LogQuery, Logged, Operated, QuirkCount, RecordBuilder, RequestLog, RequestRecord,
+    Retention,
+};

@@ -1,0 +1,32 @@
+//! Wakes readers of the feed.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Wakes those who wait for events.
+#[derive(Debug, Clone)]
+pub struct EventNotifier(Arc<watch::Sender<bool>>);
+
+impl Default for EventNotifier {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl EventNotifier {
+    /// Says that there may be new events.
+    pub fn notify(&self) {
+        self.0.send_modify(|_stops| {});
+    }
+
+    /// Says that the server stops: waiting readers are answered, streams end.
+    pub fn stop(&self) {
+        self.0.send_modify(|stops| *stops = true);
+    }
+
+    /// Returns what changes with each notification, and holds whether the server stops.
+    pub fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+}
