@@ -1,11 +1,12 @@
-//! What the server does beside requests: it seals changes, tells which tokens end soon, keeps
-//! checkpoints, has grown tables analyzed, and sums up what was measured. One thread, which no error ends;
-//! of several replicas each has its own, and the database lets one at a time seal.
+//! What the server does besides answering requests: a list of [`Job`]s on one thread, which no error
+//! ends. Of several replicas each has its own, and the database lets one at a time seal.
+
+mod job;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use headcount_core::change::Actor;
@@ -13,27 +14,30 @@ use headcount_core::clock::Clock as _;
 use headcount_store_diesel::{LogStore, Store};
 use tokio::sync::watch;
 
+use self::job::{Job, Turn, run_until};
 use crate::checkpoint::CheckpointFile;
 use crate::erasing;
 use crate::machine::{self, SystemClock};
 use crate::wiring::Parts;
 
 /// How long a change waits for its place at most, when the server has nothing else to do.
-const SEAL_EVERY: Duration = Duration::from_millis(250);
-/// How long it waits when many come, and how many those are: sealing four times as many at once writes half
-/// as many pages.
-const SEAL_MANY_EVERY: Duration = Duration::from_secs(1);
-const MANY: usize = 250;
-/// How often tokens that end soon are looked for.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const SEAL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long it waits when [`BUSY_SEAL`] or more come at once: sealing four times as many at once writes
+/// half as many pages.
+const BUSY_SEAL_INTERVAL: Duration = Duration::from_secs(1);
+const BUSY_SEAL: usize = 250;
+/// How often what was measured is summed up.
+const SUM_UP_INTERVAL: Duration = Duration::from_millis(250);
+/// How often tokens that end soon, and names to erase, are looked for.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How soon that is tried again when it failed: a database that was busy for a moment costs no minute.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// How often a checkpoint is kept while the chain grows.
-const KEEP_EVERY: Duration = Duration::from_secs(600);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a checkpoint is written while the chain grows.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
 /// How often it is looked whether tables have grown.
-const WEIGH_EVERY: Duration = Duration::from_secs(2);
-/// How long before its end a token is told, in seconds.
-const SOON: i64 = 14 * 24 * 60 * 60;
+const ANALYZE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long before its end a token is announced, in seconds.
+const EXPIRY_NOTICE: i64 = 14 * 24 * 60 * 60;
 
 /// The place up to which changes are sealed, by this server or by another; who waits for changes is
 /// woken when it grows.
@@ -58,13 +62,12 @@ impl Background {
         names_days: u32,
         sum_up: impl Fn() + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let (store, log) = (Arc::clone(&parts.store), Arc::clone(&parts.log));
         let (stop, stopped) = channel();
         let (wake, sealed) = watch::channel(0);
-        let sum_up = Box::new(sum_up);
-        let mut work = Work { store, log, names_days, file, wake, sum_up, failing: [false; 5] };
+        let jobs = jobs(parts, file, names_days, wake, sum_up);
         let thread = std::thread::Builder::new().name("sealer".to_owned());
-        let thread = thread.spawn(move || work.run(&stopped)).context("the sealer cannot start")?;
+        let run = move || run_until(&stopped, jobs);
+        let thread = thread.spawn(run).context("the sealer cannot start")?;
         Ok(Self { stop: Some(stop), thread: Some(thread), sealed })
     }
 
@@ -83,118 +86,94 @@ impl Drop for Background {
     }
 }
 
-struct Work {
-    store: Arc<Store>,
-    log: Arc<LogStore>,
+/// Everything that is done in the background. Of jobs that are due together, and at the end, the first
+/// in the list runs first.
+fn jobs(
+    parts: &Parts,
+    mut file: Option<CheckpointFile>,
     names_days: u32,
-    file: Option<CheckpointFile>,
     wake: watch::Sender<i64>,
-    sum_up: Box<dyn Fn() + Send>,
-    /// Which of the jobs failed the last time: each failure is logged once.
-    failing: [bool; 5],
+    sum_up: impl Fn() + Send + 'static,
+) -> Vec<Job> {
+    let store = || Arc::clone(&parts.store);
+    let (sealed, expiring, erased, analyzed, kept) = (store(), store(), store(), store(), store());
+    let log = Arc::clone(&parts.log);
+    vec![
+        Job::new("sum up what was measured", SUM_UP_INTERVAL, move |_| {
+            sum_up();
+            Ok(None)
+        }),
+        Job::new("announce tokens that end soon", UPKEEP_INTERVAL, move |_| {
+            notify_expiring(&expiring).map(|()| None)
+        })
+        .retried_after(RETRY_INTERVAL),
+        Job::new("erase names of what was deleted", UPKEEP_INTERVAL, move |_| {
+            erase_names(&erased, &log, names_days).map(|()| None)
+        })
+        .retried_after(RETRY_INTERVAL),
+        Job::new("seal changes", SEAL_INTERVAL, move |turn| seal(&sealed, &wake, turn))
+            .also_at_end(),
+        Job::new("analyze tables that have grown", ANALYZE_INTERVAL, move |_| {
+            analyzed.keep_statistics()?;
+            Ok(None)
+        })
+        .first_after(ANALYZE_INTERVAL),
+        Job::new("write a checkpoint", CHECKPOINT_INTERVAL, move |_| {
+            file.as_mut().map_or(Ok(()), |file| file.keep(&kept)).map(|()| None)
+        })
+        .first_after(CHECKPOINT_INTERVAL)
+        .also_at_end(),
+    ]
 }
 
-impl Work {
-    fn run(&mut self, stopped: &Receiver<()>) {
-        let (mut told, mut wait) = (None::<Instant>, TELL_EVERY);
-        let (mut kept, mut weighed) = (Instant::now(), Instant::now());
-        loop {
-            (self.sum_up)();
-            if told.is_none_or(|at| at.elapsed() >= wait) {
-                let done = self.tell();
-                let mut fine = self.note(0, "tokens that end soon are not told", &done);
-                let done = self.erase();
-                fine &= self.note(3, "names of what was deleted are not erased", &done);
-                told = Some(Instant::now());
-                wait = if fine { TELL_EVERY } else { TRY_AGAIN };
-            }
-            let (done, pause) = match self.seal() {
-                Ok(sealed) if sealed >= MANY => (Ok(()), SEAL_MANY_EVERY),
-                done => (done.map(drop), SEAL_EVERY),
-            };
-            self.note(1, "changes are not sealed", &done);
-            let ended = stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout);
-            if ended {
-                let done = self.store.seal_all().map(drop).map_err(Into::into);
-                self.note(1, "changes are not sealed", &done);
-            }
-            if !ended && weighed.elapsed() >= WEIGH_EVERY {
-                weighed = Instant::now();
-                let done = self.store.keep_statistics().map(drop).map_err(Into::into);
-                self.note(4, "tables are not analyzed; plans may be slow", &done);
-            }
-            if ended || kept.elapsed() >= KEEP_EVERY {
-                kept = Instant::now();
-                let done = self.keep();
-                self.note(2, "no checkpoint is kept", &done);
-            }
-            if ended {
-                return;
-            }
+fn notify_expiring(store: &Store) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    let by = machine::author(Actor::System);
+    let count = store.tell_expiring(now, now.plus_seconds(EXPIRY_NOTICE), &by)?;
+    if count > 0 {
+        tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
+    }
+    Ok(())
+}
+
+/// Erases the names of what is long gone (DEL-009).
+fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result<()> {
+    const DAY: i64 = 24 * 60 * 60;
+    let before = SystemClock.now().plus_seconds(-DAY * i64::from(names_days));
+    let by = machine::author(Actor::System);
+    let mut count = 0;
+    loop {
+        let gone = store.long_gone(before)?;
+        for (tenant, recalled) in &gone {
+            erasing::erase(store, log, *tenant, recalled, &by)?;
+        }
+        count += gone.len();
+        if gone.is_empty() {
+            break;
         }
     }
-
-    fn tell(&self) -> anyhow::Result<()> {
-        let now = SystemClock.now();
-        let by = machine::author(Actor::System);
-        let count = self.store.tell_expiring(now, now.plus_seconds(SOON), &by)?;
-        if count > 0 {
-            tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
-        }
-        Ok(())
+    if count > 0 {
+        tracing::info!(count, "names of what was deleted long ago are erased");
     }
+    Ok(())
+}
 
-    /// Erases the names of what is long gone (DEL-009).
-    fn erase(&self) -> anyhow::Result<()> {
-        const DAY: i64 = 24 * 60 * 60;
-        let before = SystemClock.now().plus_seconds(-DAY * i64::from(self.names_days));
-        let by = machine::author(Actor::System);
-        let mut count = 0;
-        loop {
-            let gone = self.store.long_gone(before)?;
-            for (tenant, recalled) in &gone {
-                erasing::erase(&self.store, &self.log, *tenant, recalled, &by)?;
-            }
-            count += gone.len();
-            if gone.is_empty() {
-                break;
-            }
-        }
-        if count > 0 {
-            tracing::info!(count, "names of what was deleted long ago are erased");
-        }
-        Ok(())
+/// Seals changes and wakes who waits for them. Returns how soon to do it again when many came.
+fn seal(store: &Store, wake: &watch::Sender<i64>, turn: Turn) -> anyhow::Result<Option<Duration>> {
+    if turn == Turn::Last {
+        store.seal_all()?;
+        return Ok(None);
     }
-
-    fn seal(&self) -> anyhow::Result<usize> {
-        let sealed = self.store.seal()?;
-        let place = self.store.last_sealed()?.map_or(0, |(place, _)| place);
-        self.wake.send_if_modified(|known| std::mem::replace(known, place) != place);
-        Ok(sealed)
-    }
-
-    fn keep(&mut self) -> anyhow::Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.keep(&self.store))
-    }
-
-    /// Logs a failure once, and its end; returns whether there was none.
-    fn note(&mut self, job: usize, what: &'static str, done: &anyhow::Result<()>) -> bool {
-        let Some(failing) = self.failing.get_mut(job) else { return done.is_ok() };
-        match done {
-            Ok(()) if *failing => tracing::info!("over: {what}"),
-            Err(error) if !*failing => {
-                tracing::error!(error = format!("{error:#}"), "{what}; it is tried again");
-            }
-            _ => {}
-        }
-        *failing = done.is_err();
-        !*failing
-    }
+    let sealed = store.seal()?;
+    let place = store.last_sealed()?.map_or(0, |(place, _)| place);
+    wake.send_if_modified(|known| std::mem::replace(known, place) != place);
+    Ok((sealed >= BUSY_SEAL).then_some(BUSY_SEAL_INTERVAL))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
 
     use super::*;
     use crate::cli::{Common, Format};
