@@ -7,8 +7,8 @@ use crate::client::Request;
 use crate::data;
 use crate::load::{Series, Side, ratio};
 use crate::report::Target::AtMost;
-use crate::run::Bench;
 use crate::seed;
+use crate::workload::Bench;
 
 /// Members of the groups that are compared; the first is what the others are compared with.
 const SIZES: [usize; 4] = [1_000, 10_000, 50_000, 100_000];

@@ -14,8 +14,8 @@ use crate::load::{Http, Side as _, count, median};
 use crate::machine::SystemClock;
 use crate::report::Report;
 use crate::report::Target::AtMost;
-use crate::run::{Bench, CONNECTIONS, Options};
 use crate::server::Installation;
+use crate::workload::{Bench, CONNECTIONS, Options};
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// Tokens of the flood that no server has given out.

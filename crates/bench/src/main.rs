@@ -32,6 +32,7 @@ mod seed;
 mod server;
 mod statements;
 mod sync;
+mod workload;
 mod writes;
 
 use std::path::{Path, PathBuf, absolute};
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::run::Options;
+use crate::workload::Options;
 
 const USAGE: &str = "usage: headcount-bench COMMAND
 

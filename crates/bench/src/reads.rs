@@ -4,7 +4,7 @@ use crate::client::{Connection, Request};
 use crate::data::{self, Numbers};
 use crate::load::{Series, Side, ratio};
 use crate::report::Target::{AtLeast, AtMost};
-use crate::run::{Bench, CONNECTIONS, Subject};
+use crate::workload::{Bench, CONNECTIONS, Subject};
 
 /// A page of a list.
 const PAGE: usize = 100;

@@ -17,8 +17,8 @@ use crate::database::Database;
 use crate::load::{Http, Series, Side, in_turn, median, ratio};
 use crate::report::Report;
 use crate::report::Target::{AtLeast, AtMost};
-use crate::run::{CONNECTIONS, Options};
 use crate::server::{Installation, Server};
+use crate::workload::{CONNECTIONS, Options};
 use crate::{machine, output, seed, statements};
 
 /// Requests in the log, and how many of them are about each identity.

@@ -11,7 +11,7 @@ use crate::data::{self, Numbers};
 use crate::load::{Http, Series, Side, Slice, count, median, micros};
 use crate::machine;
 use crate::report::Target::{AtLeast, AtMost};
-use crate::run::{Bench, CONNECTIONS, Subject};
+use crate::workload::{Bench, CONNECTIONS, Subject};
 
 /// Users and groups of an initial sync.
 const USERS: usize = 10_000;

@@ -13,9 +13,9 @@ use crate::database::Database;
 use crate::load::{Http, Side, ratio};
 use crate::report::Report;
 use crate::report::Target::AtLeast;
-use crate::run::{Bench, CONNECTIONS, Options};
 use crate::server::Installation;
 use crate::statements::{Preparation, Ready, Statements};
+use crate::workload::{Bench, CONNECTIONS, Options};
 use crate::{commits, machine};
 
 /// Clients of the comparison with a slow disk.

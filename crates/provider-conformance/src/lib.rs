@@ -18,7 +18,6 @@ pub mod paging;
 pub mod print;
 pub mod races;
 pub mod random;
-mod report;
 pub mod selection;
 pub mod stream;
 pub mod watched;

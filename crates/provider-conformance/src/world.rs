@@ -3,6 +3,8 @@
 //!
 //! The first store is the memory provider, whose answers are those of the evaluator.
 
+mod report;
+
 use std::sync::Arc;
 
 use headcount_core::error::Error;
@@ -19,7 +21,6 @@ use crate::bench::{Bench, GROUP, USER};
 use crate::random::questions::Questions;
 use crate::random::schemas::Deployment;
 use crate::random::{Random, patches, values};
-use crate::report;
 
 /// Sets a store up, empty, for the kinds of a registry.
 pub type Setup<'a> = &'a (dyn Fn(&Registry) -> Subject + Sync);

@@ -7,8 +7,8 @@ use headcount_core::message::SearchRequest;
 use headcount_core::schema::ResourceType;
 use serde_json::Value;
 
+use super::{Answer, World};
 use crate::print::printed;
-use crate::world::{Answer, World};
 
 /// Reports a change that came out differently.
 pub(crate) fn change(world: &World, what: &str, outcomes: &[Result<String, String>]) {
