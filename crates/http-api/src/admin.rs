@@ -15,7 +15,6 @@ mod params;
 mod problem;
 mod session;
 mod sse;
-mod state;
 mod tenants;
 mod tokens;
 
@@ -26,14 +25,11 @@ use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
 pub use openapi::openapi;
 pub use problem::ProblemBody;
 pub(crate) use problem::{Fault, Problem};
-pub use state::Administration;
 
 use crate::api::Api;
 use crate::auth::Accepted;
 use crate::error::{ApiError, Cause};
-
-/// The path under which the admin API stands.
-pub const ADMIN_PATH: &str = "/api/v1";
+use crate::paths::ADMIN_PATH;
 
 /// All routes.
 pub(crate) fn scope() -> Scope {

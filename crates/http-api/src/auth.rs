@@ -10,19 +10,18 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use headcount_core::change::Actor;
-use headcount_core::clock::Timestamp;
-use headcount_core::ids::{RequestId, TenantId, TokenId};
+use headcount_core::ids::{RequestId, TokenId};
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
 use headcount_records::AddressBlock;
 use headcount_token_admin::{Accepted as Proven, Presented, Scopes};
-use ipnet::IpNet;
 
 use crate::api::Api;
 use crate::client;
 use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
+use crate::identity::Who;
 use crate::lanes::Lane;
 
 /// The longest `Authorization` header that is looked at.
@@ -68,23 +67,6 @@ impl Permission for Accepted {
     fn needed(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::default()
     }
-}
-
-/// A caller whose token was proven, for the log.
-#[derive(Debug, Clone)]
-pub(crate) struct Who {
-    /// The token.
-    pub token: TokenId,
-    /// Its name.
-    pub name: String,
-    /// Its tenant.
-    pub tenant: TenantId,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// Networks from which it may be used; all, when empty.
-    pub cidrs: Vec<IpNet>,
-    /// When it stops working.
-    pub expires: Option<Timestamp>,
 }
 
 /// A bearer token of the right shape, and how it came.

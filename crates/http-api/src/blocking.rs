@@ -19,9 +19,10 @@ use headcount_core::work::{Stop, Work};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::Api;
-use crate::auth::{Authenticated, Bearer, Permission, Who};
+use crate::auth::{Authenticated, Bearer, Permission};
 use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
+use crate::identity::Who;
 use crate::lanes::{Lane, LaneTurn, Owner};
 
 /// Proves the caller's token and runs a use case on a thread that may wait.

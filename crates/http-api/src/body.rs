@@ -24,12 +24,13 @@ use headcount_core::schema::ResourceType;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{Api, HttpSettings};
+use crate::api::Api;
 use crate::auth::Bearer;
 use crate::blocking;
 use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
 use crate::lanes::{Lane, Owner, Reserved};
+use crate::settings::HttpSettings;
 
 /// Bodies up to this size are read before the token is proven, so that an ordinary request needs one hop.
 pub const UNPROVEN_BYTES: usize = 16 * 1024;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 
-use crate::api::HttpSettings;
 use crate::connections::Connection;
+use crate::settings::HttpSettings;
 
 /// Returns the client's address.
 ///

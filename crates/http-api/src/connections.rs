@@ -15,9 +15,10 @@ use ipnet::IpNet;
 
 use headcount_records::AddressBlock;
 
-use crate::api::{Api, HttpSettings};
+use crate::api::Api;
 use crate::error::{ApiError, Cause};
 use crate::lanes::REFUSALS;
+use crate::settings::HttpSettings;
 
 /// The connections of one server, by address.
 #[derive(Debug)]

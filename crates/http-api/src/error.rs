@@ -16,8 +16,8 @@ use headcount_core::provider::ProviderError;
 use headcount_token_admin::{Refusal, Scopes, TokenError};
 
 use crate::admin::Fault;
-use crate::auth::Who;
-use crate::reply::SCIM_JSON;
+use crate::headers::{SCIM_JSON, harden};
+use crate::identity::Who;
 
 /// A request that is not answered as asked, with what is known of it for the log.
 #[derive(Debug)]
@@ -286,7 +286,7 @@ impl ResponseError for ApiError {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
         let mut response = response.body(error_body(status, scim_type, &self.detail()));
-        crate::observe::harden(response.headers_mut());
+        harden(response.headers_mut());
         response
     }
 }

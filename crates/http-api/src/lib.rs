@@ -8,6 +8,7 @@
 //! Start with [`routes`], the crate's one entrance, then `routes/resources.rs`.
 
 mod admin;
+mod administration;
 mod api;
 mod auth;
 mod blocking;
@@ -17,16 +18,21 @@ mod connections;
 mod deadline;
 mod error;
 mod gzip;
+mod headers;
+mod identity;
 mod lanes;
 mod observe;
 mod pace;
+mod paths;
 mod reply;
 mod routes;
+mod settings;
 mod stream;
 mod target;
 
-pub use admin::{ADMIN_PATH, Administration, ProblemBody, openapi};
-pub use api::{Api, HttpSettings};
+pub use admin::{ProblemBody, openapi};
+pub use administration::Administration;
+pub use api::Api;
 pub use blocking::{run_page, run_unqueued};
 pub use body::{UNPROVEN_BYTES, read_form};
 pub use client::{address, origin, reached};
@@ -35,4 +41,6 @@ pub use deadline::Stopwatch;
 pub use lanes::{Lane, LaneSizes, Owner, Snapshot};
 pub use observe::observe;
 pub use pace::pace;
-pub use routes::{BASE_PATH, routes};
+pub use paths::{ADMIN_PATH, BASE_PATH};
+pub use routes::routes;
+pub use settings::HttpSettings;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{HttpMessage, ResponseError};
@@ -23,22 +23,14 @@ use crate::admin::Problem;
 use crate::api::Api;
 use crate::body::Sent;
 use crate::error::{ApiError, Cause};
+use crate::headers::harden;
+use crate::paths::BASE_PATH;
 use crate::reply::Notes;
-use crate::routes::BASE_PATH;
 use crate::{auth, client, target};
 
 /// The longest request target.
 const LONGEST_URI: usize = 32 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Headers of every response (security controls HDR-01, HTP-018).
-const ALWAYS: [(HeaderName, &str); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::CACHE_CONTROL, "no-store"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-];
 
 /// The middleware. Whatever happens inside, even a panic, ends as a response.
 ///
@@ -99,15 +91,6 @@ pub async fn observe(
 fn failure(error: &actix_web::Error) -> Option<&ApiError> {
     let problem = || error.as_error::<Problem>().map(|problem| &problem.0);
     error.as_error::<ApiError>().or_else(problem)
-}
-
-/// Adds the headers that every response has.
-pub(crate) fn harden(headers: &mut HeaderMap) {
-    for (name, value) in ALWAYS {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-    }
 }
 
 /// Takes the client's id of the request when it is a plain one, else makes one.

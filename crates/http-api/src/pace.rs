@@ -118,8 +118,8 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::api::HttpSettings;
     use crate::connections::Connections;
+    use crate::settings::HttpSettings;
 
     fn connection() -> Connection {
         Connections::new(&HttpSettings::default()).enter(None, None).unwrap()

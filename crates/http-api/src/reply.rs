@@ -11,13 +11,11 @@ use headcount_core::error::Error;
 use headcount_core::quirks::Applied;
 use headcount_records::Operated;
 
-use crate::auth::Who;
 use crate::error::ApiError;
 use crate::gzip::{self, Gzip};
+use crate::headers::SCIM_JSON;
+use crate::identity::Who;
 use crate::stream::MemberStream;
-
-/// The media type of every body.
-pub(crate) const SCIM_JSON: &str = "application/scim+json";
 
 /// A response with what the log wants to know of it.
 pub(crate) struct Reply {

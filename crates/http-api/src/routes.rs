@@ -15,11 +15,9 @@ use crate::api::Api;
 use crate::auth::{Accepted, Authenticated};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
+use crate::paths::BASE_PATH;
 use crate::reply::Reply;
 use crate::target;
-
-/// The path under which everything of SCIM stands.
-pub const BASE_PATH: &str = "/scim/v2";
 
 /// Versions that are not spoken here; the paths of the one that is are matched before.
 const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
@@ -128,7 +126,7 @@ fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpRespo
         // No CORS: browsers of other origins have no business here.
         return Ok(HttpResponse::build(StatusCode::NO_CONTENT)
             .insert_header((header::ALLOW, allowed))
-            .insert_header(("accept-patch", crate::reply::SCIM_JSON))
+            .insert_header(("accept-patch", crate::headers::SCIM_JSON))
             .finish());
     }
     Err(Cause::Method(allowed).into())

@@ -19,7 +19,7 @@ use crate::client;
 use crate::error::{ApiError, Cause};
 use crate::gzip;
 use crate::lanes::Lane;
-use crate::routes::BASE_PATH;
+use crate::paths::BASE_PATH;
 
 /// The kind and the id that a path names, and what the answer depends on beside them.
 ///

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::Fault;
-use crate::auth::Who;
 use crate::body::ScimJson;
 use crate::error::ApiError;
+use crate::identity::Who;
 use crate::reply::Notes;
 
 /// A response with a body of JSON, or none.

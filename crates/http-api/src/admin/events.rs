@@ -24,10 +24,11 @@ use super::problem::{Problem, ProblemBody};
 use super::session::{Admitted, ReadEvents, Session, attempt};
 use super::sse::{EventStream, Listening};
 use crate::api::Api;
-use crate::auth::Who;
 use crate::body::outside_quotes;
 use crate::client;
 use crate::error::ApiError;
+use crate::identity::Who;
+use crate::paths::BASE_PATH;
 
 /// Events of a page when the client does not say.
 const PAGE: usize = 100;
@@ -181,7 +182,7 @@ impl Asked {
                 sets,
                 full,
                 origin: client::origin(request, &api.settings),
-                base_path: crate::BASE_PATH,
+                base_path: BASE_PATH,
             },
             wait: Duration::from_secs(wait),
             tenant,

@@ -15,9 +15,10 @@ use headcount_token_admin::{Holding, Principal, Scopes, Tenant};
 
 use super::problem::{Fault, Problem};
 use crate::api::Api;
-use crate::auth::{Authenticated, Permission, Who};
+use crate::auth::{Authenticated, Permission};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
+use crate::identity::Who;
 use crate::lanes::Lane;
 
 /// Reading events.

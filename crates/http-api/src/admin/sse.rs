@@ -16,8 +16,8 @@ use super::events::{Asked, Written};
 use super::problem::Fault;
 use super::session::{Admitted, ReadEvents, attempt};
 use crate::api::Api;
-use crate::auth::Who;
 use crate::error::{ApiError, Cause};
+use crate::identity::Who;
 use crate::lanes::{Place, REFUSALS};
 use crate::reply::Notes;
 
