@@ -10,9 +10,15 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use crate::connection::DbConnection;
-use crate::log::rows::{Name, Request};
-use crate::seal::Links;
+use crate::log_rows::{Name, Request};
 use crate::sql::Sql;
+
+/// Links on their way to their rows, which come by their numbers.
+pub(crate) struct Links<'a> {
+    pub(crate) rows: &'a [i64],
+    pub(crate) places: Vec<i64>,
+    pub(crate) hashes: Vec<String>,
+}
 
 /// Writes rows of the log.
 pub(crate) fn insert_requests(

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::connection::{Backend, DbConnection, direct};
 use crate::schema::changes;
 use crate::sql::{Sql, TypedQuery};
-use crate::store::Store;
+use crate::store::{Store, UNRECORDED};
 use crate::write::sealed_before;
 
 /// Rows that one statement names at most.
@@ -80,10 +80,6 @@ pub(crate) fn append_other(
     let row = NewRow::of(connection.backend(), tenant, change, (kind, id, 0), String::new());
     direct!(connection, |one| row.execute(one)).map(drop)
 }
-
-/// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
-/// costs. No released binary is: the variable is read when the crate is compiled, and `serve` says so.
-pub(crate) const UNRECORDED: bool = option_env!("HEADCOUNT_BENCH_UNRECORDED").is_some();
 
 /// A row of the record on its way into the database.
 ///

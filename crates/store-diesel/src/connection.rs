@@ -10,8 +10,6 @@ use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
 use diesel::{Connection, QueryResult};
 use thiserror::Error as ThisError;
 
-use crate::sql::Sql;
-
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
 pub(crate) enum DbConnection {
@@ -285,9 +283,9 @@ pub(crate) fn snapshot<T>(
     done.and_then(|value| ended.map(|()| value))
 }
 
-/// Returns how many bytes the provisioning log takes.
-pub(crate) fn log_bytes(connection: &mut DbConnection) -> QueryResult<i64> {
-    let sql = match connection {
+/// Returns the statement for how many bytes the provisioning log takes.
+pub(crate) fn log_bytes(connection: &DbConnection) -> &'static str {
+    match connection {
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => {
             "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, \
@@ -300,8 +298,7 @@ pub(crate) fn log_bytes(connection: &mut DbConnection) -> QueryResult<i64> {
              greatest(n_live_tup + n_dead_tup, 1)), 0)::bigint FROM pg_stat_user_tables \
              WHERE relname IN ('requests', 'request_names')"
         }
-    };
-    Sql::new(sql).query::<diesel::sql_types::BigInt>().get_result(connection)
+    }
 }
 
 /// Gives space that the log no longer needs back to the disk; PostgreSQL does so by itself.

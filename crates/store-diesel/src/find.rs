@@ -1,6 +1,5 @@
 //! Queries: one page and its total, by index where there is one, by a bounded scan where not.
 
-pub(crate) mod anchors;
 mod order;
 mod scan;
 
@@ -14,12 +13,12 @@ use headcount_core::provider::{Found, Page, ProviderError, Query, Source, Start,
 use headcount_core::resource::{Computed, Document, Resource};
 use headcount_core::work::{self, Halt};
 
+use crate::anchors::{Extent, Way};
 use crate::connection::{DbConnection, snapshot};
 use crate::filter_sql::{Compiled, Scope};
 use crate::members;
 use crate::sql::Sql;
 use crate::store::Store;
-use anchors::{Extent, Way};
 use order::{Order, Position};
 
 /// The columns of a resource with its document, and how they come in.

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod activity;
+mod anchors;
 mod audit;
 mod batch;
 mod census;
@@ -21,6 +22,7 @@ mod filter_sql;
 mod find;
 mod keys;
 mod log;
+mod log_rows;
 mod members;
 mod meta;
 mod migrations;

@@ -6,7 +6,6 @@
 mod names;
 mod prune;
 mod read;
-pub(crate) mod rows;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,12 +18,12 @@ use headcount_core::ids::{RequestId, TenantId, TokenId};
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::RequestRecord;
 
-use self::rows::{Request, clean};
 use crate::batch;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private, pool,
 };
 use crate::error::provider_error;
+use crate::log_rows::{Request, clean, key};
 use crate::migrations;
 use crate::sql::Sql;
 use crate::store::Settings;
@@ -175,10 +174,6 @@ fn beside(path: &Path) -> PathBuf {
         None => format!("{stem}-log"),
     };
     path.with_file_name(name)
-}
-
-fn key(tenant: Option<TenantId>) -> i64 {
-    tenant.map_or(0, TenantId::key)
 }
 
 /// Adds the repairs of some records to the counters of their tokens.

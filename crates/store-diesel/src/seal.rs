@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use headcount_core::provider::ProviderError;
 use headcount_records::chain::{AuditRow, Link};
 
-use crate::batch;
+use crate::batch::{self, Links};
 use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, own_error};
 use crate::schema::changes;
@@ -208,13 +208,6 @@ impl End {
             _ => Self { place: 0, link: Link::GENESIS },
         })
     }
-}
-
-/// Links on their way to their rows, which come by their numbers.
-pub(crate) struct Links<'a> {
-    pub(crate) rows: &'a [i64],
-    pub(crate) places: Vec<i64>,
-    pub(crate) hashes: Vec<String>,
 }
 
 /// Links for the next changes, which go behind the end of the chain.

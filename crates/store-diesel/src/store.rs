@@ -11,16 +11,19 @@ use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
 use thiserror::Error as ThisError;
 
-use crate::changes::UNRECORDED;
+use crate::anchors::Anchors;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private, pool,
 };
 use crate::error::own_error;
-use crate::find::anchors::Anchors;
 use crate::migrations::{self, SchemaState};
 use crate::names::Names;
 use crate::sql::Sql;
 use crate::write::{Lane, Writer, checkout};
+
+/// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
+/// costs. No released binary is: the variable is read when the crate is compiled, and `serve` says so.
+pub(crate) const UNRECORDED: bool = option_env!("HEADCOUNT_BENCH_UNRECORDED").is_some();
 
 /// How a store is opened.
 #[derive(Debug, Clone)]

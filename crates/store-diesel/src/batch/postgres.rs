@@ -5,9 +5,9 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Text};
 
-use crate::log::rows::{Name, Request};
+use super::Links;
+use crate::log_rows::{Name, Request};
 use crate::schema::{request_names, requests};
-use crate::seal::Links;
 
 pub(super) fn requests(connection: &mut PgConnection, rows: Vec<Request<'_>>) -> QueryResult<()> {
     let copy = diesel::copy_from(requests::table).from_insertable(rows);

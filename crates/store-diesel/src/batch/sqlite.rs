@@ -6,8 +6,8 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
-use crate::log::rows::{Name, Request};
-use crate::seal::Links;
+use super::Links;
+use crate::log_rows::{Name, Request};
 
 /// Rows of one statement; few lengths make few statements.
 const MANY: usize = 32;

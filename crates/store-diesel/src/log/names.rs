@@ -14,10 +14,9 @@ use headcount_core::ids::TenantId;
 use headcount_records::RequestRecord;
 use sha2::{Digest, Sha256};
 
-use super::key;
-use super::rows::Name;
 use crate::batch;
 use crate::connection::DbConnection;
+use crate::log_rows::{Name, key};
 use crate::sql::Sql;
 
 /// Requests of one bucket, as a power of two.

@@ -75,7 +75,8 @@ fn proven(connection: &mut DbConnection, retention: Retention) -> QueryResult<us
         "SELECT max(seq) FROM (SELECT seq, at FROM requests WHERE stranger = 0 ORDER BY seq LIMIT ",
     );
     let oldest = oldest.int(SLICE).text(") oldest");
-    let oldest = if log_bytes(connection)? - strangers * STRANGER_BYTES > most {
+    let bytes: i64 = Sql::new(log_bytes(connection)).query::<BigInt>().get_result(connection)?;
+    let oldest = if bytes - strangers * STRANGER_BYTES > most {
         oldest
     } else {
         oldest.text(" WHERE at < ").int(retention.before.micros())

@@ -8,10 +8,10 @@ use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
 use headcount_records::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
 
-use super::rows::clean;
 use super::{LogStore, names};
 use crate::connection::DbConnection;
 use crate::error::provider_error;
+use crate::log_rows::clean;
 use crate::schema::quirk_counts;
 use crate::sql::Sql;
 

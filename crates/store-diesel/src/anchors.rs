@@ -17,17 +17,17 @@ const MOST_ANCHORS: usize = 1_024;
 
 /// How many resources of a kind a tenant has, and how many it has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) total: i64,
-    pub(super) removed: i64,
+pub(crate) struct Extent {
+    pub(crate) total: i64,
+    pub(crate) removed: i64,
 }
 
 /// A tenant and a kind.
-pub(super) type List = (i64, i32);
+pub(crate) type List = (i64, i32);
 
 /// How the database comes to a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Forwards from a resource, or from the first one, leaving some out.
     Forwards {
         /// The key of the resource.
@@ -62,7 +62,7 @@ impl Anchors {
     }
 
     /// Returns the shortest way to `take` resources behind the first `offset`.
-    pub(super) fn way(&self, list: List, extent: Extent, offset: i64, take: i64) -> Way {
+    pub(crate) fn way(&self, list: List, extent: Extent, offset: i64, take: i64) -> Way {
         let take = take.min(extent.total - offset).max(0);
         let behind = (extent.total - offset - take).max(0);
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +76,7 @@ impl Anchors {
     }
 
     /// Remembers which resource stands at a place.
-    pub(super) fn learn(&self, list: List, extent: Extent, place: i64, pk: i64) {
+    pub(crate) fn learn(&self, list: List, extent: Extent, place: i64, pk: i64) {
         if place == 0 {
             return;
         }

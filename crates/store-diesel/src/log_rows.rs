@@ -4,11 +4,15 @@
 use std::borrow::Cow;
 
 use diesel::prelude::*;
-use headcount_core::ids::{Kind, ResourceId, TokenId};
+use headcount_core::ids::{Kind, ResourceId, TenantId, TokenId};
 use headcount_records::RequestRecord;
 
-use super::key;
 use crate::schema::{request_names, requests};
+
+/// The key of a tenant in the log; 0 for none.
+pub(crate) fn key(tenant: Option<TenantId>) -> i64 {
+    tenant.map_or(0, TenantId::key)
+}
 
 /// A row of `requests`.
 #[derive(Insertable)]
@@ -54,7 +58,7 @@ pub(crate) struct Name {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn of(seq: i64, record: &'a RequestRecord) -> Self {
+    pub(crate) fn of(seq: i64, record: &'a RequestRecord) -> Self {
         let text = |text: &'a Option<String>| text.as_deref().map(clean);
         Self {
             seq,
@@ -89,7 +93,7 @@ impl<'a> Request<'a> {
 }
 
 /// PostgreSQL keeps no NUL in texts.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     match memchr::memchr(0, text.as_bytes()) {
         None => Cow::Borrowed(text),
         Some(_) => Cow::Owned(text.replace('\0', "\u{fffd}")),
