@@ -8,10 +8,9 @@ use headcount_core::quirks::QUIRKS;
 use ipnet::IpNet;
 use thiserror::Error as ThisError;
 
-use crate::accounts::Role;
+use crate::role::Role;
 use crate::scope::Scopes;
-use crate::store::{StoreError, TokenState};
-use crate::tokens::MAX_TOKEN_NAME;
+use crate::store::{MAX_TOKEN_NAME, StoreError, TokenState};
 
 /// An act of administration that was not carried out. Nothing has changed.
 #[derive(Debug, ThisError)]

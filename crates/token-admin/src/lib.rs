@@ -12,6 +12,7 @@ pub mod error;
 pub mod format;
 pub mod memory;
 pub mod principal;
+mod role;
 pub mod scope;
 pub mod store;
 pub mod tenant;

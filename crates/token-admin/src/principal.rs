@@ -5,8 +5,8 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use ipnet::IpNet;
 
-use crate::accounts::Role;
 use crate::error::{AdminError, Field, Rule};
+use crate::role::Role;
 use crate::scope::Scopes;
 
 /// Who performs an act of administration, and with which powers.

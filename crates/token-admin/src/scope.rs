@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::error::{AdminError, Field, Rule};
 use crate::format::Purpose;
 
 /// A set of permissions.
@@ -94,28 +93,6 @@ impl Scopes {
     /// Tells whether nothing is allowed.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
-    }
-
-    /// Returns the scopes that names and bundles stand for.
-    ///
-    /// # Errors
-    ///
-    /// [`Rule::UnknownScope`].
-    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, AdminError> {
-        names.into_iter().try_fold(Self::default(), |set, word| {
-            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
-            let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
-            known.map(|(_, scope)| set.with(*scope)).ok_or_else(unknown)
-        })
-    }
-
-    /// Reads names and bundles, separated by spaces or commas.
-    ///
-    /// # Errors
-    ///
-    /// As [`Scopes::of`].
-    pub fn parse(text: &str) -> Result<Self, AdminError> {
-        Self::of(text.split([' ', ',']).filter(|word| !word.is_empty()))
     }
 }
 

@@ -12,6 +12,9 @@ use thiserror::Error as ThisError;
 use crate::format::Purpose;
 use crate::scope::Scopes;
 
+/// The longest name of a token, in characters.
+pub(crate) const MAX_TOKEN_NAME: usize = 100;
+
 /// A token as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headcount_core::change::Author;
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
@@ -18,12 +17,12 @@ use crate::error::{AdminError, Field, Rule};
 use crate::format::{self, Presented};
 use crate::principal::{Action, Principal};
 use crate::scope::Scopes;
-use crate::store::{LastUsed, TenantState, Token, TokenRow, TokenState, TokenStore};
+use crate::store::{
+    LastUsed, MAX_TOKEN_NAME, TenantState, Token, TokenRow, TokenState, TokenStore,
+};
 use crate::verify::{self, Refusal, TokenError, Verifier};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest name of a token, in characters.
-pub(crate) const MAX_TOKEN_NAME: usize = 100;
 /// The longest time for which a rotated token goes on working.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The shortest life of a token.
@@ -424,5 +423,29 @@ impl Tokens {
             tenant: TenantState { enabled: true, quirks: Quirks::default() },
         };
         Ok((row, secret))
+    }
+}
+
+impl Scopes {
+    /// Returns the scopes that names and bundles stand for.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::UnknownScope`].
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, AdminError> {
+        names.into_iter().try_fold(Self::default(), |set, word| {
+            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
+            let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
+            known.map(|(_, scope)| set.with(*scope)).ok_or_else(unknown)
+        })
+    }
+
+    /// Reads names and bundles, separated by spaces or commas.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scopes::of`].
+    pub fn parse(text: &str) -> Result<Self, AdminError> {
+        Self::of(text.split([' ', ',']).filter(|word| !word.is_empty()))
     }
 }
