@@ -23,12 +23,13 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
 
 pub use openapi::openapi;
+pub(crate) use problem::Problem;
 pub use problem::ProblemBody;
-pub(crate) use problem::{Fault, Problem};
 
 use crate::api::Api;
 use crate::auth::Accepted;
 use crate::error::{ApiError, Cause};
+use crate::fault::Fault;
 use crate::paths::ADMIN_PATH;
 
 /// All routes.

@@ -15,7 +15,7 @@ use headcount_core::message::error_body;
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::{Refusal, Scopes, TokenError};
 
-use crate::admin::Fault;
+use crate::fault::Fault;
 use crate::headers::{SCIM_JSON, harden};
 use crate::identity::Who;
 
@@ -72,6 +72,12 @@ pub(crate) enum Cause {
 impl From<Cause> for ApiError {
     fn from(cause: Cause) -> Self {
         Self { cause, who: None, request: None }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Cause::Admin(fault).into()
     }
 }
 

@@ -17,6 +17,7 @@ mod client;
 mod connections;
 mod deadline;
 mod error;
+mod fault;
 mod gzip;
 mod headers;
 mod identity;

@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::problem::Fault;
 use crate::body::ScimJson;
 use crate::error::ApiError;
+use crate::fault::Fault;
 use crate::identity::Who;
 use crate::reply::Notes;
 

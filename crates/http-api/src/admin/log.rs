@@ -13,10 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::Answer;
 use super::params::{Params, bad};
-use super::problem::{Fault, Problem};
+use super::problem::Problem;
 use super::session::{Admitted, ReadAll, Session, run};
 use crate::api::Api;
 use crate::error::ApiError;
+use crate::fault::Fault;
 
 /// Records of a page when the client does not say.
 const PAGE: u64 = 100;

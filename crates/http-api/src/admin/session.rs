@@ -13,11 +13,12 @@ use headcount_core::service::Caller;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{Holding, Principal, Scopes, Tenant};
 
-use super::problem::{Fault, Problem};
+use super::problem::Problem;
 use crate::api::Api;
 use crate::auth::{Authenticated, Permission};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
+use crate::fault::Fault;
 use crate::identity::Who;
 use crate::lanes::Lane;
 

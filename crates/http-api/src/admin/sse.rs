@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::events::{Asked, Written};
-use super::problem::Fault;
 use super::session::{Admitted, ReadEvents, attempt};
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
+use crate::fault::Fault;
 use crate::identity::Who;
 use crate::lanes::{Place, REFUSALS};
 use crate::reply::Notes;
