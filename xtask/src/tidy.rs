@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: what the architecture promises, checked.
 
 mod arrows;
-mod circles;
+mod layers;
 mod modules;
 mod sources;
 
@@ -11,7 +11,7 @@ use anyhow::bail;
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
     findings.extend(arrows::check()?);
-    findings.extend(circles::check()?);
+    findings.extend(layers::check()?);
     findings.extend(sources::check()?);
     findings.extend(crate::docs::check()?);
     findings.extend(crate::conformance::exercised::check()?);

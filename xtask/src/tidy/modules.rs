@@ -14,6 +14,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 /// The imports of one crate: module, what it imports, and the first file that does.
 #[derive(Debug, Default)]
 pub(super) struct Modules {
+    root: String,
     imports: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -72,32 +73,9 @@ impl Modules {
         of.map(|(target, file)| (target.as_str(), file.as_str()))
     }
 
-    /// The circles: sets of modules in which each one leads to every other.
-    pub(super) fn circles(&self) -> Vec<BTreeSet<&str>> {
-        let mut circles: Vec<BTreeSet<&str>> = Vec::new();
-        for module in self.names() {
-            if circles.iter().any(|circle| circle.contains(module)) {
-                continue;
-            }
-            let forth = self.reachable(module);
-            let circle: BTreeSet<&str> =
-                forth.into_iter().filter(|other| self.reachable(other).contains(module)).collect();
-            if !circle.is_empty() {
-                circles.push(circle);
-            }
-        }
-        circles
-    }
-
-    fn reachable(&self, from: &str) -> BTreeSet<&str> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<&str> = self.imports(from).map(|(target, _)| target).collect();
-        while let Some(module) = open.pop() {
-            if found.insert(module) {
-                open.extend(self.imports(module).map(|(target, _)| target));
-            }
-        }
-        found
+    /// The name of the root: `lib` or `main`.
+    pub(super) fn root(&self) -> &str {
+        &self.root
     }
 }
 
@@ -184,7 +162,7 @@ impl Reader {
     }
 
     fn modules(self, root: &str) -> Modules {
-        let mut modules = Modules::default();
+        let mut modules = Modules { root: root.to_owned(), ..Modules::default() };
         modules.imports.insert(root.to_owned(), BTreeMap::new());
         for name in &self.top {
             modules.imports.insert(name.clone(), BTreeMap::new());

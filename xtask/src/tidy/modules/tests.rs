@@ -99,18 +99,3 @@ fn the_root_imports_what_it_uses_itself() {
     let modules = read(&[("lib.rs", "mod a; fn f() { a::g() }"), ("a.rs", "")]);
     assert_eq!(modules.imports("lib").collect::<Vec<_>>(), [("a", "lib.rs")]);
 }
-
-#[test]
-fn modules_that_lead_to_each_other_are_a_circle() {
-    let files = [
-        ("lib.rs", "mod a; mod b; mod c; mod d;"),
-        ("a.rs", "use crate::b;"),
-        ("b.rs", "use crate::c;"),
-        ("c.rs", "use crate::a;"),
-        ("d.rs", "use crate::a;"),
-    ];
-    let modules = read(&files);
-    let circles: Vec<Vec<&str>> =
-        modules.circles().into_iter().map(|circle| circle.into_iter().collect()).collect();
-    assert_eq!(circles, [["a", "b", "c"]]);
-}
