@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what the architecture promises, checked.
 
 mod arrows;
+mod claims;
 mod layers;
 mod modules;
 mod sources;
@@ -12,6 +13,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut findings = Vec::new();
     findings.extend(arrows::check()?);
     findings.extend(layers::check()?);
+    findings.extend(claims::check()?);
     findings.extend(sources::check()?);
     findings.extend(crate::docs::check()?);
     findings.extend(crate::conformance::exercised::check()?);

@@ -1,8 +1,11 @@
 //! Repairs: what arrives becomes what the RFC says should have arrived.
 //!
-//! The only module that knows what identity providers do differently. One function per quirk, each
+//! The forms that identity providers send instead of those of the RFC: one function per form, each
 //! behind its switch in [`Quirks`], each with the source there and a recorded request under
-//! `tests/fixtures/quirks`. Everything behind this module is strictly RFC.
+//! `tests/fixtures/quirks`. What comes out has the forms of the RFC.
+//!
+//! Quirks that change what a request means are asked for where their rules are, in the PATCH engine and
+//! elsewhere; `docs/ARCHITECTURE.md` lists the files.
 
 mod forms;
 mod husks;

@@ -1,8 +1,8 @@
 //! The [`Provider`](headcount_core::provider::Provider) of Headcount on SQLite and PostgreSQL.
 //!
 //! It must never know HTTP, schemas, or what is inside a document: everything searchable arrives
-//! derived. One code base for both databases; the backend is matched in `connection`, `migrations`
-//! and `write` and nowhere else.
+//! derived. One code base for both databases; the backend is matched only in the files that
+//! `docs/ARCHITECTURE.md` lists.
 //!
 //! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
 //! one lane that commits for many, on PostgreSQL a transaction each.

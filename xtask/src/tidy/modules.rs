@@ -38,6 +38,30 @@ struct Reader {
     top: BTreeSet<String>,
 }
 
+/// Returns what a crate names under a type, as in `Type::Name`: the file below `src`, and the names.
+pub(super) fn named_under(
+    directory: &Path,
+    type_name: &str,
+) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+    let src = directory.join("src");
+    let load = |path: &Path| Ok(std::fs::read_to_string(src.join(path))?);
+    let root = if src.join("lib.rs").is_file() { "lib.rs" } else { "main.rs" };
+    let mut reader = Reader::default();
+    reader.file(Path::new(root), &[], &load)?;
+    let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in reader.sources {
+        let names = source.paths.iter().filter_map(|path| match path.as_slice() {
+            [.., of, name] if of == type_name => Some(name.clone()),
+            _ => None,
+        });
+        let names: BTreeSet<String> = names.collect();
+        if !names.is_empty() {
+            named.entry(source.file).or_default().extend(names);
+        }
+    }
+    Ok(named)
+}
+
 impl Modules {
     /// Reads the crate whose root is `src/lib.rs` or `src/main.rs` below `directory`.
     pub(super) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {

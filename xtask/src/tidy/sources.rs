@@ -1,5 +1,5 @@
-//! What sources and documents promise: lengths, names of migrations, where backends are matched, keys
-//! and errors that are documented.
+//! What sources and documents promise: lengths, names of migrations, keys and errors that are
+//! documented.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,6 @@ use crate::repository::root;
 
 /// Lines that a file of the product may have, without its tests.
 const LONGEST: usize = 500;
-/// The files that may tell the two databases apart.
-const BACKEND_FILES: [&str; 4] = ["batch.rs", "connection.rs", "migrations.rs", "write.rs"];
 
 pub(super) fn check() -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
@@ -17,7 +15,6 @@ pub(super) fn check() -> anyhow::Result<Vec<String>> {
     for path in &sources {
         let text = std::fs::read_to_string(path)?;
         findings.extend(length(path, &text));
-        findings.extend(backend(path, &text));
         findings.extend(todo(path, &text));
     }
     findings.extend(migrations()?);
@@ -52,15 +49,6 @@ fn length(path: &Path, text: &str) -> Option<String> {
     let lines = product.lines().count();
     (!is_test && lines > LONGEST)
         .then(|| format!("{} has {lines} lines; split it at {LONGEST}", shown(path)))
-}
-
-fn backend(path: &Path, text: &str) -> Option<String> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let matches = text.contains("DbConnection::Sqlite") || text.contains("DbConnection::Postgres");
-    let foreign = matches && !BACKEND_FILES.contains(&name);
-    foreign.then(|| {
-        format!("{} tells the databases apart; only {} may", shown(path), BACKEND_FILES.join(", "))
-    })
 }
 
 fn todo(path: &Path, text: &str) -> Vec<String> {
