@@ -19,7 +19,7 @@ use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Presented, Tokens};
 
 use crate::data::{self, Numbers};
-use crate::machine::{SystemClock, Unsealed, UuidSource};
+use crate::machine::{PlainCursors, SystemClock, UuidSource};
 use crate::statements::Preparation;
 
 /// The names of the functions.
@@ -37,7 +37,7 @@ impl Ground {
             provider: Arc::new(MemoryProvider::default()),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidSource),
-            seal: Arc::new(Unsealed),
+            cursor_cipher: Arc::new(PlainCursors),
             limits: Limits::default(),
         };
         let caller = Caller {

@@ -1,7 +1,7 @@
 //! The clock and the ids of this machine, and what class of machine it is.
 
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::Seal;
+use headcount_core::cursor::CursorCipher;
 use headcount_core::ids::ResourceId;
 
 /// The clock of the machine.
@@ -28,16 +28,16 @@ impl IdSource for UuidSource {
     }
 }
 
-/// Seals nothing: nothing here walks by cursor.
-pub(crate) struct Unsealed;
+/// Encrypts nothing: nothing here walks by cursor.
+pub(crate) struct PlainCursors;
 
-impl Seal for Unsealed {
-    fn seal(&self, text: &str, _purpose: &str) -> String {
+impl CursorCipher for PlainCursors {
+    fn encrypt(&self, text: &str, _purpose: &str) -> String {
         text.to_owned()
     }
 
-    fn open(&self, sealed: &str, _purpose: &str) -> Option<String> {
-        Some(sealed.to_owned())
+    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
+        Some(encrypted.to_owned())
     }
 }
 

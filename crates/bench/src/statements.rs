@@ -26,7 +26,7 @@ use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
 use serde_json::Value;
 
 use crate::load::{Side, Slice, micros};
-use crate::machine::{SystemClock, Unsealed, UuidSource};
+use crate::machine::{PlainCursors, SystemClock, UuidSource};
 
 /// The tenant that every database begins with.
 const TENANT: i64 = 1;
@@ -68,7 +68,7 @@ impl Preparation {
             provider: recorder.clone(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(UuidSource),
-            seal: Arc::new(Unsealed),
+            cursor_cipher: Arc::new(PlainCursors),
             limits: Limits::default(),
         };
         let caller = Caller {

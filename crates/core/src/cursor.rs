@@ -1,7 +1,7 @@
 //! Cursors (RFC 9865): where a walk over a query goes on.
 //!
 //! A cursor holds everything that the next page needs, so that any replica can answer it and none
-//! has to remember anything. It is sealed: nobody can read what it says of a resource, make one up,
+//! has to remember anything. It is encrypted: nobody can read what it says of a resource, make one up,
 //! or use it for another query or in another tenant.
 
 use crate::clock::Timestamp;
@@ -10,13 +10,13 @@ use crate::ids::TenantId;
 use crate::message::SearchRequest;
 use crate::provider::Key;
 
-/// Seals texts that clients hand back: encrypted and authenticated, in unreserved characters.
-pub trait Seal: Send + Sync + 'static {
-    /// Seals a text for one purpose.
-    fn seal(&self, text: &str, purpose: &str) -> String;
+/// Encrypts what clients hand back, and authenticates it; the result has unreserved characters only.
+pub trait CursorCipher: Send + Sync + 'static {
+    /// Encrypts a text for one purpose.
+    fn encrypt(&self, text: &str, purpose: &str) -> String;
 
-    /// Opens what [`Seal::seal`] made for the same purpose; none for everything else.
-    fn open(&self, sealed: &str, purpose: &str) -> Option<String>;
+    /// Decrypts what [`CursorCipher::encrypt`] made for the same purpose; none for everything else.
+    fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String>;
 }
 
 /// A place in a query over one or several kinds.
@@ -33,11 +33,14 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Seals the cursor for a query.
-    pub(crate) fn write(&self, seal: &dyn Seal, purpose: &str) -> String {
+    /// Writes the cursor for a query.
+    pub(crate) fn write(&self, cipher: &dyn CursorCipher, purpose: &str) -> String {
         let (plus, key) = (u8::from(self.plus), self.after.as_ref().map_or("", |key| &key.0));
         let after = if self.after.is_some() { "@" } else { "" };
-        seal.seal(&format!("{} {} {plus} {after}{key}", self.issued.micros(), self.part), purpose)
+        cipher.encrypt(
+            &format!("{} {} {plus} {after}{key}", self.issued.micros(), self.part),
+            purpose,
+        )
     }
 
     /// Opens a cursor.
@@ -45,9 +48,13 @@ impl Cursor {
     /// # Errors
     ///
     /// [`Error::InvalidCursor`] for one that was not made for this query, whatever the reason.
-    pub(crate) fn read(seal: &dyn Seal, purpose: &str, text: &str) -> Result<Self, Error> {
+    pub(crate) fn read(
+        cipher: &dyn CursorCipher,
+        purpose: &str,
+        text: &str,
+    ) -> Result<Self, Error> {
         let parse = || {
-            let plain = seal.open(text, purpose)?;
+            let plain = cipher.decrypt(text, purpose)?;
             let mut words = plain.splitn(4, ' ');
             let issued = Timestamp::from_micros(words.next()?.parse().ok()?);
             let (part, plus) = (words.next()?.parse().ok()?, words.next()? == "1");
@@ -72,13 +79,13 @@ mod tests {
 
     struct Plain;
 
-    impl Seal for Plain {
-        fn seal(&self, text: &str, purpose: &str) -> String {
+    impl CursorCipher for Plain {
+        fn encrypt(&self, text: &str, purpose: &str) -> String {
             format!("{purpose}|{text}")
         }
 
-        fn open(&self, sealed: &str, purpose: &str) -> Option<String> {
-            sealed.strip_prefix(purpose)?.strip_prefix('|').map(str::to_owned)
+        fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String> {
+            encrypted.strip_prefix(purpose)?.strip_prefix('|').map(str::to_owned)
         }
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::change::Actor;
 use crate::clock::{Clock, IdSource};
-use crate::cursor::Seal;
+use crate::cursor::CursorCipher;
 use crate::error::Error;
 use crate::ids::{RequestId, ResourceId, TenantId};
 use crate::provider::{Found, Provider, ProviderError, Updated, With};
@@ -92,8 +92,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn IdSource>,
-    /// Seals cursors.
-    pub seal: Arc<dyn Seal>,
+    /// Encrypts cursors.
+    pub cursor_cipher: Arc<dyn CursorCipher>,
     /// Sizes.
     pub limits: Limits,
 }

@@ -363,7 +363,7 @@ fn reply(
     json::parse(&out).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(&out)))
 }
 
-/// Cursors in the clear, as if somebody had broken the seal: still no panic and no internal error.
+/// Cursors in the clear, as if somebody had broken the cipher: still no panic and no internal error.
 fn cursor(effort: Effort) -> Seen {
     let bench = bench();
     let sorted = SearchRequest { sort_by: Some("userName".to_owned()), ..SearchRequest::default() };

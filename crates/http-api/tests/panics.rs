@@ -17,7 +17,7 @@ use actix_web::web::Data;
 use actix_web::{App, rt};
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::Seal;
+use headcount_core::cursor::CursorCipher;
 use headcount_core::ids::{RequestId, ResourceId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::schema::Registry;
@@ -56,15 +56,15 @@ impl IdSource for RequestIds {
     }
 }
 
-struct Unsealed;
+struct PlainCursors;
 
-impl Seal for Unsealed {
-    fn seal(&self, text: &str, _purpose: &str) -> String {
+impl CursorCipher for PlainCursors {
+    fn encrypt(&self, text: &str, _purpose: &str) -> String {
         text.to_owned()
     }
 
-    fn open(&self, sealed: &str, _purpose: &str) -> Option<String> {
-        Some(sealed.to_owned())
+    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
+        Some(encrypted.to_owned())
     }
 }
 
@@ -94,7 +94,7 @@ fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
         provider: Arc::new(MemoryProvider::default()),
         clock: machine.clone(),
         ids: machine.clone(),
-        seal: Arc::new(Unsealed),
+        cursor_cipher: Arc::new(PlainCursors),
         limits: Limits::default(),
     };
     let request_ids = Arc::new(RequestIds(AtomicI64::new(0)));

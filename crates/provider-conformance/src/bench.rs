@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use headcount_core::change::{Actor, Recorded};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::Seal;
+use headcount_core::cursor::CursorCipher;
 use headcount_core::error::Error;
 use headcount_core::ids::{RequestId, ResourceId, TenantId};
 use headcount_core::message::SearchRequest;
@@ -37,16 +37,16 @@ impl IdSource for Counting {
     }
 }
 
-/// Seals nothing: cursors can be read in failing tests.
-struct Unsealed;
+/// Encrypts nothing: cursors can be read in failing tests.
+struct PlainCursors;
 
-impl Seal for Unsealed {
-    fn seal(&self, text: &str, purpose: &str) -> String {
+impl CursorCipher for PlainCursors {
+    fn encrypt(&self, text: &str, purpose: &str) -> String {
         format!("{purpose}|{text}")
     }
 
-    fn open(&self, sealed: &str, purpose: &str) -> Option<String> {
-        sealed.strip_prefix(purpose)?.strip_prefix('|').map(str::to_owned)
+    fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String> {
+        encrypted.strip_prefix(purpose)?.strip_prefix('|').map(str::to_owned)
     }
 }
 
@@ -81,7 +81,7 @@ impl Bench {
             provider: Arc::clone(&subject.provider),
             clock: Arc::new(Ticking(AtomicI64::new(1_767_225_600_000_000))),
             ids: Arc::new(Counting(AtomicI64::new(1))),
-            seal: Arc::new(Unsealed),
+            cursor_cipher: Arc::new(PlainCursors),
             limits: Limits::default(),
         };
         Self { service, subject }

@@ -8,6 +8,7 @@ mod checkpoint;
 mod cli;
 mod commands;
 mod config;
+mod cursor_cipher;
 mod erasing;
 mod listener;
 mod machine;
@@ -15,7 +16,6 @@ mod metrics;
 mod output;
 mod private_file;
 mod schemas;
-mod seal;
 mod telemetry;
 mod wiring;
 

@@ -22,9 +22,9 @@ use headcount_token_admin::{
 };
 
 use crate::config::Config;
+use crate::cursor_cipher::SharedKeyCipher;
 use crate::machine::{SystemClock, UuidSource};
 use crate::schemas;
-use crate::seal::Sealer;
 
 /// The parts of a process that works on the data.
 #[derive(Clone)]
@@ -162,7 +162,9 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         provider: parts.store.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(UuidSource),
-        seal: Arc::new(Sealer::new(&parts.store.server_key("cursor", &fresh, now)?)?),
+        cursor_cipher: Arc::new(SharedKeyCipher::new(
+            &parts.store.server_key("cursor", &fresh, now)?,
+        )?),
         limits,
     };
     let proxies = config.http.trusted_proxies.iter().map(|net| {

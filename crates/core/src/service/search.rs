@@ -73,7 +73,7 @@ impl Service {
             let purpose = cursor::purpose(caller.tenant, &endpoints.join(" "), request);
             let from = self.open_cursor(text, &purpose)?;
             let (total, found, next) = self.walked(caller, &parts, &mut applied, &from, count)?;
-            next_cursor = next.map(|next| next.write(&*self.seal, &purpose));
+            next_cursor = next.map(|next| next.write(&*self.cursor_cipher, &purpose));
             (total, found)
         } else if several_sorted {
             self.merged(caller, &parts, &mut applied, start_index - 1, count)?
@@ -101,7 +101,7 @@ impl Service {
         if text.is_empty() {
             return Ok(Cursor { issued: now, part: 0, plus: false, after: None });
         }
-        let cursor = Cursor::read(&*self.seal, purpose, text)?;
+        let cursor = Cursor::read(&*self.cursor_cipher, purpose, text)?;
         if now > cursor.issued.plus_seconds(self.limits.cursor_seconds) {
             return Err(Error::ExpiredCursor);
         }

@@ -18,7 +18,7 @@ use actix_web::web::Data;
 use actix_web::{App, Error, rt};
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::Seal;
+use headcount_core::cursor::CursorCipher;
 use headcount_core::error::Error as Refusal;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
 use headcount_core::members::{MemberNames, MembershipEntry};
@@ -65,15 +65,15 @@ impl IdSource for Counter {
     }
 }
 
-struct Unsealed;
+struct PlainCursors;
 
-impl Seal for Unsealed {
-    fn seal(&self, text: &str, _purpose: &str) -> String {
+impl CursorCipher for PlainCursors {
+    fn encrypt(&self, text: &str, _purpose: &str) -> String {
         text.to_owned()
     }
 
-    fn open(&self, sealed: &str, _purpose: &str) -> Option<String> {
-        Some(sealed.to_owned())
+    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
+        Some(encrypted.to_owned())
     }
 }
 
@@ -226,7 +226,7 @@ impl Server {
             provider: slow.clone(),
             clock: counter.clone(),
             ids: counter.clone(),
-            seal: Arc::new(Unsealed),
+            cursor_cipher: Arc::new(PlainCursors),
             limits: Limits::default(),
         };
         let api = Data::new(Api::new(service, tokens, counter, settings));

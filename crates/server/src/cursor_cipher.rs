@@ -1,18 +1,18 @@
-//! Seals what clients hand back, with a key that all replicas share.
+//! Encrypts the cursors that clients hand back, with a key that all replicas share.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
-use headcount_core::cursor::Seal;
+use headcount_core::cursor::CursorCipher;
 
-/// Bytes of the nonce that stands before the sealed text. With 192 random bits none comes twice.
+/// Bytes of the nonce that stands before the encrypted text. With 192 random bits none comes twice.
 const NONCE: usize = 24;
 
 /// XChaCha20-Poly1305 under one key; the purpose is authenticated with the text.
-pub(crate) struct Sealer(XChaCha20Poly1305);
+pub(crate) struct SharedKeyCipher(XChaCha20Poly1305);
 
-impl Sealer {
+impl SharedKeyCipher {
     /// Takes 32 bytes of key.
     pub(crate) fn new(key: &[u8]) -> anyhow::Result<Self> {
         let key = Key::try_from(key)
@@ -21,19 +21,19 @@ impl Sealer {
     }
 }
 
-impl Seal for Sealer {
-    fn seal(&self, text: &str, purpose: &str) -> String {
+impl CursorCipher for SharedKeyCipher {
+    fn encrypt(&self, text: &str, purpose: &str) -> String {
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload { msg: text.as_bytes(), aad: purpose.as_bytes() };
         // Texts are far below the limit of the cipher, the only way in which it can fail.
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
+        let encrypted = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode([&nonce[..], &encrypted].concat())
     }
 
-    fn open(&self, sealed: &str, purpose: &str) -> Option<String> {
-        let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE>()?;
-        let payload = Payload { msg: sealed, aad: purpose.as_bytes() };
+    fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
+        let (nonce, encrypted) = bytes.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg: encrypted, aad: purpose.as_bytes() };
         String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
     }
 }
@@ -47,41 +47,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cur_004_cur_007_cur_012_what_is_sealed_is_opaque_and_cannot_be_changed() {
-        let sealer = Sealer::new(&[7; 32]).unwrap();
+    fn cur_004_cur_007_cur_012_what_is_encrypted_is_opaque_and_cannot_be_changed() {
+        let cipher = SharedKeyCipher::new(&[7; 32]).unwrap();
         let text = "1 0 0 @somebody";
-        let sealed = sealer.seal(text, "cursor 1");
+        let encrypted = cipher.encrypt(text, "cursor 1");
         let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        assert!(sealed.chars().all(unreserved), "{sealed}");
-        assert!(!URL_SAFE_NO_PAD.decode(&sealed).unwrap().windows(8).any(|w| w == b"somebody"));
-        assert_eq!(sealer.open(&sealed, "cursor 1").as_deref(), Some(text));
-        assert_ne!(sealer.seal(text, "cursor 1"), sealed);
-        assert_eq!(sealer.open(&sealed, "cursor 2"), None);
-        assert_eq!(Sealer::new(&[8; 32]).unwrap().open(&sealed, "cursor 1"), None);
-        let mut bytes = URL_SAFE_NO_PAD.decode(&sealed).unwrap();
+        assert!(encrypted.chars().all(unreserved), "{encrypted}");
+        assert!(!URL_SAFE_NO_PAD.decode(&encrypted).unwrap().windows(8).any(|w| w == b"somebody"));
+        assert_eq!(cipher.decrypt(&encrypted, "cursor 1").as_deref(), Some(text));
+        assert_ne!(cipher.encrypt(text, "cursor 1"), encrypted);
+        assert_eq!(cipher.decrypt(&encrypted, "cursor 2"), None);
+        assert_eq!(SharedKeyCipher::new(&[8; 32]).unwrap().decrypt(&encrypted, "cursor 1"), None);
+        let mut bytes = URL_SAFE_NO_PAD.decode(&encrypted).unwrap();
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(sealer.open(&URL_SAFE_NO_PAD.encode(&bytes), "cursor 1"), None);
+            assert_eq!(cipher.decrypt(&URL_SAFE_NO_PAD.encode(&bytes), "cursor 1"), None);
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         for bad in ["", "a", "AAAA", "!!!!", "=", "ü"] {
-            assert_eq!(sealer.open(bad, "cursor 1"), None, "{bad}");
+            assert_eq!(cipher.decrypt(bad, "cursor 1"), None, "{bad}");
         }
     }
 
-    /// Only what this key has sealed for this purpose is opened, and only in the letters it was given
+    /// Only what this key has encrypted for this purpose is opened, and only in the letters it was given
     /// out in.
     fn fuzzed(effort: Effort) {
-        let sealer = Sealer::new(&[7; 32]).unwrap();
+        let cipher = SharedKeyCipher::new(&[7; 32]).unwrap();
         let words = ["A", "_", "-", "=", "+", "/", "@", " ", "\u{e4}"];
         fuzz::run("cursor", &words, effort, |input| {
             let text = String::from_utf8_lossy(input).into_owned();
-            assert_eq!(sealer.open(&text, "cursor 1"), None, "{text}");
-            let sealed = sealer.seal(&text, "cursor 1");
-            assert_eq!(sealer.open(&sealed, "cursor 1").as_deref(), Some(&*text));
-            assert_eq!(sealer.open(&sealed, &format!("cursor 1{text}x")), None);
-            // The input says where the sealed text is damaged, and by what.
-            let mut damaged = sealed.clone().into_bytes();
+            assert_eq!(cipher.decrypt(&text, "cursor 1"), None, "{text}");
+            let encrypted = cipher.encrypt(&text, "cursor 1");
+            assert_eq!(cipher.decrypt(&encrypted, "cursor 1").as_deref(), Some(&*text));
+            assert_eq!(cipher.decrypt(&encrypted, &format!("cursor 1{text}x")), None);
+            // The input says where the encrypted text is damaged, and by what.
+            let mut damaged = encrypted.clone().into_bytes();
             for (index, byte) in input.iter().enumerate().take(4) {
                 let at = (index * 31 + usize::from(*byte)) % damaged.len();
                 match byte % 3 {
@@ -91,8 +91,11 @@ mod tests {
                 }
             }
             let damaged = String::from_utf8_lossy(&damaged).into_owned();
-            assert!(damaged == sealed || sealer.open(&damaged, "cursor 1").is_none(), "{damaged}");
-            damaged != sealed
+            assert!(
+                damaged == encrypted || cipher.decrypt(&damaged, "cursor 1").is_none(),
+                "{damaged}"
+            );
+            damaged != encrypted
         });
     }
 
