@@ -17,7 +17,7 @@ const MOST_MOVED: usize = 100;
 
 /// A row with its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed {
+pub struct SequencedRow {
     /// Its place, from 1.
     pub place: i64,
     /// Its link as stored; something else than a link was tampered with.
@@ -31,7 +31,7 @@ pub type Subject = (i64, String);
 
 /// Rows that have no place yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Unsealed {
+pub struct Unsequenced {
     /// How many there are.
     pub count: i64,
     /// Whom those among them are about that record an erasure.
@@ -139,9 +139,9 @@ pub struct Verdict {
     /// Findings beyond those.
     pub more: usize,
     /// Rows that have a place.
-    pub sealed: u64,
+    pub sequenced: u64,
     /// Rows that have none yet; nothing is proven about them.
-    pub unsealed: i64,
+    pub unsequenced: i64,
     /// The last row's place and link; none of an empty chain.
     pub last: Option<(i64, Link)>,
     /// Checkpoints that the chain agrees with.
@@ -151,7 +151,7 @@ pub struct Verdict {
 /// A row that does not fit, kept until all are known.
 struct Misfit {
     before: Link,
-    sealed: Sealed,
+    sequenced: SequencedRow,
 }
 
 /// Takes the rows of a chain in the order of their places.
@@ -160,7 +160,7 @@ pub struct Verifier {
     agreed: usize,
     last: Option<i64>,
     link: Link,
-    sealed: u64,
+    sequenced: u64,
     findings: Vec<Finding>,
     more: usize,
     misfits: Vec<Misfit>,
@@ -180,7 +180,7 @@ impl Verifier {
             agreed: 0,
             last: None,
             link: Link::GENESIS,
-            sealed: 0,
+            sequenced: 0,
             findings: Vec::new(),
             more: 0,
             misfits: Vec::new(),
@@ -189,27 +189,27 @@ impl Verifier {
     }
 
     /// Takes the next row.
-    pub fn take(&mut self, sealed: &Sealed) {
-        self.sealed += 1;
-        self.names(sealed);
-        let place = sealed.place;
+    pub fn take(&mut self, sequenced: &SequencedRow) {
+        self.sequenced += 1;
+        self.names(sequenced);
+        let place = sequenced.place;
         let expected = self.last.unwrap_or(0) + 1;
         if place < expected {
             self.find(place, FindingKind::Repeated);
             return;
         }
-        let stored = Link::parse(&sealed.hash);
+        let stored = Link::parse(&sequenced.hash);
         if place > expected {
             // FindingKind the row was chained to is gone with the rows before it: its hash is taken for true,
             // and the row after it tells whether it is.
             self.find(expected, FindingKind::Missing { last: place - 1 });
-        } else if stored != Some(self.link.next(place, &sealed.row)) {
+        } else if stored != Some(self.link.next(place, &sequenced.row)) {
             self.find(place, FindingKind::Altered);
             if self.misfits.len() < MOST_MOVED {
-                self.misfits.push(Misfit { before: self.link, sealed: sealed.clone() });
+                self.misfits.push(Misfit { before: self.link, sequenced: sequenced.clone() });
             }
         }
-        self.link = stored.unwrap_or_else(|| self.link.next(place, &sealed.row));
+        self.link = stored.unwrap_or_else(|| self.link.next(place, &sequenced.row));
         self.last = Some(place);
         for hash in self.checkpoints.remove(&place).unwrap_or_default() {
             if Some(hash) == stored {
@@ -221,14 +221,14 @@ impl Verifier {
     }
 
     /// Ends the check with what has no place yet, read in one state of the data with the last rows.
-    pub fn finish(mut self, unsealed: &Unsealed) -> Verdict {
-        for seq in &unsealed.displaced {
+    pub fn finish(mut self, unsequenced: &Unsequenced) -> Verdict {
+        for seq in &unsequenced.displaced {
             self.find(*seq, FindingKind::Displaced);
         }
-        for subject in &unsealed.erased {
+        for subject in &unsequenced.erased {
             self.nameless.remove(subject);
         }
-        self.nameless.retain(|(tenant, _), _| !unsealed.deleted_tenants.contains(tenant));
+        self.nameless.retain(|(tenant, _), _| !unsequenced.deleted_tenants.contains(tenant));
         let end = self.last.unwrap_or(0);
         for place in std::mem::take(&mut self.checkpoints).into_keys() {
             self.find(place, if place > end { FindingKind::Cut } else { FindingKind::Rewritten });
@@ -241,8 +241,8 @@ impl Verifier {
         Verdict {
             findings: self.findings,
             more: self.more,
-            sealed: self.sealed,
-            unsealed: unsealed.count,
+            sequenced: self.sequenced,
+            unsequenced: unsequenced.count,
             last: self.last.map(|place| (place, self.link)),
             checkpoints: self.agreed,
         }
@@ -256,10 +256,10 @@ impl Verifier {
         }
     }
 
-    fn names(&mut self, sealed: &Sealed) {
-        let row = &sealed.row;
+    fn names(&mut self, sequenced: &SequencedRow) {
+        let row = &sequenced.row;
         if !row.personal_holds() {
-            self.find(sealed.place, FindingKind::Names);
+            self.find(sequenced.place, FindingKind::Names);
         }
         // With a tenant, every name in it goes; its own stays in this row.
         if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
@@ -267,7 +267,7 @@ impl Verifier {
         }
         if row.personal.is_none() && !row.personal_digest.is_empty() {
             let subject = (row.tenant, row.resource.clone());
-            self.nameless.entry(subject).or_insert(sealed.place);
+            self.nameless.entry(subject).or_insert(sequenced.place);
         }
         if row.act == Act::Erased.word() {
             self.nameless.remove(&(row.tenant, row.resource.clone()));
@@ -277,16 +277,16 @@ impl Verifier {
     /// Looks among the rows that do not fit for those that fit each other's places.
     fn tell_moved(&mut self) {
         for here in &self.misfits {
-            let place = here.sealed.place;
+            let place = here.sequenced.place;
             let belongs = |there: &&Misfit| {
-                let link = here.before.next(place, &there.sealed.row).to_string();
-                there.sealed.place != place
-                    && (link == here.sealed.hash || link == there.sealed.hash)
+                let link = here.before.next(place, &there.sequenced.row).to_string();
+                there.sequenced.place != place
+                    && (link == here.sequenced.hash || link == there.sequenced.hash)
             };
             let Some(there) = self.misfits.iter().find(belongs) else { continue };
             let altered = Finding { place, what: FindingKind::Altered };
             if let Some(finding) = self.findings.iter_mut().find(|known| **known == altered) {
-                finding.what = FindingKind::Moved { to: there.sealed.place };
+                finding.what = FindingKind::Moved { to: there.sequenced.place };
             }
         }
     }
@@ -310,24 +310,24 @@ mod tests {
         }
     }
 
-    fn chain(length: i64) -> Vec<Sealed> {
+    fn chain(length: i64) -> Vec<SequencedRow> {
         let mut link = Link::GENESIS;
-        let sealed = |place| {
+        let sequenced = |place| {
             let row = row(place + 10);
             link = link.next(place, &row);
-            Sealed { place, hash: link.to_string(), row }
+            SequencedRow { place, hash: link.to_string(), row }
         };
-        (1..=length).map(sealed).collect()
+        (1..=length).map(sequenced).collect()
     }
 
-    fn check(rows: &[Sealed], checkpoints: &[Checkpoint]) -> Vec<(i64, FindingKind)> {
+    fn check(rows: &[SequencedRow], checkpoints: &[Checkpoint]) -> Vec<(i64, FindingKind)> {
         let mut verifier = Verifier::new(checkpoints);
         rows.iter().for_each(|row| verifier.take(row));
-        let verdict = verifier.finish(&Unsealed::default());
+        let verdict = verifier.finish(&Unsequenced::default());
         verdict.findings.into_iter().map(|finding| (finding.place, finding.what)).collect()
     }
 
-    fn checkpoint(rows: &[Sealed]) -> Checkpoint {
+    fn checkpoint(rows: &[SequencedRow]) -> Checkpoint {
         let last = rows.last().unwrap();
         let hash = Link::parse(&last.hash).unwrap();
         Checkpoint { place: last.place, hash, at: headcount_core::clock::Timestamp::from_micros(0) }
@@ -338,9 +338,9 @@ mod tests {
         let rows = chain(5);
         let mut verifier = Verifier::new(&[checkpoint(&rows), checkpoint(&rows[..2])]);
         rows.iter().for_each(|row| verifier.take(row));
-        let verdict = verifier.finish(&Unsealed { count: 3, ..Unsealed::default() });
+        let verdict = verifier.finish(&Unsequenced { count: 3, ..Unsequenced::default() });
         assert_eq!(verdict.findings, []);
-        assert_eq!((verdict.sealed, verdict.unsealed, verdict.checkpoints), (5, 3, 2));
+        assert_eq!((verdict.sequenced, verdict.unsequenced, verdict.checkpoints), (5, 3, 2));
         assert_eq!(verdict.last.unwrap().1.to_string(), rows[4].hash);
         assert_eq!(check(&[], &[]), []);
     }
@@ -413,7 +413,7 @@ mod tests {
             ..AuditRow::default()
         };
         let link = Link::parse(&rows[3].hash).unwrap().next(5, &erased);
-        let erasure = Sealed { place: 5, hash: link.to_string(), row: erased };
+        let erasure = SequencedRow { place: 5, hash: link.to_string(), row: erased };
         assert_eq!(check(&[&rows[..], std::slice::from_ref(&erasure)].concat(), &[]), []);
         // It covers what was before it, of the same tenant.
         let mut later = vec![erasure];
@@ -422,28 +422,28 @@ mod tests {
         let mut nameless = row(12);
         nameless.personal = None;
         let link = Link::parse(&later[0].hash).unwrap().next(2, &nameless);
-        later.push(Sealed { place: 2, hash: link.to_string(), row: nameless });
+        later.push(SequencedRow { place: 2, hash: link.to_string(), row: nameless });
         assert_eq!(check(&later, &[]), [(2, FindingKind::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
-        let unsealed = Unsealed {
+        let unsequenced = Unsequenced {
             count: 2,
             erased: vec![(1, "r12".to_owned())],
             displaced: vec![7],
-            ..Unsealed::default()
+            ..Unsequenced::default()
         };
-        let found = verifier.finish(&unsealed).findings;
+        let found = verifier.finish(&unsequenced).findings;
         assert_eq!(found, [Finding { place: 7, what: FindingKind::Displaced }]);
     }
 
     #[test]
     fn a_chain_that_is_wrong_everywhere_does_not_fill_the_memory() {
         let rows: Vec<_> = (1..=2_000)
-            .map(|place| Sealed { place, hash: String::new(), row: AuditRow::default() })
+            .map(|place| SequencedRow { place, hash: String::new(), row: AuditRow::default() })
             .collect();
         let mut verifier = Verifier::new(&[]);
         rows.iter().for_each(|row| verifier.take(row));
-        let verdict = verifier.finish(&Unsealed::default());
+        let verdict = verifier.finish(&Unsequenced::default());
         assert_eq!((verdict.findings.len(), verdict.more), (1_000, 1_000));
     }
 }

@@ -1,5 +1,5 @@
 //! What the server does besides answering requests: a list of [`Job`]s on one thread, which no error
-//! ends. Of several replicas each has its own, and the database lets one at a time seal.
+//! ends. Of several replicas each has its own, and the database lets one at a time sequence changes.
 
 mod job;
 
@@ -21,11 +21,11 @@ use crate::machine::{self, SystemClock};
 use crate::wiring::Parts;
 
 /// How long a change waits for its place at most, when the server has nothing else to do.
-const SEAL_INTERVAL: Duration = Duration::from_millis(250);
-/// How long it waits when [`BUSY_SEAL`] or more come at once: sealing four times as many at once writes
+const SEQUENCE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long it waits when [`BUSY_SEQUENCE`] or more come at once: sequencing four times as many at once writes
 /// half as many pages.
-const BUSY_SEAL_INTERVAL: Duration = Duration::from_secs(1);
-const BUSY_SEAL: usize = 250;
+const BUSY_SEQUENCE_INTERVAL: Duration = Duration::from_secs(1);
+const BUSY_SEQUENCE: usize = 250;
 /// How often what was measured is summed up.
 const SUM_UP_INTERVAL: Duration = Duration::from_millis(250);
 /// How often tokens that end soon, and names to erase, are looked for.
@@ -39,15 +39,15 @@ const ANALYZE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long before its end a token is announced, in seconds.
 const EXPIRY_NOTICE: i64 = 14 * 24 * 60 * 60;
 
-/// The place up to which changes are sealed, by this server or by another; who waits for changes is
+/// The place up to which changes are sequenced, by this server or by another; who waits for changes is
 /// woken when it grows.
-pub(crate) type SealedTo = watch::Receiver<i64>;
+pub(crate) type SequencedTo = watch::Receiver<i64>;
 
 /// The thread; it does its work a last time and ends when this is dropped.
 pub(crate) struct Background {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    sealed: SealedTo,
+    sequenced: SequencedTo,
 }
 
 impl Background {
@@ -63,17 +63,17 @@ impl Background {
         sum_up: impl Fn() + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = channel();
-        let (wake, sealed) = watch::channel(0);
+        let (wake, sequenced) = watch::channel(0);
         let jobs = jobs(parts, file, names_days, wake, sum_up);
-        let thread = std::thread::Builder::new().name("sealer".to_owned());
+        let thread = std::thread::Builder::new().name("background".to_owned());
         let run = move || run_until(&stopped, jobs);
-        let thread = thread.spawn(run).context("the sealer cannot start")?;
-        Ok(Self { stop: Some(stop), thread: Some(thread), sealed })
+        let thread = thread.spawn(run).context("background work cannot start")?;
+        Ok(Self { stop: Some(stop), thread: Some(thread), sequenced })
     }
 
-    /// Returns what is told when something was sealed.
-    pub(crate) fn sealed(&self) -> SealedTo {
-        self.sealed.clone()
+    /// Returns what is told when something was sequenced.
+    pub(crate) fn sequenced(&self) -> SequencedTo {
+        self.sequenced.clone()
     }
 }
 
@@ -81,7 +81,9 @@ impl Drop for Background {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the sealer panicked; changes wait for the next server to be sealed");
+            tracing::error!(
+                "background work panicked; changes wait for the next server to be sealed"
+            );
         }
     }
 }
@@ -96,7 +98,8 @@ fn jobs(
     sum_up: impl Fn() + Send + 'static,
 ) -> Vec<Job> {
     let store = || Arc::clone(&parts.store);
-    let (sealed, expiring, erased, analyzed, kept) = (store(), store(), store(), store(), store());
+    let (sequenced, expiring, erased, analyzed, kept) =
+        (store(), store(), store(), store(), store());
     let log = Arc::clone(&parts.log);
     vec![
         Job::new("sum up what was measured", SUM_UP_INTERVAL, move |_| {
@@ -111,7 +114,7 @@ fn jobs(
             erase_names(&erased, &log, names_days).map(|()| None)
         })
         .retried_after(RETRY_INTERVAL),
-        Job::new("seal changes", SEAL_INTERVAL, move |turn| seal(&sealed, &wake, turn))
+        Job::new("seal changes", SEQUENCE_INTERVAL, move |turn| sequence(&sequenced, &wake, turn))
             .also_at_end(),
         Job::new("analyze tables that have grown", ANALYZE_INTERVAL, move |_| {
             analyzed.keep_statistics()?;
@@ -158,16 +161,20 @@ fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result
     Ok(())
 }
 
-/// Seals changes and wakes who waits for them. Returns how soon to do it again when many came.
-fn seal(store: &Store, wake: &watch::Sender<i64>, turn: Turn) -> anyhow::Result<Option<Duration>> {
+/// Sequences changes and wakes who waits for them. Returns how soon to do it again when many came.
+fn sequence(
+    store: &Store,
+    wake: &watch::Sender<i64>,
+    turn: Turn,
+) -> anyhow::Result<Option<Duration>> {
     if turn == Turn::Last {
-        store.seal_all()?;
+        store.sequence_all()?;
         return Ok(None);
     }
-    let sealed = store.seal()?;
-    let place = store.last_sealed()?.map_or(0, |(place, _)| place);
+    let sequenced = store.sequence()?;
+    let place = store.last_sequenced()?.map_or(0, |(place, _)| place);
     wake.send_if_modified(|known| std::mem::replace(known, place) != place);
-    Ok((sealed >= BUSY_SEAL).then_some(BUSY_SEAL_INTERVAL))
+    Ok((sequenced >= BUSY_SEQUENCE).then_some(BUSY_SEQUENCE_INTERVAL))
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Signer {
 
     /// Makes a checkpoint of the end of the chain; none of an empty one.
     pub(crate) fn sign(&self, store: &Store) -> anyhow::Result<Option<Signed>> {
-        let Some((place, hash)) = store.last_sealed()? else { return Ok(None) };
+        let Some((place, hash)) = store.last_sequenced()? else { return Ok(None) };
         let hash = Link::parse(&hash).with_context(|| {
             format!("the hash at place {place} was tampered with; run `headcount audit verify`")
         })?;

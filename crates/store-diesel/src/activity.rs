@@ -37,7 +37,7 @@ fn counted(rows: &[(String, i64)]) -> Happened {
 
 impl Activity for Store {
     fn happened(&self, tenant: TenantId, slots: Slots) -> Result<Vec<Happened>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let one = |index| Slots { from: slots.begin(index), count: 1, ..slots };
         self.read("changes are counted", |connection| {
             let mut happened = Vec::with_capacity(slots.count);
@@ -55,7 +55,7 @@ impl Activity for Store {
     }
 
     fn latest(&self, query: &ChangeQuery) -> Result<Vec<(TenantId, Recorded)>, ProviderError> {
-        self.seal()?;
+        self.sequence()?;
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         let rows: Vec<(i64, Row)> = self.read("the latest changes are read", |connection| {
             let mut rows = changes::table

@@ -7,13 +7,13 @@ use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::chain::AuditRow;
-use headcount_records::verify::{Sealed, Unsealed};
+use headcount_records::verify::{SequencedRow, Unsequenced};
 
 use crate::changes::{append_other, forget, names};
 use crate::connection::{DbConnection, snapshot};
 use crate::error::write_error;
 use crate::schema::{changes, resources, tenants, tokens};
-use crate::seal::Row;
+use crate::sequencer::Row;
 use crate::store::Store;
 
 /// Rows that are read at once while names are looked for.
@@ -23,9 +23,9 @@ const SLICE: i64 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSlice {
     /// Rows in the order of their places.
-    pub rows: Vec<Sealed>,
+    pub rows: Vec<SequencedRow>,
     /// When the slice reaches the end of the chain: what has no place yet, in the same state of the data.
-    pub unsealed: Option<Unsealed>,
+    pub unsequenced: Option<Unsequenced>,
 }
 
 /// Somebody or something whose names stand in the record.
@@ -55,10 +55,10 @@ impl Store {
     ) -> Result<AuditSlice, ProviderError> {
         self.read("the audit is read", |connection| {
             snapshot(connection, |connection| {
-                let rows = sealed(connection, tenant, after, limit)?;
+                let rows = sequenced(connection, tenant, after, limit)?;
                 let end = rows.len() < limit;
-                let unsealed = if end { Some(unsealed(connection)?) } else { None };
-                Ok(AuditSlice { rows, unsealed })
+                let unsequenced = if end { Some(unsequenced(connection)?) } else { None };
+                Ok(AuditSlice { rows, unsequenced })
             })
         })
     }
@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    pub fn last_sealed(&self) -> Result<Option<(i64, String)>, ProviderError> {
+    pub fn last_sequenced(&self) -> Result<Option<(i64, String)>, ProviderError> {
         let last = self.read("the end of the audit is read", |connection| {
             changes::table
                 .filter(changes::place.is_not_null())
@@ -166,12 +166,12 @@ impl Store {
     }
 }
 
-fn sealed(
+fn sequenced(
     connection: &mut DbConnection,
     tenant: Option<TenantId>,
     after: i64,
     limit: usize,
-) -> QueryResult<Vec<Sealed>> {
+) -> QueryResult<Vec<SequencedRow>> {
     let rows = changes::table
         .filter(changes::place.gt(after))
         .order(changes::place)
@@ -181,15 +181,19 @@ fn sealed(
         Some(tenant) => rows.filter(changes::tenant.eq(tenant.key())).load(connection)?,
         None => rows.load(connection)?,
     };
-    let sealed = |(row, (place, hash)): Stored| {
-        Some(Sealed { place: place?, hash: hash.unwrap_or_default(), row: AuditRow::from(row) })
+    let sequenced = |(row, (place, hash)): Stored| {
+        Some(SequencedRow {
+            place: place?,
+            hash: hash.unwrap_or_default(),
+            row: AuditRow::from(row),
+        })
     };
-    Ok(rows.into_iter().filter_map(sealed).collect())
+    Ok(rows.into_iter().filter_map(sequenced).collect())
 }
 
-fn unsealed(connection: &mut DbConnection) -> QueryResult<Unsealed> {
+fn unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
     let open = || changes::table.filter(changes::place.is_null());
-    Ok(Unsealed {
+    Ok(Unsequenced {
         count: open().count().get_result(connection)?,
         erased: open()
             .filter(changes::act.eq(Act::Erased.word()))

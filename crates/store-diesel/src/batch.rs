@@ -67,11 +67,11 @@ pub(crate) fn request_numbers(
 }
 
 /// Writes links of the chain to the rows that they belong to.
-pub(crate) fn seal(connection: &mut DbConnection, links: Links<'_>) -> QueryResult<()> {
+pub(crate) fn sequence(connection: &mut DbConnection, links: Links<'_>) -> QueryResult<()> {
     match connection {
         #[cfg(feature = "postgres")]
-        DbConnection::Postgres(one) => postgres::seal(one, links),
+        DbConnection::Postgres(one) => postgres::sequence(one, links),
         #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(one) => sqlite::seal(one, links),
+        DbConnection::Sqlite(one) => sqlite::sequence(one, links),
     }
 }

@@ -19,13 +19,13 @@ use crate::connection::{Backend, DbConnection, direct};
 use crate::schema::changes;
 use crate::sql::{Sql, TypedQuery};
 use crate::store::{Store, UNRECORDED};
-use crate::write::sealed_before;
+use crate::write::sequenced_before;
 
 /// Rows that one statement names at most.
 const CHUNK: usize = 1_000;
 
 /// What a row takes up beforehand for its place, of three bytes until there are eight million changes, and
-/// its hash. The sealer then writes over it; rows that grew would split the page they are on, which is full.
+/// its hash. The sequencer then writes over it; rows that grew would split the page they are on, which is full.
 const ROOM: &str = "                                                                   ";
 
 /// What only the store knows of a change.
@@ -205,12 +205,12 @@ pub(crate) fn forget(
         let rows = Sql::new("UPDATE changes SET personal = NULL WHERE personal IS NOT NULL");
         rows.text(" AND tenant = ").int(tenant.key())
     };
-    // What is sealed is found by an index, and what is not is little.
+    // What is sequenced is found by an index, and what is not is little.
     let mut parts = Vec::new();
-    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sealed_before(connection)?);
+    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sequenced_before(connection)?);
     if let Some(id) = of {
-        let sealed = sealed_about(connection, tenant, id, usize::MAX)?;
-        for chunk in sealed.chunks(CHUNK) {
+        let sequenced = sequenced_about(connection, tenant, id, usize::MAX)?;
+        for chunk in sequenced.chunks(CHUNK) {
             parts.push(rows().text(" AND seq IN (").ints(chunk).text(")"));
         }
         parts.push(rows().then(rest).text(" AND resource = ").string(id.as_str()));
@@ -225,10 +225,10 @@ pub(crate) fn forget(
     Ok(count)
 }
 
-/// Returns the numbers of the newest sealed changes of a resource, as many as wanted. The index over them
+/// Returns the numbers of the newest sequenced changes of a resource, as many as wanted. The index over them
 /// is asked bucket by bucket. It says `place + 0`, which no index gives the order of: that of the feed would
 /// be walked from end to end, once for each bucket.
-fn sealed_about(
+fn sequenced_about(
     connection: &mut DbConnection,
     tenant: TenantId,
     id: &ResourceId,
@@ -369,7 +369,7 @@ impl ChangeFeed for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<Row> = self.read("changes are read", |connection| {
             changes::table
@@ -388,7 +388,7 @@ impl ChangeFeed for Store {
         tenant: TenantId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut rows: Vec<Row> = self.read("the newest changes are read", |connection| {
             changes::table
@@ -409,10 +409,10 @@ impl ChangeFeed for Store {
         id: &ResourceId,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
             let mut rows = Vec::new();
-            for chunk in sealed_about(connection, tenant, id, limit)?.chunks(CHUNK) {
+            for chunk in sequenced_about(connection, tenant, id, limit)?.chunks(CHUNK) {
                 let known = changes::table.filter(changes::seq.eq_any(chunk));
                 rows.extend(known.select(Row::as_select()).load::<Row>(connection)?);
             }

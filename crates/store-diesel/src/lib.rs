@@ -31,7 +31,7 @@ mod rebuild;
 mod resources;
 mod rows;
 mod schema;
-mod seal;
+mod sequencer;
 mod sql;
 mod statistics;
 mod store;

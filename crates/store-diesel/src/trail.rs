@@ -9,7 +9,7 @@ use headcount_core::provider::ProviderError;
 use headcount_records::audit_list::{AuditEntry, AuditTrail, ChangeCount};
 
 use crate::schema::changes;
-use crate::seal::Row;
+use crate::sequencer::Row;
 use crate::store::Store;
 
 impl AuditTrail for Store {
@@ -19,7 +19,7 @@ impl AuditTrail for Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<(Option<i64>, Option<String>, Row)> =
             self.read("the record of changes is read", |connection| {
@@ -42,7 +42,7 @@ impl AuditTrail for Store {
         tenant: TenantId,
         since: Timestamp,
     ) -> Result<Vec<ChangeCount>, ProviderError> {
-        self.seal_soon()?;
+        self.sequence_soon()?;
         let rows: Vec<(String, String, Option<i32>, i64)> =
             self.read("changes are counted", |connection| {
                 changes::table

@@ -205,7 +205,7 @@ pub(crate) fn row_lock(connection: &DbConnection) -> Sql {
     }
 }
 
-/// Whether a sealer waits for another one that is at it.
+/// Whether a sequencer waits for another one that is at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
     /// The other one does the work.
@@ -214,8 +214,8 @@ pub(crate) enum Patience {
     Some,
 }
 
-/// Makes this transaction the only one that seals; false when another one is at it.
-pub(crate) fn one_sealer(
+/// Makes this transaction the only one that sequences; false when another one is at it.
+pub(crate) fn one_sequencer(
     connection: &mut DbConnection,
     patience: Patience,
 ) -> Result<bool, DieselError> {
@@ -240,17 +240,17 @@ pub(crate) fn one_sealer(
     }
 }
 
-/// Returns the number up to which no row waits to be sealed.
+/// Returns the number up to which no row waits to be sequenced.
 ///
-/// Rows of SQLite come in the order of their commits and are sealed in it, so that those that wait are the
+/// Rows of SQLite come in the order of their commits and are sequenced in it, so that those that wait are the
 /// last ones. On PostgreSQL nothing is known of the order, and an index leads to them.
-pub(crate) fn sealed_before(connection: &mut DbConnection) -> QueryResult<i64> {
+pub(crate) fn sequenced_before(connection: &mut DbConnection) -> QueryResult<i64> {
     match connection {
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(connection) => {
             use crate::schema::changes;
-            let sealed = changes::table.filter(changes::place.is_not_null());
-            let last = sealed.order(changes::place.desc()).select(changes::seq);
+            let sequenced = changes::table.filter(changes::place.is_not_null());
+            let last = sequenced.order(changes::place.desc()).select(changes::seq);
             Ok(last.first(connection).optional()?.unwrap_or(i64::MIN))
         }
         #[cfg(feature = "postgres")]

@@ -203,7 +203,7 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
     assert!(stores[1].admin("owner").unwrap().unwrap().totp.is_none());
-    stores[0].seal().unwrap();
+    stores[0].sequence().unwrap();
     let changes = stores[0].changes(SERVER, 0, 100).unwrap();
     let told: Vec<String> = changes
         .iter()

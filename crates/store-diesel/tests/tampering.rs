@@ -15,7 +15,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::quirks::Quirks;
 use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
-use headcount_records::verify::{FindingKind, Sealed, Verdict, Verifier};
+use headcount_records::verify::{FindingKind, SequencedRow, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::TenantStore;
 use rand::rngs::StdRng;
@@ -90,7 +90,7 @@ impl Bench {
         }
     }
 
-    fn chain(&self) -> Vec<Sealed> {
+    fn chain(&self) -> Vec<SequencedRow> {
         self.store.audit(None, i64::MIN, 10_000).unwrap().rows
     }
 
@@ -101,14 +101,14 @@ impl Bench {
             let slice = self.store.audit(None, after, 7).unwrap();
             after = slice.rows.last().map_or(after, |row| row.place);
             slice.rows.iter().for_each(|row| verifier.take(row));
-            if let Some(unsealed) = slice.unsealed {
-                return verifier.finish(&unsealed);
+            if let Some(unsequenced) = slice.unsequenced {
+                return verifier.finish(&unsequenced);
             }
         }
     }
 }
 
-fn checkpoint(rows: &[Sealed]) -> Checkpoint {
+fn checkpoint(rows: &[SequencedRow]) -> Checkpoint {
     let last = rows.last().unwrap();
     Checkpoint { place: last.place, hash: Link::parse(&last.hash).unwrap(), at: AT }
 }
@@ -129,7 +129,7 @@ fn clean_runs(bench: &mut Bench, runs: usize) {
                 bench.store.erase_names(TENANT, &of, AT, &cli()).unwrap();
             }
             if bench.below(4) > 0 {
-                bench.store.seal().unwrap();
+                bench.store.sequence().unwrap();
                 let rows = bench.chain();
                 if !rows.is_empty() {
                     kept.push(checkpoint(&rows));
@@ -143,7 +143,7 @@ fn clean_runs(bench: &mut Bench, runs: usize) {
 }
 
 /// Tampers in one random way; returns what it was, and whether only a checkpoint can tell.
-fn tamper(bench: &mut Bench, rows: &[Sealed]) -> (String, bool) {
+fn tamper(bench: &mut Bench, rows: &[SequencedRow]) -> (String, bool) {
     let last = i64::try_from(rows.len()).unwrap();
     let place = 1 + bench.below(last);
     let inner = 1 + bench.below(last - 1);
@@ -179,19 +179,19 @@ fn tamper(bench: &mut Bench, rows: &[Sealed]) -> (String, bool) {
             let regrown = bench.below(2) == 0;
             if regrown {
                 bench.append_random(last + 3 - place);
-                bench.store.seal().unwrap();
+                bench.store.sequence().unwrap();
             }
             (format!("cut before {place}, regrown {regrown}"), true)
         }
     }
 }
 
-fn before(rows: &[Sealed], place: i64) -> Link {
+fn before(rows: &[SequencedRow], place: i64) -> Link {
     let index = usize::try_from(place - 2).ok();
     index.map_or(Link::GENESIS, |index| Link::parse(&rows[index].hash).unwrap())
 }
 
-fn edit(bench: &mut Bench, row: &Sealed) -> (String, bool) {
+fn edit(bench: &mut Bench, row: &SequencedRow) -> (String, bool) {
     let (column, value) = match bench.below(20) {
         0 => ("seq", "seq + 1000000"),
         1 => ("tenant", "tenant + 1"),
@@ -221,7 +221,7 @@ fn edit(bench: &mut Bench, row: &Sealed) -> (String, bool) {
 }
 
 /// Puts a row in, with those behind it moved up, and a hash that is wrong, copied or its own.
-fn insert(bench: &mut Bench, rows: &[Sealed], place: i64) -> (String, bool) {
+fn insert(bench: &mut Bench, rows: &[SequencedRow], place: i64) -> (String, bool) {
     let model = &rows[usize::try_from(place - 2).unwrap_or(0)];
     let row = AuditRow { seq: 5_000_000, act: "deleted".to_owned(), ..model.row.clone() };
     let last = i64::try_from(rows.len()).unwrap();
@@ -245,14 +245,14 @@ fn insert(bench: &mut Bench, rows: &[Sealed], place: i64) -> (String, bool) {
     (format!("insert at {place}, hash {own}"), false)
 }
 
-fn swap(bench: &mut Bench, one: &Sealed, other: &Sealed) -> (String, bool) {
+fn swap(bench: &mut Bench, one: &SequencedRow, other: &SequencedRow) -> (String, bool) {
     let ((a, b), hashes) = ((one.row.seq, other.row.seq), bench.below(2) == 0);
-    let mut put = |seq: i64, at: &Sealed| {
+    let mut put = |seq: i64, at: &SequencedRow| {
         let hash = if hashes { format!(", hash = '{}'", at.hash) } else { String::new() };
         let place = at.place;
         bench.run(&format!("UPDATE changes SET place = {place}{hash} WHERE seq = {seq}"));
     };
-    put(a, &Sealed { place: -1, ..one.clone() });
+    put(a, &SequencedRow { place: -1, ..one.clone() });
     put(b, one);
     put(a, other);
     (format!("swap {} and {}, hashes stay {hashes}", one.place, other.place), false)
@@ -261,7 +261,7 @@ fn swap(bench: &mut Bench, one: &Sealed, other: &Sealed) -> (String, bool) {
 fn tamperings(bench: &mut Bench, runs: usize) {
     bench.run("DELETE FROM changes");
     bench.append_random(24);
-    bench.store.seal().unwrap();
+    bench.store.sequence().unwrap();
     let rows = bench.chain();
     let kept = checkpoint(&rows);
     bench.run(&format!("CREATE TABLE original AS SELECT {COLUMNS} FROM changes"));
@@ -309,7 +309,7 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         bench.append_random(12);
         bench.store.create_tenant("jane", Quirks::ALL, AT, &cli()).unwrap();
         bench.store.delete_tenant("jane", AT, &cli()).unwrap();
-        bench.store.seal().unwrap();
+        bench.store.sequence().unwrap();
         let jane = bench.chain().last().unwrap().row.tenant;
         let jane = TenantId::new(jane);
         let found = bench.store.recall(jane, "JANE").unwrap();
@@ -321,8 +321,8 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         assert_eq!(bench.store.recall(jane, "jane").unwrap(), []);
         // The record of the erasure counts before it has a place, too.
         let verdict = bench.verify(&[]);
-        assert_eq!((verdict.findings.as_slice(), verdict.unsealed), ([].as_slice(), 1));
-        bench.store.seal().unwrap();
+        assert_eq!((verdict.findings.as_slice(), verdict.unsequenced), ([].as_slice(), 1));
+        bench.store.sequence().unwrap();
         assert_eq!(bench.verify(&[]).findings, []);
         bench.run("DELETE FROM changes WHERE act = 'erased'");
         let found = bench.verify(&[]).findings;
@@ -359,7 +359,7 @@ fn one_among_many_is_read_and_erased_however_far_its_rows_lie_apart() {
         let of = Recalled { kind: Kind::new("User"), id: jane.clone(), exists: false };
         assert_eq!(bench.store.erase_names(TENANT, &of, AT, &cli()).unwrap(), numbers.len());
         let named =
-            |rows: Vec<Sealed>| rows.iter().filter(|row| row.row.personal.is_some()).count();
+            |rows: Vec<SequencedRow>| rows.iter().filter(|row| row.row.personal.is_some()).count();
         assert_eq!(named(bench.chain()), numbers.len(), "John's names stay");
     }
 }

@@ -7,7 +7,7 @@ use headcount_core::change::Actor;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_records::chain::Checkpoint;
-use headcount_records::verify::{Finding, FindingKind, Sealed, Verdict, Verifier};
+use headcount_records::verify::{Finding, FindingKind, SequencedRow, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
@@ -62,8 +62,8 @@ fn verify(
         let slice = store.audit(None, after, SLICE)?;
         after = slice.rows.last().map_or(after, |row| row.place);
         slice.rows.iter().for_each(|row| verifier.take(row));
-        if let Some(unsealed) = slice.unsealed {
-            break verifier.finish(&unsealed);
+        if let Some(unsequenced) = slice.unsequenced {
+            break verifier.finish(&unsequenced);
         }
     };
     match format {
@@ -131,11 +131,11 @@ fn tell(verdict: &Verdict, bad: &[BadCheckpoint], with_checkpoint: bool) {
     };
     let holds = verdict.findings.is_empty() && bad.is_empty();
     let begin = if holds { "the audit holds: " } else { "" };
-    output::result(&format!("{begin}sealed changes: {}{end}", verdict.sealed));
-    if verdict.unsealed > 0 {
+    output::result(&format!("{begin}sealed changes: {}{end}", verdict.sequenced));
+    if verdict.unsequenced > 0 {
         output::result(&format!(
             "changes not sealed yet, about which nothing is proven: {}",
-            verdict.unsealed
+            verdict.unsequenced
         ));
     }
     if with_checkpoint {
@@ -158,8 +158,8 @@ fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
     let findings: Vec<Value> = bad.chain(found).collect();
     json!({
         "holds": findings.is_empty(),
-        "sealed": verdict.sealed,
-        "unsealed": verdict.unsealed,
+        "sealed": verdict.sequenced,
+        "unsealed": verdict.unsequenced,
         "last": verdict.last.map(|(place, hash)| json!({"place": place, "hash": hash.to_string()})),
         "checkpoints": verdict.checkpoints,
         "findings": findings,
@@ -168,7 +168,7 @@ fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
 }
 
 fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> anyhow::Result<()> {
-    store.seal_all()?;
+    store.sequence_all()?;
     let signed = Signer::open(config, store)?.sign(store)?;
     let signed =
         signed.context("nothing has been recorded yet, so that there is nothing to keep")?;
@@ -187,17 +187,17 @@ fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> a
 }
 
 fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()> {
-    store.seal_all()?;
+    store.sequence_all()?;
     let tenants = store.tenants()?;
     let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
     let mut after = after;
     loop {
         let slice = store.audit(only, after, SLICE)?;
-        for sealed in &slice.rows {
-            after = sealed.place;
-            output::result(&line(sealed, &tenants).to_string());
+        for sequenced in &slice.rows {
+            after = sequenced.place;
+            output::result(&line(sequenced, &tenants).to_string());
         }
-        if slice.unsealed.is_some() {
+        if slice.unsequenced.is_some() {
             return Ok(());
         }
     }
@@ -216,8 +216,8 @@ fn tenant_key(tenants: &[Tenant], name: &str) -> anyhow::Result<TenantId> {
 }
 
 /// One change as it is exported.
-fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
-    let row = &sealed.row;
+fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
+    let row = &sequenced.row;
     let tenant = tenants.iter().find(|tenant| tenant.id.key() == row.tenant);
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let delta = parse(&row.delta);
@@ -229,7 +229,7 @@ fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
     let personal = row.personal.as_deref().map(parse).unwrap_or_default();
     let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
     json!({
-        "place": sealed.place,
+        "place": sequenced.place,
         "time": Timestamp::from_micros(row.at).to_string(),
         "tenant": tenant.map(|tenant| tenant.name.as_str()),
         "tenantKey": row.tenant,
@@ -247,7 +247,7 @@ fn line(sealed: &Sealed, tenants: &[Tenant]) -> Value {
         "name": name("name"),
         "externalId": name("externalId"),
         "erased": row.personal.is_none() && !row.personal_digest.is_empty(),
-        "hash": sealed.hash,
+        "hash": sequenced.hash,
     })
 }
 

@@ -22,7 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::admin;
-use crate::background::{Background, SealedTo};
+use crate::background::{Background, SequencedTo};
 use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::{Config, Loaded};
@@ -55,7 +55,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
         samples.run_upkeep();
         told.tell();
     })?;
-    let sealed = background.sealed();
+    let sequenced = background.sequenced();
     let apart = match &config.http.metrics_listen {
         Some(address) => Some(metrics_apart(address, Data::clone(&metrics), Data::clone(&api))?),
         None => None,
@@ -64,7 +64,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
         let apart = apart.map(actix_web::rt::spawn);
-        tell_readers(&api, sealed);
+        tell_readers(&api, sequenced);
         // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
         tokio::task::yield_now().await;
         announce(config, common, &parts, address)?;
@@ -74,7 +74,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     })?;
     // What was answered last is still to be written down.
     api.recorder.iter().for_each(Recorder::close);
-    // What the last requests changed is sealed before the process ends.
+    // What the last requests changed is sequenced before the process ends.
     drop(background);
     heads.tell_the_rest();
     tracing::info!("stopped; every request that was let in has been answered");
@@ -243,13 +243,13 @@ fn metrics_apart(
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
 
-/// Wakes those who wait for events when something was sealed, and when the server is told to stop: they
+/// Wakes those who wait for events when something was sequenced, and when the server is told to stop: they
 /// would hold up its end.
-fn tell_readers(api: &Api, mut sealed: SealedTo) {
+fn tell_readers(api: &Api, mut sequenced: SequencedTo) {
     let Some(administration) = &api.administration else { return };
     let (notifier, stops) = (administration.notifier.clone(), administration.notifier.clone());
     drop(actix_web::rt::spawn(async move {
-        while sealed.changed().await.is_ok() {
+        while sequenced.changed().await.is_ok() {
             notifier.notify();
         }
     }));

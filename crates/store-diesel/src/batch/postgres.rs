@@ -20,7 +20,7 @@ pub(super) fn names(connection: &mut PgConnection, rows: Vec<Name>) -> QueryResu
 }
 
 /// Writes links to their rows, which come by their numbers.
-pub(super) fn seal(connection: &mut PgConnection, links: Links<'_>) -> QueryResult<()> {
+pub(super) fn sequence(connection: &mut PgConnection, links: Links<'_>) -> QueryResult<()> {
     match (links.rows.first(), links.rows.last()) {
         (Some(&first), Some(&last)) => Update { links, first, last }.execute(connection).map(drop),
         _ => Ok(()),

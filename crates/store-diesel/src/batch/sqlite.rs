@@ -53,7 +53,7 @@ pub(super) fn insert<R: Row>(connection: &mut SqliteConnection, rows: &[R]) -> Q
 }
 
 /// Writes links to their rows.
-pub(super) fn seal(connection: &mut SqliteConnection, links: Links<'_>) -> QueryResult<()> {
+pub(super) fn sequence(connection: &mut SqliteConnection, links: Links<'_>) -> QueryResult<()> {
     for ((row, place), hash) in links.rows.iter().zip(links.places).zip(links.hashes) {
         Link { row: *row, place, hash }.execute(connection)?;
     }

@@ -122,9 +122,9 @@ fn searches(bench: &Bench) {
 
 fn record_of_changes(store: &Store, bench: &Bench) {
     let tenant = bench.tenant(0);
-    store.seal().unwrap();
+    store.sequence().unwrap();
     bench.user("sealed later");
-    store.seal_all().unwrap();
+    store.sequence_all().unwrap();
     store.changes(tenant, 0, 10).unwrap();
     store.newest_changes(tenant, 10).unwrap();
     store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10).unwrap();
@@ -132,7 +132,7 @@ fn record_of_changes(store: &Store, bench: &Bench) {
     store.audit(Some(tenant), 0, 10_000).unwrap();
     AuditTrail::audit(store, tenant, 0, 10).unwrap();
     store.count_changes(tenant, Timestamp::from_micros(0)).unwrap();
-    store.last_sealed().unwrap();
+    store.last_sequenced().unwrap();
     store.long_gone(NOW).unwrap();
     for one in store.recall(tenant, "gone again").unwrap() {
         store.erase_names(tenant, &one, NOW, &cli()).unwrap();

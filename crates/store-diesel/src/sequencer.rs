@@ -1,7 +1,7 @@
-//! The sealer: gives every committed change its place in the chain.
+//! The sequencer: gives every committed change its place in the chain.
 //!
 //! Numbers of rows are given out before the commit, so that on PostgreSQL a smaller number may appear
-//! after a larger one. Places are given out after it, by one sealer at a time: whoever reads up to a
+//! after a larger one. Places are given out after it, by one sequencer at a time: whoever reads up to a
 //! place has everything before it. A change waits at most for the next pass.
 
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, own_error};
 use crate::schema::changes;
 use crate::store::Store;
-use crate::write::{Patience, Writer, one_sealer, sealed_before};
+use crate::write::{Patience, Writer, one_sequencer, sequenced_before};
 
-/// Rows that one pass seals.
+/// Rows that one pass sequences.
 const PASS: i64 = 1_000;
-/// How often, and after what pause, a reader looks again that waits for another who seals.
+/// How often, and after what pause, a reader looks again that waits for another who sequences.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -74,33 +74,33 @@ impl Store {
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    pub fn seal(&self) -> Result<usize, ProviderError> {
-        self.seal_with(Patience::None)
+    pub fn sequence(&self) -> Result<usize, ProviderError> {
+        self.sequence_with(Patience::None)
     }
 
-    /// Does what [`Store::seal`] does, and waits when another server is at it: afterwards every change
+    /// Does what [`Store::sequence`] does, and waits when another server is at it: afterwards every change
     /// that was committed before this call has its place.
     ///
     /// # Errors
     ///
-    /// As [`Store::seal`]; [`ProviderError::Unavailable`] also when the other one does not end.
-    pub fn seal_all(&self) -> Result<usize, ProviderError> {
-        self.seal_with(Patience::Some)
+    /// As [`Store::sequence`]; [`ProviderError::Unavailable`] also when the other one does not end.
+    pub fn sequence_all(&self) -> Result<usize, ProviderError> {
+        self.sequence_with(Patience::Some)
     }
 
-    /// Does what [`Store::seal_all`] does, for a reader: it keeps no connection while it waits, and
-    /// after a second it is content with what is sealed.
+    /// Does what [`Store::sequence_all`] does, for a reader: it keeps no connection while it waits, and
+    /// after a second it is content with what is sequenced.
     ///
     /// # Errors
     ///
-    /// As [`Store::seal`].
-    pub(crate) fn seal_soon(&self) -> Result<(), ProviderError> {
-        let Some(newest) = self.newest_unsealed()? else {
+    /// As [`Store::sequence`].
+    pub(crate) fn sequence_soon(&self) -> Result<(), ProviderError> {
+        let Some(newest) = self.newest_unsequenced()? else {
             return Ok(());
         };
         for _ in 0..TRIES {
-            let (_, end) = self.seal_up_to(newest, Patience::None)?;
-            if end == Ended::Done || !self.has_unsealed(newest)? {
+            let (_, end) = self.sequence_up_to(newest, Patience::None)?;
+            if end == Ended::Done || !self.has_unsequenced(newest)? {
                 return Ok(());
             }
             std::thread::sleep(PAUSE);
@@ -108,29 +108,33 @@ impl Store {
         Ok(())
     }
 
-    fn seal_with(&self, patience: Patience) -> Result<usize, ProviderError> {
-        match self.newest_unsealed()? {
-            Some(newest) => Ok(self.seal_up_to(newest, patience)?.0),
+    fn sequence_with(&self, patience: Patience) -> Result<usize, ProviderError> {
+        match self.newest_unsequenced()? {
+            Some(newest) => Ok(self.sequence_up_to(newest, patience)?.0),
             None => Ok(0),
         }
     }
 
-    /// Seals what has no place up to a number, and returns how many changes got one. Those that come later
-    /// are for later: whoever seals on a busy server must not seal for ever.
-    fn seal_up_to(&self, newest: i64, patience: Patience) -> Result<(usize, Ended), ProviderError> {
-        let mut sealed = 0;
+    /// Sequences what has no place up to a number, and returns how many changes got one. Those that come later
+    /// are for later: whoever sequences on a busy server must not sequence for ever.
+    fn sequence_up_to(
+        &self,
+        newest: i64,
+        patience: Patience,
+    ) -> Result<(usize, Ended), ProviderError> {
+        let mut sequenced = 0;
         while let Some(pass) = self.pass(patience)? {
-            sealed += pass.len();
+            sequenced += pass.len();
             // They come by their numbers: a pass that is not full had all that there were.
             let full = i64::try_from(pass.len()).is_ok_and(|count| count >= PASS);
             if !full || pass.last().is_some_and(|last| *last >= newest) {
-                return Ok((sealed, Ended::Done));
+                return Ok((sequenced, Ended::Done));
             }
         }
-        Ok((sealed, Ended::Elsewhere))
+        Ok((sequenced, Ended::Elsewhere))
     }
 
-    /// Seals some changes, and returns their numbers; nothing when another server is at it.
+    /// Sequences some changes, and returns their numbers; nothing when another server is at it.
     fn pass(&self, patience: Patience) -> Result<Option<Vec<i64>>, ProviderError> {
         // Whoever writes to SQLite waits for all others who do. What can be done beside them is.
         let prepared = match &self.writer {
@@ -138,14 +142,14 @@ impl Store {
             Writer::Pool(_) => None,
         };
         let pass = self.writer.write(&mut |connection| {
-            if !one_sealer(connection, patience)? {
+            if !one_sequencer(connection, patience)? {
                 return Ok(None);
             }
             match &prepared {
                 Some(pass) if pass.after == End::of(connection)? => {
                     pass.write(connection).map(Some)
                 }
-                // Another process has sealed meanwhile.
+                // Another process has sequenced meanwhile.
                 _ => Pass::prepare(connection)?.write(connection).map(Some),
             }
         });
@@ -153,29 +157,29 @@ impl Store {
     }
 
     /// Returns the number of the newest change without a place.
-    fn newest_unsealed(&self) -> Result<Option<i64>, ProviderError> {
+    fn newest_unsequenced(&self) -> Result<Option<i64>, ProviderError> {
         self.read("unsealed changes are looked for", |connection| {
-            let unsealed = changes::table
+            let unsequenced = changes::table
                 .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sealed_before(connection)?));
-            unsealed.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
+                .filter(changes::seq.gt(sequenced_before(connection)?));
+            unsequenced.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
         })
     }
 
     /// Tells whether there are changes without a place up to a number.
-    fn has_unsealed(&self, newest: i64) -> Result<bool, ProviderError> {
+    fn has_unsequenced(&self, newest: i64) -> Result<bool, ProviderError> {
         let first = self.read("unsealed changes are looked for", |connection| {
-            let unsealed = changes::table
+            let unsequenced = changes::table
                 .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sealed_before(connection)?))
+                .filter(changes::seq.gt(sequenced_before(connection)?))
                 .filter(changes::seq.le(newest));
-            unsealed.select(changes::seq).limit(1).first::<i64>(connection).optional()
+            unsequenced.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
     }
 }
 
-/// How sealing ended.
+/// How sequencing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     /// Everything up to the wanted number has its place.
@@ -219,11 +223,11 @@ struct Pass {
 
 impl Pass {
     fn prepare(connection: &mut DbConnection) -> QueryResult<Self> {
-        let sealed = sealed_before(connection)?;
+        let sequenced = sequenced_before(connection)?;
         let after = End::of(connection)?;
         let rows = changes::table
             .filter(changes::place.is_null())
-            .filter(changes::seq.gt(sealed))
+            .filter(changes::seq.gt(sequenced))
             .order(changes::seq)
             .limit(PASS);
         let rows: Vec<Row> = direct!(connection, |one| rows.select(Row::as_select()).load(one))?;
@@ -243,7 +247,7 @@ impl Pass {
         let rows: Vec<i64> = self.links.iter().map(|(seq, _)| *seq).collect();
         let places = (self.after.place + 1..).take(rows.len()).collect();
         let hashes = self.links.iter().map(|(_, link)| link.to_string()).collect();
-        batch::seal(connection, Links { rows: &rows, places, hashes })?;
+        batch::sequence(connection, Links { rows: &rows, places, hashes })?;
         Ok(rows)
     }
 }

@@ -1,4 +1,4 @@
-//! However many servers write and seal, and whichever of them is stopped: one chain, no gap (AUD-04).
+//! However many servers write and sequence, and whichever of them is stopped: one chain, no gap (AUD-04).
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,7 +17,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
-use headcount_records::verify::{Sealed, Verifier};
+use headcount_records::verify::{SequencedRow, Verifier};
 use headcount_store_diesel::{DatabaseUrl, Settings, Store};
 use headcount_token_admin::TenantStore;
 use support::{Database, Scratch, plan, postgres_store, sqlite_store};
@@ -25,7 +25,7 @@ use support::{Database, Scratch, plan, postgres_store, sqlite_store};
 const WRITERS: usize = 3;
 const WRITES: usize = 60;
 
-/// Writes through all stores at once while each seals; returns the requests that were acknowledged.
+/// Writes through all stores at once while each sequences; returns the requests that were acknowledged.
 fn race(stores: &[Arc<Store>], disturb: impl FnOnce(&AtomicUsize) + Send) -> Vec<String> {
     let (acknowledged, done) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     let stop = AtomicBool::new(false);
@@ -33,8 +33,8 @@ fn race(stores: &[Arc<Store>], disturb: impl FnOnce(&AtomicUsize) + Send) -> Vec
         for store in stores {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) {
-                    // A sealer that is stopped in the middle is what this is about.
-                    drop(store.seal());
+                    // A sequencer that is stopped in the middle is what this is about.
+                    drop(store.sequence());
                 }
             });
         }
@@ -67,18 +67,18 @@ fn race(stores: &[Arc<Store>], disturb: impl FnOnce(&AtomicUsize) + Send) -> Vec
 
 /// Checks that the chain holds, that everything is in it, and each acknowledged write once.
 fn check(store: &Store, acknowledged: &[String]) {
-    while store.audit(None, 0, usize::MAX).unwrap().unsealed.unwrap().count > 0 {
-        store.seal().unwrap();
+    while store.audit(None, 0, usize::MAX).unwrap().unsequenced.unwrap().count > 0 {
+        store.sequence().unwrap();
     }
     let slice = store.audit(None, i64::MIN, usize::MAX).unwrap();
     let mut verifier = Verifier::new(&[]);
     slice.rows.iter().for_each(|row| verifier.take(row));
-    let verdict = verifier.finish(&slice.unsealed.unwrap());
+    let verdict = verifier.finish(&slice.unsequenced.unwrap());
     assert_eq!(verdict.findings, []);
     let rows = i64::try_from(slice.rows.len()).unwrap();
     assert_eq!(verdict.last.unwrap().0, rows, "places have no gap");
     let mut recorded: HashMap<&str, usize> = HashMap::new();
-    for Sealed { row, .. } in &slice.rows {
+    for SequencedRow { row, .. } in &slice.rows {
         *recorded.entry(row.request.as_str()).or_default() += 1;
     }
     assert!(recorded.values().all(|times| *times == 1), "each write has one row");
@@ -90,7 +90,7 @@ fn check(store: &Store, acknowledged: &[String]) {
 }
 
 #[test]
-fn a_server_and_a_command_seal_one_file() {
+fn a_server_and_a_command_sequence_one_file() {
     let scratch = Scratch::new();
     let server = sqlite_store(&scratch);
     let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
