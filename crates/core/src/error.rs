@@ -326,7 +326,7 @@ pub enum ProviderError {
     /// A key that this provider did not make.
     #[error("the cursor does not belong to this query; start again without a cursor")]
     InvalidKey,
-    /// The store cannot be reached, is overloaded, or its disk is full; later it may be well again.
+    /// The store cannot be reached, is overloaded, or its disk is full. Transient; retry later.
     #[error("the storage is not available at the moment; repeat the request later")]
     Unavailable(#[source] Source),
     /// Something that cannot happen.
@@ -336,6 +336,10 @@ pub enum ProviderError {
 
 impl ProviderError {
     /// Takes the error of a filter or sort key that a provider evaluates while it finds resources.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other error, of today or later, comes from evaluating what is resolved"
+    )]
     pub fn evaluating(error: Error) -> Self {
         match error {
             Error::Halted(halt) => Self::Halted(halt),

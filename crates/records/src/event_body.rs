@@ -23,7 +23,7 @@ use crate::security_event_token::{self as set, State};
 pub struct EventBody {
     /// Its id, which never changes, and the cursor behind it.
     pub id: String,
-    /// EventKind happened, such as `user.created` or `group.member_added`.
+    /// What happened, such as `user.created` or `group.member_added`.
     #[serde(rename = "type")]
     pub kind: String,
     /// When, in UTC.
@@ -33,7 +33,7 @@ pub struct EventBody {
     pub actor: ActorBody,
     /// In which request; all events of one request have the same.
     pub request: String,
-    /// EventKind it happened to.
+    /// What it happened to.
     pub resource: Subject,
     /// The attributes that changed, by name.
     pub attributes: Vec<String>,
@@ -84,7 +84,7 @@ impl fmt::Display for ActorBody {
     }
 }
 
-/// EventKind an event is about.
+/// What an event is about.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Subject {
     /// The resource type, such as `User`; `Token` or `Tenant` for those.

@@ -55,7 +55,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// EventKind happened to a resource.
+/// What happened to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     /// It was created.
@@ -72,7 +72,7 @@ pub enum EventKind {
     MemberAdded,
     /// A member left it, or was deleted.
     MemberRemoved,
-    /// EventKind happens to tokens and tenants alone, by the word of the act.
+    /// What happens to tokens and tenants alone, by the word of the act.
     Other(Act),
 }
 
@@ -113,7 +113,7 @@ impl EventKind {
 pub struct Event {
     /// Its id.
     pub id: EventId,
-    /// EventKind happened.
+    /// What happened.
     pub what: EventKind,
     /// In which way: an update may have been a PUT or a PATCH.
     pub act: Act,
@@ -178,7 +178,7 @@ pub fn unfold(recorded: &Recorded) -> Vec<Event> {
     events
 }
 
-/// EventKind happened to the resource itself.
+/// What happened to the resource itself.
 fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     let change = &recorded.change;
     let others = || -> Vec<&str> {

@@ -7,14 +7,14 @@ use headcount_core::change::Act;
 use crate::events::{Event, EventKind};
 use headcount_core::resource::Attributes;
 
-/// EventKind all event URIs begin with (RFC 9967 §2.4).
+/// What all event URIs begin with (RFC 9967 §2.4).
 const PREFIX: &str = "urn:ietf:params:scim:event:prov:";
 const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 /// The state of a resource right after the event.
 #[derive(Debug, Clone, Copy)]
 pub struct State<'a> {
-    /// EventKind a reader of the resource is shown by default.
+    /// What a reader of the resource is shown by default.
     pub shown: &'a Map<String, Value>,
     /// Everything that is stored of it.
     pub stored: &'a Attributes,

@@ -22,11 +22,11 @@ pub struct SequencedRow {
     pub place: i64,
     /// Its link as stored; something else than a link was tampered with.
     pub hash: String,
-    /// FindingKind is chained.
+    /// What is chained.
     pub row: AuditRow,
 }
 
-/// FindingKind a row is about: tenant and id.
+/// What a row is about: tenant and id.
 pub type Subject = (i64, String);
 
 /// Rows that have no place yet.
@@ -42,7 +42,7 @@ pub struct Unsequenced {
     pub displaced: Vec<i64>,
 }
 
-/// FindingKind was found at a place.
+/// What was found at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FindingKind {
     /// The rows of this place and those up to `last` are not there.
@@ -131,10 +131,10 @@ pub struct Finding {
     pub what: FindingKind,
 }
 
-/// FindingKind came out of checking a chain.
+/// What came out of checking a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// FindingKind is wrong, by place; empty when the chain holds.
+    /// What is wrong, by place; empty when the chain holds.
     pub findings: Vec<Finding>,
     /// Findings beyond those.
     pub more: usize,

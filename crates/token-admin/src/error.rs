@@ -232,7 +232,8 @@ impl Rule {
 fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes"), (1, "seconds")];
-    let unit = units.into_iter().find(|(length, _)| seconds % length == 0 && seconds >= *length);
+    let unit =
+        units.into_iter().find(|(length, _)| seconds.is_multiple_of(*length) && seconds >= *length);
     let (length, name) = unit.unwrap_or((1, "seconds"));
     format!("{} {name}", seconds / length)
 }
