@@ -148,8 +148,8 @@ impl Service {
     ) -> Result<Written, Error> {
         let mut applied = Applied::default();
         let projection = shape.projection(kind, caller.quirks, &mut applied)?;
-        let (draft, written) = self.creation(caller, kind, body, &mut applied)?;
-        let with = self.with(kind, &projection, self.limits.members_at_once);
+        let (draft, written) = self.prepare_create(caller, kind, body, &mut applied)?;
+        let with = self.reads_for(kind, &projection, self.limits.members_at_once);
         let mut found = self.provider.insert(caller.tenant, &draft, with)?;
         self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
@@ -168,9 +168,9 @@ impl Service {
         id: &ResourceId,
         shape: &Shape,
     ) -> Result<(Found, Projection), Error> {
-        self.possible(kind, id)?;
+        self.check_id(kind, id)?;
         let projection = shape.projection(kind, caller.quirks, &mut Applied::default())?;
-        let with = self.with(kind, &projection, self.limits.members_at_once);
+        let with = self.reads_for(kind, &projection, self.limits.members_at_once);
         let found = self.provider.get(caller.tenant, &kind.kind, id, with)?;
         let mut found = found.ok_or_else(|| Error::not_found(&kind.kind, id))?;
         self.name_members(caller.tenant, kind, &projection, std::slice::from_mut(&mut found))?;
@@ -192,16 +192,17 @@ impl Service {
         precondition: &Precondition,
         shape: &Shape,
     ) -> Result<Written, Error> {
-        self.possible(kind, id)?;
+        self.check_id(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let mut applied = Applied::default();
         let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
         let (mut change, written) =
-            self.replacing(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
-        let with = self.with(kind, &projection, self.limits.members_at_once);
+            self.prepare_replace(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
+        let with = self.reads_for(kind, &projection, self.limits.members_at_once);
         let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
-        let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        let Updated { mut found, changed } =
+            updated.map_err(|error| self.name_missing(kind, id, error))?;
         self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
         Ok(Written { found, shown: true, changed, projection, applied })
@@ -221,20 +222,22 @@ impl Service {
         precondition: &Precondition,
         shape: &Shape,
     ) -> Result<Written, Error> {
-        self.possible(kind, id)?;
+        self.check_id(kind, id)?;
         let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let mut applied = Applied::default();
         let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
-        let (mut change, written) =
-            self.patching(caller, kind, id, body, precondition, &mut applied).map_err(refuse)?;
+        let (mut change, written) = self
+            .prepare_patch(caller, kind, id, body, precondition, &mut applied)
+            .map_err(refuse)?;
         let limit = match projection.is_explicit() {
             true => self.limits.members_at_once,
             false => self.limits.group_reply_members,
         };
-        let with = self.with(kind, &projection, limit);
+        let with = self.reads_for(kind, &projection, limit);
         let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
-        let Updated { mut found, changed } = updated.map_err(|error| self.name(kind, id, error))?;
+        let Updated { mut found, changed } =
+            updated.map_err(|error| self.name_missing(kind, id, error))?;
         self.name_written(caller, kind, &projection, &mut found);
         // The cost of adding one member must not depend on the size of the group.
         let shown = projection.is_explicit() || found.computed.more_members.is_none();
@@ -254,10 +257,10 @@ impl Service {
         id: &ResourceId,
         precondition: &Precondition,
     ) -> Result<(), Error> {
-        self.possible(kind, id)?;
-        let mut check = self.deleting(caller, kind, precondition);
+        self.check_id(kind, id)?;
+        let mut check = self.prepare_delete(caller, kind, precondition);
         let deleted = self.provider.delete(caller.tenant, &kind.kind, id, &mut *check);
-        deleted.map_err(|error| self.name(kind, id, error))
+        deleted.map_err(|error| self.name_missing(kind, id, error))
     }
 
     /// Chooses the error of a request on one resource whose body was refused: a resource that is not
@@ -290,13 +293,13 @@ impl Service {
         kind: &ResourceType,
         id: &ResourceId,
     ) -> Result<Resource, Error> {
-        self.possible(kind, id)?;
+        self.check_id(kind, id)?;
         let found = self.provider.get(caller.tenant, &kind.kind, id, With::Nothing)?;
         found.map(|found| found.resource).ok_or_else(|| Error::not_found(&kind.kind, id))
     }
 
     /// Refuses an id that this server never gave out, before it reaches a store.
-    fn possible(&self, kind: &ResourceType, id: &ResourceId) -> Result<(), Error> {
+    fn check_id(&self, kind: &ResourceType, id: &ResourceId) -> Result<(), Error> {
         if self.ids.could_be(id.as_str()) && !id.as_str().contains('\0') {
             return Ok(());
         }
@@ -304,7 +307,7 @@ impl Service {
     }
 
     /// Names the resource that a provider did not find.
-    fn name(&self, kind: &ResourceType, id: &ResourceId, error: Error) -> Error {
+    fn name_missing(&self, kind: &ResourceType, id: &ResourceId, error: Error) -> Error {
         match error {
             Error::Provider(ProviderError::NotFound) => Error::not_found(&kind.kind, id),
             other => other,
@@ -312,7 +315,7 @@ impl Service {
     }
 
     /// What has to be read beside a resource for a reply.
-    pub(crate) fn with(
+    pub(crate) fn reads_for(
         &self,
         kind: &ResourceType,
         projection: &Projection,

@@ -282,7 +282,7 @@ impl Run<'_> {
         let data = self.filled(plan, references::without(&plan.kind, &plan.data, &missing));
         let created = self
             .service
-            .creation(self.caller, &plan.kind, data, &mut self.applied)
+            .prepare_create(self.caller, &plan.kind, data, &mut self.applied)
             .and_then(|(draft, _)| {
                 let mut steps = [Step::Insert(&draft)];
                 self.service.provider.batch(self.caller.tenant, &mut steps, None).remove(0)
@@ -386,7 +386,7 @@ impl Run<'_> {
                 Ok(Settled { status: 204, id: subject, version: None, changed: true })
             }
             Err(error) => Err(match &subject {
-                Some(id) => self.service.name(&plan.kind, id, error),
+                Some(id) => self.service.name_missing(&plan.kind, id, error),
                 None => error,
             }),
         };

@@ -25,7 +25,7 @@ type Changing<'a> = (Box<Compute<'a>>, Vec<AttrRef>);
 
 impl Service {
     /// POST: a new resource with an id of its own.
-    pub(super) fn creation(
+    pub(super) fn prepare_create(
         &self,
         caller: &Caller,
         kind: &ResourceType,
@@ -51,7 +51,7 @@ impl Service {
     }
 
     /// PUT.
-    pub(super) fn replacing<'a>(
+    pub(super) fn prepare_replace<'a>(
         &'a self,
         caller: &'a Caller,
         kind: &'a ResourceType,
@@ -87,7 +87,7 @@ impl Service {
     }
 
     /// PATCH.
-    pub(super) fn patching<'a>(
+    pub(super) fn prepare_patch<'a>(
         &'a self,
         caller: &'a Caller,
         kind: &'a ResourceType,
@@ -125,7 +125,7 @@ impl Service {
     }
 
     /// DELETE.
-    pub(super) fn deleting<'a>(
+    pub(super) fn prepare_delete<'a>(
         &'a self,
         caller: &'a Caller,
         kind: &'a ResourceType,
@@ -133,7 +133,7 @@ impl Service {
     ) -> Box<CheckFn<'a>> {
         Box::new(move |resource| {
             precondition.check(resource)?;
-            self.deletion(caller, kind, resource)
+            self.deletion_record(caller, kind, resource)
         })
     }
 

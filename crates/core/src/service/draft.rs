@@ -95,7 +95,7 @@ impl Service {
     }
 
     /// The record of a deletion.
-    pub(super) fn deletion(
+    pub(super) fn deletion_record(
         &self,
         caller: &Caller,
         kind: &ResourceType,

@@ -72,13 +72,14 @@ impl Service {
             let endpoints: Vec<&str> = kinds.iter().map(|kind| &*kind.endpoint).collect();
             let purpose = cursor::purpose(caller.tenant, &endpoints.join(" "), request);
             let from = self.open_cursor(text, &purpose)?;
-            let (total, found, next) = self.walked(caller, &parts, &mut applied, &from, count)?;
+            let (total, found, next) =
+                self.page_by_cursor(caller, &parts, &mut applied, &from, count)?;
             next_cursor = next.map(|next| next.write(&*self.cursor_cipher, &purpose));
             (total, found)
         } else if several_sorted {
-            self.merged(caller, &parts, &mut applied, start_index - 1, count)?
+            self.merge_sorted(caller, &parts, &mut applied, start_index - 1, count)?
         } else {
-            self.chained(caller, &parts, &mut applied, start_index - 1, count)?
+            self.concatenate(caller, &parts, &mut applied, start_index - 1, count)?
         };
         let head = ListHead {
             total,
@@ -172,7 +173,7 @@ impl Service {
             sort: part.sort.clone(),
             start,
             limit,
-            with: self.with(&part.kind, &part.projection, self.limits.members_at_once),
+            with: self.reads_for(&part.kind, &part.projection, self.limits.members_at_once),
             work: caller.work.clone(),
         };
         let page = self.found(caller, part, &query)?;
@@ -196,7 +197,7 @@ impl Service {
     }
 
     /// Reads a page over kinds, one behind the other.
-    fn chained(
+    fn concatenate(
         &self,
         caller: &Caller,
         parts: &[Part],
@@ -216,7 +217,7 @@ impl Service {
     }
 
     /// Reads the next page of a walk over kinds, one behind the other, and where it goes on.
-    fn walked(
+    fn page_by_cursor(
         &self,
         caller: &Caller,
         parts: &[Part],
@@ -249,7 +250,7 @@ impl Service {
     }
 
     /// Reads a page over several kinds in one order.
-    fn merged(
+    fn merge_sorted(
         &self,
         caller: &Caller,
         parts: &[Part],

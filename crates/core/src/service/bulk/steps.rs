@@ -66,30 +66,33 @@ impl Run<'_> {
         caller.work.spend(VISIT)?;
         let update = |id, change| Prepared::Update(&kind.kind, id, change, Lane::new(&caller.work));
         if let Some(State::Begun(id)) = self.states.get(index) {
-            let (change, _) = service.replacing(caller, kind, data, &plan.precondition, applied)?;
+            let (change, _) =
+                service.prepare_replace(caller, kind, data, &plan.precondition, applied)?;
             return Ok(update(id.clone(), change));
         }
         let id = match (&plan.subject, self.subject(plan)) {
             (Subject::New, _) => {
-                let (draft, _) = service.creation(caller, kind, data, applied)?;
+                let (draft, _) = service.prepare_create(caller, kind, data, applied)?;
                 return Ok(Prepared::Insert(Box::new(draft)));
             }
             (_, Some(id)) => id,
             (_, None) => return Err(Error::internal("an operation that is ready has its subject")),
         };
-        service.possible(kind, &id)?;
+        service.check_id(kind, &id)?;
         let refuse = |error| service.refuse(caller, kind, &id, &plan.precondition, error);
         Ok(match plan.verb {
             Verb::Create | Verb::Replace => {
-                let change = service.replacing(caller, kind, data, &plan.precondition, applied);
+                let change =
+                    service.prepare_replace(caller, kind, data, &plan.precondition, applied);
                 update(id.clone(), change.map_err(refuse)?.0)
             }
             Verb::Patch => {
-                let change = service.patching(caller, kind, &id, data, &plan.precondition, applied);
+                let change =
+                    service.prepare_patch(caller, kind, &id, data, &plan.precondition, applied);
                 update(id.clone(), change.map_err(refuse)?.0)
             }
             Verb::Delete => {
-                let check = service.deleting(caller, kind, &plan.precondition);
+                let check = service.prepare_delete(caller, kind, &plan.precondition);
                 Prepared::Delete(&kind.kind, id, check)
             }
         })
