@@ -27,7 +27,7 @@ pub(crate) use problem::Problem;
 pub use problem::ProblemBody;
 
 use crate::api::Api;
-use crate::auth::Accepted;
+use crate::auth::AnyToken;
 use crate::error::{ApiError, Cause};
 use crate::fault::Fault;
 use crate::paths::ADMIN_PATH;
@@ -84,7 +84,7 @@ fn only(path: &str, allowed: &'static str) -> Resource {
 
 /// Whoever has no token learns nothing about which paths exist.
 async fn unknown(
-    auth: session::Admitted<Accepted>,
+    auth: session::AdminAuth<AnyToken>,
     api: Data<Api>,
 ) -> Result<HttpResponse, Problem> {
     let done = session::run(&api, auth, |_| {

@@ -70,7 +70,7 @@ impl Api {
 
     /// Returns what the admin API works with. Its routes are there only when it is.
     pub(crate) fn administration(&self) -> Result<&Administration, ApiError> {
-        self.administration.as_ref().ok_or_else(|| Cause::Lost.into())
+        self.administration.as_ref().ok_or_else(|| Cause::Internal.into())
     }
 
     /// Counts a failed authentication of an address; false when there have been too many lately.

@@ -21,7 +21,7 @@ use crate::api::Api;
 use crate::client;
 use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::lanes::Lane;
 
 /// The longest `Authorization` header that is looked at.
@@ -61,9 +61,9 @@ impl Permission for Provision {
 }
 
 /// Any token that is accepted: for answers that hold nothing of the tenant.
-pub(crate) struct Accepted;
+pub(crate) struct AnyToken;
 
-impl Permission for Accepted {
+impl Permission for AnyToken {
     fn needed(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::default()
     }
@@ -147,13 +147,13 @@ impl Bearer {
             return Err(Cause::NoToken);
         }
         let presented = Presented::parse(token.trim()).ok_or(Cause::BadToken(None))?;
-        let api = request.app_data::<actix_web::web::Data<Api>>().ok_or(Cause::Lost)?;
+        let api = request.app_data::<actix_web::web::Data<Api>>().ok_or(Cause::Internal)?;
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self {
             presented: Arc::new(presented),
             address: client::address(request, &api.settings),
             agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
-            request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Lost)?,
+            request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Internal)?,
             stopwatch: Stopwatch::start(),
             refusal: Mutex::default(),
         })
@@ -215,11 +215,11 @@ impl<P: Permission> Authenticated<P> {
         api: &Api,
         kind: Option<&ResourceType>,
         work: Work,
-    ) -> Result<(Caller, Arc<Who>), ApiError> {
+    ) -> Result<(Caller, Arc<TokenIdentity>), ApiError> {
         let bearer = &self.bearer;
         let accepted = bearer.accept(api)?;
         let token = accepted.token;
-        let who = Arc::new(Who {
+        let who = Arc::new(TokenIdentity {
             token: token.id.clone(),
             name: token.name.clone(),
             tenant: token.tenant,

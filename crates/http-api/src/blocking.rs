@@ -22,7 +22,7 @@ use crate::api::Api;
 use crate::auth::{Authenticated, Bearer, Permission};
 use crate::deadline::Stopwatch;
 use crate::error::{ApiError, Cause};
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::lanes::{Lane, LaneTurn, Owner};
 
 /// Proves the caller's token and runs a use case on a thread that may wait.
@@ -38,7 +38,7 @@ pub(crate) async fn run<P: Permission, T: Send + 'static>(
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
     job: impl FnOnce(&Api, &Caller) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<Who>), ApiError> {
+) -> Result<(T, Arc<TokenIdentity>), ApiError> {
     run_with_token(api, auth, kind, |api, caller, _| job(api, caller)).await
 }
 
@@ -51,8 +51,8 @@ pub(crate) async fn run_with_token<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
-    job: impl FnOnce(&Api, &Caller, &Who) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<Who>), ApiError> {
+    job: impl FnOnce(&Api, &Caller, &TokenIdentity) -> Result<T, ApiError> + Send + 'static,
+) -> Result<(T, Arc<TokenIdentity>), ApiError> {
     let request = auth.bearer.request.clone();
     let done = async {
         let owner = owner(api, &auth.bearer).await?;
@@ -128,7 +128,7 @@ async fn run_queued<T: Send + 'static>(
     let done = actix_web::web::block(move || task.run(turn, job));
     match timeout_at(deadline, done).await {
         Ok(Ok(Some(value))) => Ok(value),
-        Ok(Ok(None) | Err(_)) => Err(Cause::Lost.into()),
+        Ok(Ok(None) | Err(_)) => Err(Cause::Internal.into()),
         Err(_elapsed) => {
             awaited.0.work.stop(Stop::Deadline);
             metrics::counter!(OVERDUE, "lane" => lane.name()).increment(1);

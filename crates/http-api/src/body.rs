@@ -132,7 +132,7 @@ struct Intake {
 
 impl Intake {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let api = request.app_data::<Data<Api>>().cloned().ok_or(Cause::Lost)?;
+        let api = request.app_data::<Data<Api>>().cloned().ok_or(Cause::Internal)?;
         // Every handler takes the token first.
         let bearer = request.extensions().get::<Arc<Bearer>>().cloned().ok_or(Cause::NoToken)?;
         let is_bulk = request.path().ends_with("/Bulk");

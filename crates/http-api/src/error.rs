@@ -17,7 +17,7 @@ use headcount_token_admin::{Refusal, Scopes, TokenError};
 
 use crate::fault::Fault;
 use crate::headers::{SCIM_JSON, harden};
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 
 /// A request that is not answered as asked, with what is known of it for the log.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct ApiError {
     /// What went wrong.
     pub cause: Cause,
     /// Who asked, when the token was proven.
-    pub who: Option<Arc<Who>>,
+    pub who: Option<Arc<TokenIdentity>>,
     /// The request, for the body of an internal error.
     pub request: Option<RequestId>,
 }
@@ -64,7 +64,7 @@ pub(crate) enum Cause {
     /// Tokens cannot be checked at the moment.
     Tokens(TokenError),
     /// A handler panicked or was lost.
-    Lost,
+    Internal,
     /// What only the admin API refuses.
     Admin(Fault),
 }
@@ -115,7 +115,7 @@ impl ApiError {
             Cause::SlowBody => (408, None),
             Cause::TooManyFailures => (429, None),
             Cause::Overloaded | Cause::Overdue(_) | Cause::Tokens(_) => (503, None),
-            Cause::Lost => (500, None),
+            Cause::Internal => (500, None),
             Cause::Admin(fault) => (fault.status(), None),
         }
     }
@@ -123,7 +123,7 @@ impl ApiError {
     /// Returns the `detail` of the response: for the client's admin, and for 5xx nothing but the id.
     pub(crate) fn detail(&self) -> String {
         match &self.cause {
-            Cause::Refused(Error::Provider(ProviderError::Internal(_))) | Cause::Lost => {
+            Cause::Refused(Error::Provider(ProviderError::Internal(_))) | Cause::Internal => {
                 let id = self.request.as_ref().map_or("unknown", RequestId::as_str);
                 format!("an internal error; the server's log tells more under the request id {id}")
             }
@@ -169,7 +169,7 @@ impl ApiError {
             | Cause::Overloaded
             | Cause::Overdue(_)
             | Cause::Tokens(_)
-            | Cause::Lost
+            | Cause::Internal
             | Cause::Admin(_) => None,
         }
     }
@@ -192,7 +192,7 @@ impl ApiError {
             | Cause::Overloaded
             | Cause::Overdue(_)
             | Cause::Tokens(_)
-            | Cause::Lost
+            | Cause::Internal
             | Cause::Admin(_) => None,
         }
     }
@@ -223,7 +223,7 @@ impl ApiError {
         match &self.cause {
             Cause::Refused(error) => chain_of(error),
             Cause::Tokens(error) => Some(whole_chain(error)),
-            Cause::Lost => Some("a handler panicked or was cancelled".to_owned()),
+            Cause::Internal => Some("a handler panicked or was cancelled".to_owned()),
             Cause::NoToken
             | Cause::BadToken(_)
             | Cause::AmbiguousToken

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// A caller whose token was proven, for the log.
 #[derive(Debug, Clone)]
-pub(crate) struct Who {
+pub(crate) struct TokenIdentity {
     /// The token.
     pub token: TokenId,
     /// Its name.

@@ -25,7 +25,7 @@ use crate::body::Sent;
 use crate::error::{ApiError, Cause};
 use crate::headers::harden;
 use crate::paths::BASE_PATH;
-use crate::reply::Notes;
+use crate::reply::LogContext;
 use crate::{auth, client, target};
 
 /// The longest request target.
@@ -57,11 +57,11 @@ pub async fn observe(
         match work.instrument(span.clone()).await {
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
-                let error = ApiError { request: Some(id), ..Cause::Lost.into() };
+                let error = ApiError { request: Some(id), ..Cause::Internal.into() };
                 let (id, route) = (error.request.as_ref(), "unmatched");
                 let line = Line { id, method, route, status: 500, started };
-                line.write(&Notes::default(), Some(&error));
-                seen.record(&line, Notes::default(), Some(&error), None);
+                line.write(&LogContext::default(), Some(&error));
+                seen.record(&line, LogContext::default(), Some(&error), None);
                 return Err(error.into());
             }
         }
@@ -78,7 +78,7 @@ pub async fn observe(
         status: response.status().as_u16(),
         started,
     };
-    let notes = response.response_mut().extensions_mut().remove::<Notes>().unwrap_or_default();
+    let notes = response.response_mut().extensions_mut().remove::<LogContext>().unwrap_or_default();
     let error = response.response().error().and_then(failure);
     line.fill(&span, &notes, error);
     line.write(&notes, error);
@@ -141,7 +141,7 @@ fn span(method: &'static str, id: &RequestId) -> Span {
 
 impl Line<'_> {
     /// Adds to a span what is known in the end: never a path, a name or a value (PII-01).
-    fn fill(&self, span: &Span, notes: &Notes, error: Option<&ApiError>) {
+    fn fill(&self, span: &Span, notes: &LogContext, error: Option<&ApiError>) {
         if span.is_disabled() {
             return;
         }
@@ -157,7 +157,7 @@ impl Line<'_> {
         }
     }
 
-    fn write(&self, notes: &Notes, error: Option<&ApiError>) {
+    fn write(&self, notes: &LogContext, error: Option<&ApiError>) {
         let Self { method, route, status, .. } = *self;
         let id = self.id.map_or("", RequestId::as_str);
         let elapsed = self.started.elapsed();
@@ -232,7 +232,13 @@ impl Seen {
         Self(Some((Data::clone(api), exchange)))
     }
 
-    fn record(self, line: &Line<'_>, notes: Notes, error: Option<&ApiError>, body: Option<Bytes>) {
+    fn record(
+        self,
+        line: &Line<'_>,
+        notes: LogContext,
+        error: Option<&ApiError>,
+        body: Option<Bytes>,
+    ) {
         let Some((api, exchange)) = self.0 else { return };
         let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
         let exchange = HttpExchange {

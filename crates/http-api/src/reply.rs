@@ -14,7 +14,7 @@ use headcount_records::Operated;
 use crate::error::ApiError;
 use crate::gzip::{self, Gzip};
 use crate::headers::SCIM_JSON;
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::stream::MemberStream;
 
 /// A response with what the log wants to know of it.
@@ -25,7 +25,7 @@ pub(crate) struct Reply {
     location: Option<String>,
     may_be_kept: bool,
     is_compressed: bool,
-    notes: Notes,
+    notes: LogContext,
 }
 
 enum Body {
@@ -36,8 +36,8 @@ enum Body {
 
 /// What the log wants to know of a request that was answered.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Notes {
-    pub(crate) who: Option<Arc<Who>>,
+pub(crate) struct LogContext {
+    pub(crate) who: Option<Arc<TokenIdentity>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
     /// The body of the answer to a write.
@@ -58,7 +58,7 @@ impl Reply {
             location: None,
             may_be_kept: false,
             is_compressed: false,
-            notes: Notes::default(),
+            notes: LogContext::default(),
         }
     }
 
@@ -102,13 +102,13 @@ impl Reply {
     }
 
     /// Adds what the log wants to know.
-    pub(crate) fn noted(mut self, notes: Notes) -> Self {
+    pub(crate) fn noted(mut self, notes: LogContext) -> Self {
         self.notes = notes;
         self
     }
 
     /// Adds who asked.
-    pub(crate) fn by(mut self, who: Arc<Who>) -> Self {
+    pub(crate) fn by(mut self, who: Arc<TokenIdentity>) -> Self {
         self.notes.who = Some(who);
         self
     }

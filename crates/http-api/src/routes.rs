@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::error::Error;
 
 use crate::api::Api;
-use crate::auth::{Accepted, Authenticated};
+use crate::auth::{AnyToken, Authenticated};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
 use crate::paths::BASE_PATH;
@@ -133,7 +133,7 @@ fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpRespo
 }
 
 /// RFC 7644 §3.11: registering oneself is not what provisioning tokens are for.
-async fn no_second_me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
+async fn no_second_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, None, |_, _| {
         let reason = "POST on /Me is not supported; create users at /Users";
         Err::<(), _>(Error::NotImplemented(reason.to_owned()).into())
@@ -142,7 +142,7 @@ async fn no_second_me(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<R
 }
 
 /// Whoever has no token learns nothing about which paths exist (AUT-015).
-async fn unknown(auth: Authenticated<Accepted>, api: Data<Api>) -> Result<Reply, ApiError> {
+async fn unknown(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
     let done = blocking::run(&api, auth, None, |_, _| {
         Err::<(), _>(Error::NotFound { what: "such endpoint".to_owned() }.into())
     });

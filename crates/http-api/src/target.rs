@@ -91,7 +91,7 @@ impl FromRequest for Target {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let Some(api) = request.app_data::<Data<Api>>() else {
-            return ready(Err(Cause::Lost.into()));
+            return ready(Err(Cause::Internal.into()));
         };
         let part = |name: &str| request.match_info().get(name).unwrap_or_default().to_owned();
         let endpoint = part("endpoint");

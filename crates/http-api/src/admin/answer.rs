@@ -14,15 +14,15 @@ use serde_json::{Map, Value};
 use crate::body::ScimJson;
 use crate::error::ApiError;
 use crate::fault::Fault;
-use crate::identity::Who;
-use crate::reply::Notes;
+use crate::identity::TokenIdentity;
+use crate::reply::LogContext;
 
 /// A response with a body of JSON, or none.
 pub(super) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     location: Option<String>,
-    who: Option<Arc<Who>>,
+    who: Option<Arc<TokenIdentity>>,
 }
 
 impl Answer {
@@ -48,7 +48,7 @@ impl Answer {
     }
 
     /// Adds who asked, for the log.
-    pub(super) fn by(mut self, who: Arc<Who>) -> Self {
+    pub(super) fn by(mut self, who: Arc<TokenIdentity>) -> Self {
         self.who = Some(who);
         self
     }
@@ -66,7 +66,7 @@ impl Responder for Answer {
             StatusCode::NO_CONTENT => response.finish(),
             _ => response.content_type("application/json").body(self.body),
         };
-        response.extensions_mut().insert(Notes { who: self.who, ..Notes::default() });
+        response.extensions_mut().insert(LogContext { who: self.who, ..LogContext::default() });
         response
     }
 }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::Params;
 use super::problem::Problem;
-use super::session::{Admitted, ReadAll, run};
+use super::session::{AdminAuth, ReadAll, run};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -143,7 +143,7 @@ fn read(request: &HttpRequest) -> Result<(i64, usize, Option<String>), ApiError>
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn audit(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::Params;
 use super::problem::Problem;
-use super::session::{Admitted, ReadAll, run};
+use super::session::{AdminAuth, ReadAll, run};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -87,7 +87,7 @@ fn total(api: &Api, tenant: TenantId, kind: &ResourceType) -> Result<u64, ApiErr
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn counters(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {

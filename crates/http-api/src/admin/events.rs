@@ -21,13 +21,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::{Problem, ProblemBody};
-use super::session::{Admitted, ReadEvents, Session, attempt};
+use super::session::{AdminAuth, ReadEvents, Session, attempt};
 use super::sse::{EventStream, Listening};
 use crate::api::Api;
 use crate::body::outside_quotes;
 use crate::client;
 use crate::error::ApiError;
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::paths::BASE_PATH;
 
 /// Events of a page when the client does not say.
@@ -249,7 +249,7 @@ impl Asked {
     security(("token" = ["events:read"])),
 )]
 pub(super) async fn events(
-    auth: Admitted<ReadEvents>,
+    auth: AdminAuth<ReadEvents>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Either<Answer, EventStream>, Problem> {
@@ -280,9 +280,9 @@ pub(super) async fn events(
 
 async fn first(
     api: &Data<Api>,
-    auth: &Arc<Admitted<ReadEvents>>,
+    auth: &Arc<AdminAuth<ReadEvents>>,
     asked: Result<Asked, ApiError>,
-) -> Result<(Written, Asked, Arc<Who>), Problem> {
+) -> Result<(Written, Asked, Arc<TokenIdentity>), Problem> {
     let done = attempt(api, auth, move |session| {
         let asked = asked?;
         Ok((asked.begin(session)?, asked))
@@ -294,11 +294,11 @@ async fn first(
 /// Waits for the first event. In between, neither a thread nor a connection is held.
 async fn wait(
     api: &Data<Api>,
-    auth: &Arc<Admitted<ReadEvents>>,
+    auth: &Arc<AdminAuth<ReadEvents>>,
     asked: &Asked,
     mut listening: Listening,
-    (mut page, mut who): (Written, Arc<Who>),
-) -> Result<(Written, Arc<Who>), Problem> {
+    (mut page, mut who): (Written, Arc<TokenIdentity>),
+) -> Result<(Written, Arc<TokenIdentity>), Problem> {
     let end = Instant::now() + asked.wait;
     while page.events.is_empty() && !listening.is_over() && Instant::now() < end {
         if !page.more {

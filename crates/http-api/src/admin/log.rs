@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::Problem;
-use super::session::{Admitted, ReadAll, Session, run};
+use super::session::{AdminAuth, ReadAll, Session, run};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::fault::Fault;
@@ -137,7 +137,7 @@ fn text(params: &mut Params, name: &str, longest: usize) -> Result<Option<String
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn list(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
@@ -167,7 +167,7 @@ pub(super) async fn list(
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn get(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     number: Path<String>,
     api: Data<Api>,
@@ -209,7 +209,7 @@ struct TimelineParams {
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn timeline(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
@@ -268,7 +268,7 @@ struct QuirksBody {
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn quirks(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {

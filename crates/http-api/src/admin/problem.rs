@@ -116,7 +116,7 @@ fn kind(cause: &Cause) -> (&'static str, &'static str) {
             ("unavailable", "The database is not available")
         }
         // The admin API has no use case that refuses in another way.
-        Cause::Refused(_) | Cause::Lost => ("internal", "The server failed"),
+        Cause::Refused(_) | Cause::Internal => ("internal", "The server failed"),
         Cause::NoToken | Cause::BadToken(_) => ("unauthorized", "The token is not accepted"),
         Cause::AmbiguousToken => ("ambiguous-token", "There are several tokens"),
         Cause::Scope(_) => ("scope", "The token does not allow this"),

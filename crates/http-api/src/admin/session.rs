@@ -19,7 +19,7 @@ use crate::auth::{Authenticated, Permission};
 use crate::blocking;
 use crate::error::{ApiError, Cause};
 use crate::fault::Fault;
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::lanes::Lane;
 
 /// Reading events.
@@ -56,9 +56,9 @@ impl Permission for Manage {
 }
 
 /// A token of the right shape, as in SCIM; refusals are problems.
-pub(super) struct Admitted<P>(pub(super) Authenticated<P>);
+pub(super) struct AdminAuth<P>(pub(super) Authenticated<P>);
 
-impl<P: Permission> FromRequest for Admitted<P> {
+impl<P: Permission> FromRequest for AdminAuth<P> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -68,7 +68,7 @@ impl<P: Permission> FromRequest for Admitted<P> {
     }
 }
 
-impl<P> Admitted<P> {
+impl<P> AdminAuth<P> {
     /// Says that what is asked for has no index.
     pub(super) fn scanning(self) -> Self {
         Self(self.0.on(Lane::Scan))
@@ -105,7 +105,7 @@ impl Session<'_> {
 }
 
 /// Returns the token as the ring of administration sees it.
-fn principal(caller: &Caller, who: &Who) -> Principal {
+fn principal(caller: &Caller, who: &TokenIdentity) -> Principal {
     let author = Author { actor: caller.actor.clone(), request: caller.request.clone() };
     let holding = Holding {
         tenant: who.tenant,
@@ -119,9 +119,9 @@ fn principal(caller: &Caller, who: &Who) -> Principal {
 /// Proves the token and carries out a request on a thread that may wait.
 pub(super) async fn run<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
-    auth: Admitted<P>,
+    auth: AdminAuth<P>,
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<Who>), Problem> {
+) -> Result<(T, Arc<TokenIdentity>), Problem> {
     // A token that is accepted is for what its prefix says.
     let purpose = auth.0.bearer.presented.purpose();
     let done = blocking::run_with_token(api, auth.0, None, move |api, caller, who| {
@@ -141,9 +141,9 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
 /// As [`run`], with a token that is proven again each time: a reader that waits may be revoked.
 pub(super) async fn attempt<P: Permission + Sync, T: Send + 'static>(
     api: &Data<Api>,
-    auth: &Arc<Admitted<P>>,
+    auth: &Arc<AdminAuth<P>>,
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<Who>), Problem> {
-    let auth = Admitted(auth.0.again());
+) -> Result<(T, Arc<TokenIdentity>), Problem> {
+    let auth = AdminAuth(auth.0.again());
     run(api, auth, job).await
 }

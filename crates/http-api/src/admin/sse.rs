@@ -13,13 +13,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::events::{Asked, Written};
-use super::session::{Admitted, ReadEvents, attempt};
+use super::session::{AdminAuth, ReadEvents, attempt};
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
 use crate::fault::Fault;
-use crate::identity::Who;
+use crate::identity::TokenIdentity;
 use crate::lanes::{Place, REFUSALS};
-use crate::reply::Notes;
+use crate::reply::LogContext;
 
 /// A silent stream says something after this time, so that no proxy takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ impl Listening {
     pub(super) fn begin(
         api: &Api,
         notified: watch::Receiver<bool>,
-        who: &Who,
+        who: &TokenIdentity,
     ) -> Result<Self, ApiError> {
         let Some(place) = api.lanes.places.take(who.tenant, &who.token) else {
             metrics::counter!(REFUSALS, "lane" => "events").increment(1);
@@ -67,9 +67,9 @@ impl Listening {
 /// A response that goes on until either side ends it.
 pub(super) struct EventStream {
     api: Data<Api>,
-    auth: Arc<Admitted<ReadEvents>>,
+    auth: Arc<AdminAuth<ReadEvents>>,
     asked: Asked,
-    who: Arc<Who>,
+    who: Arc<TokenIdentity>,
     listening: Listening,
     /// What was read and is not sent yet.
     page: Written,
@@ -79,10 +79,10 @@ pub(super) struct EventStream {
 impl EventStream {
     pub(super) fn new(
         api: Data<Api>,
-        auth: Arc<Admitted<ReadEvents>>,
+        auth: Arc<AdminAuth<ReadEvents>>,
         asked: Asked,
         page: Written,
-        who: Arc<Who>,
+        who: Arc<TokenIdentity>,
         listening: Listening,
     ) -> Self {
         Self { api, auth, asked, who, listening, page, opened: false }
@@ -145,7 +145,7 @@ impl Responder for EventStream {
             // nginx would hold the stream back until its buffer is full.
             .insert_header(("x-accel-buffering", "no"))
             .streaming(self.into_chunks());
-        response.extensions_mut().insert(Notes { who, ..Notes::default() });
+        response.extensions_mut().insert(LogContext { who, ..LogContext::default() });
         response
     }
 }

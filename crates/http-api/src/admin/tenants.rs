@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, read};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::session::{Admitted, Manage, ReadAll, run};
+use super::session::{AdminAuth, Manage, ReadAll, run};
 use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
@@ -94,7 +94,7 @@ fn no_parameters(request: &HttpRequest) -> Result<(), ApiError> {
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn list(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
@@ -120,7 +120,7 @@ pub(super) async fn list(
     security(("token" = ["admin:write", "tenants:all"])),
 )]
 pub(super) async fn create(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     request: HttpRequest,
     content: ScimJson,
     api: Data<Api>,
@@ -150,7 +150,7 @@ pub(super) async fn create(
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn get(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     name: Path<String>,
     request: HttpRequest,
     api: Data<Api>,
@@ -180,7 +180,7 @@ pub(super) async fn get(
     security(("token" = ["admin:write"])),
 )]
 pub(super) async fn change(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     name: Path<String>,
     request: HttpRequest,
     content: ScimJson,
@@ -214,7 +214,7 @@ pub(super) async fn change(
     security(("token" = ["admin:write", "tenants:all"])),
 )]
 pub(super) async fn delete(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     name: Path<String>,
     request: HttpRequest,
     api: Data<Api>,

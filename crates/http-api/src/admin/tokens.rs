@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::{Answer, read, read_or_empty};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::session::{Admitted, Manage, ReadAll, run};
+use super::session::{AdminAuth, Manage, ReadAll, run};
 use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
@@ -224,7 +224,7 @@ fn tenant_named(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn list(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
@@ -252,7 +252,7 @@ pub(super) async fn list(
     security(("token" = ["admin:write"])),
 )]
 pub(super) async fn create(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     request: HttpRequest,
     content: ScimJson,
     api: Data<Api>,
@@ -293,7 +293,7 @@ fn new_token(body: NewTokenBody) -> Result<NewToken, ApiError> {
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn get(
-    auth: Admitted<ReadAll>,
+    auth: AdminAuth<ReadAll>,
     id: Path<String>,
     request: HttpRequest,
     api: Data<Api>,
@@ -320,7 +320,7 @@ pub(super) async fn get(
     security(("token" = ["admin:write"])),
 )]
 pub(super) async fn revoke(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     id: Path<String>,
     request: HttpRequest,
     api: Data<Api>,
@@ -352,7 +352,7 @@ pub(super) async fn revoke(
     security(("token" = ["admin:write"])),
 )]
 pub(super) async fn rotate(
-    auth: Admitted<Manage>,
+    auth: AdminAuth<Manage>,
     id: Path<String>,
     request: HttpRequest,
     content: ScimJson,

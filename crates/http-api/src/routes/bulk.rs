@@ -8,17 +8,17 @@ use headcount_core::quirks::Applied;
 use headcount_records::Operated;
 
 use crate::api::Api;
-use crate::auth::{Accepted, Authenticated, Permission, Provision};
+use crate::auth::{AnyToken, Authenticated, Permission, Provision};
 use crate::blocking;
 use crate::body::ScimJson;
 use crate::error::ApiError;
 use crate::lanes::Lane;
-use crate::reply::{Notes, Reply};
+use crate::reply::{LogContext, Reply};
 use crate::target::Target;
 
 /// POST on `/Bulk`. Whether the token allows an operation is decided for each.
 pub(super) async fn bulk(
-    auth: Authenticated<Accepted>,
+    auth: Authenticated<AnyToken>,
     target: Target,
     body: ScimJson,
     api: Data<Api>,
@@ -48,7 +48,7 @@ pub(super) async fn bulk(
             let operations: Vec<Operated> = done.results.iter().map(operated).collect();
             let changed = Some(operations.iter().any(|operated| operated.changed));
             applied.merge(done.applied);
-            let notes = Notes { applied, changed, operations, ..Notes::default() };
+            let notes = LogContext { applied, changed, operations, ..LogContext::default() };
             Ok(Reply::whole(StatusCode::OK, bulk_response(&done.results, &target.form.base))
                 .noted(notes))
         });

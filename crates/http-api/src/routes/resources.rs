@@ -18,7 +18,7 @@ use crate::auth::{Authenticated, Provision, Read};
 use crate::blocking;
 use crate::body::ScimJson;
 use crate::error::ApiError;
-use crate::reply::{Notes, Reply};
+use crate::reply::{LogContext, Reply};
 use crate::stream::{MemberStream, Writer};
 use crate::target::{Form, IfMatch, Query, Target};
 
@@ -196,7 +196,7 @@ pub(super) async fn delete(
         let condition =
             condition.check().map_err(|error| refused(api, caller, &kind, &id, error))?;
         api.service.delete(caller, &kind, &id, &condition)?;
-        let notes = Notes { changed: Some(true), ..notes(&kind, Applied::default()) };
+        let notes = LogContext { changed: Some(true), ..notes(&kind, Applied::default()) };
         Ok(Reply::empty(StatusCode::NO_CONTENT).noted(notes))
     });
     done.await.map(|(reply, who)| reply.by(who))
@@ -238,7 +238,7 @@ fn stored(
     written: Written,
 ) -> Result<Reply, ApiError> {
     let Written { found, shown: body, changed, projection, applied } = written;
-    let notes = Notes { changed: Some(changed), ..notes(&kind, applied) };
+    let notes = LogContext { changed: Some(changed), ..notes(&kind, applied) };
     if body {
         let form = form.of_write();
         return Ok(shown(api, caller, kind, form, status, found, projection)?.noted(notes));
@@ -249,8 +249,8 @@ fn stored(
         .noted(notes))
 }
 
-fn notes(kind: &ResourceType, applied: Applied) -> Notes {
-    Notes { kind: Some(kind.kind.to_string()), applied, ..Notes::default() }
+fn notes(kind: &ResourceType, applied: Applied) -> LogContext {
+    LogContext { kind: Some(kind.kind.to_string()), applied, ..LogContext::default() }
 }
 
 /// A reply that shows one resource.
@@ -293,7 +293,7 @@ fn listed(
 ) -> Result<Reply, ApiError> {
     let listing = api.service.search(caller, kinds, request)?;
     let kind = kinds.first().filter(|_| kinds.len() == 1).map(|kind| kind.kind.to_string());
-    let notes = Notes { kind, applied: listing.applied, ..Notes::default() };
+    let notes = LogContext { kind, applied: listing.applied, ..LogContext::default() };
     let writer = Writer::new(
         caller.tenant,
         listing.projections,
