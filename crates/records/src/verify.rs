@@ -127,7 +127,7 @@ impl fmt::Display for FindingKind {
 pub struct Finding {
     /// Where: a place, of [`FindingKind::Displaced`] the number of the row.
     pub place: i64,
-    /// FindingKind.
+    /// What.
     pub what: FindingKind,
 }
 
@@ -200,7 +200,7 @@ impl Verifier {
         }
         let stored = Link::parse(&sequenced.hash);
         if place > expected {
-            // FindingKind the row was chained to is gone with the rows before it: its hash is taken for true,
+            // What the row was chained to is gone with the rows before it: its hash is taken for true,
             // and the row after it tells whether it is.
             self.find(expected, FindingKind::Missing { last: place - 1 });
         } else if stored != Some(self.link.next(place, &sequenced.row)) {

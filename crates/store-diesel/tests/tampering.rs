@@ -315,7 +315,7 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         let found = bench.store.recall(jane, "JANE").unwrap();
         assert_eq!(found.len(), 1);
         assert!(!found[0].exists);
-        // FindingKind is left is the record of its deletion, which took the other names with it.
+        // What is left is the record of its deletion, which took the other names with it.
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 1);
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 0);
         assert_eq!(bench.store.recall(jane, "jane").unwrap(), []);
