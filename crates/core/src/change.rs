@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 use crate::error::ProviderError;
-use crate::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
+use crate::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use crate::members::MemberDelta;
 
 /// Who did it.
@@ -177,8 +177,8 @@ pub struct Names {
 /// A change as it was recorded, with what the provider added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its number; grows in the order in which changes of one resource happened.
-    pub seq: i64,
+    /// Its position in the chain, which grows in the order in which changes of one resource happened.
+    pub position: ChainPosition,
     /// The kind of the resource, or [`TOKEN_KIND`] or [`TENANT_KIND`].
     pub kind: Kind,
     /// The id of the resource or the token; of a tenant, its key.
@@ -204,9 +204,9 @@ pub struct Left {
 
 /// Reads recorded changes.
 pub trait ChangeFeed: Send + Sync + 'static {
-    /// Returns changes of the tenant with a number above `after`, in order.
+    /// Returns changes of the tenant behind the position `after`, in order.
     ///
-    /// A number is returned only when no change with a smaller one can still appear.
+    /// A change is returned only when none before it can still appear.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ pub trait ChangeFeed: Send + Sync + 'static {
     fn changes(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 

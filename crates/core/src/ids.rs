@@ -75,6 +75,38 @@ impl TenantId {
     }
 }
 
+/// The place of a change in the chain: given after its commit, without gaps, and the order in which
+/// changes are read. Not the number of its row, which is given before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChainPosition(i64);
+
+impl ChainPosition {
+    /// The position before the first change.
+    pub const START: Self = Self(0);
+
+    /// Wraps a stored position.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the position before this one.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for ChainPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
 /// A counter that grows by one with each stored change of a resource; the `ETag` is `W/"7"` for seven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(i64);

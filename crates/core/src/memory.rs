@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::change::{Change, ChangeFeed, Left, Recorded};
 use crate::error::Error;
 use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key};
-use crate::ids::{Kind, ResourceId, TenantId, Version};
+use crate::ids::{ChainPosition, Kind, ResourceId, TenantId, Version};
 use crate::index::UniqueKey;
 use crate::members::{Member, MemberDelta, MemberNames, MembershipEntry};
 use crate::patch::members_match;
@@ -177,14 +177,14 @@ impl ChangeFeed for MemoryProvider {
     fn changes(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
         Ok(self.read(tenant, |tenant| {
             tenant
                 .changes
                 .iter()
-                .filter(|recorded| recorded.seq > after)
+                .filter(|recorded| recorded.position > after)
                 .take(limit)
                 .cloned()
                 .collect()
@@ -425,11 +425,12 @@ impl Tenant {
     }
 
     fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<Left>) {
-        let seq = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
+        let position = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
+        let position = ChainPosition::new(position);
         if let Some(Stored { resource, .. }) = self.resources.get(&at) {
             let (kind, id, version) =
                 (resource.kind.clone(), resource.id.clone(), resource.version);
-            self.changes.push(Recorded { seq, kind, id, version, change, members, left });
+            self.changes.push(Recorded { position, kind, id, version, change, members, left });
         }
     }
 }

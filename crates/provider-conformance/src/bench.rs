@@ -7,7 +7,7 @@ use headcount_core::change::{Actor, Recorded};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::cursor::CursorCipher;
 use headcount_core::error::Error;
-use headcount_core::ids::{RequestId, ResourceId, TenantId};
+use headcount_core::ids::{ChainPosition, RequestId, ResourceId, TenantId};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
 use headcount_core::quirks::Quirks;
@@ -230,7 +230,7 @@ impl Bench {
     ///
     /// When the feed fails.
     pub fn changes(&self) -> Vec<Recorded> {
-        let changes = self.subject.feed.changes(self.tenant(0), 0, 100_000);
+        let changes = self.subject.feed.changes(self.tenant(0), ChainPosition::START, 100_000);
         changes.unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headcount_core::error::Error;
-use headcount_core::ids::ResourceId;
+use headcount_core::ids::{ChainPosition, ResourceId};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
 use headcount_core::service::{Precondition, Shape, Tags};
@@ -90,7 +90,8 @@ fn look(bench: &Bench, model: &Model, place: &str) {
                 assert_eq!(shown, expected, "{place}: the groups of {id}");
             }
         }
-        let changes = bench.subject.feed.changes(bench.tenant(index), 0, 1_000_000);
+        let changes =
+            bench.subject.feed.changes(bench.tenant(index), ChainPosition::START, 1_000_000);
         let changes = changes.unwrap_or_else(|error| panic!("{place}: {error}"));
         // What has no versions, such as the tenant itself, is no resource of the model.
         let count = changes.iter().filter(|change| change.version.counter() > 0).count();

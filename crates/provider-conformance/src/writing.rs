@@ -223,7 +223,7 @@ pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: 
         ("active".to_owned(), Some(Switched::Off))
     );
     assert_eq!(at(3).left, [Left { group, version: Version::new(2) }]);
-    assert!(changes.is_sorted_by_key(|recorded| recorded.seq));
+    assert!(changes.is_sorted_by_key(|recorded| recorded.position));
 }
 
 /// In a batch, each step is atomic, a failing one leaves no trace and stops nobody.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use headcount_core::change::{Act, Actor, Recorded, Switched};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
+use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
 
 /// The kind whose members come and go.
 const GROUP: &str = "Group";
@@ -22,15 +22,15 @@ const ACTIVE: &str = "active";
 /// Events are ordered by it. It never changes: whoever reads an event again, reads it under this id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    /// The place of the change.
-    pub place: i64,
+    /// The position of the change.
+    pub position: ChainPosition,
     /// The number of the event among those of its change, from 1.
     pub number: u32,
 }
 
 impl EventId {
     /// The cursor of a reader that has read nothing.
-    pub const START: Self = Self { place: 0, number: 0 };
+    pub const START: Self = Self { position: ChainPosition::START, number: 0 };
 
     /// Reads `12.3`, or `0` for the start.
     pub fn parse(text: &str) -> Option<Self> {
@@ -41,7 +41,8 @@ impl EventId {
         if !digits(place) || !digits(number) || (place == text && text != "0") {
             return None;
         }
-        Some(Self { place: place.parse().ok()?, number: number.parse().ok()? })
+        let position = ChainPosition::new(place.parse().ok()?);
+        Some(Self { position, number: number.parse().ok()? })
     }
 }
 
@@ -50,7 +51,7 @@ impl fmt::Display for EventId {
         if *self == Self::START {
             f.write_str("0")
         } else {
-            write!(f, "{}.{}", self.place, self.number)
+            write!(f, "{}.{}", self.position, self.number)
         }
     }
 }
@@ -214,7 +215,7 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
 fn event(recorded: &Recorded, what: EventKind, attributes: &[&str]) -> Event {
     let change = &recorded.change;
     Event {
-        id: EventId { place: recorded.seq, number: 0 },
+        id: EventId { position: recorded.position, number: 0 },
         what,
         act: change.act,
         at: change.at,

@@ -90,10 +90,10 @@ pub fn read_events(
     let mut batch = Batch { events: Vec::new(), next: after, more: true };
     let part = PART.min(limit.max(2));
     // The change that the cursor stands in may have more events.
-    let mut place = after.place.saturating_sub(1);
+    let mut position = after.position.before();
     let mut looked = 0;
     loop {
-        let changes = feed.changes(tenant, place, part)?;
+        let changes = feed.changes(tenant, position, part)?;
         for recorded in &changes {
             for event in unfold(recorded) {
                 if event.id <= after {
@@ -107,7 +107,7 @@ pub fn read_events(
                     batch.events.push(event);
                 }
             }
-            place = recorded.seq;
+            position = recorded.position;
         }
         looked += changes.len();
         if changes.len() < part {
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use headcount_core::change::{Act, Actor, Change, Names, Recorded};
     use headcount_core::clock::Timestamp;
-    use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
+    use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
     use headcount_core::members::MemberDelta;
 
     /// A feed of groups, each created with three members.
@@ -161,10 +161,10 @@ mod tests {
         fn changes(
             &self,
             _tenant: TenantId,
-            after: i64,
+            after: ChainPosition,
             limit: usize,
         ) -> Result<Vec<Recorded>, ProviderError> {
-            let places = after.max(0) + 1..=self.0;
+            let places = after.number().max(0) + 1..=self.0;
             Ok(places.take(limit).map(group).collect())
         }
 
@@ -174,7 +174,7 @@ mod tests {
             limit: usize,
         ) -> Result<Vec<Recorded>, ProviderError> {
             let limit_places = i64::try_from(limit).unwrap_or(i64::MAX);
-            self.changes(tenant, self.0 - limit_places, limit)
+            self.changes(tenant, ChainPosition::new(self.0 - limit_places), limit)
         }
 
         fn history(
@@ -183,7 +183,7 @@ mod tests {
             id: &ResourceId,
             limit: usize,
         ) -> Result<Vec<Recorded>, ProviderError> {
-            let mut of_it = self.changes(tenant, 0, usize::MAX)?;
+            let mut of_it = self.changes(tenant, ChainPosition::START, usize::MAX)?;
             of_it.retain(|recorded| recorded.id == *id);
             of_it.truncate(limit);
             Ok(of_it)
@@ -192,7 +192,7 @@ mod tests {
 
     fn group(place: i64) -> Recorded {
         Recorded {
-            seq: place,
+            position: ChainPosition::new(place),
             kind: Kind::new("Group"),
             id: ResourceId::new(place.to_string()),
             version: Version::FIRST,
@@ -244,7 +244,7 @@ mod tests {
         let none = Wanted::parse(&registry, "user.created,token.*").unwrap();
         let feed = Groups(25_000);
         let batch = read_events(&feed, TenantId::new(1), EventId::START, 100, &none).unwrap();
-        assert!(batch.events.is_empty() && batch.more && batch.next.place >= 9_999);
+        assert!(batch.events.is_empty() && batch.more && batch.next.position.number() >= 9_999);
         assert!(walk(&feed, 100, &none).is_empty());
         let groups = Wanted::parse(&registry, "group.created").unwrap();
         assert_eq!(walk(&Groups(2), 10, &groups), ["1.1", "2.1"]);

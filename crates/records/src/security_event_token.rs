@@ -114,12 +114,12 @@ mod tests {
     use crate::events::EventId;
     use headcount_core::change::Actor;
     use headcount_core::clock::Timestamp;
-    use headcount_core::ids::{Kind, RequestId, ResourceId, Version};
+    use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
     use headcount_core::resource::Document;
 
     fn event(what: EventKind, act: Act, attributes: &[&str]) -> Event {
         Event {
-            id: EventId { place: 7, number: 1 },
+            id: EventId { position: ChainPosition::new(7), number: 1 },
             what,
             act,
             at: Timestamp::from_micros(1_500_000),

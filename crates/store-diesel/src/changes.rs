@@ -9,7 +9,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
 use headcount_core::change::{Act, Actor, Change, ChangeFeed, Left, Names, Recorded, Switched};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId, Version};
+use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::chain;
@@ -320,7 +320,7 @@ impl Row {
             list.into_iter().flatten().filter_map(Value::as_str).map(ResourceId::new).collect()
         };
         Some(Recorded {
-            seq: self.place?,
+            position: ChainPosition::new(self.place?),
             members: MemberDelta { added: ids("added"), removed: ids("removed") },
             left: left(&delta),
             kind: Kind::new(self.kind),
@@ -366,7 +366,7 @@ impl ChangeFeed for Store {
     fn changes(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError> {
         self.sequence_soon()?;
@@ -374,7 +374,7 @@ impl ChangeFeed for Store {
         let rows: Vec<Row> = self.read("changes are read", |connection| {
             changes::table
                 .filter(changes::tenant.eq(tenant.key()))
-                .filter(changes::place.gt(after))
+                .filter(changes::place.gt(after.number()))
                 .order(changes::place)
                 .limit(limit)
                 .select(Row::as_select())

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use headcount_core::change::{Actor, Author, ChangeFeed};
 use headcount_core::clock::{Clock, Timestamp};
-use headcount_core::ids::RequestId;
+use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
     ADMIN_KIND, AccountError, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,
@@ -204,7 +204,7 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
     assert!(stores[1].admin("owner").unwrap().unwrap().totp.is_none());
     stores[0].sequence().unwrap();
-    let changes = stores[0].changes(SERVER, 0, 100).unwrap();
+    let changes = stores[0].changes(SERVER, ChainPosition::START, 100).unwrap();
     let told: Vec<String> = changes
         .iter()
         .map(|one| format!("{} {} {}", one.kind, one.change.act.word(), one.change.paths.join(" ")))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headcount_core::change::{Act, Actor, ChangeFeed as _, Recorded, Switched};
 use headcount_core::clock::{Clock, Timestamp};
-use headcount_core::ids::{TenantId, TokenId};
+use headcount_core::ids::{ChainPosition, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
 use headcount_store_diesel::Store;
 use headcount_token_admin::memory::MemoryTokens;
@@ -93,7 +93,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
             let place = expected.iter().position(|known| known.as_str() == id);
             (act, place.map_or(id, |place| made[place].to_string()), paths)
         };
-        let changes = store.changes(DEFAULT, 0, 100).unwrap();
+        let changes = store.changes(DEFAULT, ChainPosition::START, 100).unwrap();
         let wanted = acts(&memory.changes(DEFAULT)).into_iter().map(renamed);
         assert_eq!(acts(&changes), wanted.collect::<Vec<_>>());
         assert_eq!(changes.len(), 7);
@@ -102,7 +102,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
         assert_eq!(changes[0].change.names.name.as_deref(), Some("one"));
         let switched = [changes[5].change.switched, changes[6].change.switched];
         assert_eq!(switched, [Some(Switched::Off), Some(Switched::On)]);
-        let second = store.changes(TenantId::new(2), 0, 100).unwrap();
+        let second = store.changes(TenantId::new(2), ChainPosition::START, 100).unwrap();
         let second: Vec<_> = second.iter().map(|one| (one.change.act, one.kind.as_str())).collect();
         let wanted = [(Act::Created, "Tenant"), (Act::Created, "Token"), (Act::Deleted, "Tenant")];
         assert_eq!(second, wanted);
@@ -124,7 +124,7 @@ fn a_token_that_ends_soon_is_told_once_for_each_end() {
             store.tell_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()
         };
         assert_eq!([tell(0), tell(0), tell(5), tell(6), tell(6)], [1, 0, 0, 1, 0]);
-        let told = store.changes(DEFAULT, 0, 100).unwrap().into_iter();
+        let told = store.changes(DEFAULT, ChainPosition::START, 100).unwrap().into_iter();
         let told: Vec<_> = told.filter(|one| one.change.act == Act::Expiring).collect();
         let ids: Vec<&str> = told.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(ids, [soon.as_str(), later.as_str()]);

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headcount_core::change::{Act, Author, Change, Recorded, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, ResourceId, TenantId, TokenId, Version};
+use headcount_core::ids::{ChainPosition, Kind, ResourceId, TenantId, TokenId, Version};
 use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 
@@ -69,7 +69,9 @@ fn copy(row: &TokenRow, tenant: TenantState) -> TokenRow {
 impl State {
     fn record(&mut self, tenant: TenantId, kind: &str, id: &str, change: Change) {
         let recorded = Recorded {
-            seq: i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1),
+            position: ChainPosition::new(
+                i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1),
+            ),
             kind: Kind::new(kind),
             id: ResourceId::new(id),
             version: Version::new(0),

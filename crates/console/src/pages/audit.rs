@@ -69,7 +69,7 @@ fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded)
         other => other.to_string(),
     };
     Row {
-        place: recorded.seq,
+        place: recorded.position.number(),
         time: time(recorded.change.at),
         who,
         what,
@@ -94,7 +94,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let tokens = desk.console.api.tokens.list(&desk.principal()?, None)?;
-    let last = found.last().map_or(0, |(_, recorded)| recorded.seq).to_string();
+    let last = found.last().map_or(0, |(_, recorded)| recorded.position.number()).to_string();
     let at = |before: &str| {
         let filter = [("by", asked.get("by")), ("of", asked.get("of")), ("before", before)];
         format!("/console/audit{}", query(&filter))

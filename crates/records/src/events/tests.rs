@@ -4,7 +4,7 @@ use headcount_core::members::MemberDelta;
 
 fn recorded(kind: &str, act: Act, paths: &[&str]) -> Recorded {
     Recorded {
-        seq: 7,
+        position: ChainPosition::new(7),
         kind: Kind::new(kind),
         id: ResourceId::new("r1"),
         version: Version::new(4),

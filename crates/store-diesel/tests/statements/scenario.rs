@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headcount_core::change::ChangeFeed;
 use headcount_core::clock::{Clock, Timestamp};
-use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
+use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::index;
 use headcount_core::message::SearchRequest;
 use headcount_core::quirks::Quirks;
@@ -125,7 +125,7 @@ fn record_of_changes(store: &Store, bench: &Bench) {
     store.sequence().unwrap();
     bench.user("sealed later");
     store.sequence_all().unwrap();
-    store.changes(tenant, 0, 10).unwrap();
+    store.changes(tenant, ChainPosition::START, 10).unwrap();
     store.newest_changes(tenant, 10).unwrap();
     store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10).unwrap();
     store.audit(None, 0, 10).unwrap();
