@@ -100,7 +100,7 @@ on_both!(last_use_is_written_down, |server: &Server| {
 on_both!(tenants_are_made_changed_and_deleted_with_their_tokens, |server: &Server| {
     let made = json_of(&server.run(&["tenant", "create", "acme", "--output", "json"]));
     assert_eq!((&made["name"], &made["quirks"]), (&json!("acme"), &json!("all")));
-    refused(&server.run(&["tenant", "create", "acme"]), &["already"]);
+    refused(&server.run(&["tenant", "create", "acme"]), &["another tenant has this name"]);
     refused(&server.run(&["tenant", "create", "Not A Name"]), &["lower-case"]);
     refused(
         &server.run(&["tenant", "create", "x", "--quirks", "nonsense"]),

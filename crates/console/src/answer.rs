@@ -6,7 +6,6 @@ use actix_web::http::header::{self, HeaderName};
 use askama::Template;
 use headcount_core::error::Error;
 use headcount_core::provider::ProviderError;
-use headcount_token_admin::accounts::AccountError;
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{AdminError, StoreError};
 
@@ -173,18 +172,10 @@ impl From<AdminError> for Fault {
                 Kind::Missing => Self::NotFound(rule.sentence(field)),
                 Kind::Invalid | Kind::Conflict => Self::Wrong(rule.sentence(field)),
             },
+            AdminError::Refused => Self::Wrong(error.to_string()),
+            AdminError::Busy => Self::Busy,
             AdminError::Hash => Self::Internal(error.to_string()),
             AdminError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<AccountError> for Fault {
-    fn from(error: AccountError) -> Self {
-        match error {
-            AccountError::Store(error) => error.into(),
-            AccountError::Busy => Self::Busy,
-            other => Self::Wrong(other.to_string()),
         }
     }
 }

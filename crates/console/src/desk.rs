@@ -5,8 +5,8 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
-use headcount_token_admin::accounts::{AccountError, Role, Session};
-use headcount_token_admin::{Principal, Tenant};
+use headcount_token_admin::accounts::{Role, Session};
+use headcount_token_admin::{Action, AdminError, Principal, Tenant};
 
 use crate::answer::Fault;
 use crate::assets;
@@ -52,14 +52,19 @@ impl<'v> Desk<'v> {
         self.session.as_ref().ok_or(Fault::LoggedOut)
     }
 
-    /// Returns the role of whoever is logged in; the weakest when nobody is.
-    pub(crate) fn role(&self) -> Role {
+    /// Returns the role of the account; the weakest without one.
+    fn role(&self) -> Role {
         self.session.as_ref().map_or(Role::Auditor, |session| session.admin.role)
     }
 
     /// Tells whether tokens, tenants and resources may be changed.
     pub(crate) fn may_change(&self) -> bool {
-        self.role() >= Role::Admin
+        self.may(Action::IssueToken)
+    }
+
+    /// Tells whether the account may do something.
+    pub(crate) fn may(&self, action: Action) -> bool {
+        self.principal().is_ok_and(|principal| principal.may(action).is_ok())
     }
 
     /// Returns the tenant that the page is about.
@@ -128,7 +133,7 @@ impl<'v> Desk<'v> {
         let cookie = self.visit.cookie.as_deref().unwrap_or_default();
         match self.console.accounts.prove(session, cookie, &password.into(), &self.visit.place) {
             Ok(()) => Ok(None),
-            Err(AccountError::Refused) => Ok(Some(
+            Err(AdminError::Refused) => Ok(Some(
                 "this is not your password; after several wrong ones you have to wait".to_owned(),
             )),
             Err(other) => Err(other.into()),

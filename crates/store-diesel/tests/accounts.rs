@@ -16,8 +16,9 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountError, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,
+    ADMIN_KIND, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,
 };
+use headcount_token_admin::{AdminError, Principal, Rule};
 use secrecy::ExposeSecret;
 
 mod support;
@@ -40,8 +41,16 @@ fn replicas(stores: &[Arc<Store>; 2]) -> [Accounts; 2] {
     [0, 1].map(|index| Accounts::new(stores[index].clone(), clock.clone()))
 }
 
-fn by() -> Author {
+fn author() -> Author {
     Author { actor: Actor::Admin("owner".to_owned()), request: RequestId::new("r") }
+}
+
+fn by() -> Principal {
+    Principal::account(author(), Role::Owner)
+}
+
+fn operator() -> Principal {
+    Principal::operator(author())
 }
 
 const GOOD: &str = "velvet otter quarry";
@@ -51,7 +60,7 @@ fn home() -> Place {
 }
 
 fn make_owner(accounts: &Accounts, name: &str) {
-    let link = accounts.setup_link().unwrap();
+    let link = accounts.setup_link(&operator()).unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     accounts.redeem(link, name, &GOOD.into(), &home(), &request).unwrap();
 }
@@ -84,7 +93,7 @@ macro_rules! on_both {
 on_both!(adm_04_a_hundred_who_use_the_setup_link_make_one_owner, |stores| {
     let both = replicas(stores);
     // Half of them come with the link of one replica, half with that of the other.
-    let links = [0, 1].map(|index| both[index].setup_link().unwrap());
+    let links = [0, 1].map(|index| both[index].setup_link(&operator()).unwrap());
     let won: usize = std::thread::scope(|scope| {
         let attempts: Vec<_> = (0..100)
             .map(|n| {
@@ -95,7 +104,9 @@ on_both!(adm_04_a_hundred_who_use_the_setup_link_make_one_owner, |stores| {
                     match accounts.redeem(link, &name, &GOOD.into(), &home(), &request) {
                         Ok(_) => 1,
                         // A busy machine may turn some of them away: they have not won either.
-                        Err(AccountError::BadLink | AccountError::Store(_)) => 0,
+                        Err(
+                            AdminError::Rule { rule: Rule::LinkOver, .. } | AdminError::Store(_),
+                        ) => 0,
                         Err(other) => panic!("{other}"),
                     }
                 })
@@ -104,30 +115,33 @@ on_both!(adm_04_a_hundred_who_use_the_setup_link_make_one_owner, |stores| {
         attempts.into_iter().map(|attempt| attempt.join().unwrap()).sum()
     });
     assert_eq!(won, 1);
-    assert_eq!(both[0].admins().unwrap().len(), 1);
-    assert!(matches!(both[1].setup_link(), Err(AccountError::NotFirst)));
+    assert_eq!(both[0].admins(&by()).unwrap().len(), 1);
+    assert!(matches!(
+        both[1].setup_link(&operator()),
+        Err(AdminError::Rule { rule: Rule::NotFirst, .. })
+    ));
 });
 
 on_both!(adm_15_two_owners_who_demote_each_other_leave_one, |stores| {
     let both = replicas(stores);
     make_owner(&both[0], "left");
-    let link = both[0].invitation("right", Role::Owner).unwrap();
+    let link = both[0].invitation(&by(), "right", Role::Owner).unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
     for _ in 0..100 {
         std::thread::scope(|scope| {
             for (accounts, other) in [(&both[0], "right"), (&both[1], "left")] {
-                scope.spawn(move || match accounts.set_role(other, Role::Admin, &by()) {
-                    Ok(()) | Err(AccountError::LastOwner) => {}
+                scope.spawn(move || match accounts.set_role(&by(), other, Role::Admin) {
+                    Ok(()) | Err(AdminError::Rule { rule: Rule::LastOwner, .. }) => {}
                     Err(other) => panic!("{other}"),
                 });
             }
         });
-        let owners = both[0].admins().unwrap();
+        let owners = both[0].admins(&by()).unwrap();
         let owners: Vec<_> = owners.iter().filter(|admin| admin.role == Role::Owner).collect();
         assert_eq!(owners.len(), 1);
-        both[0].set_role("left", Role::Owner, &by()).unwrap();
-        both[0].set_role("right", Role::Owner, &by()).unwrap();
+        both[0].set_role(&by(), "left", Role::Owner).unwrap();
+        both[0].set_role(&by(), "right", Role::Owner).unwrap();
     }
 });
 
@@ -146,16 +160,16 @@ on_both!(adm_18_what_ends_a_session_ends_it_on_the_other_replica, |stores| {
         assert!(!alive(0, cookie) && !alive(1, cookie));
     };
     ended(&|cookie| both[0].log_out(cookie).unwrap());
-    ended(&|_| both[1].log_out_everywhere(Some("owner"), &by()).unwrap());
-    ended(&|_| both[1].log_out_everywhere(None, &by()).unwrap());
-    ended(&|_| both[1].set_role("owner", Role::Owner, &by()).unwrap());
+    ended(&|_| both[1].log_out_everywhere(&by(), Some("owner")).unwrap());
+    ended(&|_| both[1].log_out_everywhere(&by(), None).unwrap());
+    ended(&|_| both[1].set_role(&by(), "owner", Role::Owner).unwrap());
     ended(&|_| {
-        both[1].change_password("owner", &GOOD.into(), &GOOD.into(), &home(), &by()).unwrap();
+        both[1].change_password(&by(), &GOOD.into(), &GOOD.into(), &home()).unwrap();
     });
-    let link = both[1].invitation("other", Role::Owner).unwrap();
+    let link = both[1].invitation(&by(), "other", Role::Owner).unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     let other = both[0].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
-    both[1].remove("other", &by()).unwrap();
+    both[1].remove(&by(), "other").unwrap();
     assert!(!alive(0, other.cookie.expose_secret()));
 });
 
@@ -196,10 +210,10 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
     assert!(stores[1].use_step("owner", 6).unwrap());
     let now = Timestamp::from_micros(1_700_000_000_000_000);
     let secret = TotpSecret::generate();
-    stores[0].set_totp("owner", Some(&secret), now, &by()).unwrap();
+    stores[0].set_totp("owner", Some(&secret), now, &author()).unwrap();
     let row = stores[1].admin("owner").unwrap().unwrap();
     assert_eq!((row.totp, row.admin.second_factor), (Some(secret), true));
-    let link = both[0].recovery_link("owner").unwrap();
+    let link = both[0].recovery_link(&operator(), "owner").unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
     assert!(stores[1].admin("owner").unwrap().unwrap().totp.is_none());

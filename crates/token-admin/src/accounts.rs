@@ -16,17 +16,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use secrecy::SecretString;
-use thiserror::Error as ThisError;
 
+pub use crate::role::Role;
 pub use entrance::Accounts;
 pub use links::{Link, LinkPurpose};
-pub use password::PasswordError;
 pub use store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
 pub use totp::TotpSecret;
 
-use crate::store::StoreError;
-
-pub use crate::role::Role;
+use crate::error::{AdminError, Field, Rule};
 
 /// The kind under which changes of accounts are recorded.
 pub const ADMIN_KIND: &str = "Admin";
@@ -100,53 +97,14 @@ impl Place {
     }
 }
 
-/// What an account could not do.
-#[derive(Debug, ThisError)]
-pub enum AccountError {
-    /// Name, password or code is wrong, or there were too many attempts: one answer for all of them.
-    #[error(
-        "name, password or code is wrong; after several wrong attempts each further one has to wait a while"
-    )]
-    Refused,
-    /// The link was used, is too old, or was never given out.
-    #[error("this link was used already or is more than an hour old")]
-    BadLink,
-    /// The password does not follow the rules.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// A name that no account can have.
-    #[error("a name has 1 to 64 letters, digits, dots, hyphens, underscores and @ signs")]
-    BadName,
-    /// The name belongs to another account.
-    #[error("there is an account of this name already")]
-    Taken,
-    /// There is no account of this name.
-    #[error("there is no account of this name")]
-    Missing,
-    /// Somebody has to remain who can do everything.
-    #[error("this is the last owner; make somebody else an owner first")]
-    LastOwner,
-    /// There is an administrator already, who can invite others.
-    #[error(
-        "there is an administrator already; an owner invites others under Settings, and `headcount admin recover NAME` helps who cannot log in"
-    )]
-    NotFirst,
-    /// Too many passwords are being checked.
-    #[error("too many log-ins at once; try again in a moment")]
-    Busy,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Reads a name as accounts have it: in lower case.
-pub(crate) fn account_name(text: &str) -> Result<String, AccountError> {
+pub(crate) fn account_name(text: &str) -> Result<String, AdminError> {
     let name = text.trim().to_ascii_lowercase();
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
     if (1..=64).contains(&name.len()) && name.chars().all(plain) {
         Ok(name)
     } else {
-        Err(AccountError::BadName)
+        Err(Field::AccountName.breaks(Rule::AccountName))
     }
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error as ThisError;
 
 use crate::role::Role;
 use crate::scope::Scopes;
-use crate::store::{MAX_TOKEN_NAME, StoreError, TokenState};
+use crate::store::{StoreError, Token, TokenState};
 
 /// An act of administration that was not carried out. Nothing has changed.
 #[derive(Debug, ThisError)]
@@ -23,8 +23,16 @@ pub enum AdminError {
         /// The rule.
         rule: Rule,
     },
+    /// Name, password or code is wrong, or there were too many attempts: one answer for all of them.
+    #[error(
+        "name, password or code is wrong; after several wrong attempts each further one has to wait a while"
+    )]
+    Refused,
+    /// Too many passwords are being checked.
+    #[error("too many log-ins at once; try again in a moment")]
+    Busy,
     /// The hash function failed.
-    #[error("a token could not be hashed")]
+    #[error("a secret could not be hashed")]
     Hash,
     /// The store failed.
     #[error(transparent)]
@@ -54,6 +62,16 @@ pub enum Field {
     Networks,
     /// How long a rotated token goes on working.
     Overlap,
+    /// An account of the console.
+    Account,
+    /// The name of a new account.
+    AccountName,
+    /// What an account may do.
+    Role,
+    /// A link that opens an account.
+    Link,
+    /// A new password.
+    Password,
 }
 
 impl Field {
@@ -84,6 +102,10 @@ impl fmt::Display for Field {
             Self::Expiry => "life of a token",
             Self::Networks => "network",
             Self::Overlap => "overlap",
+            Self::Account | Self::AccountName => "account",
+            Self::Role => "role",
+            Self::Link => "link",
+            Self::Password => "password",
         })
     }
 }
@@ -95,6 +117,10 @@ pub enum Rule {
     Role(Role),
     /// The token lacks these scopes.
     Scopes(Scopes),
+    /// Only the operator does this, at the command line.
+    Operator,
+    /// No token does this.
+    NoToken,
     /// There is none of this name or id within reach.
     Missing(String),
     /// The name is taken.
@@ -125,6 +151,22 @@ pub enum Rule {
     GrantsLife(Timestamp),
     /// The token no longer works.
     Over(TokenState),
+    /// It is no name for an account.
+    AccountName,
+    /// The link was used, is too old, or was never given out.
+    LinkOver,
+    /// The password has fewer characters than this.
+    PasswordTooShort(usize),
+    /// The password has more characters than this.
+    PasswordTooLong(usize),
+    /// The password can be guessed.
+    PasswordGuessable,
+    /// The password has characters that keyboards do not agree about, such as control characters.
+    PasswordCharacters,
+    /// Somebody has to remain who can do everything.
+    LastOwner,
+    /// There is an account already, whose owner can invite others.
+    NotFirst,
     /// The tenant `default` cannot be deleted.
     DefaultStays,
     /// What is stored does not allow it, and why.
@@ -149,12 +191,19 @@ impl Rule {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Role(_)
+            | Self::Operator
+            | Self::NoToken
             | Self::Scopes(_)
             | Self::GrantsScopes(_)
             | Self::GrantsNetworks(_)
             | Self::GrantsLife(_) => Kind::Forbidden,
-            Self::Missing(_) => Kind::Missing,
-            Self::Taken | Self::DefaultStays | Self::Stored(_) | Self::Over(_) => Kind::Conflict,
+            Self::Missing(_) | Self::LinkOver => Kind::Missing,
+            Self::Taken
+            | Self::DefaultStays
+            | Self::Stored(_)
+            | Self::Over(_)
+            | Self::LastOwner
+            | Self::NotFirst => Kind::Conflict,
             Self::TenantName
             | Self::UnknownQuirk(_)
             | Self::TokenName
@@ -163,7 +212,12 @@ impl Rule {
             | Self::NotANetwork(_)
             | Self::TooShort(_)
             | Self::TooLong(_)
-            | Self::NeverExpires => Kind::Invalid,
+            | Self::NeverExpires
+            | Self::AccountName
+            | Self::PasswordTooShort(_)
+            | Self::PasswordTooLong(_)
+            | Self::PasswordGuessable
+            | Self::PasswordCharacters => Kind::Invalid,
         }
     }
 
@@ -174,8 +228,13 @@ impl Rule {
             Self::Scopes(scopes) => {
                 format!("the token does not allow this; it needs the scope {scopes}")
             }
+            Self::Operator => "this is done at the command line, by who runs the server".to_owned(),
+            Self::NoToken => {
+                "accounts are managed in the console and at the command line, not with a token"
+                    .to_owned()
+            }
             Self::Missing(name) => format!("there is no {field} \"{name}\""),
-            Self::Taken => format!("there is a {field} of this name already"),
+            Self::Taken => format!("another {field} has this name; choose a different one"),
             Self::TenantName => {
                 "use lower-case letters, digits and hyphens, at most 63, with a letter or digit at \
                  both ends"
@@ -186,8 +245,9 @@ impl Rule {
                 format!("there is no quirk \"{word}\"; there are {}", known.join(", "))
             }
             Self::TokenName => format!(
-                "use a name of 1 to {MAX_TOKEN_NAME} characters, without control characters and \
-                 without spaces at its ends"
+                "use a name of 1 to {} characters, without control characters and without spaces at \
+                 its ends",
+                Token::MAX_NAME
             ),
             Self::NoScope => "choose at least one scope".to_owned(),
             Self::UnknownScope(word) => {
@@ -220,6 +280,24 @@ impl Rule {
             }
             Self::Over(TokenState::Revoked) => "the token was revoked; make a new one".to_owned(),
             Self::Over(_) => "the token has expired; make a new one".to_owned(),
+            Self::AccountName => {
+                "use 1 to 64 letters, digits, dots, hyphens, underscores and @ signs".to_owned()
+            }
+            Self::LinkOver => "this link was used already or is more than an hour old".to_owned(),
+            Self::PasswordTooShort(least) => format!(
+                "use at least {least} characters; a few words in a row are easy to remember"
+            ),
+            Self::PasswordTooLong(most) => format!("use at most {most} characters"),
+            Self::PasswordGuessable => "this is one of the first that somebody would guess; take \
+                 words that have nothing to do with each other"
+                .to_owned(),
+            Self::PasswordCharacters => "use letters, digits, spaces and signs".to_owned(),
+            Self::LastOwner => {
+                "this is the last owner; make somebody else an owner first".to_owned()
+            }
+            Self::NotFirst => "there is an administrator already; an owner invites others under \
+                 Settings, and `headcount admin recover NAME` helps who cannot log in"
+                .to_owned(),
             Self::DefaultStays => {
                 "the tenant \"default\" cannot be deleted; switch it off instead".to_owned()
             }
@@ -235,5 +313,8 @@ fn span(span: Duration) -> String {
     let unit =
         units.into_iter().find(|(length, _)| seconds.is_multiple_of(*length) && seconds >= *length);
     let (length, name) = unit.unwrap_or((1, "seconds"));
-    format!("{} {name}", seconds / length)
+    match seconds / length {
+        1 => format!("1 {}", name.trim_end_matches('s')),
+        number => format!("{number} {name}"),
+    }
 }

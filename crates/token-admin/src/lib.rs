@@ -12,7 +12,7 @@ pub mod error;
 pub mod format;
 pub mod memory;
 pub mod principal;
-mod role;
+pub mod role;
 pub mod scope;
 pub mod store;
 pub mod tenant;
@@ -29,7 +29,9 @@ pub use store::{
 };
 pub use tenant::{Tenant, TenantStore};
 pub use tenants::{TenantChange, TenantContents, Tenants};
-pub use tokens::{Accepted, Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, networks};
+pub use tokens::{
+    Accepted, Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, networks, scopes,
+};
 pub use verify::{Refusal, TokenError};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who administers, and what this allows: the one table of acts, roles and scopes.
 
-use headcount_core::change::Author;
+use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use ipnet::IpNet;
@@ -56,19 +56,38 @@ pub enum Action {
     RotateToken,
     /// Revoking a token.
     RevokeToken,
+    /// Reading accounts.
+    ReadAccounts,
+    /// Inviting somebody to an account.
+    InviteAccount,
+    /// Giving an account another role.
+    ChangeRole,
+    /// Removing an account.
+    RemoveAccount,
+    /// Ending the sessions of others.
+    EndSessions,
+    /// Making a link for an account whose owner cannot log in.
+    RecoverAccount,
+    /// Making a link for the first account.
+    MakeFirstAccount,
 }
 
 impl Action {
-    /// Returns the weakest role and the scopes that suffice.
-    const fn needs(self) -> (Role, Scopes) {
+    /// Returns the weakest role and the scopes that suffice; none where no account or no token does it.
+    const fn needs(self) -> (Option<Role>, Option<Scopes>) {
         let everywhere = Scopes::ADMIN_WRITE.with(Scopes::TENANTS_ALL);
         match self {
-            Self::ReadTenants | Self::ReadTokens => (Role::Auditor, Scopes::ADMIN_READ),
-            Self::CreateTenant => (Role::Admin, everywhere),
+            Self::ReadTenants | Self::ReadTokens => (Some(Role::Auditor), Some(Scopes::ADMIN_READ)),
+            Self::CreateTenant => (Some(Role::Admin), Some(everywhere)),
             Self::ChangeTenant | Self::IssueToken | Self::RotateToken | Self::RevokeToken => {
-                (Role::Admin, Scopes::ADMIN_WRITE)
+                (Some(Role::Admin), Some(Scopes::ADMIN_WRITE))
             }
-            Self::DeleteTenant => (Role::Owner, everywhere),
+            Self::DeleteTenant => (Some(Role::Owner), Some(everywhere)),
+            Self::ReadAccounts => (Some(Role::Auditor), None),
+            Self::InviteAccount | Self::ChangeRole | Self::RemoveAccount | Self::EndSessions => {
+                (Some(Role::Owner), None)
+            }
+            Self::RecoverAccount | Self::MakeFirstAccount => (None, None),
         }
     }
 }
@@ -93,17 +112,41 @@ impl Principal {
     ///
     /// # Errors
     ///
-    /// [`Rule::Role`] or [`Rule::Scopes`] with what is missing.
+    /// [`Rule::Role`] or [`Rule::Scopes`] with what is missing, [`Rule::Operator`], [`Rule::NoToken`].
     pub fn may(&self, action: Action) -> Result<(), AdminError> {
-        let (least, scopes) = action.needs();
-        match &self.powers {
-            Powers::Operator => Ok(()),
-            Powers::Account(role) if *role >= least => Ok(()),
-            Powers::Account(_) => Err(Field::Principal.breaks(Rule::Role(least))),
-            Powers::Token(own) if own.scopes.allow(scopes) => Ok(()),
-            Powers::Token(own) => {
-                Err(Field::Principal.breaks(Rule::Scopes(scopes.without(own.scopes))))
-            }
+        let rule = match (&self.powers, action.needs()) {
+            (Powers::Operator, _) => return Ok(()),
+            (Powers::Account(role), (Some(least), _)) if *role >= least => return Ok(()),
+            (Powers::Account(_), (Some(least), _)) => Rule::Role(least),
+            (Powers::Account(_), (None, _)) => Rule::Operator,
+            (Powers::Token(own), (_, Some(scopes))) if own.scopes.allow(scopes) => return Ok(()),
+            (Powers::Token(own), (_, Some(scopes))) => Rule::Scopes(scopes.without(own.scopes)),
+            (Powers::Token(_), (_, None)) => Rule::NoToken,
+        };
+        Err(Field::Principal.breaks(rule))
+    }
+
+    /// Checks that an account is given no stronger role than its giver has.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::Role`].
+    pub(crate) fn may_give(&self, role: Role) -> Result<(), AdminError> {
+        match self.powers {
+            Powers::Account(own) if role > own => Err(Field::Role.breaks(Rule::Role(role))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the name of the account that acts, for what everybody does with their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::Missing`] when no account acts.
+    pub(crate) fn account_name(&self) -> Result<&str, AdminError> {
+        match &self.author.actor {
+            Actor::Admin(name) => Ok(name),
+            other => Err(Field::Account.breaks(Rule::Missing(other.to_string()))),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What accounts of the console may do.
+//! What an account of the console may do.
 
 use std::fmt;
 

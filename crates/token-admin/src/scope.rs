@@ -94,6 +94,12 @@ impl Scopes {
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// Returns the scopes that a name or a bundle stands for.
+    pub fn named(word: &str) -> Option<Self> {
+        let mut known = Self::NAMES.iter().chain(&Self::BUNDLES);
+        known.find(|(name, _)| *name == word).map(|(_, scopes)| *scopes)
+    }
 }
 
 impl fmt::Display for Scopes {

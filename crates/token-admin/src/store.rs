@@ -12,9 +12,6 @@ use thiserror::Error as ThisError;
 use crate::format::Purpose;
 use crate::scope::Scopes;
 
-/// The longest name of a token, in characters.
-pub(crate) const MAX_TOKEN_NAME: usize = 100;
-
 /// A token as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -58,6 +55,9 @@ pub enum TokenState {
 }
 
 impl Token {
+    /// The longest name, in characters.
+    pub const MAX_NAME: usize = 100;
+
     /// Returns whether it is accepted at a moment.
     pub fn state(&self, now: Timestamp) -> TokenState {
         match (self.revoked, self.expires) {

@@ -15,7 +15,7 @@ use crate::store::TokenStore;
 use crate::tenant::TenantStore;
 use crate::{
     AdminError, Expiry, Field, Holding, NewToken, Policy, Principal, Refusal, Rule, Scopes,
-    StoreError, TokenError, TokenState, Tokens, networks,
+    StoreError, TokenError, TokenState, Tokens, networks, scopes,
 };
 
 struct TestClock(AtomicI64);
@@ -407,15 +407,11 @@ fn tok_23_a_hash_with_foreign_parameters_is_refused_without_running() {
 
 #[test]
 fn sco_names_are_read_and_written() {
-    assert_eq!(
-        Scopes::parse("provisioning").unwrap().to_string(),
-        "scim:read users:write groups:write"
-    );
-    assert_eq!(
-        Scopes::parse("scim:read,events:read").unwrap(),
-        Scopes::SCIM_READ.with(Scopes::EVENTS_READ)
-    );
+    let bundle = scopes(["provisioning"]).unwrap();
+    assert_eq!(bundle.to_string(), "scim:read users:write groups:write");
+    let two = scopes(["scim:read", "events:read"]).unwrap();
+    assert_eq!(two, Scopes::SCIM_READ.with(Scopes::EVENTS_READ));
     let unknown = Rule::UnknownScope("root".to_owned());
-    assert_eq!(rule(Scopes::parse("scim:read root")), Some((Field::Scopes, unknown)));
+    assert_eq!(rule(scopes(["scim:read", "root"])), Some((Field::Scopes, unknown)));
     assert!(!Scopes::SCIM_READ.allow(Scopes::PROVISIONING));
 }

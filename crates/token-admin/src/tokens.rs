@@ -17,9 +17,7 @@ use crate::error::{AdminError, Field, Rule};
 use crate::format::{self, Presented};
 use crate::principal::{Action, Principal};
 use crate::scope::Scopes;
-use crate::store::{
-    LastUsed, MAX_TOKEN_NAME, TenantState, Token, TokenRow, TokenState, TokenStore,
-};
+use crate::store::{LastUsed, TenantState, Token, TokenRow, TokenState, TokenStore};
 use crate::verify::{self, Refusal, TokenError, Verifier};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -73,6 +71,18 @@ pub struct NewToken {
     pub cidrs: Vec<IpNet>,
     /// The user for whom `/Me` stands.
     pub user: Option<ResourceId>,
+}
+
+/// Reads names and bundles of scopes.
+///
+/// # Errors
+///
+/// [`Rule::UnknownScope`].
+pub fn scopes<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Scopes, AdminError> {
+    names.into_iter().try_fold(Scopes::NONE, |set, word| {
+        let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
+        Ok(set.with(Scopes::named(word).ok_or_else(unknown)?))
+    })
 }
 
 /// Reads networks in CIDR notation; one address is a network of one.
@@ -389,7 +399,7 @@ impl Tokens {
     ) -> Result<(TokenRow, SecretString), AdminError> {
         let name = new.name;
         if name.is_empty()
-            || name.chars().count() > MAX_TOKEN_NAME
+            || name.chars().count() > Token::MAX_NAME
             || name.chars().any(char::is_control)
             || name.trim() != name
         {
@@ -423,29 +433,5 @@ impl Tokens {
             tenant: TenantState { enabled: true, quirks: Quirks::default() },
         };
         Ok((row, secret))
-    }
-}
-
-impl Scopes {
-    /// Returns the scopes that names and bundles stand for.
-    ///
-    /// # Errors
-    ///
-    /// [`Rule::UnknownScope`].
-    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, AdminError> {
-        names.into_iter().try_fold(Self::default(), |set, word| {
-            let known = Self::NAMES.iter().chain(&Self::BUNDLES).find(|(name, _)| *name == word);
-            let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
-            known.map(|(_, scope)| set.with(*scope)).ok_or_else(unknown)
-        })
-    }
-
-    /// Reads names and bundles, separated by spaces or commas.
-    ///
-    /// # Errors
-    ///
-    /// As [`Scopes::of`].
-    pub fn parse(text: &str) -> Result<Self, AdminError> {
-        Self::of(text.split([' ', ',']).filter(|word| !word.is_empty()))
     }
 }

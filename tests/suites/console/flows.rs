@@ -244,7 +244,7 @@ both_ways!(accounts_are_invited_changed_and_removed, |scripts| {
     page.click("section[aria-labelledby=admins] > details.card summary");
     page.fill("#invite-name", "not a name");
     page.follow("details[open] button");
-    page.wait_for("a name has 1 to 64 letters");
+    page.wait_for("use 1 to 64 letters");
     page.fill("#invite-name", "reader");
     page.follow("section[aria-labelledby=admins] > details[open] button");
     page.wait_for("Give this link to reader");

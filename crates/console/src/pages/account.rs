@@ -2,7 +2,8 @@
 
 use actix_web::http::StatusCode;
 use askama::Template;
-use headcount_token_admin::accounts::{AccountError, TotpSecret};
+use headcount_token_admin::accounts::TotpSecret;
+use headcount_token_admin::{AdminError, Field};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::answer::{Answer, Fault};
@@ -66,7 +67,7 @@ fn wrong(desk: &Desk<'_>, errors: Errors, secret: &TotpSecret) -> Result<Answer,
 }
 
 fn change_password(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let (form, name) = (&desk.visit.form, &desk.session()?.admin.name);
+    let form = &desk.visit.form;
     let secret = TotpSecret::generate();
     if form.raw("new") != form.raw("again") {
         let new = "the two passwords differ".to_owned();
@@ -74,17 +75,17 @@ fn change_password(desk: &Desk<'_>) -> Result<Answer, Fault> {
     }
     let (old, new): (SecretString, SecretString) = (form.raw("old").into(), form.raw("new").into());
     let accounts = &desk.console.accounts;
-    match accounts.change_password(name, &old, &new, &desk.visit.place, &desk.author()?) {
+    match accounts.change_password(&desk.principal()?, &old, &new, &desk.visit.place) {
         Ok(signed_in) => {
             let cookie = desk.visit.session_cookie(signed_in.cookie.expose_secret());
             Ok(Answer::see("/console/account?done=password").cookie(cookie))
         }
-        Err(AccountError::Refused) => {
+        Err(AdminError::Refused) => {
             let old = "this is not your password".to_owned();
             wrong(desk, Errors { old, ..Errors::default() }, &secret)
         }
-        Err(AccountError::Password(error)) => {
-            wrong(desk, Errors { new: error.to_string(), ..Errors::default() }, &secret)
+        Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
+            wrong(desk, Errors { new: rule.sentence(field), ..Errors::default() }, &secret)
         }
         Err(other) => Err(other.into()),
     }
@@ -96,10 +97,10 @@ fn enable_codes(desk: &Desk<'_>) -> Result<Answer, Fault> {
     if let Some(password) = desk.prove()? {
         return wrong(desk, Errors { password, ..Errors::default() }, &secret);
     }
-    let name = &desk.session()?.admin.name;
-    match desk.console.accounts.enable_codes(name, &secret, form.get("code"), &desk.author()?) {
+    let by = desk.principal()?;
+    match desk.console.accounts.enable_codes(&by, &secret, form.get("code")) {
         Ok(()) => Ok(Answer::see("/console/account?done=codes")),
-        Err(AccountError::Refused) => {
+        Err(AdminError::Refused) => {
             let code = "this is not the code of now; enter the one that the authenticator shows";
             wrong(desk, Errors { code: code.to_owned(), ..Errors::default() }, &secret)
         }
@@ -118,11 +119,11 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
                 let errors = Errors { password, ..Errors::default() };
                 return wrong(desk, errors, &TotpSecret::generate());
             }
-            desk.console.accounts.disable_codes(name, &desk.author()?)?;
+            desk.console.accounts.disable_codes(&desk.principal()?)?;
             Ok(Answer::see("/console/account?done=no-codes"))
         }
         "everywhere" => {
-            desk.console.accounts.log_out_everywhere(Some(name), &desk.author()?)?;
+            desk.console.accounts.log_out_everywhere(&desk.principal()?, Some(name))?;
             Ok(Answer::see("/console/login").cookie(desk.visit.session_cookie("")).clear())
         }
         _ => Err(Fault::Wrong("There is no such action.".to_owned())),

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use askama::Template;
-use headcount_token_admin::accounts::AccountError;
+use headcount_token_admin::AdminError;
 
 use crate::answer::{Answer, Fault};
 use crate::desk::{Desk, Frame};
@@ -59,12 +59,12 @@ pub(crate) fn log_in(desk: &Desk<'_>) -> Result<Answer, Fault> {
             let answer = Answer::see(local(form.get("next")));
             Ok(answer.cookie(desk.visit.session_cookie(cookie)))
         }
-        Err(error @ AccountError::Refused) => {
+        Err(error @ AdminError::Refused) => {
             tracing::warn!(address = ?desk.visit.address, "a log-in to the console was refused");
             Ok(page(desk, name, error.to_string())?.status(StatusCode::UNAUTHORIZED))
         }
-        Err(AccountError::Busy) => {
-            let answer = page(desk, name, AccountError::Busy.to_string())?;
+        Err(AdminError::Busy) => {
+            let answer = page(desk, name, AdminError::Busy.to_string())?;
             Ok(answer.status(StatusCode::SERVICE_UNAVAILABLE))
         }
         Err(other) => Err(other.into()),

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::quirks::{QUIRKS, Quirks};
-use headcount_token_admin::accounts::{AccountError, Role};
+use headcount_token_admin::accounts::Role;
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{Action, AdminError, Tenant, TenantChange, tenants};
 use secrecy::ExposeSecret as _;
@@ -94,7 +94,7 @@ fn groups(shown: &[(String, String)]) -> Vec<(&'static str, Vec<(String, String)
 fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
     let own = &desk.session()?.admin.name;
     let tenant = desk.tenant()?;
-    let admins = desk.console.accounts.admins()?;
+    let admins = desk.console.accounts.admins(&desk.principal()?)?;
     let never = || "never".to_owned();
     let account = |admin: &headcount_token_admin::accounts::Admin| Account {
         name: admin.name.clone(),
@@ -117,7 +117,7 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
     ]);
     Answer::page(&Page {
         frame: Frame { password_error: outcome.password_error, ..frame },
-        owner: desk.role() == Role::Owner,
+        owner: desk.may(Action::InviteAccount),
         may_change: desk.may_change(),
         admins: admins.iter().map(account).collect(),
         roles: Role::ALL.iter().map(|role| role.word()).collect(),
@@ -155,27 +155,31 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
 /// Changes what the form says.
 pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let act = desk.visit.form.get("act");
-    let for_owners = matches!(act, "invite" | "role" | "remove" | "everybody");
-    if for_owners && desk.role() != Role::Owner {
-        return Err(Fault::Forbidden);
-    }
-    if act == "delete-tenant" {
-        desk.principal()?.may(Action::DeleteTenant)?;
-    }
+    let action = match act {
+        "invite" => Action::InviteAccount,
+        "role" => Action::ChangeRole,
+        "remove" => Action::RemoveAccount,
+        "everybody" => Action::EndSessions,
+        "create-tenant" => Action::CreateTenant,
+        "switches" => Action::ChangeTenant,
+        "delete-tenant" => Action::DeleteTenant,
+        _ => return Err(Fault::Wrong("There is no such action.".to_owned())),
+    };
+    // Before the password is asked for: whoever may not do it need not prove anything.
+    desk.principal()?.may(action)?;
     let wrong = |outcome| Ok(page(desk, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY));
     // Switches of a tenant can be switched back; everything else asks for the password.
-    if !matches!(act, "create-tenant" | "switches")
+    if !matches!(action, Action::CreateTenant | Action::ChangeTenant)
         && let Some(password_error) = desk.prove()?
     {
         return wrong(Outcome { password_error, ..Outcome::default() });
     }
-    let done = match act {
-        "invite" => invite(desk),
-        "role" | "remove" | "everybody" => accounts(desk, act),
-        "create-tenant" => create_tenant(desk),
-        "switches" => switches(desk),
-        "delete-tenant" => delete_tenant(desk),
-        _ => Err(Refused::Fault(Fault::Wrong("There is no such action.".to_owned()))),
+    let done = match action {
+        Action::InviteAccount => invite(desk),
+        Action::CreateTenant => create_tenant(desk),
+        Action::ChangeTenant => switches(desk),
+        Action::DeleteTenant => delete_tenant(desk),
+        _ => accounts(desk, action),
     };
     match done {
         Ok(answer) => Ok(answer),
@@ -210,41 +214,32 @@ impl From<Fault> for Refused {
     }
 }
 
-fn refused(at: &'static str) -> impl Fn(AccountError) -> Refused {
-    move |error| match error {
-        AccountError::BadName
-        | AccountError::Taken
-        | AccountError::Missing
-        | AccountError::LastOwner => Refused::At(at, error.to_string()),
-        other => Refused::Fault(other.into()),
-    }
-}
-
 fn invite(desk: &Desk<'_>) -> Result<Answer, Refused> {
     let form = &desk.visit.form;
     let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
-    let link =
-        desk.console.accounts.invitation(form.get("name"), role).map_err(refused("invite"))?;
+    let link = desk.console.accounts.invitation(&desk.principal()?, form.get("name"), role);
+    let link = link.map_err(|error| Refused::by_rule("invite", error))?;
     let url = format!("{}/console/setup/{}", desk.visit.origin, link.secret.expose_secret());
     let link = Some((form.get("name").to_owned(), url));
     Ok(page(desk, Outcome { link, ..Outcome::default() })?)
 }
 
-fn accounts(desk: &Desk<'_>, act: &str) -> Result<Answer, Refused> {
-    let (form, by) = (&desk.visit.form, desk.author()?);
+fn accounts(desk: &Desk<'_>, action: Action) -> Result<Answer, Refused> {
+    let (form, by) = (&desk.visit.form, desk.principal()?);
+    let refused = |error| Refused::by_rule("accounts", error);
     let (accounts, name) = (&desk.console.accounts, form.get("name"));
-    let done = match act {
-        "role" => {
+    let done = match action {
+        Action::ChangeRole => {
             let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
-            accounts.set_role(name, role, &by).map_err(refused("accounts"))?;
+            accounts.set_role(&by, name, role).map_err(refused)?;
             "role"
         }
-        "remove" => {
-            accounts.remove(name, &by).map_err(refused("accounts"))?;
+        Action::RemoveAccount => {
+            accounts.remove(&by, name).map_err(refused)?;
             "removed"
         }
         _ => {
-            accounts.log_out_everywhere(None, &by).map_err(refused("accounts"))?;
+            accounts.log_out_everywhere(&by, None).map_err(refused)?;
             let cookie = desk.visit.session_cookie("");
             return Ok(Answer::see("/console/login").cookie(cookie).clear());
         }

@@ -2,7 +2,8 @@
 
 use actix_web::http::StatusCode;
 use askama::Template;
-use headcount_token_admin::accounts::{AccountError, LinkPurpose};
+use headcount_token_admin::accounts::LinkPurpose;
+use headcount_token_admin::{AdminError, Field, Rule};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::answer::{Answer, Fault};
@@ -55,27 +56,24 @@ fn page(
     })
 }
 
-fn used_up() -> Fault {
-    Fault::Gone
+/// A link that no longer works has a page of its own.
+fn fault(error: AdminError) -> Fault {
+    match error {
+        AdminError::Rule { rule: Rule::LinkOver, .. } => Fault::Gone,
+        other => other.into(),
+    }
 }
 
 /// The form.
 pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    match desk.console.accounts.purpose(desk.visit.part("link")) {
-        Ok(purpose) => page(desk, &purpose, String::new(), String::new()),
-        Err(AccountError::BadLink) => Err(used_up()),
-        Err(other) => Err(other.into()),
-    }
+    let purpose = desk.console.accounts.purpose(desk.visit.part("link")).map_err(fault)?;
+    page(desk, &purpose, String::new(), String::new())
 }
 
 /// Uses the link up.
 pub(crate) fn redeem(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let (accounts, link) = (&desk.console.accounts, desk.visit.part("link"));
-    let purpose = match accounts.purpose(link) {
-        Ok(purpose) => purpose,
-        Err(AccountError::BadLink) => return Err(used_up()),
-        Err(other) => return Err(other.into()),
-    };
+    let purpose = accounts.purpose(link).map_err(fault)?;
     let form = &desk.visit.form;
     let password: SecretString = form.raw("new").into();
     let wrong = |name: String, new: String| {
@@ -92,11 +90,12 @@ pub(crate) fn redeem(desk: &Desk<'_>) -> Result<Answer, Fault> {
             let cookie = visit.session_cookie(signed_in.cookie.expose_secret());
             Ok(Answer::see(next).cookie(cookie))
         }
-        Err(AccountError::BadLink) => Err(used_up()),
-        Err(error @ (AccountError::BadName | AccountError::Taken)) => {
-            wrong(error.to_string(), String::new())
+        Err(AdminError::Rule { field: field @ Field::AccountName, rule }) => {
+            wrong(rule.sentence(field), String::new())
         }
-        Err(error @ AccountError::Password(_)) => wrong(String::new(), error.to_string()),
-        Err(other) => Err(other.into()),
+        Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
+            wrong(String::new(), rule.sentence(field))
+        }
+        Err(other) => Err(fault(other)),
     }
 }

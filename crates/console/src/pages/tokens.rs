@@ -8,7 +8,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TokenId;
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{
-    AdminError, Expiry, Field, IssuedToken, NewToken, Scopes, Token, TokenState, networks,
+    AdminError, Expiry, Field, IssuedToken, NewToken, Scopes, Token, TokenState, networks, scopes,
 };
 use secrecy::ExposeSecret as _;
 
@@ -73,7 +73,7 @@ const MEANINGS: [(&str, &str); 8] = [
 impl Form {
     pub(crate) fn empty(desk: &Desk<'_>) -> Self {
         let policy = desk.console.policy;
-        let chosen = |name| Scopes::of([name]).is_ok_and(|s| Scopes::PROVISIONING.allow(s));
+        let chosen = |name| Scopes::named(name).is_some_and(|s| Scopes::PROVISIONING.allow(s));
         Self {
             days: (policy.default_life.as_secs() / DAY).to_string(),
             scopes: MEANINGS.map(|(name, told)| (name, told, chosen(name))).to_vec(),
@@ -99,7 +99,7 @@ impl Form {
     /// Reads what was entered. What cannot be read is noted at its field.
     fn read(&mut self) -> Option<NewToken> {
         let expiry = self.life();
-        let scopes = Scopes::of(self.scopes.iter().filter(|one| one.2).map(|one| one.0));
+        let scopes = scopes(self.scopes.iter().filter(|one| one.2).map(|one| one.0));
         let words = self.cidrs.split([',', ' ', '\n', '\r']).filter(|net| !net.is_empty());
         match (scopes, networks(words), expiry) {
             (Ok(scopes), Ok(cidrs), Some(expiry)) => {
@@ -400,7 +400,7 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
             let old = (format!("/console/tokens/{}", token.id), time(rotated.old_until));
             made(desk, &rotated.issued, command, Some(old))
         }
-        Err(AdminError::Rule { field: field @ (Field::Overlap | Field::Token), rule }) => {
+        Err(AdminError::Rule { field: field @ Field::Overlap, rule }) => {
             again(String::new(), rule.sentence(field))
         }
         Err(other) => Err(other.into()),

@@ -29,7 +29,11 @@ impl From<AdminError> for ApiError {
                 return Cause::Scope(scopes).into();
             }
             AdminError::Rule { field, rule } => (field, rule),
-            AdminError::Hash => return Cause::Tokens(TokenError::Hash).into(),
+            // The admin API checks no passwords.
+            AdminError::Refused | AdminError::Hash => {
+                return Cause::Tokens(TokenError::Hash).into();
+            }
+            AdminError::Busy => return Cause::Tokens(TokenError::Busy).into(),
             AdminError::Store(error) => return Cause::Tokens(TokenError::Store(error)).into(),
         };
         let text = rule.sentence(field);
@@ -53,6 +57,10 @@ fn name(field: Field) -> &'static str {
         Field::Expiry => "expiresIn",
         Field::Networks => "cidrs",
         Field::Overlap => "overlap",
+        // The admin API has no accounts.
+        Field::Account | Field::AccountName | Field::Role | Field::Link | Field::Password => {
+            "account"
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use headcount_core::ids::{ResourceId, TokenId};
 use headcount_token_admin::format::Purpose;
-use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token, networks};
+use headcount_token_admin::{Expiry, IssuedToken, NewToken, Scopes, Token, networks, scopes};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -272,7 +272,7 @@ fn new_token(body: NewTokenBody) -> Result<NewToken, ApiError> {
         name: body.name,
         scopes: match body.scopes {
             None => Scopes::PROVISIONING,
-            Some(names) => Scopes::of(names.iter().map(String::as_str))?,
+            Some(names) => scopes(names.iter().map(String::as_str))?,
         },
         expiry: body
             .expires_in

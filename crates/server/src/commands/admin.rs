@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use headcount_core::change::Actor;
 use headcount_store_diesel::DatabaseUrl;
-use headcount_token_admin::accounts::{AccountError, Link};
+use headcount_token_admin::accounts::{Admin, Link};
+use headcount_token_admin::{AdminError, Principal, Rule};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
@@ -21,47 +22,45 @@ const ADDRESS: &str = "console.address";
 
 pub(super) fn run(config: &Config, command: cli::Admin, format: Format) -> anyhow::Result<()> {
     let parts = wiring::command(config)?;
+    let (accounts, by) = (&parts.accounts, Principal::operator(author(Actor::Cli)));
     match command {
         cli::Admin::SetupLink => {
-            let link = parts.accounts.setup_link()?;
+            let link = accounts.setup_link(&by)?;
             show(config, &parts, &link, format, "make the first account")
         }
         cli::Admin::Recover { name } => {
-            let link = parts.accounts.recovery_link(&name).map_err(|error| match error {
-                AccountError::Missing => anyhow::anyhow!(
-                    "there is no account \"{name}\"; `headcount admin list` shows all"
-                ),
-                other => other.into(),
-            })?;
+            let link = accounts.recovery_link(&by, &name).map_err(missing)?;
             show(config, &parts, &link, format, "choose a new password")
         }
-        cli::Admin::List => list(&parts, format),
+        cli::Admin::List => list(&accounts.admins(&by)?, format),
         cli::Admin::Invite { name, role } => {
-            let link = parts.accounts.invitation(&name, role)?;
+            let link = accounts.invitation(&by, &name, role)?;
             show(config, &parts, &link, format, &format!("make the account {name}"))
         }
         cli::Admin::Role { name, role } => {
-            parts.accounts.set_role(&name, role, &author(Actor::Cli))?;
+            accounts.set_role(&by, &name, role).map_err(missing)?;
             output::note(&format!("{name} is {role} now; all sessions of the account have ended"));
             Ok(())
         }
         cli::Admin::Remove { name } => {
-            parts.accounts.remove(&name, &author(Actor::Cli))?;
-            output::note(&format!("the account {name} is removed"));
+            accounts.remove(&by, &name).map_err(missing)?;
+            output::note(&format!("removed the account {name}"));
             Ok(())
         }
         cli::Admin::LogOut { name } => {
-            let by = author(Actor::Cli);
-            // Ending the sessions of nobody would look like success.
-            if let Some(name) = &name
-                && !parts.accounts.admins()?.iter().any(|admin| admin.name == *name)
-            {
-                return Err(AccountError::Missing.into());
-            }
-            parts.accounts.log_out_everywhere(name.as_deref(), &by)?;
+            accounts.log_out_everywhere(&by, name.as_deref()).map_err(missing)?;
             output::note("the sessions have ended on every replica");
             Ok(())
         }
+    }
+}
+
+fn missing(error: AdminError) -> anyhow::Error {
+    match error {
+        AdminError::Rule { rule: Rule::Missing(_), .. } => {
+            anyhow::anyhow!("{error}; `headcount admin list` shows all")
+        }
+        other => other.into(),
     }
 }
 
@@ -93,10 +92,8 @@ fn url(config: &Config, parts: &Parts, link: &Link) -> anyhow::Result<String> {
     Ok(format!("{base}/console/setup/{}", link.secret.expose_secret()))
 }
 
-fn list(parts: &Parts, format: Format) -> anyhow::Result<()> {
-    let admins = parts.accounts.admins()?;
-    let last =
-        |admin: &headcount_token_admin::accounts::Admin| admin.last_login.map(|at| at.to_string());
+fn list(admins: &[Admin], format: Format) -> anyhow::Result<()> {
+    let last = |admin: &Admin| admin.last_login.map(|at| at.to_string());
     if format == Format::Json {
         let admins: Vec<_> = admins
             .iter()
@@ -146,10 +143,11 @@ pub(super) fn invite_first(
         drop(std::fs::remove_file(file));
         return Ok(());
     }
-    let url = match parts.accounts.setup_link() {
+    let by = Principal::operator(author(Actor::System));
+    let url = match parts.accounts.setup_link(&by) {
         Ok(link) => url(config, parts, &link)?,
         // Another replica was faster, and somebody used its link.
-        Err(AccountError::NotFirst) => return Ok(()),
+        Err(AdminError::Rule { rule: Rule::NotFirst, .. }) => return Ok(()),
         Err(other) => return Err(other.into()),
     };
     if terminal {

@@ -10,8 +10,8 @@ use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::work::Work;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{
-    AdminError, Expiry, IssuedToken, NewToken, Principal, Rule, Scopes, Tenant, Token, TokenState,
-    networks,
+    AdminError, Expiry, IssuedToken, NewToken, Principal, Rule, Tenant, Token, TokenState,
+    networks, scopes,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -41,9 +41,11 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
         Some("never") => Expiry::Never,
         Some(text) => Expiry::After(span(text)?),
     };
+    let words = new.scope.iter().flat_map(|words| words.split([' ', ',']));
+    let words = words.filter(|word| !word.is_empty());
     let wanted = NewToken {
         name: new.name,
-        scopes: Scopes::parse(&new.scope.join(" "))?,
+        scopes: scopes(words)?,
         expiry,
         cidrs: networks(new.cidr.iter().map(String::as_str))?,
         user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,

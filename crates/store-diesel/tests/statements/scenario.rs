@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount_core::change::ChangeFeed;
+use headcount_core::change::{Actor, Author, ChangeFeed};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::index;
@@ -176,25 +176,28 @@ fn tokens(store: &Arc<Store>, tenant: TenantId) {
 fn accounts(store: &Arc<Store>) {
     let accounts = Accounts::new(store.clone(), Arc::new(Fixed));
     let (place, request) = (Place::of(None), RequestId::new("r"));
+    let by = Principal::operator(cli());
+    let author = Author { actor: Actor::Admin("owner".to_owned()), request: request.clone() };
+    let owner = Principal::account(author, Role::Owner);
     let redeem = |link: &str, name: &str| {
         accounts.redeem(link, name, &PASSWORD.into(), &place, &request).unwrap()
     };
-    redeem(accounts.setup_link().unwrap().secret.expose_secret(), "owner");
-    redeem(accounts.invitation("other", Role::Admin).unwrap().secret.expose_secret(), "");
-    redeem(accounts.recovery_link("other").unwrap().secret.expose_secret(), "");
+    redeem(accounts.setup_link(&by).unwrap().secret.expose_secret(), "owner");
+    redeem(accounts.invitation(&by, "other", Role::Admin).unwrap().secret.expose_secret(), "");
+    redeem(accounts.recovery_link(&by, "other").unwrap().secret.expose_secret(), "");
     assert!(accounts.log_in("owner", &"wrong".into(), "", &place).is_err());
     let session = accounts.log_in("owner", &PASSWORD.into(), "", &place).unwrap();
     let cookie = session.cookie.expose_secret();
     accounts.session(cookie, true).unwrap();
-    accounts.admins().unwrap();
-    accounts.change_password("owner", &PASSWORD.into(), &PASSWORD.into(), &place, &cli()).unwrap();
+    accounts.admins(&by).unwrap();
+    accounts.change_password(&owner, &PASSWORD.into(), &PASSWORD.into(), &place).unwrap();
     store.set_totp("owner", Some(&TotpSecret::generate()), NOW, &cli()).unwrap();
     store.use_step("owner", 5).unwrap();
-    accounts.set_role("other", Role::Auditor, &cli()).unwrap();
+    accounts.set_role(&by, "other", Role::Auditor).unwrap();
     accounts.log_out(cookie).unwrap();
-    accounts.log_out_everywhere(Some("owner"), &cli()).unwrap();
-    accounts.log_out_everywhere(None, &cli()).unwrap();
-    accounts.remove("other", &cli()).unwrap();
+    accounts.log_out_everywhere(&by, Some("owner")).unwrap();
+    accounts.log_out_everywhere(&by, None).unwrap();
+    accounts.remove(&by, "other").unwrap();
     store.forgive(&["from x".to_owned()], &["to y".to_owned()]).unwrap();
 }
 

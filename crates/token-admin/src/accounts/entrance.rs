@@ -10,9 +10,11 @@ use secrecy::SecretString;
 use super::password::{self, Hasher};
 use super::store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
 use super::{
-    AccountError, Admin, IDLE, LONGEST, Link, LinkPurpose, PROVEN, Place, Role, Session, SignedIn,
-    TotpSecret, account_name, throttle,
+    Admin, IDLE, LONGEST, Link, LinkPurpose, PROVEN, Place, Role, Session, SignedIn, TotpSecret,
+    account_name, throttle,
 };
+use crate::error::{AdminError, Field, Rule};
+use crate::principal::{Action, Principal};
 use crate::store::TokenHash;
 
 /// How often the last use of a session is written down, in seconds.
@@ -35,8 +37,8 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Store`], here and in every other method.
-    pub fn any_admin(&self) -> Result<bool, AccountError> {
+    /// [`AdminError::Store`], here and in every other method.
+    pub fn any_admin(&self) -> Result<bool, AdminError> {
         Ok(self.store.any_admin()?)
     }
 
@@ -44,8 +46,9 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Store`].
-    pub fn admins(&self) -> Result<Vec<Admin>, AccountError> {
+    /// [`AdminError::Store`].
+    pub fn admins(&self, by: &Principal) -> Result<Vec<Admin>, AdminError> {
+        by.may(Action::ReadAccounts)?;
         Ok(self.store.admins()?)
     }
 
@@ -53,10 +56,11 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::NotFirst`] when there is an account.
-    pub fn setup_link(&self) -> Result<Link, AccountError> {
+    /// [`Rule::NotFirst`] when there is an account.
+    pub fn setup_link(&self, by: &Principal) -> Result<Link, AdminError> {
+        by.may(Action::MakeFirstAccount)?;
         if self.store.any_admin()? {
-            return Err(AccountError::NotFirst);
+            return Err(Field::Account.breaks(Rule::NotFirst));
         }
         self.link(LinkPurpose::First)
     }
@@ -65,11 +69,12 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Missing`], [`AccountError::BadName`].
-    pub fn recovery_link(&self, name: &str) -> Result<Link, AccountError> {
-        let name = account_name(name)?;
+    /// [`Rule::Missing`], [`Rule::AccountName`].
+    pub fn recovery_link(&self, by: &Principal, name: &str) -> Result<Link, AdminError> {
+        by.may(Action::RecoverAccount)?;
+        let name = known_name(name)?;
         if self.store.admin(&name)?.is_none() {
-            return Err(AccountError::Missing);
+            return Err(missing(&name));
         }
         self.link(LinkPurpose::Recover(name))
     }
@@ -78,16 +83,18 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Taken`], [`AccountError::BadName`].
-    pub fn invitation(&self, name: &str, role: Role) -> Result<Link, AccountError> {
+    /// [`Rule::Taken`], [`Rule::AccountName`].
+    pub fn invitation(&self, by: &Principal, name: &str, role: Role) -> Result<Link, AdminError> {
+        by.may(Action::InviteAccount)?;
+        by.may_give(role)?;
         let name = account_name(name)?;
         if self.store.admin(&name)?.is_some() {
-            return Err(AccountError::Taken);
+            return Err(Field::AccountName.breaks(Rule::Taken));
         }
         self.link(LinkPurpose::Invite(name, role))
     }
 
-    fn link(&self, purpose: LinkPurpose) -> Result<Link, AccountError> {
+    fn link(&self, purpose: LinkPurpose) -> Result<Link, AdminError> {
         let now = self.clock.now();
         let (link, secret) = Link::generate(now);
         self.store.insert_link(&LinkRow { secret, purpose, expires: link.expires }, now)?;
@@ -98,10 +105,10 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::BadLink`].
-    pub fn purpose(&self, link: &str) -> Result<LinkPurpose, AccountError> {
+    /// [`Rule::LinkOver`].
+    pub fn purpose(&self, link: &str) -> Result<LinkPurpose, AdminError> {
         let found = self.store.link(&Secret::of(link), self.clock.now())?;
-        Ok(found.ok_or(AccountError::BadLink)?.purpose)
+        Ok(found.ok_or_else(link_over)?.purpose)
     }
 
     /// Uses a link up: makes its account, or gives it a new password, and logs in. `name` counts only
@@ -109,8 +116,8 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::BadLink`] also for all but one of those who use it at the same time;
-    /// [`AccountError::Password`], [`AccountError::BadName`], [`AccountError::Taken`].
+    /// [`Rule::LinkOver`] also for all but one of those who use it at the same time;
+    /// a rule about [`Field::Password`], [`Rule::AccountName`], [`Rule::Taken`].
     pub fn redeem(
         &self,
         link: &str,
@@ -118,13 +125,13 @@ impl Accounts {
         password: &SecretString,
         place: &Place,
         request: &RequestId,
-    ) -> Result<SignedIn, AccountError> {
+    ) -> Result<SignedIn, AdminError> {
         let (name, role) = match self.purpose(link)? {
             LinkPurpose::First => (account_name(name)?, Role::Owner),
             LinkPurpose::Invite(name, role) => (name, role),
             LinkPurpose::Recover(name) => (name, Role::Auditor),
         };
-        password::check(password, &name, false)?;
+        password::check(password, &name, false).map_err(|rule| Field::Password.breaks(rule))?;
         let now = self.clock.now();
         let admin = Admin {
             name: name.clone(),
@@ -137,9 +144,8 @@ impl Accounts {
         let by = author(&name, request);
         match self.store.redeem(&Secret::of(link), &row, now, &by) {
             Ok(true) => self.sign_in(&name, place),
-            Ok(false) => Err(AccountError::BadLink),
-            Err(crate::StoreError::Taken) => Err(AccountError::Taken),
-            Err(error) => Err(error.into()),
+            Ok(false) => Err(link_over()),
+            Err(error) => Err(Field::AccountName.stored(error)),
         }
     }
 
@@ -147,14 +153,14 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Refused`] for everything that is wrong, in the same words; [`AccountError::Busy`].
+    /// [`AdminError::Refused`] for everything that is wrong, in the same words; [`AdminError::Busy`].
     pub fn log_in(
         &self,
         name: &str,
         password: &SecretString,
         code: &str,
         place: &Place,
-    ) -> Result<SignedIn, AccountError> {
+    ) -> Result<SignedIn, AdminError> {
         // A name that nobody can have is counted as one name.
         let name = account_name(name).unwrap_or_default();
         let now = self.clock.now();
@@ -168,34 +174,29 @@ impl Accounts {
         self.count(&[own.clone(), shared.clone()].concat(), now)?;
         let row = self.store.admin(&name)?;
         let matches = self.hasher.matches(password, row.as_ref().map(|row| &row.hash))?;
-        let row = row.filter(|_| matches).ok_or(AccountError::Refused)?;
+        let row = row.filter(|_| matches).ok_or(AdminError::Refused)?;
         self.second_factor(&row, code, now)?;
         self.store.forgive(&own, &shared)?;
         self.sign_in(&name, place)
     }
 
-    fn second_factor(
-        &self,
-        row: &AdminRow,
-        code: &str,
-        now: Timestamp,
-    ) -> Result<(), AccountError> {
+    fn second_factor(&self, row: &AdminRow, code: &str, now: Timestamp) -> Result<(), AdminError> {
         let Some(secret) = &row.totp else { return Ok(()) };
-        let step = secret.step_of(code, now).ok_or(AccountError::Refused)?;
+        let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
         // A code that somebody has seen being typed is worth nothing any more.
         let fresh = self.store.use_step(&row.admin.name, step)?;
-        if fresh { Ok(()) } else { Err(AccountError::Refused) }
+        if fresh { Ok(()) } else { Err(AdminError::Refused) }
     }
 
-    fn count(&self, subjects: &[String], now: Timestamp) -> Result<(), AccountError> {
+    fn count(&self, subjects: &[String], now: Timestamp) -> Result<(), AdminError> {
         match self.store.attempt(subjects, now)? {
             Attempt::Allowed => Ok(()),
-            Attempt::Wait(_) => Err(AccountError::Refused),
+            Attempt::Wait(_) => Err(AdminError::Refused),
         }
     }
 
     /// Makes a session. Its id is new whatever the browser sent (ADM-08).
-    fn sign_in(&self, name: &str, place: &Place) -> Result<SignedIn, AccountError> {
+    fn sign_in(&self, name: &str, place: &Place) -> Result<SignedIn, AdminError> {
         let now = self.clock.now();
         let (cookie, secret) = Secret::generate();
         let session =
@@ -212,8 +213,8 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Store`].
-    pub fn session(&self, cookie: &str, active: bool) -> Result<Option<Session>, AccountError> {
+    /// [`AdminError::Store`].
+    pub fn session(&self, cookie: &str, active: bool) -> Result<Option<Session>, AdminError> {
         let secret = Secret::of(cookie);
         let Some((row, admin)) = self.store.session(&secret)? else { return Ok(None) };
         let now = self.clock.now();
@@ -236,14 +237,14 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Refused`], [`AccountError::Busy`].
+    /// [`AdminError::Refused`], [`AdminError::Busy`].
     pub fn prove(
         &self,
         session: &Session,
         cookie: &str,
         password: &SecretString,
         place: &Place,
-    ) -> Result<(), AccountError> {
+    ) -> Result<(), AdminError> {
         self.check_own(&session.admin.name, password, place)?;
         let now = self.clock.now();
         Ok(self.store.touch_session(&Secret::of(cookie), now, now)?)
@@ -254,12 +255,12 @@ impl Accounts {
         name: &str,
         password: &SecretString,
         place: &Place,
-    ) -> Result<AdminRow, AccountError> {
+    ) -> Result<AdminRow, AdminError> {
         let own = vec![at_home(name, place)];
         self.count(&own, self.clock.now())?;
-        let row = self.store.admin(name)?.ok_or(AccountError::Missing)?;
+        let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
         if !self.hasher.matches(password, Some(&row.hash))? {
-            return Err(AccountError::Refused);
+            return Err(AdminError::Refused);
         }
         self.store.forgive(&own, &[])?;
         Ok(row)
@@ -269,98 +270,128 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AccountError::Store`].
-    pub fn log_out(&self, cookie: &str) -> Result<(), AccountError> {
+    /// [`AdminError::Store`].
+    pub fn log_out(&self, cookie: &str) -> Result<(), AdminError> {
         Ok(self.store.end_session(&Secret::of(cookie))?)
     }
 
-    /// Ends every session of an account, or of all.
+    /// Ends every session of an account, or of all. Everybody may end their own.
     ///
     /// # Errors
     ///
-    /// [`AccountError::Store`].
-    pub fn log_out_everywhere(&self, name: Option<&str>, by: &Author) -> Result<(), AccountError> {
-        Ok(self.store.end_sessions(name, self.clock.now(), by)?)
+    /// [`Rule::Role`], [`Rule::NoToken`], [`Rule::Missing`].
+    pub fn log_out_everywhere(&self, by: &Principal, name: Option<&str>) -> Result<(), AdminError> {
+        let own = by.account_name().ok();
+        if name.is_none() || name != own {
+            by.may(Action::EndSessions)?;
+        }
+        let name = name.map(known_name).transpose()?;
+        // Ending the sessions of an account that does not exist would look like success.
+        if let Some(name) = &name
+            && self.store.admin(name)?.is_none()
+        {
+            return Err(missing(name));
+        }
+        Ok(self.store.end_sessions(name.as_deref(), self.clock.now(), &by.author)?)
     }
 
-    /// Sets a new password, ends all sessions of the account and makes a new one.
+    /// Sets a new password of one's own account, ends all sessions of it and makes a new one.
     ///
     /// # Errors
     ///
-    /// [`AccountError::Refused`] when the old password is wrong; [`AccountError::Password`].
+    /// [`AdminError::Refused`] when the old password is wrong; a rule about [`Field::Password`].
     pub fn change_password(
         &self,
-        name: &str,
+        by: &Principal,
         old: &SecretString,
         new: &SecretString,
         place: &Place,
-        by: &Author,
-    ) -> Result<SignedIn, AccountError> {
+    ) -> Result<SignedIn, AdminError> {
+        let name = by.account_name()?;
         let row = self.check_own(name, old, place)?;
-        password::check(new, name, row.totp.is_some())?;
+        let second_factor = row.totp.is_some();
+        password::check(new, name, second_factor).map_err(|rule| Field::Password.breaks(rule))?;
         let hash: TokenHash = self.hasher.hash(new)?;
-        if !self.store.set_password(name, &hash, self.clock.now(), by)? {
-            return Err(AccountError::Missing);
+        if !self.store.set_password(name, &hash, self.clock.now(), &by.author)? {
+            return Err(missing(name));
         }
         self.sign_in(name, place)
     }
 
-    /// Begins to ask for codes at log-in, once one of them shows that the secret arrived.
+    /// Begins to ask for codes at log-in to one's own account, once one of them shows that the secret arrived.
     ///
     /// # Errors
     ///
-    /// [`AccountError::Refused`] for a code that is not of this secret.
+    /// [`AdminError::Refused`] for a code that is not of this secret.
     pub fn enable_codes(
         &self,
-        name: &str,
+        by: &Principal,
         secret: &TotpSecret,
         code: &str,
-        by: &Author,
-    ) -> Result<(), AccountError> {
-        let now = self.clock.now();
-        let step = secret.step_of(code, now).ok_or(AccountError::Refused)?;
-        if !self.store.set_totp(name, Some(secret), now, by)? {
-            return Err(AccountError::Missing);
+    ) -> Result<(), AdminError> {
+        let (name, now) = (by.account_name()?, self.clock.now());
+        let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
+        if !self.store.set_totp(name, Some(secret), now, &by.author)? {
+            return Err(missing(name));
         }
         self.store.use_step(name, step)?;
         Ok(())
     }
 
-    /// Stops asking for codes.
+    /// Stops asking for codes at log-in to one's own account.
     ///
     /// # Errors
     ///
-    /// [`AccountError::Missing`].
-    pub fn disable_codes(&self, name: &str, by: &Author) -> Result<(), AccountError> {
-        let done = self.store.set_totp(name, None, self.clock.now(), by)?;
-        if done { Ok(()) } else { Err(AccountError::Missing) }
+    /// [`Rule::Missing`].
+    pub fn disable_codes(&self, by: &Principal) -> Result<(), AdminError> {
+        let name = by.account_name()?;
+        let done = self.store.set_totp(name, None, self.clock.now(), &by.author)?;
+        if done { Ok(()) } else { Err(missing(name)) }
     }
 
     /// Gives an account another role and ends its sessions.
     ///
     /// # Errors
     ///
-    /// [`AccountError::LastOwner`], [`AccountError::Missing`].
-    pub fn set_role(&self, name: &str, role: Role, by: &Author) -> Result<(), AccountError> {
-        guarded(self.store.set_role(name, role, self.clock.now(), by)?)
+    /// [`Rule::Role`], [`Rule::NoToken`], [`Rule::LastOwner`], [`Rule::Missing`].
+    pub fn set_role(&self, by: &Principal, name: &str, role: Role) -> Result<(), AdminError> {
+        by.may(Action::ChangeRole)?;
+        by.may_give(role)?;
+        let name = &known_name(name)?;
+        guarded(name, self.store.set_role(name, role, self.clock.now(), &by.author)?)
     }
 
     /// Removes an account with its sessions.
     ///
     /// # Errors
     ///
-    /// [`AccountError::LastOwner`], [`AccountError::Missing`].
-    pub fn remove(&self, name: &str, by: &Author) -> Result<(), AccountError> {
-        guarded(self.store.remove_admin(name, self.clock.now(), by)?)
+    /// [`Rule::Role`], [`Rule::NoToken`], [`Rule::LastOwner`], [`Rule::Missing`].
+    pub fn remove(&self, by: &Principal, name: &str) -> Result<(), AdminError> {
+        by.may(Action::RemoveAccount)?;
+        let name = &known_name(name)?;
+        guarded(name, self.store.remove_admin(name, self.clock.now(), &by.author)?)
     }
 }
 
-fn guarded(outcome: Guarded) -> Result<(), AccountError> {
+fn guarded(name: &str, outcome: Guarded) -> Result<(), AdminError> {
     match outcome {
         Guarded::Done => Ok(()),
-        Guarded::Missing => Err(AccountError::Missing),
-        Guarded::LastOwner => Err(AccountError::LastOwner),
+        Guarded::Missing => Err(missing(name)),
+        Guarded::LastOwner => Err(Field::Account.breaks(Rule::LastOwner)),
     }
+}
+
+/// Reads the name of an account that has to exist: one that no account can have is missing, too.
+fn known_name(text: &str) -> Result<String, AdminError> {
+    account_name(text).map_err(|_bad| missing(text))
+}
+
+fn missing(name: &str) -> AdminError {
+    Field::Account.breaks(Rule::Missing(name.to_owned()))
+}
+
+fn link_over() -> AdminError {
+    Field::Link.breaks(Rule::LinkOver)
 }
 
 /// The subject of attempts by somebody who was let in from this place before.

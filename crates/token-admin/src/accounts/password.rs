@@ -7,9 +7,8 @@ use argon2::Block;
 use precis_core::profile::PrecisFastInvocation as _;
 use precis_profiles::OpaqueString;
 use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error as ThisError;
 
-use super::AccountError;
+use crate::error::{AdminError, Field, Rule};
 use crate::store::TokenHash;
 use crate::verify;
 
@@ -73,48 +72,25 @@ const COMMON: [&str; 48] = [
     "aaa",
 ];
 
-/// What is wrong with a new password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
-pub enum PasswordError {
-    /// Too short; how many characters it needs.
-    #[error("use at least {0} characters; a few words in a row are easy to remember")]
-    TooShort(usize),
-    /// Too long.
-    #[error("use at most {LONGEST} characters")]
-    TooLong,
-    /// It can be guessed.
-    #[error(
-        "this is one of the first that somebody would guess; take words that have nothing to do with each other"
-    )]
-    Guessable,
-    /// It has characters that keyboards cannot agree about, such as control characters.
-    #[error("use letters, digits, spaces and signs")]
-    Characters,
-}
-
 /// Makes a password the same whatever keyboard it was typed on (RFC 8265, `OpaqueString`).
-fn prepared(password: &SecretString) -> Result<SecretString, PasswordError> {
+fn prepared(password: &SecretString) -> Result<SecretString, Rule> {
     let text = password.expose_secret();
     if text.is_empty() {
-        return Err(PasswordError::TooShort(SHORTEST));
+        return Err(Rule::PasswordTooShort(SHORTEST));
     }
-    let prepared = OpaqueString::enforce(text).map_err(|_error| PasswordError::Characters)?;
+    let prepared = OpaqueString::enforce(text).map_err(|_error| Rule::PasswordCharacters)?;
     Ok(prepared.into_owned().into())
 }
 
 /// Checks a new password of an account.
-pub(super) fn check(
-    password: &SecretString,
-    name: &str,
-    second_factor: bool,
-) -> Result<(), PasswordError> {
+pub(super) fn check(password: &SecretString, name: &str, second_factor: bool) -> Result<(), Rule> {
     let shortest = if second_factor { SHORTEST_WITH_CODE } else { SHORTEST };
     let prepared = prepared(password)?;
     let text = prepared.expose_secret();
     match text.chars().count() {
-        length if length < shortest => Err(PasswordError::TooShort(shortest)),
-        length if length > LONGEST => Err(PasswordError::TooLong),
-        _ if is_guessable(text, name) => Err(PasswordError::Guessable),
+        length if length < shortest => Err(Rule::PasswordTooShort(shortest)),
+        length if length > LONGEST => Err(Rule::PasswordTooLong(LONGEST)),
+        _ if is_guessable(text, name) => Err(Rule::PasswordGuessable),
         _ => Ok(()),
     }
 }
@@ -151,8 +127,9 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    pub(super) fn hash(&self, password: &SecretString) -> Result<TokenHash, AccountError> {
-        verify::hash(&prepared(password)?).map_err(|_error| AccountError::Busy)
+    pub(super) fn hash(&self, password: &SecretString) -> Result<TokenHash, AdminError> {
+        verify::hash(&prepared(password).map_err(|rule| Field::Password.breaks(rule))?)
+            .map_err(|_error| AdminError::Hash)
     }
 
     /// Compares a password with a hash; without one, takes as long and says no.
@@ -160,10 +137,10 @@ impl Hasher {
         &self,
         password: &SecretString,
         hash: Option<&TokenHash>,
-    ) -> Result<bool, AccountError> {
+    ) -> Result<bool, AdminError> {
         if self.waiting.fetch_add(1, Ordering::SeqCst) >= QUEUE {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(AccountError::Busy);
+            return Err(AdminError::Busy);
         }
         let nobody = || {
             let made = || verify::hash(&format!("{:032x}", rand::random::<u128>()).into()).ok();

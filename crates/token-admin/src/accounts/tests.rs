@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::memory::MemoryAccounts;
 use super::*;
+use crate::error::{AdminError, Field, Rule};
+use crate::principal::Principal;
 
 struct Hands(AtomicI64);
 
@@ -37,7 +39,7 @@ impl Bench {
 
     fn with_owner() -> Self {
         let bench = Self::new();
-        let link = bench.accounts.setup_link().unwrap();
+        let link = bench.accounts.setup_link(&operator()).unwrap();
         let made = bench.accounts.redeem(
             link.secret.expose_secret(),
             "Owner",
@@ -53,7 +55,7 @@ impl Bench {
         self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    fn try_from(&self, password: &str, place: &Place) -> Result<SignedIn, AccountError> {
+    fn try_from(&self, password: &str, place: &Place) -> Result<SignedIn, AdminError> {
         self.accounts.log_in("owner", &password.into(), "", place)
     }
 }
@@ -62,21 +64,48 @@ fn home() -> Place {
     Place::of(Some("192.0.2.1".parse().unwrap()))
 }
 
-fn by() -> Author {
-    Author { actor: Actor::Admin("owner".to_owned()), request: RequestId::new("r") }
+fn author(actor: Actor) -> Author {
+    Author { actor, request: RequestId::new("r") }
+}
+
+fn by() -> Principal {
+    Principal::account(author(Actor::Admin("owner".to_owned())), Role::Owner)
+}
+
+fn operator() -> Principal {
+    Principal::operator(author(Actor::Cli))
+}
+
+#[test]
+fn adm_13_only_an_owner_manages_the_accounts_of_others() {
+    let bench = Bench::with_owner();
+    let admin = Principal::account(author(Actor::Admin("other".to_owned())), Role::Admin);
+    let accounts = &bench.accounts;
+    let refused = |done: Result<(), AdminError>| match done {
+        Err(AdminError::Rule { rule, .. }) => assert_eq!(rule, Rule::Role(Role::Owner)),
+        other => panic!("{other:?}"),
+    };
+    refused(accounts.invitation(&admin, "third", Role::Auditor).map(drop));
+    refused(accounts.set_role(&admin, "owner", Role::Auditor));
+    refused(accounts.remove(&admin, "owner"));
+    refused(accounts.log_out_everywhere(&admin, Some("owner")));
+    refused(accounts.log_out_everywhere(&admin, None));
 }
 
 #[test]
 fn adm_02_passwords_are_long_and_not_the_first_guess() {
     let check = |text: &str, code| password::check(&SecretString::from(text), "jane.roe", code);
     assert_eq!(check(GOOD, false), Ok(()));
-    assert_eq!(check("velvet otter q", false), Err(PasswordError::TooShort(15)));
+    assert_eq!(check("velvet otter q", false), Err(Rule::PasswordTooShort(15)));
     assert_eq!(check("velvet otter qu", false), Ok(()));
     assert_eq!(check("velv8ott", true), Ok(()));
-    assert_eq!(check("velv8ot", true), Err(PasswordError::TooShort(8)));
-    assert_eq!(check("", false), Err(PasswordError::TooShort(15)));
+    assert_eq!(check("velv8ot", true), Err(Rule::PasswordTooShort(8)));
+    assert_eq!(check("", false), Err(Rule::PasswordTooShort(15)));
     assert_eq!(check(&"otzwfmqk".repeat(16), false), Ok(()));
-    assert_eq!(check(&format!("{}x", "otzwfmqk".repeat(16)), false), Err(PasswordError::TooLong));
+    assert_eq!(
+        check(&format!("{}x", "otzwfmqk".repeat(16)), false),
+        Err(Rule::PasswordTooLong(128))
+    );
     assert_eq!(check("日本語のパスワードはとても長い", false), Ok(()));
     for guess in [
         "passwordpassword1",
@@ -90,39 +119,45 @@ fn adm_02_passwords_are_long_and_not_the_first_guess() {
         "administrator-2026!",
         "qwertyqwertyqwerty",
     ] {
-        assert_eq!(check(guess, false), Err(PasswordError::Guessable), "{guess}");
+        assert_eq!(check(guess, false), Err(Rule::PasswordGuessable), "{guess}");
     }
-    assert_eq!(check("velvet otter\u{7}quarry", false), Err(PasswordError::Characters));
+    assert_eq!(check("velvet otter\u{7}quarry", false), Err(Rule::PasswordCharacters));
 }
 
 #[test]
 fn adm_03_a_setup_link_works_once_for_an_hour_and_only_for_the_first() {
     let bench = Bench::new();
     let (old, link, other) = (
-        bench.accounts.setup_link().unwrap(),
-        bench.accounts.setup_link().unwrap(),
-        bench.accounts.setup_link().unwrap(),
+        bench.accounts.setup_link(&operator()).unwrap(),
+        bench.accounts.setup_link(&operator()).unwrap(),
+        bench.accounts.setup_link(&operator()).unwrap(),
     );
     let redeem = |link: &Link, password: &str| {
         let (secret, request) = (link.secret.expose_secret(), RequestId::new("r"));
         bench.accounts.redeem(secret, "jane", &password.into(), &home(), &request)
     };
-    assert!(matches!(redeem(&link, "short"), Err(AccountError::Password(_))));
+    assert!(matches!(redeem(&link, "short"), Err(AdminError::Rule { field: Field::Password, .. })));
     assert!(bench.accounts.purpose(link.secret.expose_secret()).is_ok(), "a slip costs nothing");
     redeem(&link, GOOD).unwrap();
     for link in [&link, &other, &old] {
-        assert!(matches!(redeem(link, GOOD), Err(AccountError::BadLink)));
+        assert!(matches!(redeem(link, GOOD), Err(AdminError::Rule { rule: Rule::LinkOver, .. })));
     }
-    assert!(matches!(bench.accounts.setup_link(), Err(AccountError::NotFirst)));
+    assert!(matches!(
+        bench.accounts.setup_link(&operator()),
+        Err(AdminError::Rule { rule: Rule::NotFirst, .. })
+    ));
 
     let late = Bench::new();
-    let link = late.accounts.setup_link().unwrap();
+    let link = late.accounts.setup_link(&operator()).unwrap();
     late.pass(3_600);
     assert!(matches!(
         late.accounts.purpose(link.secret.expose_secret()),
-        Err(AccountError::BadLink)
+        Err(AdminError::Rule { rule: Rule::LinkOver, .. })
     ));
-    assert!(matches!(late.accounts.purpose("guessed"), Err(AccountError::BadLink)));
+    assert!(matches!(
+        late.accounts.purpose("guessed"),
+        Err(AdminError::Rule { rule: Rule::LinkOver, .. })
+    ));
 }
 
 #[test]
@@ -151,32 +186,37 @@ fn adm_09_sessions_end_by_idleness_by_age_and_by_what_is_done_to_the_account() {
     bench.accounts.log_out(one.expose_secret()).unwrap();
     assert!(!alive(&one, true) && alive(&two, true));
     let new = "quarry velvet otter";
-    let changed =
-        bench.accounts.change_password("owner", &GOOD.into(), &new.into(), &home(), &by());
+    let changed = bench.accounts.change_password(&by(), &GOOD.into(), &new.into(), &home());
     assert!(!alive(&two, true) && alive(&changed.unwrap().cookie, true));
     assert!(bench.try_from(GOOD, &home()).is_err());
     let cookie = bench.try_from(new, &home()).unwrap().cookie;
-    bench.accounts.log_out_everywhere(None, &by()).unwrap();
+    bench.accounts.log_out_everywhere(&by(), None).unwrap();
     assert!(!alive(&cookie, true));
 }
 
 #[test]
 fn adm_15_the_last_owner_stays_and_roles_end_sessions() {
     let bench = Bench::with_owner();
-    let demoted = bench.accounts.set_role("owner", Role::Auditor, &by());
-    assert!(matches!(demoted, Err(AccountError::LastOwner)));
-    assert!(matches!(bench.accounts.remove("owner", &by()), Err(AccountError::LastOwner)));
-    let link = bench.accounts.invitation("second", Role::Owner).unwrap();
+    let demoted = bench.accounts.set_role(&by(), "owner", Role::Auditor);
+    assert!(matches!(demoted, Err(AdminError::Rule { rule: Rule::LastOwner, .. })));
+    assert!(matches!(
+        bench.accounts.remove(&by(), "owner"),
+        Err(AdminError::Rule { rule: Rule::LastOwner, .. })
+    ));
+    let link = bench.accounts.invitation(&by(), "second", Role::Owner).unwrap();
     let request = RequestId::new("r");
     bench
         .accounts
         .redeem(link.secret.expose_secret(), "ignored", &GOOD.into(), &home(), &request)
         .unwrap();
     let cookie = bench.try_from(GOOD, &home()).unwrap().cookie;
-    bench.accounts.set_role("owner", Role::Auditor, &by()).unwrap();
+    bench.accounts.set_role(&by(), "owner", Role::Auditor).unwrap();
     assert!(bench.accounts.session(cookie.expose_secret(), true).unwrap().is_none());
-    assert!(matches!(bench.accounts.remove("second", &by()), Err(AccountError::LastOwner)));
-    bench.accounts.remove("owner", &by()).unwrap();
+    assert!(matches!(
+        bench.accounts.remove(&by(), "second"),
+        Err(AdminError::Rule { rule: Rule::LastOwner, .. })
+    ));
+    bench.accounts.remove(&by(), "owner").unwrap();
     let told: Vec<(String, Act)> =
         bench.store.changes().into_iter().map(|(name, change)| (name, change.act)).collect();
     let expected = [
@@ -196,7 +236,7 @@ fn adm_06_a_thousand_guesses_get_nowhere_and_the_admin_gets_in() {
         let place = Place::of(Some(std::net::Ipv4Addr::from(0x0a00_0000 + guess).into()));
         assert!(matches!(
             bench.try_from("not the password at all", &place),
-            Err(AccountError::Refused)
+            Err(AdminError::Refused)
         ));
         bench.pass(86);
     }
@@ -221,8 +261,8 @@ fn adm_16_a_code_is_asked_for_and_works_once() {
     let secret = TotpSecret::generate();
     let now = bench.clock.now();
     let code = |at: Timestamp| secret.code(at.micros() / 30_000_000);
-    assert!(bench.accounts.enable_codes("owner", &secret, "12345", &by()).is_err());
-    bench.accounts.enable_codes("owner", &secret, &code(now), &by()).unwrap();
+    assert!(bench.accounts.enable_codes(&by(), &secret, "12345").is_err());
+    bench.accounts.enable_codes(&by(), &secret, &code(now)).unwrap();
     let log_in = |code: &str| bench.accounts.log_in("owner", &GOOD.into(), code, &home());
     assert!(log_in("").is_err());
     assert!(log_in(&code(now)).is_err(), "the code that switched it on is used up");
@@ -230,21 +270,24 @@ fn adm_16_a_code_is_asked_for_and_works_once() {
     let next = code(bench.clock.now());
     log_in(&next).unwrap();
     assert!(log_in(&next).is_err());
-    bench.accounts.disable_codes("owner", &by()).unwrap();
+    bench.accounts.disable_codes(&by()).unwrap();
     log_in("").unwrap();
 }
 
 #[test]
 fn a_lost_password_is_replaced_by_a_link_that_keeps_the_role() {
     let bench = Bench::with_owner();
-    assert!(matches!(bench.accounts.recovery_link("nobody"), Err(AccountError::Missing)));
-    let link = bench.accounts.recovery_link("OWNER").unwrap();
+    assert!(matches!(
+        bench.accounts.recovery_link(&operator(), "nobody"),
+        Err(AdminError::Rule { rule: Rule::Missing(_), .. })
+    ));
+    let link = bench.accounts.recovery_link(&operator(), "OWNER").unwrap();
     let (new, request) = ("otter velvet quarry", RequestId::new("r"));
     bench
         .accounts
         .redeem(link.secret.expose_secret(), "x", &new.into(), &home(), &request)
         .unwrap();
-    assert_eq!(bench.accounts.admins().unwrap()[0].role, Role::Owner);
+    assert_eq!(bench.accounts.admins(&by()).unwrap()[0].role, Role::Owner);
     assert!(bench.try_from(GOOD, &home()).is_err());
     bench.try_from(new, &home()).unwrap();
 }
