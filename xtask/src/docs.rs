@@ -1,6 +1,7 @@
 //! `cargo xtask docs`: a page per quirk, made from the table in `core` and the recorded request, and the
-//! page of empty values.
+//! pages of empty values and of who may do what.
 
+mod administration;
 mod empty_values;
 
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ fn pages() -> anyhow::Result<BTreeMap<String, String>> {
         pages.insert(format!("docs/quirks/{name}.md"), page);
     }
     pages.insert("docs/QUIRKS.md".to_owned(), index);
+    pages.insert(administration::PAGE.to_owned(), administration::page()?);
     pages.insert(empty_values::PAGE.to_owned(), empty_values::page()?);
     Ok(pages)
 }

@@ -7,5 +7,6 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod doors;
 mod forgetting;
 mod grants;
