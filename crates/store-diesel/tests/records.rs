@@ -40,7 +40,7 @@ fn operator() -> Principal {
 }
 
 fn span(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap())
+    Duration::from_secs(seconds.unsigned_abs())
 }
 
 fn new(name: &str, days: i64) -> NewToken {
