@@ -6,6 +6,7 @@ use actix_web::http::header::{self, HeaderName};
 use askama::Template;
 use headcount_core::error::Error;
 use headcount_core::provider::ProviderError;
+use headcount_core::work::Halt;
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{AdminError, StoreError};
 
@@ -146,7 +147,9 @@ impl From<Error> for Fault {
 impl From<ProviderError> for Fault {
     fn from(error: ProviderError) -> Self {
         match error {
-            ProviderError::Unavailable(_) => Self::Busy,
+            ProviderError::Unavailable(_) | ProviderError::Halted(Halt::Deadline | Halt::Gone) => {
+                Self::Busy
+            }
             ProviderError::Internal(source) => Self::Internal(source.to_string()),
             other => Self::Wrong(other.to_string()),
         }

@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::ProviderError;
 use crate::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use crate::members::MemberDelta;
+use crate::work::Work;
 
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,15 +230,16 @@ pub trait ChangeFeed: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 
-    /// Returns the latest changes of one resource, oldest first.
+    /// Returns the latest changes of one resource, oldest first, as long as `work` goes on.
     ///
     /// # Errors
     ///
-    /// As [`ChangeFeed::changes`].
+    /// As [`ChangeFeed::changes`], and [`ProviderError::Halted`].
     fn history(
         &self,
         tenant: TenantId,
         id: &ResourceId,
         limit: usize,
+        work: &Work,
     ) -> Result<Vec<Recorded>, ProviderError>;
 }

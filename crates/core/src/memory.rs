@@ -207,6 +207,7 @@ impl ChangeFeed for MemoryProvider {
         tenant: TenantId,
         id: &ResourceId,
         limit: usize,
+        _work: &Work,
     ) -> Result<Vec<Recorded>, ProviderError> {
         Ok(self.read(tenant, |tenant| {
             let of_it = tenant.changes.iter().filter(|recorded| recorded.id == *id);
@@ -242,6 +243,14 @@ impl Tenant {
             With::Members(limit) => {
                 let some = stored.some_members(None, limit);
                 (computed.members, computed.more_members) = (some.members, some.next);
+            }
+            With::AllMembers(most) => {
+                let some = stored.some_members(None, most);
+                match some.next {
+                    // Every id is behind the empty one.
+                    Some(_) => computed.more_members = Some(Key(String::new())),
+                    None => computed.members = some.members,
+                }
             }
         }
         Some(Found { resource: stored.resource.clone(), computed })

@@ -202,6 +202,8 @@ pub enum With {
     Nothing,
     /// Up to this many members of the groups that are read, altogether.
     Members(usize),
+    /// All members of a group, if there are at most this many; else none, and where they begin.
+    AllMembers(usize),
     /// The groups of which the resources are members.
     Groups,
 }

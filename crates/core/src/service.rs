@@ -229,11 +229,13 @@ impl Service {
         let (mut change, written) = self
             .prepare_patch(caller, kind, id, body, precondition, &mut applied)
             .map_err(refuse)?;
-        let limit = match projection.is_explicit() {
-            true => self.limits.members_at_once,
-            false => self.limits.group_reply_members,
+        let with = match self.reads_for(kind, &projection, self.limits.members_at_once) {
+            // They are shown when there are few, and else not read.
+            With::Members(_) if !projection.is_explicit() => {
+                With::AllMembers(self.limits.group_reply_members)
+            }
+            with => with,
         };
-        let with = self.reads_for(kind, &projection, limit);
         let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
         let Updated { mut found, changed } =

@@ -204,6 +204,18 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
     assert_eq!(ids.len(), 120);
     let exact = provider.get(bench.tenant(0), &kind.kind, &small, With::Members(3)).ok().flatten();
     assert!(exact.is_some_and(|found| found.computed.more_members.is_none()));
+    let all = |group: &ResourceId, most| {
+        let found = provider.get(bench.tenant(0), &kind.kind, group, With::AllMembers(most));
+        let computed = found.ok().flatten().map(|found| found.computed).unwrap_or_default();
+        (computed.members.len(), computed.more_members)
+    };
+    assert_eq!(all(&group, 120), (120, None));
+    assert_eq!(all(&small, 3), (3, None));
+    assert_eq!(all(&bench.group("none", &[]), 0), (0, None));
+    let (none, more) = all(&group, 119);
+    let rest = provider.members(bench.tenant(0), &group, more.as_ref(), 200);
+    let rest = rest.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((none, rest.members.len()), (0, 120), "too many are none, and where they begin");
     let query = Query {
         kind: &kind,
         filter: None,
@@ -226,7 +238,7 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         }
         counts.push(members);
     }
-    assert_eq!(counts, [120, 3], "groups of a page say where their other members begin");
+    assert_eq!(counts, [120, 3, 0], "groups of a page say where their other members begin");
 }
 
 /// Members are called what they are called now, in the spelling that was given.

@@ -4,6 +4,7 @@ use headcount_core::change::Recorded;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::provider::ProviderError;
+use headcount_core::work::Work;
 
 /// Slots of equal length, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,29 +63,45 @@ pub struct ChangeQuery {
 
 /// Counts and lists changes, newest first.
 pub trait Activity: Send + Sync + 'static {
-    /// Counts what happened to the resources of a tenant, one entry per slot.
+    /// Counts what happened to the resources of a tenant, one entry per slot, as long as `work` goes on. The
+    /// last two slots are as they are now; earlier ones may be as they were when they were first asked for
+    /// among earlier ones.
     ///
     /// # Errors
     ///
-    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    fn happened(&self, tenant: TenantId, slots: Slots) -> Result<Vec<Happened>, ProviderError>;
+    /// [`ProviderError::Unavailable`], [`ProviderError::Halted`] or [`ProviderError::Internal`].
+    fn happened(
+        &self,
+        tenant: TenantId,
+        slots: Slots,
+        work: &Work,
+    ) -> Result<Vec<Happened>, ProviderError>;
 
     /// Returns recorded changes with their tenants, newest first.
     ///
     /// # Errors
     ///
     /// As [`Activity::happened`].
-    fn latest(&self, query: &ChangeQuery) -> Result<Vec<(TenantId, Recorded)>, ProviderError>;
+    fn latest(
+        &self,
+        query: &ChangeQuery,
+        work: &Work,
+    ) -> Result<Vec<(TenantId, Recorded)>, ProviderError>;
 }
 
 /// Counts refused requests.
 pub trait Refusals: Send + Sync + 'static {
-    /// Counts the requests of a tenant that were refused, one entry per slot.
+    /// Counts the requests of a tenant that were refused, one entry per slot, as long as `work` goes on.
     ///
     /// # Errors
     ///
-    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    fn refused(&self, tenant: TenantId, slots: Slots) -> Result<Vec<u64>, ProviderError>;
+    /// As [`Activity::happened`].
+    fn refused(
+        &self,
+        tenant: TenantId,
+        slots: Slots,
+        work: &Work,
+    ) -> Result<Vec<u64>, ProviderError>;
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::chain::AuditRow;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, TenantId};
 use headcount_core::provider::ProviderError;
+use headcount_core::work::Work;
 
 /// A row of the record with its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,14 +48,15 @@ pub trait AuditTrail: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError>;
 
-    /// Counts changes at or after a moment, by kind in the order of names.
+    /// Counts changes at or after a moment, by kind in the order of names, as long as `work` goes on.
     ///
     /// # Errors
     ///
-    /// As [`AuditTrail::audit`].
+    /// As [`AuditTrail::audit`], and [`ProviderError::Halted`].
     fn count_changes(
         &self,
         tenant: TenantId,
         since: Timestamp,
+        work: &Work,
     ) -> Result<Vec<ChangeCount>, ProviderError>;
 }

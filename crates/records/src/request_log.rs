@@ -10,6 +10,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
+use headcount_core::work::Work;
 
 pub use extract::{HttpExchange, Operated, RecordBuilder};
 
@@ -148,12 +149,12 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn add_unkept(&self, counts: &[(RequestId, u64)]) -> Result<(), ProviderError>;
 
-    /// Returns records, newest first; oldest first when only `after` is given.
+    /// Returns records, newest first, oldest first when only `after` is given, as long as `work` goes on.
     ///
     /// # Errors
     ///
-    /// [`ProviderError::Unavailable`].
-    fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError>;
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Halted`].
+    fn requests(&self, query: &LogQuery, work: &Work) -> Result<Vec<Logged>, ProviderError>;
 
     /// Returns how often which quirk was applied, per token.
     ///

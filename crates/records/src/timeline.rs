@@ -38,6 +38,8 @@ pub struct TimelineReader<'a> {
     pub changes: &'a dyn ChangeFeed,
     /// What was asked.
     pub log: &'a dyn RequestLog,
+    /// What telling it may cost, and the flag that ends it.
+    pub work: &'a Work,
 }
 
 /// Everything that is known of an identity.
@@ -140,7 +142,7 @@ impl TimelineReader<'_> {
         let mut others = BTreeSet::new();
         for id in &ids {
             others.insert(fold(id.as_str()));
-            let history = self.changes.history(tenant, id, MOST)?;
+            let history = self.changes.history(tenant, id, MOST, self.work)?;
             for names in history.iter().map(|recorded| &recorded.change.names) {
                 others.extend(
                     [&names.name, &names.external_id].into_iter().flatten().map(|n| fold(n)),
@@ -153,7 +155,8 @@ impl TimelineReader<'_> {
             requests.extend(self.requests(tenant, other)?);
         }
         let newest = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
-        let last_request = self.log.requests(&newest)?.first().map(|logged| logged.record.at);
+        let last_request =
+            self.log.requests(&newest, self.work)?.first().map(|logged| logged.record.at);
         let own = |logged: &Logged| self.is_own(logged, name, &ids);
         let entries = entries(requests, changes, &own);
         let verdict = verdict(&present, &entries);
@@ -170,7 +173,7 @@ impl TimelineReader<'_> {
     fn requests(&self, tenant: TenantId, name: &str) -> Result<Vec<Logged>, Error> {
         let name = Some(fold(name));
         let query = LogQuery { tenant: Some(tenant), name, limit: MOST, ..LogQuery::default() };
-        Ok(self.log.requests(&query)?)
+        Ok(self.log.requests(&query, self.work)?)
     }
 
     /// Tells whether a record is about the one who goes by the name or has one of the ids, rather than
@@ -195,7 +198,7 @@ impl TimelineReader<'_> {
         let mut left_out = false;
         for kind in self.registry.kinds() {
             let (start, with, sort) = (Start::Offset(0), With::Nothing, None);
-            let work = Work::default();
+            let work = self.work.clone();
             let all = Query { kind, filter: None, sort, start, limit: 0, with, work };
             let filters = goes_by(kind, name, indexed);
             if !indexed

@@ -66,6 +66,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Limits {
     pub(crate) body_bytes: usize,
     pub(crate) request_seconds: u64,
+    pub(crate) read_seconds: u64,
     pub(crate) body_seconds: u64,
     pub(crate) body_bytes_per_second: u32,
     pub(crate) buffered_bytes: usize,
@@ -149,6 +150,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("tokens.allow_never_expires", Some("false")),
     ("limits.body_bytes", Some("1048576")),
     ("limits.request_seconds", Some("10")),
+    ("limits.read_seconds", Some("5")),
     ("limits.body_seconds", Some("30")),
     ("limits.body_bytes_per_second", Some("1024")),
     ("limits.buffered_bytes", Some("67108864")),

@@ -5,6 +5,7 @@ use headcount_core::change::{Author, ChangeFeed as _};
 use headcount_core::clock::Clock as _;
 use headcount_core::ids::TenantId;
 use headcount_core::index::fold;
+use headcount_core::work::Work;
 use headcount_records::RequestLog as _;
 use headcount_store_diesel::{LogStore, Recalled, Store};
 
@@ -30,7 +31,7 @@ pub(crate) fn erase(
     by: &Author,
 ) -> anyhow::Result<Erased> {
     let mut known = vec![fold(of.id.as_str())];
-    for recorded in store.history(tenant, &of.id, MOST_CHANGES)? {
+    for recorded in store.history(tenant, &of.id, MOST_CHANGES, &Work::unlimited())? {
         let names = recorded.change.names;
         known.extend([names.name, names.external_id].into_iter().flatten().map(|name| fold(&name)));
     }

@@ -64,6 +64,9 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<DatabaseUrl> {
 
 fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Result<Parts> {
     settings.prepared_statements = config.database.prepared_statements;
+    let seconds = config.limits.read_seconds;
+    anyhow::ensure!(seconds > 0, "limits.read_seconds: must be at least 1");
+    settings.statement_limit = Duration::from_secs(seconds);
     let registry = Arc::new(schemas::registry(config)?);
     let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));

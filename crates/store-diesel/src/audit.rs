@@ -1,19 +1,23 @@
 //! The record of changes as it is stored: read for verification and export, and the names in it erased.
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use headcount_core::change::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
 use headcount_core::provider::{ProviderError, Source};
+use headcount_core::work::Work;
 use headcount_records::chain::AuditRow;
 use headcount_records::verify::{SequencedRow, Unsequenced};
 
 use crate::changes::{append_other, forget, names};
-use crate::connection::{DbConnection, snapshot};
+use crate::connection::{DbConnection, unlimited};
 use crate::error::write_error;
+use crate::pool::{self, View};
 use crate::schema::{changes, resources, tenants, tokens};
 use crate::sequencer::Row;
+use crate::sql::watched;
 use crate::store::Store;
 
 /// Rows that are read at once while names are looked for.
@@ -53,13 +57,11 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<AuditSlice, ProviderError> {
-        self.read("the audit is read", |connection| {
-            snapshot(connection, |connection| {
-                let rows = sequenced(connection, tenant, after, limit)?;
-                let end = rows.len() < limit;
-                let unsequenced = if end { Some(unsequenced(connection)?) } else { None };
-                Ok(AuditSlice { rows, unsequenced })
-            })
+        pool::read(&self.readers, (View::Snapshot, None), "the audit is read", |connection| {
+            let rows = sequenced(connection, tenant, after, limit)?;
+            let end = rows.len() < limit;
+            let unsequenced = if end { Some(unsequenced(connection)?) } else { None };
+            Ok(AuditSlice { rows, unsequenced })
         })
     }
 
@@ -85,12 +87,17 @@ impl Store {
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    pub fn recall(&self, tenant: TenantId, who: &str) -> Result<Vec<Recalled>, ProviderError> {
+    pub fn recall(
+        &self,
+        tenant: TenantId,
+        who: &str,
+        work: &Work,
+    ) -> Result<Vec<Recalled>, ProviderError> {
         let (folded, mut after) = (fold(who), i64::MIN);
         let mut found: Vec<(String, String)> = Vec::new();
         loop {
-            let rows = self.read("names are looked for in the audit", |connection| {
-                named(connection, tenant, after)
+            let rows = self.read_for(work, "names are looked for in the audit", |connection| {
+                Ok(named(connection, tenant, after)?)
             })?;
             let Some((last, ..)) = rows.last() else { break };
             after = *last;
@@ -122,7 +129,8 @@ impl Store {
     pub fn long_gone(&self, before: Timestamp) -> Result<Vec<(TenantId, Recalled)>, ProviderError> {
         let rows = self.read("it is asked who is long gone", |connection| {
             changes::table
-                .filter(changes::act.eq(Act::Deleted.word()))
+                // Written out, so that the planner knows the index of these rows.
+                .filter(diesel::dsl::sql::<Bool>("act = 'deleted'"))
                 .filter(changes::personal.is_not_null())
                 .filter(changes::at.lt(before.micros()))
                 .order(changes::at)
@@ -153,6 +161,7 @@ impl Store {
     ) -> Result<usize, ProviderError> {
         let change = Change { names: Names::default(), ..Change::of(Act::Erased, "", &[], at, by) };
         let done = self.writer.write(&mut |connection| {
+            unlimited(connection)?;
             let count = forget(connection, tenant, Some(&of.id))?;
             if count > 0 {
                 append_other(connection, tenant, &change, of.kind.as_str(), of.id.as_str())?;
@@ -220,6 +229,7 @@ fn named(
     after: i64,
 ) -> QueryResult<Vec<NamedRow>> {
     changes::table
+        .filter(watched(connection))
         .filter(changes::tenant.eq(tenant.key()))
         .filter(changes::seq.gt(after))
         .filter(changes::personal.is_not_null())

@@ -12,10 +12,12 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
+use headcount_core::work::Work;
 use headcount_records::chain;
 use serde_json::{Value, json};
 
 use crate::connection::{Backend, DbConnection, direct};
+use crate::error::WriteError;
 use crate::schema::changes;
 use crate::sql::{Sql, TypedQuery};
 use crate::store::{Store, UNRECORDED};
@@ -200,7 +202,7 @@ pub(crate) fn forget(
     connection: &mut DbConnection,
     tenant: TenantId,
     of: Option<&ResourceId>,
-) -> QueryResult<usize> {
+) -> Result<usize, WriteError> {
     let rows = || {
         let rows = Sql::new("UPDATE changes SET personal = NULL WHERE personal IS NOT NULL");
         rows.text(" AND tenant = ").int(tenant.key())
@@ -209,7 +211,7 @@ pub(crate) fn forget(
     let mut parts = Vec::new();
     let rest = Sql::new(" AND place IS NULL AND seq > ").int(sequenced_before(connection)?);
     if let Some(id) = of {
-        let sequenced = sequenced_about(connection, tenant, id, usize::MAX)?;
+        let sequenced = sequenced_about(connection, tenant, id, (usize::MAX, None))?;
         for chunk in sequenced.chunks(CHUNK) {
             parts.push(rows().text(" AND seq IN (").ints(chunk).text(")"));
         }
@@ -232,11 +234,12 @@ fn sequenced_about(
     connection: &mut DbConnection,
     tenant: TenantId,
     id: &ResourceId,
-    wanted: usize,
-) -> QueryResult<Vec<i64>> {
+    (wanted, work): (usize, Option<&Work>),
+) -> Result<Vec<i64>, WriteError> {
     let mut found = Vec::new();
     let mut end = i64::MAX;
     while found.len() < wanted {
+        work.map_or(Ok(()), Work::check)?;
         // The last row before a bucket leads to the next one that holds anything.
         let last = Sql::new("SELECT max(seq) FROM changes WHERE seq < ").int(end);
         let last: Option<i64> = last.query::<Nullable<BigInt>>().get_result(connection)?;
@@ -408,11 +411,15 @@ impl ChangeFeed for Store {
         tenant: TenantId,
         id: &ResourceId,
         limit: usize,
+        work: &Work,
     ) -> Result<Vec<Recorded>, ProviderError> {
         self.sequence_soon()?;
-        let rows: Vec<Row> = self.read("the changes of a resource are read", |connection| {
+        const WHAT: &str = "the changes of a resource are read";
+        let rows: Vec<Row> = self.read_for(work, WHAT, |connection| {
             let mut rows = Vec::new();
-            for chunk in sequenced_about(connection, tenant, id, limit)?.chunks(CHUNK) {
+            for chunk in sequenced_about(connection, tenant, id, (limit, Some(work)))?.chunks(CHUNK)
+            {
+                work.check()?;
                 let known = changes::table.filter(changes::seq.eq_any(chunk));
                 rows.extend(known.select(Row::as_select()).load::<Row>(connection)?);
             }

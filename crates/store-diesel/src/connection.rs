@@ -1,14 +1,17 @@
 //! Connections: which database a URL means, how one is opened, and what is set on it.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
-use diesel::{Connection, QueryResult};
+use diesel::{Connection as _, QueryResult};
 use thiserror::Error as ThisError;
+
+use crate::watch::Watch;
+#[cfg(feature = "sqlite")]
+use crate::watch::watched;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -127,6 +130,8 @@ pub(crate) struct Manager {
     pub(crate) durability: Durability,
     /// How long SQLite waits for another process that writes.
     pub(crate) busy: Duration,
+    /// How long a statement may take, and wait for a lock on PostgreSQL. None for migrations.
+    pub(crate) limit: Option<Duration>,
 }
 
 /// When a commit of SQLite is on disk.
@@ -148,6 +153,16 @@ impl Manager {
 
     /// Opens one connection.
     pub(crate) fn open(&self) -> Result<DbConnection, diesel::ConnectionError> {
+        // What writes on SQLite is ended by nothing.
+        self.open_watched(&Watch::new(None))
+    }
+
+    /// Opens one connection; on SQLite, the watch ends its statements.
+    pub(crate) fn open_watched(
+        &self,
+        watch: &Watch,
+    ) -> Result<DbConnection, diesel::ConnectionError> {
+        let wrong = diesel::ConnectionError::CouldntSetupConfiguration;
         match &self.url {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => {
@@ -160,9 +175,8 @@ impl Manager {
                     (false, Durability::Later) => LOG_WRITER,
                 };
                 let pragmas = format!("PRAGMA busy_timeout = {}; {pragmas}", self.busy.as_millis());
-                connection
-                    .batch_execute(&pragmas)
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                connection.batch_execute(&pragmas).map_err(wrong)?;
+                watched(&mut connection, watch).map_err(wrong)?;
                 Ok(DbConnection::Sqlite(connection))
             }
             #[cfg(feature = "postgres")]
@@ -171,6 +185,8 @@ impl Manager {
                 if !self.prepared_statements {
                     connection
                         .set_prepared_statement_cache_size(diesel::connection::CacheSize::Disabled);
+                } else if let Some(limit) = self.limit {
+                    connection.batch_execute(&limits("SET", limit)).map_err(wrong)?;
                 }
                 Ok(DbConnection::Postgres(connection))
             }
@@ -178,6 +194,47 @@ impl Manager {
             other => Err(diesel::ConnectionError::BadConnection(format!(
                 "this headcount was built without support for {other}"
             ))),
+        }
+    }
+
+    /// What begins a transaction with the limits of its statements.
+    ///
+    /// The session has them already, if it is one's own: a pooler may give each transaction another.
+    pub(crate) fn begin<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.limit {
+            Some(limit) if self.backend() == Backend::Postgres => {
+                Cow::Owned(format!("{text}; {}", limits("SET LOCAL", limit)))
+            }
+            Some(_) | None => Cow::Borrowed(text),
+        }
+    }
+}
+
+/// Sets how long a statement of PostgreSQL may take, how long it may wait for a lock, and how long a transaction
+/// may hold its locks while nothing comes from this process.
+fn limits(set: &'static str, limit: Duration) -> String {
+    // Zero would mean no limit.
+    let limit = limit.as_millis().max(1);
+    format!(
+        "{set} statement_timeout = {limit}; {set} lock_timeout = {limit}; \
+         {set} idle_in_transaction_session_timeout = {}",
+        IDLE.as_millis()
+    )
+}
+
+/// How long a transaction of PostgreSQL may be idle: none is by intention, and one whose process is stuck or cut
+/// off must not hold its locks for ever.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Lets the statements of the open transaction take as long as they need: for work of the server's own that
+/// grows with the data. They still wait for no lock longer than others.
+pub(crate) fn unlimited(connection: &mut DbConnection) -> QueryResult<()> {
+    match connection {
+        #[cfg(feature = "sqlite")]
+        DbConnection::Sqlite(_) => Ok(()),
+        #[cfg(feature = "postgres")]
+        DbConnection::Postgres(connection) => {
+            connection.batch_execute("SET LOCAL statement_timeout = 0")
         }
     }
 }
@@ -199,88 +256,6 @@ const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
 #[cfg(feature = "sqlite")]
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
-}
-
-/// A connection of the pool. Diesel notices a server that has hung up only inside a transaction of
-/// its own making, so whoever notices it otherwise says so here.
-pub(crate) struct Pooled {
-    connection: DbConnection,
-    pub(crate) dead: bool,
-}
-
-impl Deref for Pooled {
-    type Target = DbConnection;
-
-    fn deref(&self) -> &DbConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Pooled {
-    fn deref_mut(&mut self) -> &mut DbConnection {
-        &mut self.connection
-    }
-}
-
-impl ManageConnection for Manager {
-    type Connection = Pooled;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Pooled, Self::Error> {
-        let connection = self.open().map_err(diesel::r2d2::Error::ConnectionError)?;
-        Ok(Pooled { connection, dead: false })
-    }
-
-    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
-        pooled.connection.ping().map_err(diesel::r2d2::Error::QueryError)
-    }
-
-    fn has_broken(&self, pooled: &mut Pooled) -> bool {
-        pooled.dead || pooled.connection.is_broken()
-    }
-}
-
-/// Makes a pool whose connections are not tested at each check-out: the test would cost as much as
-/// the query. Who gets a dead one takes the next.
-pub(crate) fn pool(manager: Manager, size: u32, wait: Duration) -> Pool<Manager> {
-    Pool::builder()
-        .max_size(size)
-        .min_idle(Some(0))
-        .test_on_check_out(false)
-        .connection_timeout(wait)
-        .error_handler(Box::new(Quiet))
-        .build_unchecked(manager)
-}
-
-/// Connection errors reach the request that waits for the connection; the pool need not print them.
-#[derive(Debug)]
-struct Quiet;
-
-impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Quiet {
-    fn handle_error(&self, error: diesel::r2d2::Error) {
-        tracing::debug!(%error, "a database connection could not be opened");
-    }
-}
-
-/// Runs reads that belong together on one state of the data.
-pub(crate) fn snapshot<T>(
-    connection: &mut DbConnection,
-    job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
-) -> QueryResult<T> {
-    let begin = match connection {
-        #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(_) => "BEGIN",
-        // One round trip; the limit keeps a query that no index serves from holding the server.
-        #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => {
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 5000"
-        }
-    };
-    connection.batch_execute(begin)?;
-    let done = job(connection);
-    // A read has nothing to keep, whichever way it ended.
-    let ended = connection.batch_execute("ROLLBACK");
-    done.and_then(|value| ended.map(|()| value))
 }
 
 /// Returns the statement for how many bytes the provisioning log takes.
@@ -313,15 +288,12 @@ pub(crate) fn give_back(connection: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// Begins a transaction whose loss in a crash is bearable.
-pub(crate) fn begin_relaxed(connection: &mut DbConnection) -> QueryResult<()> {
-    let begin = match connection {
-        #[cfg(feature = "sqlite")]
-        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
-        #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => "BEGIN; SET LOCAL synchronous_commit = off",
-    };
-    connection.batch_execute(begin)
+/// What begins a transaction whose loss in a crash is bearable.
+pub(crate) fn begin_relaxed(manager: &Manager) -> Cow<'static, str> {
+    match manager.backend() {
+        Backend::Sqlite => Cow::Borrowed("BEGIN IMMEDIATE"),
+        Backend::Postgres => manager.begin("BEGIN; SET LOCAL synchronous_commit = off"),
+    }
 }
 
 /// Creates the file with access for its owner only; SQLite gives its side files the same mode.

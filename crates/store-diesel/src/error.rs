@@ -3,9 +3,10 @@
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use headcount_core::error::Error;
 use headcount_core::provider::{ProviderError, Source};
+use headcount_core::work::Halt;
 use headcount_token_admin::StoreError;
 
-/// Why a write did not happen.
+/// Why a write did not happen, or a read that is done for a request.
 #[derive(Debug)]
 pub(crate) enum WriteError {
     /// The database said no.
@@ -25,6 +26,12 @@ impl From<DieselError> for WriteError {
 impl From<Error> for WriteError {
     fn from(error: Error) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<Halt> for WriteError {
+    fn from(halt: Halt) -> Self {
+        ProviderError::Halted(halt).into()
     }
 }
 
@@ -78,10 +85,31 @@ fn is_lost(message: &str) -> bool {
     .any(|known| message.contains(known))
 }
 
+/// Whether PostgreSQL ended a statement because it took too long (SQLSTATE 57014) or waited too long for a lock
+/// (55P03). Diesel gives out no SQLSTATE, and the message may be in any language: one that is not known here is
+/// answered 503 as well, in other words.
+fn is_overdue(message: &str) -> bool {
+    [
+        "canceling statement due to statement timeout",
+        "canceling statement due to lock timeout",
+        "could not obtain lock",
+    ]
+    .iter()
+    .any(|known| message.contains(known))
+}
+
 /// Turns an error of a read into what the caller is told. The message of the database may name
 /// values, so that only its kind is kept for the log.
 pub(crate) fn provider_error(what: &'static str, error: DieselError) -> ProviderError {
     match error {
+        DieselError::DatabaseError(_, info) if is_overdue(info.message()) => {
+            tracing::warn!(
+                reading = what,
+                reason = safe(info.message()),
+                "a statement took too long"
+            );
+            ProviderError::Halted(Halt::Deadline)
+        }
         DieselError::DatabaseError(kind, info) => ProviderError::Unavailable(Source::new(
             what,
             format!("{kind:?}: {}", safe(info.message())),

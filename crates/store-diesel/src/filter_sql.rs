@@ -182,7 +182,9 @@ impl Scope<'_> {
     /// `r.pk IN (SELECT … one path`, open at its end.
     fn index_rows(&self, path: &str) -> Option<Sql> {
         let path = self.names.path(path)?;
-        let sql = Sql::new("r.pk IN (SELECT x.pk FROM resource_index x WHERE x.tenant = ")
+        let sql = Sql::new("r.pk IN (SELECT x.pk FROM resource_index x WHERE ")
+            .watched()
+            .text("x.tenant = ")
             .int(self.tenant);
         Some(sql.text(" AND x.kind = ").int(self.kind).text(" AND x.path = ").int(path))
     }
@@ -190,15 +192,13 @@ impl Scope<'_> {
     /// `r.pk IN (SELECT … membership rows WHERE … AND `, open at its end.
     fn rows(&self, at: &AttrRef) -> Option<Sql> {
         let sql = match at.place {
-            Place::Members => {
-                Sql::new("r.pk IN (SELECT m.group_pk FROM group_members m WHERE m.tenant = ")
-            }
+            Place::Members => Sql::new("r.pk IN (SELECT m.group_pk FROM group_members m WHERE "),
             Place::Groups => Sql::new(
-                "r.pk IN (SELECT m.member_pk FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE m.tenant = ",
+                "r.pk IN (SELECT m.member_pk FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE ",
             ),
             _ => return None,
         };
-        Some(sql.int(self.tenant).text(" AND "))
+        Some(sql.watched().text("m.tenant = ").int(self.tenant).text(" AND "))
     }
 
     fn row_filter(&self, at: &AttrRef, filter: &ResolvedFilter) -> Option<Sql> {

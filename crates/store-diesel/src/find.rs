@@ -9,14 +9,16 @@ use headcount_core::clock::Timestamp;
 use headcount_core::filter::Filter;
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::path::Place;
-use headcount_core::provider::{Found, Page, ProviderError, Query, Source, Start, With};
+use headcount_core::provider::{Found, Page, ProviderError, Query, Start, With};
 use headcount_core::resource::{Computed, Document, Resource};
-use headcount_core::work::{self, Halt};
+use headcount_core::work;
 
 use crate::anchors::{Extent, Way};
-use crate::connection::{DbConnection, snapshot};
+use crate::connection::DbConnection;
+use crate::error::WriteError;
 use crate::filter_sql::{Compiled, Scope};
 use crate::members;
+use crate::pool::{self, View};
 use crate::sql::Sql;
 use crate::store::Store;
 use order::{Order, Position};
@@ -36,30 +38,6 @@ pub(crate) fn resource(kind: &Kind, (_, id, version, created, modified, text): R
     }
 }
 
-/// Why a query ended early.
-enum Stop {
-    Db(diesel::result::Error),
-    Provider(ProviderError),
-}
-
-impl From<ProviderError> for Stop {
-    fn from(error: ProviderError) -> Self {
-        Self::Provider(error)
-    }
-}
-
-impl From<Halt> for Stop {
-    fn from(halt: Halt) -> Self {
-        Self::Provider(halt.into())
-    }
-}
-
-impl From<diesel::result::Error> for Stop {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Db(error)
-    }
-}
-
 impl Store {
     pub(crate) fn page(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
         let Some(kind) = self.names.kind(&query.kind.kind) else {
@@ -75,29 +53,12 @@ impl Store {
         let search = Search { store: self, scope, query, compiled, order, kind };
         // One statement is one state of the data; several need a transaction.
         let single = !scans && search.never_counts();
-        let mut stopped = None;
-        let done = self.read("resources are found", |connection| {
-            let mut run = |connection: &mut DbConnection| match if scans {
-                search.scan(connection)
-            } else {
-                search.by_index(connection)
-            } {
-                Ok(page) => Ok(Some(page)),
-                Err(Stop::Db(error)) => Err(error),
-                Err(Stop::Provider(error)) => {
-                    stopped = Some(error);
-                    Ok(None)
-                }
-            };
-            if single { run(connection) } else { snapshot(connection, run) }
-        });
-        match (done?, stopped) {
-            (Some(page), _) => Ok(page),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(ProviderError::Internal(Source::invariant(
-                "a query ends with a page or an error",
-            ))),
-        }
+        let view = if single { View::Statement } else { View::Snapshot };
+        let of = (view, Some(&query.work));
+        pool::read(&self.readers, of, "resources are found", |connection| match scans {
+            true => search.scan(connection),
+            false => search.by_index(connection),
+        })
     }
 }
 
@@ -127,8 +88,8 @@ impl Search<'_> {
     }
 
     fn condition(&self) -> Sql {
-        let sql =
-            Sql::new("r.tenant = ").int(self.scope.tenant).text(" AND r.kind = ").int(self.kind);
+        let sql = Sql::default().watched().text("r.tenant = ").int(self.scope.tenant);
+        let sql = sql.text(" AND r.kind = ").int(self.kind);
         match &self.compiled.sql {
             Some(filter) => sql.text(" AND (").then(filter.clone()).text(")"),
             None => sql,
@@ -139,7 +100,7 @@ impl Search<'_> {
         if self.compiled.common { sql.query() } else { sql.uncached() }
     }
 
-    fn by_index(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
+    fn by_index(&self, connection: &mut DbConnection) -> Result<Page, WriteError> {
         let take = i64::try_from(self.query.limit).unwrap_or(i64::MAX).saturating_add(1);
         let offset = match &self.query.start {
             Start::Offset(offset) => i64::try_from(*offset).unwrap_or(i64::MAX),
@@ -189,7 +150,12 @@ impl Search<'_> {
     }
 
     /// Reads the rows of a page.
-    fn rows(&self, connection: &mut DbConnection, way: Way, take: i64) -> Result<Vec<Row>, Stop> {
+    fn rows(
+        &self,
+        connection: &mut DbConnection,
+        way: Way,
+        take: i64,
+    ) -> Result<Vec<Row>, WriteError> {
         let (join, order) = (self.order.join(&self.scope), self.order.by());
         let mut from =
             Sql::new(" FROM resources r").then(join.clone()).text(" WHERE ").then(self.condition());
@@ -229,7 +195,7 @@ impl Search<'_> {
     }
 
     /// Returns how many there are, and how many there were, without counting them.
-    fn extent(&self, connection: &mut DbConnection) -> Result<Extent, Stop> {
+    fn extent(&self, connection: &mut DbConnection) -> Result<Extent, WriteError> {
         let (total, removed) = Sql::new(
             "SELECT CAST(coalesce(sum(c.amount), 0) AS bigint), CAST(coalesce(sum(c.removed), 0) AS bigint) \
              FROM resource_counts c WHERE c.tenant = ",
@@ -243,7 +209,7 @@ impl Search<'_> {
     }
 
     /// Finds the place of a resource in the order.
-    fn place(&self, connection: &mut DbConnection, pk: i64) -> Result<Position, Stop> {
+    fn place(&self, connection: &mut DbConnection, pk: i64) -> Result<Position, WriteError> {
         let value = match self.order.value() {
             None => None,
             Some(value) => {
@@ -255,7 +221,7 @@ impl Search<'_> {
         Ok(Position { value, pk })
     }
 
-    fn count(&self, connection: &mut DbConnection) -> Result<i64, Stop> {
+    fn count(&self, connection: &mut DbConnection) -> Result<i64, WriteError> {
         if self.compiled.sql.is_none() {
             return Ok(self.extent(connection)?.total);
         }
@@ -264,7 +230,11 @@ impl Search<'_> {
     }
 
     /// Reads what replies show beside the documents.
-    fn complete(&self, connection: &mut DbConnection, rows: Vec<Row>) -> Result<Vec<Found>, Stop> {
+    fn complete(
+        &self,
+        connection: &mut DbConnection,
+        rows: Vec<Row>,
+    ) -> Result<Vec<Found>, WriteError> {
         self.query.work.spend(rows.iter().map(|row| work::bytes(&row.5)).sum())?;
         Ok(complete(connection, self.store, &self.query.kind.kind, rows, self.query.with)?)
     }
@@ -281,10 +251,11 @@ pub(crate) fn complete(
     let pks: Vec<i64> = rows.iter().map(|row| row.0).collect();
     let mut groups = match with {
         With::Groups => members::groups_of(connection, &pks)?,
-        With::Nothing | With::Members(_) => Default::default(),
+        With::Nothing | With::Members(_) | With::AllMembers(_) => Default::default(),
     };
     let mut members = match with {
         With::Members(limit) => members::of_groups(connection, &store.names, &sorted(&pks), limit)?,
+        With::AllMembers(most) => members::all_of(connection, &store.names, &pks, most)?,
         With::Nothing | With::Groups => Default::default(),
     };
     Ok(rows

@@ -20,11 +20,13 @@ use headcount_records::RequestRecord;
 
 use crate::batch;
 use crate::connection::{
-    Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private, pool,
+    Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
+    unlimited,
 };
 use crate::error::provider_error;
 use crate::log_rows::{Request, clean, key};
 use crate::migrations;
+use crate::pool;
 use crate::sql::Sql;
 use crate::store::Settings;
 
@@ -52,9 +54,10 @@ impl LogStore {
             prepared_statements: settings.prepared_statements,
             durability: Durability::Later,
             busy: Duration::from_secs(2),
+            limit: Some(settings.statement_limit),
         };
         let reading = Manager { read_only: true, ..manager.clone() };
-        let readers = pool(reading, READERS, Duration::from_secs(1));
+        let readers = pool::make(reading, READERS, Duration::from_secs(1));
         Self { manager, readers, writer: Mutex::new(None) }
     }
 
@@ -64,7 +67,7 @@ impl LogStore {
     }
 
     /// Runs a write in a transaction of its own.
-    fn write<T>(
+    pub(crate) fn write<T>(
         &self,
         what: &'static str,
         job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
@@ -74,7 +77,8 @@ impl LogStore {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let done = begin_relaxed(&mut connection).and_then(|()| {
+        let begun = connection.batch_execute(&begin_relaxed(&self.manager));
+        let done = begun.and_then(|()| {
             let value = job(&mut connection)?;
             connection.batch_execute("COMMIT")?;
             Ok(value)
@@ -140,6 +144,7 @@ impl LogStore {
 
     fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
         self.write("somebody is erased from the provisioning log", |connection| {
+            unlimited(connection)?;
             let mut count = 0;
             for (bucket, rows) in names::find(connection, tenant, names)? {
                 let requests = Sql::new("DELETE FROM requests WHERE seq IN (").ints(&rows);
@@ -154,6 +159,7 @@ impl LogStore {
 
     fn forget_all(&self, tenant: TenantId) -> Result<(), ProviderError> {
         self.write("a tenant is taken out of the provisioning log", |connection| {
+            unlimited(connection)?;
             for sql in [
                 "DELETE FROM request_names WHERE tenant = ",
                 "DELETE FROM requests WHERE tenant = ",

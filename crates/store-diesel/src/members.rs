@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use diesel::deserialize::{FromSql, FromSqlRow};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text};
-use headcount_core::ids::{ResourceId, TenantId};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use headcount_core::change::Left;
+use headcount_core::clock::Timestamp;
+use headcount_core::ids::{ResourceId, TenantId, Version};
 use headcount_core::members::{Member, MemberChange, MemberDelta, MemberNames, MembershipEntry};
 use headcount_core::provider::{Draft, Key, Members, ProviderError};
 
@@ -14,9 +16,48 @@ use crate::error::{Meaning, WriteError, meaning};
 use crate::names::Names;
 use crate::schema::group_members;
 use crate::sql::Sql;
+use crate::write::row_lock;
 
 /// Ids that one statement names at most: both databases allow many more.
 const CHUNK: usize = 1_000;
+
+/// What a draft really did to the members of a group.
+#[derive(Default)]
+pub(crate) struct Applied {
+    pub(crate) delta: MemberDelta,
+    /// Those that were added, each with its key.
+    added: Vec<(i64, Id, i32)>,
+}
+
+impl Applied {
+    fn of(added: Vec<(i64, Id, i32)>, removed: Vec<ResourceId>) -> Self {
+        let ids = added.iter().map(|(_, Id(id), _)| id.clone()).collect();
+        Self { delta: MemberDelta { added: ids, removed }, added }
+    }
+
+    /// The members of a group that had none before, up to `limit`.
+    pub(crate) fn members(mut self, names: &Names, limit: usize) -> Members {
+        self.added.sort_unstable_by_key(|(pk, ..)| *pk);
+        members_of(names, self.added, limit)
+    }
+}
+
+/// Gives a group that was just made its members.
+pub(crate) fn first(
+    connection: &mut DbConnection,
+    names: &Names,
+    tenant: TenantId,
+    group_pk: i64,
+    draft: &Draft,
+) -> Result<Applied, WriteError> {
+    match &draft.members {
+        MemberChange::Unchanged => Ok(Applied::default()),
+        MemberChange::Delta { add: wanted, .. } | MemberChange::Replace(wanted) => {
+            let added = insert(connection, names, tenant, group_pk, draft, wanted)?;
+            Ok(Applied::of(added, Vec::new()))
+        }
+    }
+}
 
 /// Applies what a draft does to the members of a group, and tells what really changed.
 pub(crate) fn apply(
@@ -25,13 +66,13 @@ pub(crate) fn apply(
     tenant: TenantId,
     group_pk: i64,
     draft: &Draft,
-) -> Result<MemberDelta, WriteError> {
+) -> Result<Applied, WriteError> {
     match &draft.members {
-        MemberChange::Unchanged => Ok(MemberDelta::default()),
+        MemberChange::Unchanged => Ok(Applied::default()),
         MemberChange::Delta { add, remove } => {
             let removed = delete(connection, tenant, group_pk, remove)?;
             let added = insert(connection, names, tenant, group_pk, draft, add)?;
-            Ok(MemberDelta { added, removed })
+            Ok(Applied::of(added, removed))
         }
         MemberChange::Replace(wanted) => {
             // Rows that stay are not touched (PAT-084).
@@ -46,7 +87,7 @@ pub(crate) fn apply(
             let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
             let removed = delete(connection, tenant, group_pk, &gone)?;
             let added = insert(connection, names, tenant, group_pk, draft, &new)?;
-            Ok(MemberDelta { added, removed })
+            Ok(Applied::of(added, removed))
         }
     }
 }
@@ -78,7 +119,7 @@ fn insert(
     group_pk: i64,
     draft: &Draft,
     ids: &BTreeSet<ResourceId>,
-) -> Result<Vec<ResourceId>, WriteError> {
+) -> Result<Vec<(i64, Id, i32)>, WriteError> {
     let kinds = kind_numbers(names, draft);
     let ids: Vec<&ResourceId> = ids.iter().collect();
     let mut added = Vec::new();
@@ -91,8 +132,10 @@ fn insert(
             .text(" AND u.kind + 0 IN (")
             .ints(&kinds)
             .text(") AND u.id IN (");
-        let sql = id_list(sql, chunk).text(") ON CONFLICT DO NOTHING RETURNING member_id");
-        let inserted: Vec<String> = match sql.query::<Text>().load(connection) {
+        let sql = id_list(sql, chunk)
+            .text(") ON CONFLICT DO NOTHING RETURNING member_pk, member_id, member_kind");
+        let inserted = sql.query::<(BigInt, Text, Integer)>().load::<(i64, Id, i32)>(connection);
+        let inserted = match inserted {
             // The member was deleted between the two looks that the statement takes.
             Err(error) if meaning(&error) == Meaning::Constraint => {
                 return Err(unknown(chunk.first()));
@@ -102,7 +145,7 @@ fn insert(
         if inserted.len() < chunk.len() {
             refuse_unknown(connection, tenant, &kinds, chunk)?;
         }
-        added.extend(inserted.into_iter().map(ResourceId::new));
+        added.extend(inserted);
     }
     Ok(added)
 }
@@ -152,13 +195,41 @@ fn delete(
     Ok(removed)
 }
 
-/// Takes a resource out of all groups: the keys of those groups.
-pub(crate) fn leave_all(connection: &mut DbConnection, member_pk: i64) -> QueryResult<Vec<i64>> {
-    Sql::new("DELETE FROM group_members WHERE member_pk = ")
+/// Takes a resource out of all groups, each of which gets a new version, and returns those.
+pub(crate) fn leave_all(
+    connection: &mut DbConnection,
+    member_pk: i64,
+    at: Timestamp,
+) -> QueryResult<Vec<Left>> {
+    let mut groups: Vec<i64> = Sql::new("DELETE FROM group_members WHERE member_pk = ")
         .int(member_pk)
         .text(" RETURNING group_pk")
         .query::<BigInt>()
-        .load(connection)
+        .load(connection)?;
+    groups.sort_unstable();
+    let mut left = Vec::with_capacity(groups.len());
+    for chunk in groups.chunks(CHUNK) {
+        // `lastModified` of a group never goes back. Groups are locked in one order by everyone.
+        let sql = Sql::new(
+            "UPDATE resources SET version = version + 1, modified = CASE WHEN modified < ",
+        )
+        .int(at.micros())
+        .text(" THEN ")
+        .int(at.micros())
+        .text(" ELSE modified + 1 END WHERE pk IN (SELECT g.pk FROM resources g WHERE g.pk IN (")
+        .ints(chunk)
+        .text(") ORDER BY g.pk")
+        .then(row_lock(connection))
+        .text(") RETURNING pk, id, version");
+        let mut rows: Vec<(i64, String, i64)> =
+            sql.query::<(BigInt, Text, BigInt)>().load(connection)?;
+        rows.sort_unstable();
+        left.extend(rows.into_iter().map(|(_, id, version)| Left {
+            group: ResourceId::new(id),
+            version: Version::new(version),
+        }));
+    }
+    Ok(left)
 }
 
 /// Reads members of a group behind a place, in the order in which they were created.
@@ -170,7 +241,7 @@ pub(crate) fn page(
     limit: usize,
 ) -> QueryResult<Members> {
     let take = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-    let mut rows: Vec<(i64, Id, i32)> = Sql::new(
+    let rows: Vec<(i64, Id, i32)> = Sql::new(
         "SELECT m.member_pk, m.member_id, m.member_kind FROM group_members m WHERE m.group_pk = ",
     )
     .int(group_pk)
@@ -180,11 +251,55 @@ pub(crate) fn page(
     .int(take)
     .query::<(BigInt, Text, Integer)>()
     .load(connection)?;
+    Ok(members_of(names, rows, limit))
+}
+
+/// Makes members of rows, as many as `limit` and one that says whether there are more.
+fn members_of(names: &Names, mut rows: Vec<(i64, Id, i32)>, limit: usize) -> Members {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(pk, _, _)| Key(pk.to_string()));
     let members = rows.into_iter().filter_map(|(_, id, kind)| member(names, id, kind)).collect();
-    Ok(Members { members, next })
+    Members { members, next }
+}
+
+/// Reads the members of each group that has at most `most`; of another none, but where they begin.
+pub(crate) fn all_of(
+    connection: &mut DbConnection,
+    names: &Names,
+    group_pks: &[i64],
+    most: usize,
+) -> QueryResult<HashMap<i64, Members>> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut groups = HashMap::with_capacity(group_pks.len());
+    for &group in group_pks {
+        // One statement: it counts as far as it matters, and brings rows only where they are wanted.
+        let rows: Vec<(i64, Option<i64>, Option<Id>, Option<i32>)> = Sql::new(
+            "WITH n AS (SELECT count(y.member_pk) AS amount FROM (SELECT x.member_pk FROM group_members x WHERE x.group_pk = ",
+        )
+        .int(group)
+        .text(" LIMIT ")
+        .int(most.saturating_add(1))
+        .text(
+            ") y) SELECT n.amount, m.member_pk, m.member_id, m.member_kind FROM n LEFT JOIN (SELECT \
+             g.member_pk, g.member_id, g.member_kind FROM group_members g WHERE g.group_pk = ",
+        )
+        .int(group)
+        .text(" ORDER BY g.member_pk LIMIT (SELECT CASE WHEN n.amount > ")
+        .int(most)
+        .text(" THEN 0 ELSE n.amount END FROM n)) m ON 1 = 1 ORDER BY m.member_pk")
+        .query::<(BigInt, Nullable<BigInt>, Nullable<Text>, Nullable<Integer>)>()
+        .load(connection)?;
+        let mut all = Members::default();
+        for (amount, _, id, kind) in rows {
+            if amount > most {
+                all.next = Some(Key("0".to_owned()));
+            }
+            all.members.extend(id.zip(kind).and_then(|(id, kind)| member(names, id, kind)));
+        }
+        groups.insert(group, all);
+    }
+    Ok(groups)
 }
 
 fn member(names: &Names, Id(id): Id, kind: i32) -> Option<Member> {

@@ -95,8 +95,12 @@ pub(crate) fn migrate(connection: &mut DbConnection) -> Result<(), Failure> {
         DbConnection::Postgres(connection) => {
             use diesel::connection::SimpleConnection;
             connection.build_transaction().run(|connection| {
-                // The number is arbitrary and never changes: it is the name of the lock.
-                connection.batch_execute("SELECT pg_advisory_xact_lock(4836102347751)")?;
+                // A migration takes as long as it takes, also on a session that somebody else has set up. The
+                // number is arbitrary and never changes: it is the name of the lock.
+                connection.batch_execute(
+                    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+                     SELECT pg_advisory_xact_lock(4836102347751)",
+                )?;
                 run::<diesel::pg::Pg, _>(connection, POSTGRES).map_err(Wrapped)
             })
         }

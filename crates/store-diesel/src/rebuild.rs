@@ -10,7 +10,7 @@ use headcount_core::quirks::Quirks;
 use headcount_core::resource::Document;
 use thiserror::Error as ThisError;
 
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, unlimited};
 use crate::duplicates;
 use crate::error::{WriteError, write_error};
 use crate::schema::{documents, resource_index, resource_keys, resources, store_meta, tenants};
@@ -152,6 +152,7 @@ impl Store {
         loop {
             let mut failed = None;
             let slice = self.writer.write(&mut |connection| {
+                unlimited(connection)?;
                 let rows = hold(connection, tenant, number, last)?;
                 for held in &rows {
                     let done =

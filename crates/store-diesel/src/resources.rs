@@ -9,10 +9,11 @@ use headcount_core::provider::{
     Step, StepDone, Updated, With,
 };
 
-use crate::connection::{DbConnection, direct, snapshot};
+use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, write_error};
 use crate::find::{Row, complete};
 use crate::members;
+use crate::pool::{self, View};
 use crate::schema::{documents, resources};
 use crate::store::Store;
 use crate::write::Job;
@@ -28,7 +29,7 @@ impl Provider for Store {
         let Some(number) = self.names.kind(kind) else {
             return Ok(None);
         };
-        let read = |connection: &mut DbConnection| {
+        let read = |connection: &mut DbConnection| -> Result<_, WriteError> {
             let row: Option<Row> = direct!(connection, |one| resources::table
                 .inner_join(documents::table.on(documents::pk.eq(resources::pk)))
                 .filter((resources::tenant + 0).eq(tenant.key()))
@@ -46,11 +47,12 @@ impl Provider for Store {
             .optional()?;
             Ok(complete(connection, self, kind, row.into_iter().collect(), with)?.pop())
         };
-        self.read("a resource is read", |connection| match with {
+        let view = match with {
             // Members and version belong together; the computed groups of a user do not count.
-            With::Members(_) => snapshot(connection, read),
-            With::Nothing | With::Groups => read(connection),
-        })
+            With::Members(_) | With::AllMembers(_) => View::Snapshot,
+            With::Nothing | With::Groups => View::Statement,
+        };
+        pool::read(&self.readers, (view, None), "a resource is read", read)
     }
 
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {

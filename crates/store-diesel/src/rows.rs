@@ -2,15 +2,15 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
-use headcount_core::change::{Change, Left};
+use headcount_core::change::Change;
 use headcount_core::error::Error;
-use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
+use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::{Columns, IndexEntry, UniqueKey};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, ProviderError, Update, Updated, With,
 };
-use headcount_core::resource::Resource;
+use headcount_core::resource::{Computed, Resource};
 
 use crate::changes::{self, Effect};
 use crate::connection::{DbConnection, direct};
@@ -144,16 +144,20 @@ impl Store {
             .values(document)
             .execute(one))?;
         self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
-        let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
-        let effect =
-            Effect { kind: &draft.kind, id: &draft.id, version: 1, members: &delta, left: &[] };
+        let applied = members::first(connection, &self.names, tenant, pk, draft)?;
+        let members = &applied.delta;
+        let effect = Effect { kind: &draft.kind, id: &draft.id, version: 1, members, left: &[] };
         count(connection, tenant, (kind, 1), &draft.change, &effect)?;
         let at = draft.at.micros();
         let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
-        // Nobody can be a member of a group before it exists.
-        let with = if with == With::Groups { With::Nothing } else { with };
-        let found = complete(connection, self, &draft.kind, vec![row], with)?.pop();
-        found.ok_or_else(|| Error::internal("one row is one resource").into())
+        let resource = resource(&draft.kind, row);
+        let mut computed = Computed::default();
+        // Nobody can be a member of a group before it exists, and its own were just written.
+        if let With::Members(limit) = with {
+            let members = applied.members(&self.names, limit);
+            (computed.members, computed.more_members) = (members.members, members.next);
+        }
+        Ok(Found { resource, computed })
     }
 
     pub(crate) fn update_in(
@@ -212,26 +216,7 @@ impl Store {
         let Locked { pk, resource: before, .. } =
             self.lock(connection, tenant, kind, number, id)?;
         let change = check(&before)?;
-        let mut groups = members::leave_all(connection, pk)?;
-        groups.sort_unstable();
-        let mut left = Vec::with_capacity(groups.len());
-        for group in groups {
-            // `lastModified` of the group never goes back.
-            let sql = Sql::new(
-                "UPDATE resources SET version = version + 1, modified = CASE WHEN modified < ",
-            )
-            .int(change.at.micros())
-            .text(" THEN ")
-            .int(change.at.micros())
-            .text(" ELSE modified + 1 END WHERE pk = ")
-            .int(group)
-            .text(" RETURNING id, version");
-            let rows: Vec<(String, i64)> = sql.query::<(Text, BigInt)>().load(connection)?;
-            left.extend(rows.into_iter().map(|(id, version)| Left {
-                group: ResourceId::new(id),
-                version: Version::new(version),
-            }));
-        }
+        let left = members::leave_all(connection, pk, change.at)?;
         let row = resources::table.find(pk);
         let gone = direct!(connection, |one| diesel::delete(row).execute(one));
         match gone {
@@ -309,7 +294,7 @@ impl Store {
             }
             self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
         }
-        let delta = members::apply(connection, &self.names, tenant, pk, draft)?;
+        let delta = members::apply(connection, &self.names, tenant, pk, draft)?.delta;
         if !differs && delta.is_empty() {
             return Ok(None);
         }

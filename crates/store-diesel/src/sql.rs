@@ -6,10 +6,11 @@
 use std::marker::PhantomData;
 
 use diesel::backend::Backend;
+use diesel::expression::SqlLiteral;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::LoadQuery;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, HasSqlType, Nullable, Text};
 use diesel::{QueryResult, RunQueryDsl};
 
 use crate::connection::{DbConnection, direct};
@@ -20,6 +21,31 @@ enum Piece {
     Integer(i64),
     String(String),
     Optional(Option<String>),
+    Watched,
+}
+
+/// How a database is asked, row by row, whether a statement may go on.
+pub(crate) trait Watching {
+    /// A term of a `WHERE`, and the `AND` behind it; nothing where the database ends statements itself.
+    const TERM: &'static str;
+}
+
+#[cfg(feature = "sqlite")]
+impl Watching for diesel::sqlite::Sqlite {
+    const TERM: &'static str = "still_wanted() AND ";
+}
+
+#[cfg(feature = "postgres")]
+impl Watching for diesel::pg::Pg {
+    const TERM: &'static str = "";
+}
+
+/// As [`Sql::watched`], for a query of Diesel's: its first filter.
+pub(crate) fn watched(connection: &DbConnection) -> SqlLiteral<Bool> {
+    diesel::dsl::sql(match connection.backend() {
+        crate::connection::Backend::Sqlite => "still_wanted()",
+        crate::connection::Backend::Postgres => "TRUE",
+    })
 }
 
 /// A statement or a part of one.
@@ -36,6 +62,13 @@ impl Sql {
     /// Appends constant text.
     pub(crate) fn text(mut self, text: &'static str) -> Self {
         self.pieces.push(Piece::Text(text));
+        self
+    }
+
+    /// Appends a term that ends the statement when its time is over ([`crate::watch`]). It stands first in the
+    /// `WHERE` of whatever may visit many rows, so that it is asked for each row, and before another term.
+    pub(crate) fn watched(mut self) -> Self {
+        self.pieces.push(Piece::Watched);
         self
     }
 
@@ -99,6 +132,7 @@ impl Sql {
         let show = |piece: &Piece| match piece {
             Piece::Text(text) => *text,
             Piece::Integer(_) | Piece::String(_) | Piece::Optional(_) => "?",
+            Piece::Watched => "",
         };
         self.pieces.iter().map(show).collect()
     }
@@ -114,7 +148,7 @@ pub(crate) struct TypedQuery<T> {
 
 impl<T, DB> QueryFragment<DB> for TypedQuery<T>
 where
-    DB: Backend + HasSqlType<Text> + HasSqlType<BigInt>,
+    DB: Backend + Watching + HasSqlType<Text> + HasSqlType<BigInt>,
     str: ToSql<Text, DB>,
     Option<String>: ToSql<Nullable<Text>, DB>,
     i64: ToSql<BigInt, DB>,
@@ -126,6 +160,7 @@ where
         for piece in &self.sql.pieces {
             match piece {
                 Piece::Text(text) => pass.push_sql(text),
+                Piece::Watched => pass.push_sql(DB::TERM),
                 Piece::Integer(value) => pass.push_bind_param::<BigInt, i64>(value)?,
                 Piece::String(value) => pass.push_bind_param::<Text, str>(value)?,
                 Piece::Optional(value) => {

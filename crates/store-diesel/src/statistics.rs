@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use headcount_core::provider::ProviderError;
 
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, unlimited};
 use crate::error::{WriteError, own_error};
 use crate::sql::Sql;
 use crate::store::Store;
@@ -45,6 +45,7 @@ impl Store {
         let mut analyzed = 0;
         for (_, statement) in analyze {
             let done = self.writer.write(&mut |connection| {
+                unlimited(connection)?;
                 connection.batch_execute(statement).map_err(WriteError::Db)
             });
             done.map_err(|error| own_error("a table is analyzed", error))?;

@@ -9,17 +9,18 @@ use diesel::prelude::*;
 use diesel::r2d2::Pool;
 use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
+use headcount_core::work::Work;
 use thiserror::Error as ThisError;
 
 use crate::anchors::Anchors;
-use crate::connection::{
-    Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private, pool,
-};
-use crate::error::own_error;
+use crate::connection::{Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private};
+use crate::counted::Counted;
+use crate::error::WriteError;
 use crate::migrations::{self, SchemaState};
 use crate::names::Names;
+use crate::pool::{self, View};
 use crate::sql::Sql;
-use crate::write::{Lane, Writer, checkout};
+use crate::write::{Lane, Writer};
 
 /// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
 /// costs. No released binary is: the variable is read when the crate is compiled, and `serve` says so.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub busy: Duration,
     /// Documents that one query may visit.
     pub documents_visited: u64,
+    /// How long one statement of a read may take; on PostgreSQL, any statement, and any wait for a lock.
+    pub statement_limit: Duration,
     /// Writes that one commit carries at most (SQLite). Less than [`Settings::JOBS_PER_COMMIT`] is
     /// of use only to those who want to know what sharing a commit is worth.
     pub jobs_per_commit: usize,
@@ -63,6 +66,7 @@ impl Settings {
             exclusive: true,
             busy: Duration::from_secs(1),
             documents_visited: 200_000,
+            statement_limit: Duration::from_secs(5),
             jobs_per_commit: Self::JOBS_PER_COMMIT,
         }
     }
@@ -130,6 +134,7 @@ pub struct Store {
     pub(crate) names: Names,
     pub(crate) documents_visited: u64,
     pub(crate) anchors: Anchors,
+    pub(crate) counted: Counted,
     url: DatabaseUrl,
     /// Held for as long as the process serves the file.
     _lock: Option<File>,
@@ -158,6 +163,7 @@ impl Store {
             prepared_statements: settings.prepared_statements,
             durability: Durability::Full,
             busy: settings.busy,
+            limit: None,
         };
         let mut connection =
             manager.open().map_err(|error| connect_error(&settings.url, &error))?;
@@ -166,16 +172,20 @@ impl Store {
         }
         prepare_schema(&mut connection, migrate)?;
         drop(connection);
+        let manager = Manager { limit: Some(settings.statement_limit), ..manager };
         let wait = Duration::from_secs(1);
         let backend = manager.backend();
         let (readers, writer) = match backend {
             Backend::Sqlite => {
-                let readers =
-                    pool(Manager { read_only: true, ..manager.clone() }, settings.pool_size, wait);
+                let readers = pool::make(
+                    Manager { read_only: true, ..manager.clone() },
+                    settings.pool_size,
+                    wait,
+                );
                 (readers, Writer::Lane(Lane::new(manager, settings.jobs_per_commit)))
             }
             Backend::Postgres => {
-                let readers = pool(manager, settings.pool_size, wait);
+                let readers = pool::make(manager, settings.pool_size, wait);
                 (readers.clone(), Writer::Pool(readers))
             }
         };
@@ -190,6 +200,7 @@ impl Store {
             names,
             documents_visited: settings.documents_visited,
             anchors: Anchors::new(backend),
+            counted: Counted::default(),
             url: settings.url.clone(),
             _lock: lock,
         }))
@@ -212,6 +223,7 @@ impl Store {
             prepared_statements: settings.prepared_statements,
             durability: Durability::Full,
             busy: settings.busy,
+            limit: None,
         };
         let mut connection =
             manager.open().map_err(|error| connect_error(&settings.url, &error))?;
@@ -246,16 +258,18 @@ impl Store {
         what: &'static str,
         mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
     ) -> Result<T, ProviderError> {
-        let mut value = None;
-        let done =
-            checkout(&self.readers, |connection| job(connection).map(|done| value = Some(done)));
-        match (done, value) {
-            (Ok(_), Some(value)) => Ok(value),
-            (Ok(_), None) => {
-                Err(ProviderError::Internal(headcount_core::provider::Source::invariant(what)))
-            }
-            (Err(error), _) => Err(own_error(what, error)),
-        }
+        let job = |connection: &mut DbConnection| job(connection).map_err(WriteError::Db);
+        pool::read(&self.readers, (View::Statement, None), what, job)
+    }
+
+    /// Runs a read for a request, which ends with its work.
+    pub(crate) fn read_for<T>(
+        &self,
+        work: &Work,
+        what: &'static str,
+        job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, ProviderError> {
+        pool::read(&self.readers, (View::Statement, Some(work)), what, job)
     }
 }
 

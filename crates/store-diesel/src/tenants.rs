@@ -8,7 +8,7 @@ use headcount_core::quirks::Quirks;
 use headcount_token_admin::{StoreError, Tenant, TenantStore};
 
 use crate::changes;
-use crate::connection::DbConnection;
+use crate::connection::{DbConnection, unlimited};
 use crate::error::token_error;
 use crate::schema::tenants;
 use crate::store::Store;
@@ -111,6 +111,7 @@ impl TenantStore for Store {
         // Everything that belongs to a tenant refers to it and goes with it. The record of changes
         // stays, without what it says of persons.
         let deleted = self.writer.write(&mut |connection| {
+            unlimited(connection)?;
             let id: Option<i64> = diesel::delete(tenants::table.filter(tenants::name.eq(name)))
                 .returning(tenants::id)
                 .get_result(connection)

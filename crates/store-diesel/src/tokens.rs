@@ -14,6 +14,7 @@ use crate::changes;
 use crate::connection::{DbConnection, direct};
 use crate::error::{WriteError, token_error};
 use crate::schema::{tenants, tokens};
+use crate::sql::watched;
 use crate::store::Store;
 use crate::tenants::unavailable;
 
@@ -167,8 +168,10 @@ impl TokenStore for Store {
 
     fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
         let rows = self.read("tokens are listed", |connection| {
-            let all =
-                tokens::table.select(Row::as_select()).order((tokens::created.desc(), tokens::id));
+            let all = tokens::table
+                .filter(watched(connection))
+                .select(Row::as_select())
+                .order((tokens::created.desc(), tokens::id));
             match tenant {
                 Some(tenant) => all.filter(tokens::tenant.eq(tenant.key())).load::<Row>(connection),
                 None => all.load::<Row>(connection),

@@ -6,10 +6,12 @@ use headcount_core::change::Act;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, TenantId};
 use headcount_core::provider::ProviderError;
+use headcount_core::work::Work;
 use headcount_records::audit_list::{AuditEntry, AuditTrail, ChangeCount};
 
 use crate::schema::changes;
 use crate::sequencer::Row;
+use crate::sql::watched;
 use crate::store::Store;
 
 impl AuditTrail for Store {
@@ -41,18 +43,20 @@ impl AuditTrail for Store {
         &self,
         tenant: TenantId,
         since: Timestamp,
+        work: &Work,
     ) -> Result<Vec<ChangeCount>, ProviderError> {
         self.sequence_soon()?;
         let rows: Vec<(String, String, Option<i32>, i64)> =
-            self.read("changes are counted", |connection| {
-                changes::table
+            self.read_for(work, "changes are counted", |connection| {
+                let counted = changes::table
+                    .filter(watched(connection))
                     .filter(changes::tenant.eq(tenant.key()))
                     .filter(changes::at.ge(since.micros()))
                     .filter(changes::place.is_not_null())
                     .group_by((changes::kind, changes::act, changes::switched))
                     .select((changes::kind, changes::act, changes::switched, count_star()))
-                    .order(changes::kind)
-                    .load(connection)
+                    .order(changes::kind);
+                Ok(counted.load(connection)?)
             })?;
         let mut counts: Vec<ChangeCount> = Vec::new();
         for (kind, act, switched, amount) in rows {

@@ -14,6 +14,7 @@ use headcount_core::provider::{ProviderError, Source};
 
 use crate::connection::{Backend, DbConnection, Manager};
 use crate::error::{Meaning, WriteError, meaning};
+use crate::pool::{Pooled, checkout};
 use crate::sql::Sql;
 
 /// A write: it may be run more than once, and only the last run counts.
@@ -133,8 +134,9 @@ fn transaction<T>(
     pool: &Pool<Manager>,
     mut job: impl FnMut(&mut DbConnection) -> Ran<T>,
 ) -> Result<T, WriteError> {
-    let begin = |connection: &mut DbConnection| {
-        connection.batch_execute("BEGIN; SET LOCAL synchronous_commit = on")
+    let begin = |pooled: &mut Pooled| {
+        let begun = pooled.begin("BEGIN; SET LOCAL synchronous_commit = on");
+        begun.map_err(WriteError::Db)
     };
     let mut connection = checkout(pool, begin)?;
     match job(&mut connection) {
@@ -158,29 +160,6 @@ fn roll_back(connection: &mut DbConnection) {
     if let Err(error) = connection.batch_execute("ROLLBACK") {
         tracing::debug!(meaning = ?meaning(&error), "a transaction could not be rolled back");
     }
-}
-
-/// Takes a connection out of the pool and says the first word on it. One that has died in the pool,
-/// as all do when the server restarts, is dropped for the next.
-pub(crate) fn checkout<T>(
-    pool: &Pool<Manager>,
-    mut first: impl FnMut(&mut DbConnection) -> Result<T, DieselError>,
-) -> Result<diesel::r2d2::PooledConnection<Manager>, WriteError> {
-    let attempts = pool.max_size() + 1;
-    for _ in 0..attempts {
-        let mut connection = pool.get().map_err(|error| {
-            let source = Source::new("a database connection is taken from the pool", error);
-            WriteError::Refused(ProviderError::Unavailable(source).into())
-        })?;
-        match first(&mut connection) {
-            Ok(_) => return Ok(connection),
-            Err(error) if meaning(&error) == Meaning::Disconnected => connection.dead = true,
-            Err(error) => return Err(WriteError::Db(error)),
-        }
-    }
-    Err(WriteError::Refused(
-        ProviderError::Unavailable(Source::invariant("every pooled connection is dead")).into(),
-    ))
 }
 
 /// Where a count of resources is kept: writers that run at once count in different rows.

@@ -10,6 +10,7 @@ mod support;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, TenantId};
 use headcount_core::quirks::Quirks;
+use headcount_core::work::Work;
 use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings};
 use support::{Database, Scratch, postgres_store};
@@ -72,7 +73,7 @@ fn expected(records: &[RequestRecord], first: i64, query: &LogQuery) -> Vec<Stri
 }
 
 fn found(log: &LogStore, query: &LogQuery) -> Vec<String> {
-    let rows = log.requests(query).unwrap();
+    let rows = log.requests(query, &Work::unlimited()).unwrap();
     rows.into_iter().map(|row| row.record.request.to_string()).collect()
 }
 
@@ -80,7 +81,9 @@ fn check(log: &LogStore) {
     let mut records: Vec<_> = (0..RECORDS).map(record).collect();
     records.chunks(5_000).for_each(|chunk| log.append(chunk).unwrap());
     let all = LogQuery { limit: 1, ..LogQuery::default() };
-    let first = log.requests(&all).unwrap()[0].seq - i64::try_from(RECORDS).unwrap() + 1;
+    let first = log.requests(&all, &Work::unlimited()).unwrap()[0].seq
+        - i64::try_from(RECORDS).unwrap()
+        + 1;
     let places = [None, Some(first + 9_000), Some(first + 18_500), Some(first + 19_999)];
     for name in ["rare", "user-3", "nobody"] {
         for (tenant, failed) in [(Some(ONE), false), (Some(OTHER), true), (None, false)] {
@@ -132,14 +135,22 @@ fn check(log: &LogStore) {
     log.prune(retention).unwrap();
     records = left.into_iter().filter(|record| record.at >= retention.before).collect();
     let all = LogQuery { limit: RECORDS, ..LogQuery::default() };
-    let kept = log.requests(&all).unwrap().len();
+    let kept = log.requests(&all, &Work::unlimited()).unwrap().len();
     // A slice is pruned when all of it is old enough.
     assert!((records.len()..records.len() + 2_000).contains(&kept), "{kept}");
     let newest = found(log, &LogQuery { limit: 900, ..by("user-3") });
     assert_eq!(newest, expected(&records, 0, &LogQuery { limit: 900, ..by("user-3") }));
     log.forget(ONE).unwrap();
-    assert!(log.requests(&LogQuery { tenant: Some(ONE), ..by("user-3") }).unwrap().is_empty());
-    assert!(!log.requests(&LogQuery { tenant: Some(OTHER), ..by("user-3") }).unwrap().is_empty());
+    assert!(
+        log.requests(&LogQuery { tenant: Some(ONE), ..by("user-3") }, &Work::unlimited())
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        !log.requests(&LogQuery { tenant: Some(OTHER), ..by("user-3") }, &Work::unlimited())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use headcount_core::change::ChangeFeed as _;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::quirks::Quirks;
+use headcount_core::work::Work;
 use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
 use headcount_records::verify::{FindingKind, SequencedRow, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
@@ -312,13 +313,13 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         bench.store.sequence().unwrap();
         let jane = bench.chain().last().unwrap().row.tenant;
         let jane = TenantId::new(jane);
-        let found = bench.store.recall(jane, "JANE").unwrap();
+        let found = bench.store.recall(jane, "JANE", &Work::unlimited()).unwrap();
         assert_eq!(found.len(), 1);
         assert!(!found[0].exists);
         // What is left is the record of its deletion, which took the other names with it.
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 1);
         assert_eq!(bench.store.erase_names(jane, &found[0], AT, &cli()).unwrap(), 0);
-        assert_eq!(bench.store.recall(jane, "jane").unwrap(), []);
+        assert_eq!(bench.store.recall(jane, "jane", &Work::unlimited()).unwrap(), []);
         // The record of the erasure counts before it has a place, too.
         let verdict = bench.verify(&[]);
         assert_eq!((verdict.findings.as_slice(), verdict.unsequenced), ([].as_slice(), 1));
@@ -351,7 +352,7 @@ fn one_among_many_is_read_and_erased_however_far_its_rows_lie_apart() {
         }
         let jane = ResourceId::new("jane");
         let moments = |limit| -> Vec<i64> {
-            let rows = bench.store.history(TENANT, &jane, limit).unwrap();
+            let rows = bench.store.history(TENANT, &jane, limit, &Work::unlimited()).unwrap();
             rows.iter().map(|row| row.change.at.micros()).collect()
         };
         assert_eq!(moments(100), numbers);

@@ -90,7 +90,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let before = asked.get("before").parse().ok();
     let tenant = if everything { None } else { Some(desk.tenant()?.id) };
     let wanted = ChangeQuery { tenant, by_people: people, before, limit: PAGE + 1 };
-    let mut found = desk.console.activity.latest(&wanted)?;
+    let mut found = desk.console.activity.latest(&wanted, &desk.work)?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let tokens = desk.console.api.tokens.list(&desk.principal()?, None)?;

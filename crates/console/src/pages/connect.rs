@@ -56,7 +56,7 @@ struct Heard {
 fn newest(desk: &Desk<'_>) -> Result<i64, Fault> {
     let of = |tenant| -> Result<i64, Fault> {
         let query = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
-        Ok(desk.console.log.requests(&query)?.first().map_or(0, |logged| logged.seq))
+        Ok(desk.console.log.requests(&query, &desk.work)?.first().map_or(0, |logged| logged.seq))
     };
     Ok(of(desk.tenant()?.id)?.max(of(TenantId::new(0))?))
 }
@@ -69,7 +69,7 @@ fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
             limit: LOOKED_AT,
             ..LogQuery::default()
         };
-        Ok(desk.console.log.requests(&query)?)
+        Ok(desk.console.log.requests(&query, &desk.work)?)
     };
     // A token that is nobody's belongs to no tenant: it may be the one that was just pasted.
     let mut all = of(desk.tenant()?.id)?;

@@ -44,6 +44,7 @@ fn tell(desk: &Desk<'_>, tenant: TenantId, name: &str) -> Result<IdentityTimelin
         provider: &*service.provider,
         changes: &*desk.console.changes,
         log: &*desk.console.log,
+        work: &desk.work,
     };
     Ok(reader.read(tenant, name)?)
 }
@@ -57,7 +58,7 @@ pub(crate) fn timeline(
 ) -> Result<Vec<Entry>, Fault> {
     let name = Some(headcount_core::index::fold(id.as_str()));
     let query = LogQuery { tenant: Some(tenant), name, limit: most, ..LogQuery::default() };
-    let requests = desk.console.log.requests(&query)?;
+    let requests = desk.console.log.requests(&query, &desk.work)?;
     let entry = |logged: Logged| Entry {
         at: logged.record.at,
         request: Some(logged),
@@ -65,7 +66,7 @@ pub(crate) fn timeline(
         own: true,
     };
     let mut entries: Vec<Entry> = requests.into_iter().map(entry).collect();
-    for change in desk.console.changes.history(tenant, id, most)? {
+    for change in desk.console.changes.history(tenant, id, most, &desk.work)? {
         let made = |entry: &&mut Entry| {
             entry.request.as_ref().is_some_and(|logged| {
                 logged.record.request == change.change.request

@@ -95,7 +95,8 @@ fn wanted(desk: &Desk<'_>) -> Result<LogQuery, Fault> {
 pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let asked = &desk.visit.query;
     let wanted = wanted(desk)?;
-    let mut found = desk.console.log.requests(&LogQuery { limit: PAGE + 1, ..wanted.clone() })?;
+    let mut found =
+        desk.console.log.requests(&LogQuery { limit: PAGE + 1, ..wanted.clone() }, &desk.work)?;
     let more = found.len() > PAGE;
     found.truncate(PAGE);
     let filter = [
@@ -138,7 +139,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
 pub(crate) fn tail(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let after = desk.visit.query.get("after").parse().unwrap_or(0);
     let query = LogQuery { after: Some(after), before: None, ..wanted(desk)? };
-    let lines = desk.console.log.requests(&query)?;
+    let lines = desk.console.log.requests(&query, &desk.work)?;
     let lines = lines.iter().map(|logged| {
         let line = Line::of(logged, desk.now);
         json!({
@@ -171,7 +172,12 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
         let (before, after) = (Some(seq.saturating_add(1)), Some(seq.saturating_sub(1)));
         let query =
             LogQuery { tenant: Some(tenant), before, after, limit: 1, ..LogQuery::default() };
-        Ok(desk.console.log.requests(&query)?.into_iter().find(|logged| logged.seq == seq))
+        Ok(desk
+            .console
+            .log
+            .requests(&query, &desk.work)?
+            .into_iter()
+            .find(|logged| logged.seq == seq))
     };
     let found = match of(desk.tenant()?.id)? {
         Some(found) => Some(found),

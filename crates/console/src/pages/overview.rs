@@ -120,8 +120,8 @@ fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
     let end = (desk.now.micros() / length + 1) * length;
     let from = Timestamp::from_micros(end - length * i64::try_from(slots).unwrap_or(0));
     let slots = Slots { from, seconds, count: slots };
-    let happened = desk.console.activity.happened(tenant, slots)?;
-    let refused = desk.console.refusals.refused(tenant, slots)?;
+    let happened = desk.console.activity.happened(tenant, slots, &desk.work)?;
+    let refused = desk.console.refusals.refused(tenant, slots, &desk.work)?;
     let bars: Vec<Bar> = (0..)
         .zip(happened.iter().zip(&refused))
         .map(|(index, (happened, refused))| Bar {
@@ -198,7 +198,7 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let drawn = activity(desk)?;
     let query =
         LogQuery { tenant: Some(tenant.id), failed: true, limit: REFUSED, ..LogQuery::default() };
-    let refused = desk.console.log.requests(&query)?;
+    let refused = desk.console.log.requests(&query, &desk.work)?;
     let used = |token: &Token| {
         let used = token.last_used.as_ref();
         Used {

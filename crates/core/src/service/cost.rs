@@ -31,7 +31,7 @@ impl Service {
     pub fn cost_of_get(&self, kind: &ResourceType, shape: &Shape) -> Cost {
         let projection = shape.projection(kind, Quirks::ALL, &mut Applied::default());
         match projection.map(|projection| self.reads_for(kind, &projection, 1)) {
-            Ok(With::Members(_)) => Cost::Page,
+            Ok(With::Members(_) | With::AllMembers(_)) => Cost::Page,
             // A request that is refused reads nothing.
             Ok(With::Nothing | With::Groups) | Err(_) => Cost::Point,
         }

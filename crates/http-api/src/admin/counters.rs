@@ -71,8 +71,8 @@ fn read(request: &HttpRequest) -> Result<(Option<Timestamp>, Option<String>), Ap
     Ok((since, tenant))
 }
 
-fn total(api: &Api, tenant: TenantId, kind: &ResourceType) -> Result<u64, ApiError> {
-    let (start, with, work) = (Start::Offset(0), With::Nothing, Work::default());
+fn total(api: &Api, tenant: TenantId, kind: &ResourceType, work: &Work) -> Result<u64, ApiError> {
+    let (start, with, work) = (Start::Offset(0), With::Nothing, work.clone());
     let query = Query { kind, filter: None, sort: None, start, limit: 0, with, work };
     Ok(api.service.provider.find(tenant, &query).map_err(Error::from)?.total)
 }
@@ -95,14 +95,15 @@ pub(super) async fn counters(
     let done = run(&api, auth, move |session| {
         let (since, named) = asked?;
         let (api, tenant) = (session.api, session.tenant(named.as_deref())?);
+        let work = &session.caller.work;
         let from = since.unwrap_or(Timestamp::from_micros(i64::MIN));
         let counts =
-            api.administration()?.trail.count_changes(tenant, from).map_err(Error::from)?;
+            api.administration()?.trail.count_changes(tenant, from, work).map_err(Error::from)?;
         let kinds = api.service.registry.kinds().iter().map(|kind| {
             let count = counts.iter().find(|count| count.kind == kind.kind);
             Ok(KindBody {
                 kind: kind.kind.to_string(),
-                total: total(api, tenant, kind)?,
+                total: total(api, tenant, kind, work)?,
                 created: count.map_or(0, |count| count.created),
                 changed: count.map_or(0, |count| count.changed),
                 deactivated: count.map_or(0, |count| count.deactivated),

@@ -146,7 +146,9 @@ pub(super) async fn list(
         let (query, whose) = asked?;
         let tenant = whose.tenant(session)?;
         let log = &session.api.administration()?.log;
-        let found = log.requests(&LogQuery { tenant, ..query }).map_err(Error::from)?;
+        let found = log
+            .requests(&LogQuery { tenant, ..query }, &session.caller.work)
+            .map_err(Error::from)?;
         let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
         Answer::ok(&PageBody { requests })
     });
@@ -180,7 +182,8 @@ pub(super) async fn get(
         let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
         let (after, before) = (Some(seq - 1), seq.checked_add(1));
         let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };
-        let found = session.api.administration()?.log.requests(&query).map_err(Error::from)?;
+        let log = &session.api.administration()?.log;
+        let found = log.requests(&query, &session.caller.work).map_err(Error::from)?;
         Answer::ok(&RecordBody::new(found.first().ok_or_else(missing)?, true))
     });
     done.await.map(|(answer, who)| answer.by(who))
@@ -229,6 +232,7 @@ pub(super) async fn timeline(
             provider: &*session.api.service.provider,
             changes: &*administration.feed,
             log: &*administration.log,
+            work: &session.caller.work,
         };
         Answer::ok(&TimelineBody::new(&reader.read(tenant, &name)?))
     });

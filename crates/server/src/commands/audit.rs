@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use headcount_core::change::Actor;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
+use headcount_core::work::Work;
 use headcount_records::chain::Checkpoint;
 use headcount_records::verify::{Finding, FindingKind, SequencedRow, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
@@ -254,8 +255,10 @@ fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
 fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Result<()> {
     let store = &parts.store;
     let tenant = tenant_key(&store.tenants()?, tenant)?;
-    let (there, gone): (Vec<Recalled>, Vec<Recalled>) =
-        store.recall(tenant, who)?.into_iter().partition(|recalled| recalled.exists);
+    let (there, gone): (Vec<Recalled>, Vec<Recalled>) = store
+        .recall(tenant, who, &Work::unlimited())?
+        .into_iter()
+        .partition(|recalled| recalled.exists);
     if let (Some(one), true) = (there.first(), gone.is_empty()) {
         bail!(
             "{} {} still exists; delete it first, since only what the audit keeps of deleted ones can be erased",

@@ -10,8 +10,9 @@ use headcount_core::provider::{Page, ProviderError, Start};
 use headcount_core::work::{self, Halt, VISIT};
 
 use super::order::Position;
-use super::{Row, RowTypes, Search, Stop, resource};
+use super::{Row, RowTypes, Search, resource};
 use crate::connection::DbConnection;
+use crate::error::WriteError;
 use crate::sql::Sql;
 
 /// Documents that a scan reads at a time.
@@ -22,8 +23,8 @@ const MEMBERSHIP_VISITS: usize = 30;
 
 impl Search<'_> {
     /// Reads documents in slices and evaluates what no index answers.
-    pub(super) fn scan(&self, connection: &mut DbConnection) -> Result<Page, Stop> {
-        let internal = |error| Stop::Provider(ProviderError::evaluating(error));
+    pub(super) fn scan(&self, connection: &mut DbConnection) -> Result<Page, WriteError> {
+        let internal = |error| WriteError::from(ProviderError::evaluating(error));
         let budget = &self.query.work;
         let sorted = self.query.sort.as_ref();
         let from = match &self.query.start {
@@ -52,7 +53,7 @@ impl Search<'_> {
             let full = i64::try_from(rows.len()).unwrap_or(0) == SLICE;
             visited += u64::try_from(rows.len()).unwrap_or(0);
             if visited > self.store.documents_visited {
-                return Err(Stop::Provider(ProviderError::TooMany(self.store.documents_visited)));
+                return Err(ProviderError::TooMany(self.store.documents_visited).into());
             }
             // The database looks at each resource of the slice once for each of them.
             budget.spend(
@@ -97,7 +98,7 @@ impl Search<'_> {
 
     /// Refuses a scan that would read too many documents before it reads the first: the kind is counted, and
     /// what the indexed part of the filter leaves of it is counted without documents, as far as it matters.
-    fn refuse_early(&self, connection: &mut DbConnection) -> Result<(), Stop> {
+    fn refuse_early(&self, connection: &mut DbConnection) -> Result<(), WriteError> {
         let most = self.store.documents_visited;
         let is_beyond = |amount: i64| u64::try_from(amount).is_ok_and(|amount| amount > most);
         if !is_beyond(self.extent(connection)?.total) {
@@ -114,7 +115,7 @@ impl Search<'_> {
                 return Ok(());
             }
         }
-        Err(Stop::Provider(ProviderError::TooMany(most)))
+        Err(ProviderError::TooMany(most).into())
     }
 
     /// The next resources of a scan, with their documents.
@@ -137,7 +138,7 @@ impl Search<'_> {
         descending: bool,
         skip: u64,
         behind: Option<&Position>,
-    ) -> Result<Page, Stop> {
+    ) -> Result<Page, WriteError> {
         self.query.work.spend(VISIT * work::count(keys.len()))?;
         keys.sort_by(|a, b| a.compare(b, descending));
         let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
@@ -170,13 +171,15 @@ impl Search<'_> {
         leaves: &[&'f ResolvedFilter],
         first: i64,
         last: i64,
-    ) -> Result<Vec<(&'f ResolvedFilter, HashSet<i64>)>, Stop> {
+    ) -> Result<Vec<(&'f ResolvedFilter, HashSet<i64>)>, WriteError> {
         let mut answers = Vec::with_capacity(leaves.len());
         for leaf in leaves {
             let Some(predicate) = self.scope.exact(leaf) else {
                 continue;
             };
-            let sql = Sql::new("SELECT r.pk FROM resources r WHERE r.tenant = ")
+            let sql = Sql::new("SELECT r.pk FROM resources r WHERE ")
+                .watched()
+                .text("r.tenant = ")
                 .int(self.scope.tenant)
                 .text(" AND r.kind = ")
                 .int(self.kind)

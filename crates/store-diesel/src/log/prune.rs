@@ -9,7 +9,7 @@ use headcount_core::provider::ProviderError;
 use headcount_records::Retention;
 
 use super::{LogStore, names};
-use crate::connection::{DbConnection, give_back, log_bytes};
+use crate::connection::{DbConnection, give_back, log_bytes, unlimited};
 use crate::error::provider_error;
 use crate::sql::Sql;
 
@@ -26,7 +26,10 @@ impl LogStore {
         let steps: [Step; 2] = [strangers, proven];
         for step in steps {
             loop {
-                let removed = self.write(WHAT, |connection| step(connection, retention))?;
+                let removed = self.write(WHAT, |connection| {
+                    unlimited(connection)?;
+                    step(connection, retention)
+                })?;
                 if removed == 0 {
                     break;
                 }

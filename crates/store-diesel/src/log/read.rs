@@ -4,14 +4,16 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
-use headcount_core::provider::{ProviderError, Source};
+use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
+use headcount_core::work::Work;
 use headcount_records::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
 
 use super::{LogStore, names};
 use crate::connection::DbConnection;
-use crate::error::provider_error;
+use crate::error::WriteError;
 use crate::log_rows::clean;
+use crate::pool::{self, View};
 use crate::schema::quirk_counts;
 use crate::sql::Sql;
 
@@ -98,11 +100,13 @@ const SELECT: &str = "SELECT r.seq, r.tenant, r.at, r.micros, r.request, r.token
 fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql {
     let mut sql = match named {
         Some((bucket, name)) => Sql::new(SELECT)
-            .text("request_names n JOIN requests r ON r.seq = n.seq WHERE n.bucket = ")
+            .text("request_names n JOIN requests r ON r.seq = n.seq WHERE ")
+            .watched()
+            .text("n.bucket = ")
             .int(bucket)
             .text(" AND n.name = ")
             .int(names::number(name)),
-        None => Sql::new(SELECT).text("requests r WHERE r.seq > 0"),
+        None => Sql::new(SELECT).text("requests r WHERE ").watched().text("r.seq > 0"),
     };
     let (tenant, number) = match query {
         LogQuery { name: Some(_), .. } => (" AND n.tenant = ", "n.seq"),
@@ -149,12 +153,17 @@ fn is_onward(query: &LogQuery) -> bool {
 }
 
 /// Answers a question by name, bucket by bucket, until there is enough.
-fn named(connection: &mut DbConnection, query: &LogQuery, name: &str) -> QueryResult<Vec<Row>> {
+fn named(
+    connection: &mut DbConnection,
+    (query, name): (&LogQuery, &str),
+    work: &Work,
+) -> Result<Vec<Row>, WriteError> {
     let Some(buckets) = names::buckets(connection)? else { return Ok(Vec::new()) };
     let first = query.after.map_or(i64::MIN, names::bucket).max(*buckets.start());
     let last = query.before.map_or(i64::MAX, names::bucket).min(*buckets.end());
     let mut rows = Vec::new();
     for step in 0..=last - first {
+        work.check()?;
         let bucket = if is_onward(query) { first + step } else { last - step };
         let sql = statement(query, Some((bucket, name)), query.limit - rows.len());
         rows.extend(sql.query::<Columns>().load::<Row>(connection)?);
@@ -177,23 +186,26 @@ fn tenant_after(connection: &mut DbConnection, last: i64) -> QueryResult<Option<
 }
 
 impl LogStore {
-    pub(crate) fn read<T>(
+    /// Runs a read for nobody's request.
+    fn read<T>(
         &self,
         what: &'static str,
-        job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
+        mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
     ) -> Result<T, ProviderError> {
         self.prepare()?;
-        let taken = self.readers.get();
-        let mut connection =
-            taken.map_err(|error| ProviderError::Unavailable(Source::new(what, error)))?;
-        job(&mut connection).map_err(|error| provider_error(what, error))
+        let job = |connection: &mut DbConnection| job(connection).map_err(WriteError::Db);
+        pool::read(&self.readers, (View::Statement, None), what, job)
     }
 
-    fn load(&self, sql: Sql) -> Result<Vec<Logged>, ProviderError> {
-        let rows: Vec<Row> = self.read("the provisioning log is read", |connection| {
-            sql.query::<Columns>().load(connection)
-        })?;
-        Ok(rows.into_iter().map(Row::logged).collect())
+    /// Runs a read for a request, which ends with its work.
+    pub(crate) fn read_for<T>(
+        &self,
+        work: &Work,
+        what: &'static str,
+        job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, ProviderError> {
+        self.prepare()?;
+        pool::read(&self.readers, (View::Statement, Some(work)), what, job)
     }
 }
 
@@ -206,12 +218,14 @@ impl RequestLog for LogStore {
         self.add_all_unkept(counts)
     }
 
-    fn requests(&self, query: &LogQuery) -> Result<Vec<Logged>, ProviderError> {
-        let Some(name) = &query.name else {
-            return self.load(statement(query, None, query.limit));
-        };
-        let rows =
-            self.read("the provisioning log is read", |connection| named(connection, query, name))?;
+    fn requests(&self, query: &LogQuery, work: &Work) -> Result<Vec<Logged>, ProviderError> {
+        let rows = self.read_for(work, "the provisioning log is read", |connection| {
+            if let Some(name) = &query.name {
+                return named(connection, (query, name), work);
+            }
+            let sql = statement(query, None, query.limit);
+            Ok(sql.query::<Columns>().load::<Row>(connection)?)
+        })?;
         Ok(rows.into_iter().map(Row::logged).collect())
     }
 

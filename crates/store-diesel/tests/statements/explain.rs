@@ -1,9 +1,12 @@
 //! How the databases answer a statement, as far as it matters: which rows they read by which index.
 
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use diesel::connection::SimpleConnection;
+use diesel::declare_sql_function;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use regex::Regex;
@@ -33,6 +36,55 @@ pub(crate) fn sqlite(connection: &mut SqliteConnection, sql: &str) -> String {
     let lines = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load::<Detail>(connection);
     let lines = lines.unwrap_or_else(|error| panic!("{sql}: {error}"));
     indented(lines.into_iter().map(|line| line.detail))
+}
+
+/// A connection that counts the rows that statements look at.
+pub(crate) struct Counted {
+    pub(crate) connection: SqliteConnection,
+    rows: Arc<AtomicU64>,
+}
+
+#[declare_sql_function]
+extern "SQL" {
+    fn still_wanted() -> diesel::sql_types::Bool;
+}
+
+impl Counted {
+    pub(crate) fn open(path: &Path) -> Self {
+        let connection = SqliteConnection::establish(&path.display().to_string()).unwrap();
+        let rows = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&rows);
+        still_wanted_utils::register_nondeterministic_impl(&connection, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            true
+        })
+        .unwrap();
+        Self { connection, rows }
+    }
+
+    /// Rows that a statement looks at, in all of its parts that have a `WHERE`. The store has its reads ask a
+    /// function for each row, and here all statements do. What is changed is taken back; what cannot be done
+    /// twice is not counted.
+    pub(crate) fn rows(&mut self, statement: &Statement) -> u64 {
+        static WHERE: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r" WHERE (?:still_wanted\(\) AND )?").unwrap());
+        let asking = WHERE.replace_all(&statement.sql, " WHERE still_wanted() AND ");
+        let mut binds = values(&statement.binds).into_iter();
+        let sql: String = asking
+            .split('?')
+            .enumerate()
+            .map(|(index, text)| match index {
+                0 => text.to_owned(),
+                _ => binds.next().unwrap_or(Value::Null).plain() + text,
+            })
+            .collect();
+        self.connection.batch_execute("BEGIN").unwrap();
+        self.rows.store(0, Ordering::Relaxed);
+        let _done = self.connection.batch_execute(&sql);
+        let rows = self.rows.load(Ordering::Relaxed);
+        self.connection.batch_execute("ROLLBACK").unwrap();
+        rows
+    }
 }
 
 fn indented(lines: impl Iterator<Item = String>) -> String {
@@ -157,6 +209,15 @@ impl Value {
                 Some(Self::Text(_)) => "text[]",
                 _ => "bigint[]",
             },
+        }
+    }
+
+    /// The value as SQLite reads it: there a number in quotes is a text.
+    fn plain(&self) -> String {
+        match self {
+            Self::Integer(text) => text.clone(),
+            Self::List(items) => format!("x'{}'", "00".repeat(items.len())),
+            Self::Null | Self::Text(_) => self.literal(""),
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Statement {
 }
 
 static RECORDED: Mutex<Option<Statements>> = Mutex::new(None);
+/// The shapes in their order, repeated ones too.
+static ORDER: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// What has no plan: settings, transactions, locks, statistics, streams of rows.
 const OTHERS: [&str; 11] = [
@@ -52,6 +54,7 @@ fn take(text: &str) {
         return;
     }
     let statement = Statement { sql: sql.to_owned(), binds: binds.to_owned() };
+    ORDER.lock().unwrap().push(shape(sql));
     statements.entry(shape(sql)).or_insert(statement);
 }
 
@@ -75,8 +78,14 @@ pub(crate) fn during(job: impl FnOnce()) -> Statements {
     RECORDED.lock().unwrap().take().unwrap()
 }
 
+/// Returns the shapes of all statements since they were forgotten.
+pub(crate) fn in_order() -> Vec<String> {
+    ORDER.lock().unwrap().clone()
+}
+
 /// Forgets what was taken so far.
 pub(crate) fn forget() {
+    ORDER.lock().unwrap().clear();
     if let Some(statements) = RECORDED.lock().unwrap().as_mut() {
         statements.clear();
     }

@@ -9,6 +9,7 @@ use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, 
 use headcount_core::index;
 use headcount_core::message::SearchRequest;
 use headcount_core::quirks::Quirks;
+use headcount_core::work::Work;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_records::activity::{Activity, ChangeQuery, Refusals, Slots};
 use headcount_records::audit_list::AuditTrail;
@@ -127,23 +128,25 @@ fn record_of_changes(store: &Store, bench: &Bench) {
     store.sequence_all().unwrap();
     store.changes(tenant, ChainPosition::START, 10).unwrap();
     store.newest_changes(tenant, 10).unwrap();
-    store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10).unwrap();
+    store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10, &Work::unlimited()).unwrap();
     store.audit(None, 0, 10).unwrap();
     store.audit(Some(tenant), 0, 10_000).unwrap();
     AuditTrail::audit(store, tenant, 0, 10).unwrap();
-    store.count_changes(tenant, Timestamp::from_micros(0)).unwrap();
+    store.count_changes(tenant, Timestamp::from_micros(0), &Work::unlimited()).unwrap();
     store.last_sequenced().unwrap();
     store.long_gone(NOW).unwrap();
-    for one in store.recall(tenant, "gone again").unwrap() {
+    for one in store.recall(tenant, "gone again", &Work::unlimited()).unwrap() {
         store.erase_names(tenant, &one, NOW, &cli()).unwrap();
     }
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 3_600, count: 2 };
-    store.happened(tenant, slots).unwrap();
+    store.happened(tenant, slots, &Work::unlimited()).unwrap();
     for (tenant, by_people) in
         [(None, false), (Some(tenant), false), (None, true), (Some(tenant), true)]
     {
         for before in [None, Some(5)] {
-            store.latest(&ChangeQuery { tenant, by_people, before, limit: 5 }).unwrap();
+            store
+                .latest(&ChangeQuery { tenant, by_people, before, limit: 5 }, &Work::unlimited())
+                .unwrap();
         }
     }
 }
@@ -248,10 +251,10 @@ fn requests(log: &LogStore, tenant: TenantId) {
         LogQuery { before: Some(9), ..base() },
         LogQuery { after: Some(1), ..base() },
     ] {
-        log.requests(&query).unwrap();
+        log.requests(&query, &Work::unlimited()).unwrap();
     }
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 2 };
-    log.refused(tenant, slots).unwrap();
+    log.refused(tenant, slots, &Work::unlimited()).unwrap();
     log.quirk_counts(tenant).unwrap();
     log.erase(tenant, &["jane".to_owned()]).unwrap();
     log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX, strangers: 1 })

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use headcount_core::ids::{RequestId, TenantId};
+use headcount_core::work::Work;
 use headcount_records::events::EventId;
 use headcount_records::feed::{Wanted, newest_events, read_events};
 use headcount_records::timeline::TimelineReader;
@@ -40,7 +41,7 @@ impl Database {
     }
 
     fn read(&self, query: &LogQuery, bodies: bool) -> anyhow::Result<Vec<RecordBody>> {
-        let found: Vec<Logged> = self.0.log.requests(query)?;
+        let found: Vec<Logged> = self.0.log.requests(query, &Work::unlimited())?;
         Ok(found.iter().map(|logged| RecordBody::new(logged, bodies)).collect())
     }
 }
@@ -76,6 +77,7 @@ impl Source for Database {
             provider: &*self.0.store,
             changes: &*self.0.store,
             log: &*self.0.log,
+            work: &Work::unlimited(),
         };
         Ok(TimelineBody::new(&reader.read(tenant, name)?))
     }

@@ -1,0 +1,177 @@
+//! The pool of connections, and reads on them.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel::connection::SimpleConnection as _;
+use diesel::r2d2::{ManageConnection, Pool, R2D2Connection};
+use headcount_core::provider::{ProviderError, Source};
+use headcount_core::work::Work;
+
+use crate::connection::{Backend, DbConnection, Manager};
+use crate::error::{Meaning, WriteError, meaning, own_error};
+use crate::watch::Watch;
+
+/// A connection of the pool. Diesel notices a server that has hung up only inside a transaction of
+/// its own making, so whoever notices it otherwise says so here.
+pub(crate) struct Pooled {
+    connection: DbConnection,
+    manager: Manager,
+    pub(crate) watch: Watch,
+    pub(crate) dead: bool,
+}
+
+/// How a read sees what others write meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Each statement sees what was committed before it.
+    Statement,
+    /// All statements see one state of the data.
+    Snapshot,
+}
+
+impl Pooled {
+    /// Begins a transaction, with the limits of its statements.
+    pub(crate) fn begin(&mut self, text: &str) -> QueryResult<()> {
+        let Self { connection, manager, .. } = self;
+        connection.batch_execute(&manager.begin(text))
+    }
+
+    /// Runs a read; on SQLite, it ends when the request's work is stopped.
+    pub(crate) fn read<T>(
+        &mut self,
+        view: View,
+        work: Option<&Work>,
+        job: impl FnOnce(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
+        self.watch.begin(work);
+        let done = self.viewed(view, job);
+        match (done, self.watch.end()) {
+            (Err(_ended), Some(halt)) => Err(halt.into()),
+            (done, _) => done,
+        }
+    }
+
+    fn viewed<T>(
+        &mut self,
+        view: View,
+        job: impl FnOnce(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
+        let (backend, sessions) = (self.backend(), self.manager.prepared_statements);
+        let begin = match (backend, view) {
+            (Backend::Sqlite, View::Statement) => None,
+            (Backend::Sqlite, View::Snapshot) => Some("BEGIN"),
+            // Where the session may be another each time, only a transaction has limits.
+            (Backend::Postgres, View::Statement) => (!sessions).then_some("BEGIN READ ONLY"),
+            (Backend::Postgres, View::Snapshot) => {
+                Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            }
+        };
+        let Some(begin) = begin else { return job(self) };
+        self.begin(begin)?;
+        let done = job(self);
+        // A read has nothing to keep, whichever way it ended.
+        let ended = self.batch_execute("ROLLBACK");
+        done.and_then(|value| ended.map(|()| value).map_err(WriteError::Db))
+    }
+}
+
+impl Deref for Pooled {
+    type Target = DbConnection;
+
+    fn deref(&self) -> &DbConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut DbConnection {
+        &mut self.connection
+    }
+}
+
+impl ManageConnection for Manager {
+    type Connection = Pooled;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Pooled, Self::Error> {
+        let watch = Watch::new(self.limit.filter(|_| self.read_only));
+        let opened = self.open_watched(&watch);
+        let connection = opened.map_err(diesel::r2d2::Error::ConnectionError)?;
+        Ok(Pooled { connection, manager: self.clone(), watch, dead: false })
+    }
+
+    fn is_valid(&self, pooled: &mut Pooled) -> Result<(), Self::Error> {
+        pooled.connection.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, pooled: &mut Pooled) -> bool {
+        pooled.dead || pooled.connection.is_broken()
+    }
+}
+
+/// Makes a pool whose connections are not tested at each check-out: the test would cost as much as
+/// the query. Who gets a dead one takes the next.
+pub(crate) fn make(manager: Manager, size: u32, wait: Duration) -> Pool<Manager> {
+    Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .connection_timeout(wait)
+        .error_handler(Box::new(Quiet))
+        .build_unchecked(manager)
+}
+
+/// Connection errors reach the request that waits for the connection; the pool need not print them.
+#[derive(Debug)]
+struct Quiet;
+
+impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Quiet {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::debug!(%error, "a database connection could not be opened");
+    }
+}
+
+/// Takes a connection out of the pool and says the first word on it. One that has died in the pool,
+/// as all do when the server restarts, is dropped for the next.
+pub(crate) fn checkout<T>(
+    pool: &Pool<Manager>,
+    mut first: impl FnMut(&mut Pooled) -> Result<T, WriteError>,
+) -> Result<diesel::r2d2::PooledConnection<Manager>, WriteError> {
+    let attempts = pool.max_size() + 1;
+    for _ in 0..attempts {
+        let mut connection = pool.get().map_err(|error| {
+            let source = Source::new("a database connection is taken from the pool", error);
+            WriteError::Refused(ProviderError::Unavailable(source).into())
+        })?;
+        match first(&mut connection) {
+            Ok(_) => return Ok(connection),
+            Err(WriteError::Db(error)) if meaning(&error) == Meaning::Disconnected => {
+                connection.dead = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(WriteError::Refused(
+        ProviderError::Unavailable(Source::invariant("every pooled connection is dead")).into(),
+    ))
+}
+
+/// Runs a read on a connection of the pool, for a request if there is one.
+pub(crate) fn read<T>(
+    pool: &Pool<Manager>,
+    (view, work): (View, Option<&Work>),
+    what: &'static str,
+    mut job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+) -> Result<T, ProviderError> {
+    work.map_or(Ok(()), Work::check)?;
+    let mut value = None;
+    let done =
+        checkout(pool, |pooled| pooled.read(view, work, &mut job).map(|done| value = Some(done)));
+    match (done, value) {
+        (Ok(_), Some(value)) => Ok(value),
+        (Ok(_), None) => Err(ProviderError::Internal(Source::invariant(what))),
+        (Err(error), _) => Err(own_error(what, error)),
+    }
+}
