@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use self::job::{Job, Turn, run_until};
 use crate::checkpoint::CheckpointFile;
 use crate::erasing;
-use crate::machine::{self, SystemClock};
+use crate::system::{self, SystemClock};
 use crate::wiring::Parts;
 
 /// How long a change waits for its place at most, when the server has nothing else to do.
@@ -131,7 +131,7 @@ fn jobs(
 
 fn notify_expiring(store: &Store) -> anyhow::Result<()> {
     let now = SystemClock.now();
-    let by = machine::author(Actor::System);
+    let by = system::author(Actor::System);
     let count = store.tell_expiring(now, now.plus_seconds(EXPIRY_NOTICE), &by)?;
     if count > 0 {
         tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
@@ -143,7 +143,7 @@ fn notify_expiring(store: &Store) -> anyhow::Result<()> {
 fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result<()> {
     const DAY: i64 = 24 * 60 * 60;
     let before = SystemClock.now().plus_seconds(-DAY * i64::from(names_days));
-    let by = machine::author(Actor::System);
+    let by = system::author(Actor::System);
     let mut count = 0;
     loop {
         let gone = store.long_gone(before)?;

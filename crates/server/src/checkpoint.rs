@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::machine::SystemClock;
+use crate::system::SystemClock;
 
 /// A checkpoint as it is written: a line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

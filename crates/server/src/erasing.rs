@@ -9,7 +9,7 @@ use headcount_core::work::Work;
 use headcount_records::RequestLog as _;
 use headcount_store_diesel::{LogStore, Recalled, Store};
 
-use crate::machine::SystemClock;
+use crate::system::SystemClock;
 
 /// Changes of one resource in which names are looked for.
 const MOST_CHANGES: usize = 10_000;

@@ -11,11 +11,11 @@ mod config;
 mod cursor_cipher;
 mod erasing;
 mod listener;
-mod machine;
 mod metrics;
 mod output;
 mod private_file;
 mod schemas;
+mod system;
 mod telemetry;
 mod wiring;
 

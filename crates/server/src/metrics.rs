@@ -15,7 +15,7 @@ use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::{Principal, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::machine;
+use crate::system;
 use crate::wiring::Parts;
 
 /// How long an answer about the database is good: whoever asks more often gets the same.
@@ -72,7 +72,7 @@ impl Metrics {
     }
 
     fn write_tokens(&self, text: &mut String) {
-        let by = Principal::operator(machine::author(Actor::System));
+        let by = Principal::operator(system::author(Actor::System));
         let tokens = self.tokens.list(&by, None).unwrap_or_default();
         // One that has expired is among them: that is when an alert has to sound.
         let works = tokens.iter().filter(|token| token.revoked.is_none()).take(MOST_TOKENS);

@@ -23,8 +23,8 @@ use headcount_token_admin::{
 
 use crate::config::Config;
 use crate::cursor_cipher::SharedKeyCipher;
-use crate::machine::{SystemClock, UuidSource};
 use crate::schemas;
+use crate::system::{SystemClock, UuidSource};
 
 /// The parts of a process that works on the data.
 #[derive(Clone)]

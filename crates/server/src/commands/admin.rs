@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::machine::author;
 use crate::output;
 use crate::private_file;
+use crate::system::author;
 use crate::wiring::{self, Parts};
 
 /// The name under which the address of the server is kept for other processes.

@@ -17,8 +17,8 @@ use crate::checkpoint::{self, Signer};
 use crate::cli::{self, Format};
 use crate::config::Config;
 use crate::erasing;
-use crate::machine;
 use crate::output;
+use crate::system;
 use crate::wiring::{self, Parts};
 
 /// Rows that are read at once.
@@ -269,7 +269,7 @@ fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Resu
     if gone.is_empty() {
         bail!("the audit holds no name of \"{who}\" in this tenant; nothing was erased");
     }
-    let by = machine::author(Actor::Cli);
+    let by = system::author(Actor::Cli);
     for one in &gone {
         let erased = erasing::erase(store, &parts.log, tenant, one, &by)?;
         let text = format!(

@@ -27,8 +27,8 @@ use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::{Config, Loaded};
 use crate::listener::{self, Threads};
-use crate::machine::{self, SystemClock};
 use crate::metrics::{self, Metrics};
+use crate::system::{self, SystemClock};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
 
@@ -135,7 +135,7 @@ fn announce(
         &format!("{scheme}://{address}"),
         std::io::stderr().is_terminal(),
     )?;
-    let by = Principal::operator(machine::author(Actor::System));
+    let by = Principal::operator(system::author(Actor::System));
     let now = SystemClock.now();
     if parts.tokens.list(&by, None)?.iter().all(|token| token.state(now) != TokenState::Works) {
         output::note("no token works yet; make one with:");

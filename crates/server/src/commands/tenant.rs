@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::machine;
 use crate::output;
+use crate::system;
 use crate::wiring;
 
 pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyhow::Result<()> {
     let tenants = wiring::command(config)?.tenants;
-    let by = Principal::operator(machine::author(Actor::Cli));
+    let by = Principal::operator(system::author(Actor::Cli));
     match command {
         cli::Tenant::Create { name, quirks } => {
             let tenant = tenants.create(&by, &name, parse(&quirks)?)?;

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use super::span;
 use crate::cli::{self, Format, TokenCreate};
 use crate::config::Config;
-use crate::machine::{self, SystemClock};
 use crate::output;
+use crate::system::{self, SystemClock};
 use crate::wiring::{self, Parts};
 
 pub(super) fn run(config: &Config, command: cli::Token, format: Format) -> anyhow::Result<()> {
@@ -56,7 +56,7 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
 }
 
 fn operator() -> Principal {
-    Principal::operator(machine::author(Actor::Cli))
+    Principal::operator(system::author(Actor::Cli))
 }
 
 fn find_tenant(parts: &Parts, by: &Principal, name: &str) -> anyhow::Result<Tenant> {
