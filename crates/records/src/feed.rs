@@ -182,7 +182,7 @@ mod tests {
             tenant: TenantId,
             id: &ResourceId,
             limit: usize,
-            _work: &crate::work::Work,
+            _work: &headcount_core::work::Work,
         ) -> Result<Vec<Recorded>, ProviderError> {
             let mut of_it = self.changes(tenant, ChainPosition::START, usize::MAX)?;
             of_it.retain(|recorded| recorded.id == *id);
