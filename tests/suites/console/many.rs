@@ -30,6 +30,15 @@ on_both!(with_many_users_documents_are_read_only_when_somebody_asks_for_it, |ser
     let page = search("");
     assert!(page.contains("Nothing is found") && page.contains("Search all names, too"), "{page}");
     assert!(search("&in=all").contains("u@example.com"));
+    // A whole name is looked up; parts of names are searched when somebody asks for that.
+    client.create("/Users", &json!({"userName": "99@example.com"}));
+    let search =
+        |rest: &str| owner.get(&format!("/console/resources/Users?q=99%40example.com{rest}"));
+    let page = search("").text();
+    assert!(page.contains(">99@example.com<") && !page.contains("0-99@example.com"), "{page}");
+    assert!(page.contains("in=part") && page.contains("Only whole names were compared"), "{page}");
+    let page = search("&in=part").text();
+    assert!(page.contains("0-99@example.com") && page.contains("Search all names, too"), "{page}");
     let page = explain("nobody");
     assert!(page.contains("not looked through") && page.contains("q=nobody&#38;in=all"), "{page}");
     // Whom an index or the log knows is found as before.

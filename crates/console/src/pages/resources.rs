@@ -6,14 +6,16 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::error::Error;
 use headcount_core::ids::ResourceId;
-use headcount_core::index::{self, Columns};
+use headcount_core::index::Columns;
 use headcount_core::message::SearchRequest;
-use headcount_core::provider::{Found, With};
+use headcount_core::provider::{Found, ProviderError, With};
 use headcount_core::resource::{Projection, Reply};
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Listing;
+use headcount_core::work::Halt;
 use serde_json::Value;
 
+use self::reach::Reach;
 use super::explain::{self, Event};
 use super::overview;
 use crate::answer::{Answer, Fault};
@@ -21,6 +23,7 @@ use crate::desk::{Desk, Frame};
 use crate::format::{number, plain, query, quote, time};
 
 mod export;
+mod reach;
 
 pub(crate) use export::export;
 
@@ -50,8 +53,8 @@ struct List {
     first: Option<String>,
     /// The filter that a plain text stands for.
     meant: String,
-    /// Where the same text is looked for in more attributes, when there are any.
-    wider: Option<String>,
+    /// Where more is found by the same text, if there may be more, and what the link says.
+    wider: Option<(String, &'static str)>,
     reach: &'static str,
     may_export: bool,
 }
@@ -84,87 +87,72 @@ fn is_filter(text: &str) -> bool {
         || words.map(str::to_ascii_lowercase).any(|word| OPERATORS.contains(&word.as_str()))
 }
 
-/// Where a plain text is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// In what has an index: an answer comes at once, however many there are.
-    Indexed,
-    /// In every attribute that people know somebody by.
-    Everywhere,
-}
-
-impl Reach {
-    /// The word that pages carry on.
-    fn word(self) -> &'static str {
-        if self == Self::Everywhere { "all" } else { "" }
-    }
-
-    fn of(word: &str) -> Self {
-        if word == "all" { Self::Everywhere } else { Self::Indexed }
-    }
-}
-
-/// The filter that a plain text stands for.
-fn plain_filter(kind: &ResourceType, text: &str, reach: Reach) -> String {
-    let quoted = Value::from(text);
-    let indexed = |attribute: &str| {
-        kind.resolve(attribute).is_ok_and(|found| index::is_indexed(&found.place))
-    };
-    let attributes = match kind.kind.as_str() {
-        "User" => {
-            ["userName", "displayName", "name.formatted", "emails.value", "externalId"].as_slice()
-        }
-        "Group" => ["displayName", "externalId"].as_slice(),
-        _ => &[],
-    };
-    let reached = |attribute: &&&str| reach == Reach::Everywhere || indexed(attribute);
-    let mut terms: Vec<String> = attributes
-        .iter()
-        .filter(reached)
-        .map(|attribute| format!("{attribute} co {quoted}"))
-        .collect();
-    if terms.is_empty() {
-        terms.extend(kind.name.iter().map(|name| format!("{name} co {quoted}")));
-    }
-    terms.push(format!("id eq {quoted}"));
-    terms.join(" or ")
-}
-
 /// The filter that was asked for, as the service takes it.
 pub(super) fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
     match text {
         "" => None,
         text if is_filter(text) => Some(text.to_owned()),
-        text => Some(plain_filter(kind, text, reach)),
+        text => Some(reach.filter(kind, text)),
     }
 }
 
-/// Searches, first in what has an index, and everywhere when nothing is there and that takes no time.
-fn search(
-    desk: &Desk<'_>,
-    kind: &Arc<ResourceType>,
-    reach: &mut Reach,
-) -> Result<(Option<String>, Result<Listing, Error>), Fault> {
+/// What a search came to, and the filter that it was.
+type Searched = (Option<String>, Result<Listing, Error>);
+
+/// Searches. Among many, whoever has exactly this name comes first, by a look into an index; then what has an
+/// index is gone through; and documents are read when nothing is found and that takes no time.
+fn search(desk: &Desk<'_>, kind: &Arc<ResourceType>, reach: &mut Reach) -> Result<Searched, Fault> {
     let (text, cursor) = (desk.visit.query.get("q"), desk.visit.query.get("cursor"));
+    let plain = !text.is_empty() && !is_filter(text);
+    let few = plain && overview::count(desk, kind, None)? <= MANY;
+    if plain && *reach == Reach::Exact {
+        for filter in reach.exact(kind, text).into_iter().filter(|_| !few) {
+            let found = ask(desk, kind, Some(&filter), cursor)?;
+            if found.as_ref().map_or(true, |listing| listing.head.total > 0) {
+                return Ok((Some(filter), found));
+            }
+        }
+        *reach = Reach::Indexed;
+    }
     loop {
         let filter = wanted(kind, text, *reach);
-        let request = SearchRequest {
-            filter: filter.clone(),
-            count: Some(PAGE),
-            cursor: Some(cursor.to_owned()),
-            // Members and memberships are not shown in a list, so that they are not read for it.
-            excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
-            ..SearchRequest::default()
-        };
-        let service = &desk.console.api.service;
-        let found = service.search(&desk.caller()?, &[Arc::clone(kind)], &request);
+        let found = ask(desk, kind, filter.as_deref(), cursor)?;
         let nothing = found.as_ref().is_ok_and(|listing| listing.head.total == 0);
         let more = wanted(kind, text, Reach::Everywhere) != filter;
-        let again = nothing && more && cursor.is_empty();
-        if !again || overview::count(desk, kind, None)? > MANY {
+        if !(nothing && more && few && cursor.is_empty()) {
             return Ok((filter, found));
         }
         *reach = Reach::Everywhere;
+    }
+}
+
+fn ask(
+    desk: &Desk<'_>,
+    kind: &Arc<ResourceType>,
+    filter: Option<&str>,
+    cursor: &str,
+) -> Result<Result<Listing, Error>, Fault> {
+    let request = SearchRequest {
+        filter: filter.map(str::to_owned),
+        count: Some(PAGE),
+        cursor: Some(cursor.to_owned()),
+        // Members and memberships are not shown in a list, so that they are not read for it.
+        excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
+        ..SearchRequest::default()
+    };
+    let service = &desk.console.api.service;
+    Ok(service.search(&desk.caller()?, &[Arc::clone(kind)], &request))
+}
+
+/// Says of a search that was ended what is missing and how to go on; of another error, what it says itself.
+fn explained(error: &Error) -> String {
+    match error {
+        Error::Provider(ProviderError::Halted(Halt::Deadline)) => {
+            "Not everything was looked at: the search took too long. Enter a whole userName, e-mail address, \
+             externalId or id, or a filter that an index answers."
+                .to_owned()
+        }
+        other => other.to_string(),
     }
 }
 
@@ -196,7 +184,9 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let meant = filter.clone().filter(|filter| filter != text).unwrap_or_default();
     let (listing, error) = match listing {
         Ok(listing) => (Some(listing), None),
-        Err(error @ Error::Provider(_)) if error.status_and_type().0 >= 500 => {
+        Err(error @ Error::Provider(_))
+            if error.status_and_type().0 >= 500 && explained(&error) == error.to_string() =>
+        {
             return Err(error.into());
         }
         Err(error) => (None, Some(error)),
@@ -210,11 +200,13 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let found = listing.as_ref().map(|listing| listing.resources.as_slice()).unwrap_or_default();
     let rows = found.iter().map(|found| row(kind, found)).collect::<Result<Vec<_>, _>>()?;
     let head = listing.as_ref().map(|listing| &listing.head);
+    // What was found by one of several filters is walked by that one.
+    let walked = filter.as_deref().filter(|_| reach == Reach::Exact).unwrap_or(text);
     let at = |cursor: &str| {
         format!(
             "{}{}",
             desk.visit.path,
-            query(&[("q", text), ("in", reach.word()), ("cursor", cursor)])
+            query(&[("q", walked), ("in", reach.word()), ("cursor", cursor)])
         )
     };
     let question = query(&[("filter", filter.as_deref().unwrap_or_default()), ("count", "50")]);
@@ -222,13 +214,14 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
         "curl -H 'Authorization: Bearer TOKEN' {}",
         quote(&format!("{}{}{question}", desk.base_url(), kind.endpoint))
     );
-    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = error.as_ref().map_or(200, |error| error.status_and_type().0);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let page = Answer::page(&List {
         frame: desk.frame(&endpoint, &format_place(kind)).at_the_command_line(vec![command]),
         noun: endpoint.to_lowercase(),
         endpoint,
         text: text.to_owned(),
-        error: error.map_or_else(String::new, |error| error.to_string()),
+        error: error.as_ref().map_or_else(String::new, explained),
         error_at,
         total: head.map_or_else(String::new, |head| number(head.total)),
         has_active: rows.iter().any(|row| row.active.is_some()),
@@ -236,8 +229,10 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
         next: head.and_then(|head| head.next_cursor.as_deref()).map(at),
         first: (!cursor.is_empty()).then(|| at("")),
         meant,
-        wider: (wanted(kind, text, Reach::Everywhere) != filter)
-            .then(|| format!("{}{}", desk.visit.path, query(&[("q", text), ("in", "all")]))),
+        wider: reach.wider().filter(|wider| wanted(kind, text, *wider) != filter).map(|wider| {
+            let href = query(&[("q", text), ("in", wider.word())]);
+            (format!("{}{href}", desk.visit.path), wider.invitation())
+        }),
         reach: reach.word(),
         may_export: desk.may_change(),
     })?;

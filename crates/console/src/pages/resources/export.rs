@@ -9,7 +9,8 @@ use headcount_core::provider::Found;
 use headcount_core::schema::ResourceType;
 use serde_json::{Value, json};
 
-use super::{Reach, kind, wanted};
+use super::reach::Reach;
+use super::{kind, wanted};
 use crate::answer::{Answer, Fault};
 use crate::desk::Desk;
 use crate::format::plain;
