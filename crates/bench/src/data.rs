@@ -129,6 +129,20 @@ pub(crate) fn bulk(tag: &str, numbers: impl Iterator<Item = usize>) -> String {
     .to_string()
 }
 
+/// A bulk request that gives users a title.
+pub(crate) fn titles(ids: &[String], title: &str) -> String {
+    let operation = |id: &String| {
+        let change = json!([{"op": "replace", "path": "title", "value": title}]);
+        let data = json!({"Operations": change});
+        json!({"method": "PATCH", "path": format!("/Users/{id}"), "data": data})
+    };
+    json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": ids.iter().map(operation).collect::<Vec<_>>()
+    })
+    .to_string()
+}
+
 /// A filter as it stands in a URL.
 pub(crate) fn by_filter(filter: &str) -> String {
     let mut path = String::from("/Users?filter=");

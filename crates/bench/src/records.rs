@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
@@ -24,13 +25,15 @@ use crate::{machine, output, seed, statements};
 /// Requests in the log, and how many of them are about each identity.
 const RECORDS: usize = 1_000_000;
 const ABOUT_EACH: usize = 20;
+/// Users that are members of one group.
+const MEMBERS: usize = 500;
 /// Records that are written at a time.
 const BATCH: usize = 5_000;
 /// Users of the servers whose writes are compared, and how often each is started.
 const USERS: usize = 1_000;
 const STARTS: usize = 3;
 
-/// W11: the story of one identity out of a million requests.
+/// W11: the story of one identity out of a million requests and a million changes.
 pub(crate) fn timeline(
     report: &mut Report,
     runtime: &Runtime,
@@ -43,10 +46,14 @@ pub(crate) fn timeline(
             .with("HEADCOUNT__REQUESTS__KEEP_BYTES", "10737418240");
     let token = installation.token_for("admin:read")?;
     let started = Instant::now();
-    fill(database.url())?;
+    let ids = grow(runtime, options, database.url())?;
+    fill(database.url(), &ids)?;
     // A million requests come in weeks and not in seconds: PostgreSQL has long written them down.
     database.settle()?;
-    output::note(&format!("{RECORDS} records in {:.0} s", started.elapsed().as_secs_f64()));
+    output::note(&format!(
+        "{RECORDS} records and changes in {:.0} s",
+        started.elapsed().as_secs_f64()
+    ));
     let mut told = Vec::new();
     for number in [7, 11, 13] {
         let started = Instant::now();
@@ -184,12 +191,29 @@ fn name(identity: usize) -> String {
     data::user_name("story", identity)
 }
 
-fn fill(url: &str) -> anyhow::Result<()> {
+/// Makes the users whom the log is about, in groups, and as many changes of them as there are requests: a story
+/// is told from all of it. The server that does it keeps no log, which is filled by itself.
+fn grow(runtime: &Runtime, options: &Options, url: &str) -> anyhow::Result<Vec<String>> {
+    let quiet = Installation::new(&options.binary, &options.directory, url.to_owned())
+        .with("HEADCOUNT__REQUESTS__KEEP", "false");
+    let server = quiet.start(&quiet.token()?)?;
+    let ids = seed::users(runtime, &server.endpoint, "story", RECORDS / ABOUT_EACH)?;
+    for (number, members) in ids.chunks(MEMBERS).enumerate() {
+        seed::group(runtime, &server.endpoint, &format!("story {number}"), members)?;
+    }
+    // The users take turns, as they do in a directory: what is about one lies far apart.
+    for turn in 1..ABOUT_EACH {
+        seed::change(runtime, &server.endpoint, &ids, &format!("Title {turn}"))?;
+    }
+    Ok(ids)
+}
+
+fn fill(url: &str, ids: &[String]) -> anyhow::Result<()> {
     let log = LogStore::new(&statements::settings(url)?);
     // The identities take turns, as they do in a directory: what is about one lies far apart.
     let mut records = Vec::with_capacity(BATCH);
     for number in 0..RECORDS {
-        records.push(record(number)?);
+        records.push(record(number, ids)?);
         if records.len() == BATCH || number + 1 == RECORDS {
             log.append(&records)?;
             records.clear();
@@ -199,9 +223,9 @@ fn fill(url: &str) -> anyhow::Result<()> {
 }
 
 /// A request as Entra sends it: a creation first, changes later, now and then one that is refused.
-fn record(number: usize) -> anyhow::Result<RequestRecord> {
+fn record(number: usize, ids: &[String]) -> anyhow::Result<RequestRecord> {
     let (identity, turn) = (number % (RECORDS / ABOUT_EACH), number / (RECORDS / ABOUT_EACH));
-    let id = format!("0193f4a0-0000-7000-8000-{identity:012}");
+    let id = ids.get(identity).cloned().context("each identity is a user")?;
     let refused = turn % 7 == 3;
     let at = Timestamp::from_micros(1_760_000_000_000_000 + i64::try_from(number)? * 1_000);
     let (method, path, status) = match (turn, refused) {

@@ -11,6 +11,8 @@ use crate::data;
 
 /// Users that one bulk request creates.
 const SLICE: usize = 200;
+/// Users that one bulk request changes.
+const CHANGES: usize = 1_000;
 /// Members that one PATCH adds.
 const MEMBERS: usize = 5_000;
 
@@ -77,6 +79,29 @@ async fn in_bulk(
         bail!("a bulk request answered fewer operations than it was given");
     }
     Ok(ids)
+}
+
+/// Changes each of some users once.
+pub(crate) fn change(
+    runtime: &Runtime,
+    endpoint: &Endpoint,
+    ids: &[String],
+    title: &str,
+) -> anyhow::Result<()> {
+    runtime.block_on(async {
+        let mut connection = Connection::open(endpoint).await?;
+        for part in ids.chunks(CHANGES) {
+            let body = data::titles(part, title);
+            let answer = connection.call(&Request::with("POST", "/Bulk".to_owned(), body)).await?;
+            let json = answer.json();
+            let operations = json["Operations"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let failed = operations.iter().find(|done| !done["status"].to_string().contains("20"));
+            if !answer.succeeded() || failed.is_some() {
+                bail!("users could not be changed in bulk: {failed:?} {}", answer.shown());
+            }
+        }
+        Ok(())
+    })
 }
 
 pub(crate) async fn create(
