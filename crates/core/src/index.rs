@@ -203,7 +203,8 @@ pub struct Derived {
 pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Result<Derived, Error> {
     let attributes = document.attributes()?;
     // The tenant's own rules bind those who write; what is stored has passed them.
-    let again = resource::canonical(kind, Quirks::ALL, attributes.clone().into_map())?.attributes;
+    let again = resource::canonical_stored(kind, Quirks::ALL, attributes.clone().into_map())?;
+    let again = again.attributes;
     let kept = again.map().len() == attributes.map().len()
         && again
             .map()
@@ -225,8 +226,12 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
 /// Tells whether a stored value means what its canonical form means: bytes were stored as they came once.
 fn is_same(old: &Value, new: &Value) -> bool {
     match (old, new) {
+        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+            old.iter().zip(new).all(|(old, new)| is_same(old, new))
+        }
+        // Two spellings of the same bytes are one value now.
         (Value::Array(old), Value::Array(new)) => {
-            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_same(old, new))
+            old.iter().all(|old| new.iter().any(|new| is_same(old, new)))
         }
         (Value::Object(old), Value::Object(new)) => {
             old.len() == new.len()

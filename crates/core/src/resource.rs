@@ -19,7 +19,9 @@ use crate::schema::ResourceType;
 use crate::work::{self, Work};
 
 pub(crate) use identity::Identities;
-pub(crate) use normalize::{At, Normalized, body, canonical, defaults};
+#[cfg(test)]
+pub(crate) use normalize::canonical;
+pub(crate) use normalize::{At, Normalized, body, canonical_stored, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
 pub use projection::Projection;
 pub use reply::{Computed, Reply};

@@ -15,7 +15,7 @@ use crate::lenient::Repairs;
 use crate::members::{Member, MemberChange};
 use crate::path::{AttrRef, Place};
 use crate::quirks::Quirks;
-use crate::resource::{At, Attributes, Identities, Rules, canonical};
+use crate::resource::{At, Attributes, Identities, Rules, canonical_stored};
 use crate::schema::{Extension, ResourceType, ValueType};
 use crate::value::Given;
 use crate::work::{Halt, VISIT, Work, count, weight};
@@ -65,7 +65,7 @@ pub(crate) fn apply(
     let Engine { map, members, removed, repairs, .. } = engine;
     let quirks = repairs.quirks;
     let normalized =
-        canonical(kind, quirks, map).map_err(|error| missing_required(error, &removed))?;
+        canonical_stored(kind, quirks, map).map_err(|error| missing_required(error, &removed))?;
     check_immutable(kind, before, &normalized.attributes)?;
     Ok(Outcome::Patched(Box::new(Patched { attributes: normalized.attributes, members })))
 }
@@ -156,7 +156,7 @@ impl Engine<'_, '_> {
     }
 
     pub(super) fn rules(&self) -> Rules {
-        Rules { quirks: self.repairs.quirks }
+        Rules::new(self.repairs.quirks)
     }
 
     /// The object in which the attribute is, for a change of its values: made when it is not there.

@@ -151,7 +151,9 @@ impl Engine<'_, '_> {
     ) -> Result<Option<Map<String, Value>>, Error> {
         let creates = |engine: &mut Self| engine.repairs.allows(Quirks::CREATE_BY_FILTER);
         match (change.gives(), &target.template) {
-            (true, Some(template)) if creates(self) => return Ok(Some(template.clone())),
+            (true, Some(template)) if creates(self) => {
+                return self.created_from(target, template, path).map(Some);
+            }
             // To take away what is not there is no mistake, except for `replace` (RFC 7644 §3.5.2.3).
             (false, _) if verb == Verb::Remove || target.is_every() || creates(self) => {
                 return Ok(None);
@@ -159,6 +161,23 @@ impl Engine<'_, '_> {
             _ => {}
         }
         Err(Error::NoTarget(format!("{path}: no value matches the filter of the path")))
+    }
+
+    /// Makes a value of what the filter of a path says of it, by the rules for what a client sends.
+    fn created_from(
+        &mut self,
+        target: &Elements,
+        template: &Map<String, Value>,
+        path: &str,
+    ) -> Result<Map<String, Value>, Error> {
+        let definition = &target.attribute.attribute;
+        for sub in &definition.sub_attributes {
+            if let Some(value) = template.get(&*sub.name) {
+                let at = At::Under(&At::Root, path);
+                self.rules().attribute(sub, value.clone(), &At::Under(&at, &sub.name))?;
+            }
+        }
+        Ok(template.clone())
     }
 
     /// Applies a change to the selected values.

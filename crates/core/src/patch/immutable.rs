@@ -1,10 +1,11 @@
 //! Immutable attributes (RFC 7643 §7): once set, never changed.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::resource::Attributes;
-use crate::schema::{Container, Mutability, ResourceType};
+use crate::schema::{Attribute, Container, Mutability, ResourceType, ValueType};
+use crate::value::base64;
 
 /// Refuses changes of values that were immutable once set (RFC 7643 §7).
 ///
@@ -35,7 +36,7 @@ pub(crate) fn check_immutable(
                 None => format!("{}{sub}", attribute.name),
                 Some(urn) => format!("{urn}:{}{sub}", attribute.name),
             };
-            if attribute.mutability == Mutability::Immutable && new != Some(old) {
+            if attribute.mutability == Mutability::Immutable && !is_kept(attribute, old, new) {
                 return Err(immutable(path("")));
             }
             // Sub-attributes of several values belong to values that come and go as a whole.
@@ -50,13 +51,38 @@ pub(crate) fn check_immutable(
                 let Some(old) = old.get(&*sub.name) else {
                     continue;
                 };
-                if new.and_then(|new| new.get(&*sub.name)) != Some(old) {
+                if !is_kept(sub, old, new.and_then(|new| new.get(&*sub.name))) {
                     return Err(immutable(path(&format!(".{}", sub.name))));
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Returns whether a value is what it was: bytes may have been stored in another spelling.
+fn is_kept(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
+    let Some(new) = new else { return false };
+    old == new
+        || match (attribute.value_type, old, new) {
+            (_, Value::Array(old), Value::Array(new)) => {
+                old.len() == new.len()
+                    && old.iter().zip(new).all(|(old, new)| is_kept(attribute, old, Some(new)))
+            }
+            (ValueType::Binary, Value::String(old), Value::String(new)) => {
+                base64::read(old, true).is_some_and(|old| old == *new)
+            }
+            (ValueType::Complex, Value::Object(old), Value::Object(new)) => {
+                let subs = attribute.sub_attributes.iter();
+                subs.map(|sub| (sub, old.get(&*sub.name), new.get(&*sub.name))).all(
+                    |(sub, old, new)| match old {
+                        Some(old) => is_kept(sub, old, new),
+                        None => new.is_none(),
+                    },
+                )
+            }
+            _ => false,
+        }
 }
 
 fn immutable(path: String) -> Error {

@@ -117,7 +117,27 @@ pub(crate) fn canonical(
     quirks: Quirks,
     map: Map<String, Value>,
 ) -> Result<Normalized, Error> {
-    let rules = Rules { quirks };
+    by_rules(kind, Rules::new(quirks), map)
+}
+
+/// Brings a resource into canonical form as [`canonical`] does, whose values are stored or have passed
+/// the rules before.
+///
+/// What a value may look like binds whoever sends it. One that was stored by an earlier release, or under
+/// other switches of its tenant, stays: it must not refuse the change of another one.
+pub(crate) fn canonical_stored(
+    kind: &ResourceType,
+    quirks: Quirks,
+    map: Map<String, Value>,
+) -> Result<Normalized, Error> {
+    by_rules(kind, Rules { stored: true, ..Rules::new(quirks) }, map)
+}
+
+fn by_rules(
+    kind: &ResourceType,
+    rules: Rules,
+    map: Map<String, Value>,
+) -> Result<Normalized, Error> {
     let root = At::Root;
     let mut core: Vec<Option<Value>> = vec![None; kind.schema.attributes.len()];
     let mut extensions: Vec<Option<Map<String, Value>>> = vec![None; kind.extensions.len()];
@@ -206,7 +226,7 @@ pub(crate) fn canonical(
             out.insert(extension.schema.id.as_str().to_owned(), Value::Object(map));
         }
     }
-    check_user_name(kind, quirks, &out)?;
+    check_user_name(kind, rules.quirks, &out)?;
     Ok(Normalized { attributes: Attributes::from_canonical(out), members })
 }
 

@@ -16,9 +16,21 @@ use crate::value::{Given, base64, text_form};
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) quirks: Quirks,
+    /// The values are stored or have passed the rules before: their type counts, and not their form.
+    pub(crate) stored: bool,
 }
 
 impl Rules {
+    /// The rules for what comes from a client.
+    pub(crate) fn new(quirks: Quirks) -> Self {
+        Self { quirks, stored: false }
+    }
+
+    /// Returns whether a value need not satisfy what a quirk leaves unchecked.
+    fn spares(self, quirk: Quirks) -> bool {
+        self.stored || self.quirks.has(quirk)
+    }
+
     /// Normalizes the value of an attribute.
     pub(crate) fn attribute(
         self,
@@ -87,11 +99,12 @@ impl Rules {
                 _ => return Err(at.refuse("must be true or false")),
             },
             ValueType::Integer => Some(number::integer(value, at)?),
+            ValueType::Decimal if self.stored && value.is_number() => Some(value),
             ValueType::Decimal => Some(number::decimal(value, at)?),
             ValueType::DateTime => self.moment(value, at)?,
             ValueType::Binary => {
                 let value = self.form(value, at)?;
-                let url_safe = self.quirks.has(Quirks::URL_SAFE_BASE64);
+                let url_safe = self.spares(Quirks::URL_SAFE_BASE64);
                 let read = |text| base64::read(text, url_safe);
                 match value.as_ref().and_then(Value::as_str).and_then(read) {
                     Some(text) => Some(Value::String(text)),
@@ -102,7 +115,7 @@ impl Rules {
                 let value = self.form(value, at)?;
                 match value.as_ref().and_then(Value::as_str) {
                     Some(text)
-                        if !self.quirks.has(Quirks::REFERENCES_UNCHECKED)
+                        if !self.spares(Quirks::REFERENCES_UNCHECKED)
                             && !is_reference(attribute, text) =>
                     {
                         return Err(at.refuse("must be a URI"));
@@ -207,9 +220,7 @@ impl Rules {
             return Ok(value);
         };
         match Instant::parse(text) {
-            Some(instant) if instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE) => {
-                Ok(value)
-            }
+            Some(instant) if instant.zoned || self.spares(Quirks::TIMES_WITHOUT_ZONE) => Ok(value),
             _ => Err(at.refuse("must be a date and time with zone, such as 2011-05-13T04:42:34Z")),
         }
     }
@@ -220,7 +231,7 @@ impl Rules {
         value: Option<&Value>,
         at: &At<'_>,
     ) -> Result<(), Error> {
-        if self.quirks.has(Quirks::ANY_CANONICAL_VALUE) || attribute.canonical_values.is_empty() {
+        if self.spares(Quirks::ANY_CANONICAL_VALUE) || attribute.canonical_values.is_empty() {
             return Ok(());
         }
         let Some(text) = value.and_then(Value::as_str) else {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::quirks::Quirks;
-use crate::resource::{Attributes, canonical};
+use crate::resource::{Attributes, canonical_stored};
 use crate::schema::{Mutability, ResourceType};
 
 /// Which of the attributes that PUT keeps when they are left out the body has named.
@@ -72,6 +72,6 @@ impl Named {
             map.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
             return Ok(Attributes::from_canonical(map));
         }
-        Ok(canonical(kind, quirks, map)?.attributes)
+        Ok(canonical_stored(kind, quirks, map)?.attributes)
     }
 }
