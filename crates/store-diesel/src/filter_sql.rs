@@ -156,7 +156,8 @@ impl Scope<'_> {
         // One row carries one value and the `type` beside it: a filter over these two is answered by
         // rows, if nothing without the value can satisfy it.
         let row = IndexRow { path: row_path(inner)? };
-        if !row.is_needed(inner) {
+        // Each value of a list of plain values has its row.
+        if !at.is_simple_list() && !row.is_needed(inner) {
             return None;
         }
         let predicate = row.predicate(inner)?;

@@ -95,6 +95,14 @@ impl Evaluation<'_> {
                     self.values.any(at, *comparison, operand, elements)?
                 }
             },
+            Filter::Element(at, inner) if at.place == Place::Schemas => {
+                for urn in schemas_of(self.kind, resource.document.read(work)?) {
+                    if element_matches(inner, &urn.as_str().into(), work)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
             Filter::Element(at, inner) => {
                 for element in resource.document.read(work)?.elements(at) {
                     if self.values.element(inner, element)? {

@@ -124,7 +124,9 @@ impl Context<'_> {
         is
     }
 
-    /// Resolves a filter over the values of a list: each of its terms asks whether there is such a value.
+    /// Resolves a filter over the values of a list: it asks whether there is a value that satisfies all of
+    /// it. A comparison by itself, and each alternative of an `or`, is asked as if it stood without brackets,
+    /// which the most indexes serve.
     fn among_values(
         &mut self,
         list: &AttrRef,
@@ -140,11 +142,7 @@ impl Context<'_> {
                 Filter::Compare(at, Comparison::NotEqual, operand),
             ]),
             one @ (Filter::Compare(..) | Filter::Present(_)) => one,
-            Filter::And(_) | Filter::Or(_) | Filter::Not(_) | Filter::Element(..) => {
-                return Err(Error::filter(format!(
-                    "{list} has plain values; compare each by itself, as in {list} eq \"x\""
-                )));
-            }
+            joined => Filter::Element(list.clone(), Box::new(joined)),
         })
     }
 

@@ -378,13 +378,17 @@ fn template(
         match filter {
             Filter::And(terms) => pending.extend(terms.iter().rev()),
             Filter::Compare(path, Comparison::Equal, literal) => {
-                if parent.is_simple_list() {
-                    map.insert("value".to_owned(), literal_value(&parent.attribute, literal)?);
-                    continue;
+                let (name, value) = if parent.is_simple_list() {
+                    ("value".to_owned(), literal_value(&parent.attribute, literal)?)
+                } else {
+                    let sub = parent.attribute.sub(path.as_str())?;
+                    let value = literal_value(sub, literal)?;
+                    (sub.name.to_string(), repairs.attribute(sub, value))
+                };
+                // No value satisfies two of them.
+                if map.insert(name, value.clone()).is_some_and(|other| other != value) {
+                    return None;
                 }
-                let sub = parent.attribute.sub(path.as_str())?;
-                let value = literal_value(sub, literal)?;
-                map.insert(sub.name.to_string(), repairs.attribute(sub, value));
             }
             _ => return None,
         }

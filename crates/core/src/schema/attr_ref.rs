@@ -61,8 +61,8 @@ impl AttrRef {
         self.attribute.multi_valued
     }
 
-    /// Tells whether it leads to values without sub-attributes.
-    pub(crate) fn is_simple_list(&self) -> bool {
+    /// Returns whether it leads to several values without sub-attributes.
+    pub fn is_simple_list(&self) -> bool {
         let attribute = &self.attribute;
         attribute.multi_valued && attribute.value_type != ValueType::Complex
     }

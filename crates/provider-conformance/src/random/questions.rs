@@ -16,8 +16,8 @@ struct Leaf {
 /// What can be asked of a kind.
 pub struct Questions {
     leaves: Vec<Leaf>,
-    /// Complex attributes, for filters in brackets.
-    complex: Vec<Leaf>,
+    /// Complex attributes and lists of plain values, for filters in brackets.
+    whole: Vec<Leaf>,
     /// Names for projections.
     names: Vec<String>,
 }
@@ -25,7 +25,7 @@ pub struct Questions {
 impl Questions {
     /// Collects the attributes of a kind.
     pub fn of(kind: &ResourceType) -> Self {
-        let mut made = Self { leaves: Vec::new(), complex: Vec::new(), names: Vec::new() };
+        let mut made = Self { leaves: Vec::new(), whole: Vec::new(), names: Vec::new() };
         for (urn, container) in kind.containers() {
             let core = urn == &kind.schema.id;
             for attribute in container.attributes(kind) {
@@ -47,8 +47,8 @@ impl Questions {
             self.leaves.push(Leaf { paths, attribute: Arc::clone(sub) });
         }
         let leaf = |paths| Leaf { paths, attribute: Arc::clone(attribute) };
-        if attribute.value_type == ValueType::Complex {
-            self.complex.push(leaf(paths.clone()));
+        if attribute.value_type == ValueType::Complex || attribute.multi_valued {
+            self.whole.push(leaf(paths.clone()));
         }
         self.leaves.push(leaf(paths));
     }
@@ -118,7 +118,7 @@ impl Questions {
     fn term(&self, random: &mut Random, ids: &[String]) -> String {
         match random.below(12) {
             0 => common(random, ids),
-            1..=3 if !self.complex.is_empty() => self.element(random),
+            1..=3 if !self.whole.is_empty() => self.element(random),
             _ => {
                 let leaf = random.one(&self.leaves);
                 let path = random.one(&leaf.paths).clone();
@@ -138,11 +138,15 @@ impl Questions {
 
     /// One value as a whole: `path[…]`.
     fn element(&self, random: &mut Random) -> String {
-        let leaf = random.one(&self.complex);
+        let leaf = random.one(&self.whole);
         let path = random.one(&leaf.paths).clone();
         let path = random.spelled(&path);
         let subs = &leaf.attribute.sub_attributes;
         let mut term = |random: &mut Random| {
+            if subs.is_empty() {
+                let name = random.spelled("value");
+                return comparison(random, &name, &leaf.attribute);
+            }
             let sub = random.one(subs);
             let name = random.spelled(&sub.name);
             comparison(random, &name, sub)
