@@ -1,5 +1,6 @@
 //! Queries: one page and its total, by index where there is one, by a bounded scan where not.
 
+mod best;
 mod order;
 mod scan;
 

@@ -1,6 +1,5 @@
 //! The bounded scan: documents read in slices, for what no index answers.
 
-use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use diesel::sql_types::BigInt;
@@ -9,6 +8,7 @@ use headcount_core::path::Place;
 use headcount_core::provider::{Page, ProviderError, Start};
 use headcount_core::work::{self, Halt, VISIT};
 
+use super::best::Best;
 use super::order::Position;
 use super::{Row, RowTypes, Search, resource};
 use crate::connection::DbConnection;
@@ -40,7 +40,8 @@ impl Search<'_> {
         let leaves = self.compiled.residual.as_ref().map(relation_leaves).unwrap_or_default();
         let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
         let mut page: Vec<Row> = Vec::new();
-        let mut keys: Vec<Position> = Vec::new();
+        let mut best = sorted
+            .map(|sort| Best::new(budget, sort.descending, from.as_ref(), skip, self.query.limit));
         let mut more = false;
         loop {
             let sql = self.slice(last);
@@ -73,14 +74,14 @@ impl Search<'_> {
                     }
                 }
                 total += 1;
-                match sorted {
-                    Some(sort) => {
+                match (sorted, &mut best) {
+                    (Some(sort), Some(best)) => {
                         let value = sort_key(&sort.by, &resource, budget).map_err(internal)?;
-                        keys.push(Position { value, pk });
+                        best.offer(Position { value, pk })?;
                     }
-                    None if pk <= begin || total <= skip => {}
-                    None if page.len() < self.query.limit => page.push(row),
-                    None => more = true,
+                    _ if pk <= begin || total <= skip => {}
+                    _ if page.len() < self.query.limit => page.push(row),
+                    _ => more = true,
                 }
             }
             last = end;
@@ -88,8 +89,8 @@ impl Search<'_> {
                 break;
             }
         }
-        if let Some(sort) = sorted {
-            return self.sorted_page(connection, keys, sort.descending, skip, from.as_ref());
+        if let Some(best) = best {
+            return self.sorted_page(connection, best);
         }
         let next =
             page.last().filter(|_| more).map(|row| Position { value: None, pk: row.0 }.write());
@@ -134,23 +135,9 @@ impl Search<'_> {
     fn sorted_page(
         &self,
         connection: &mut DbConnection,
-        mut keys: Vec<Position>,
-        descending: bool,
-        skip: u64,
-        behind: Option<&Position>,
+        best: Best<'_>,
     ) -> Result<Page, WriteError> {
-        self.query.work.spend(VISIT * work::count(keys.len()))?;
-        keys.sort_by(|a, b| a.compare(b, descending));
-        let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        let skip = match behind {
-            Some(place) => {
-                keys.partition_point(|key| key.compare(place, descending) != Ordering::Greater)
-            }
-            None => usize::try_from(skip).unwrap_or(usize::MAX),
-        };
-        let end = skip.saturating_add(self.query.limit);
-        let more = end < keys.len();
-        let page: Vec<Position> = keys.into_iter().take(end).skip(skip).collect();
+        let (total, page, more) = best.page();
         let pks: Vec<i64> = page.iter().map(|place| place.pk).collect();
         let mut rows: Vec<Row> = Vec::with_capacity(pks.len());
         if !pks.is_empty() {
