@@ -10,8 +10,10 @@ use headcount_core::message::{BulkOperation, BulkRequest};
 use headcount_core::path::AttrRef;
 use headcount_core::provider::{ChangeFn, ProviderError, Query, Sort, Start, Step, Update, With};
 use headcount_core::quirks::{Applied, Quirks};
-use headcount_core::service::{Caller, MAX_LANE_UNITS, Precondition, Service, Shape, Written};
-use headcount_core::work::{FOLDING, Halt, Stop, Work};
+use headcount_core::service::{
+    Caller, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Precondition, Service, Shape, Written,
+};
+use headcount_core::work::{FOLDING, Halt, Stop, VISIT, Work, count};
 use serde_json::{Value, json};
 
 use crate::Subject;
@@ -123,9 +125,16 @@ pub fn changes_over_many_members_are_computed_outside_the_lock(subject: Subject)
     let watching = Watching::over(&bench, |watched| watched);
     assert!(watching.patch(&bench, GROUP, &group, select(&users[0])).is_ok());
     assert_eq!(watching.provider.calls(), (0, 1), "few members are read under the lock");
+    let asked = watching.provider.most_members.load(Ordering::SeqCst);
+    assert_eq!(asked, MAX_LANE_MEMBERS + 1, "no more are read than show that there are too many");
     let watching = Watching::over(&bench, Watched::crowded);
     assert!(watching.patch(&bench, GROUP, &group, select(&users[1])).is_ok());
     assert_eq!(watching.provider.calls(), (2, 2));
+    let most = watching.provider.most.load(Ordering::SeqCst);
+    assert!(
+        most < VISIT * count(MAX_LANE_MEMBERS),
+        "no member is looked at under the lock: {most}"
+    );
     assert_eq!(bench.members(&group), [users[2].to_string()]);
 }
 
@@ -215,20 +224,52 @@ pub fn a_bulk_ends_with_its_budget(subject: Subject) {
     assert_eq!(bench.filter(USER, "userName eq \"d\""), Vec::<String>::new());
 }
 
-/// A request that was stopped changes nothing any more.
+/// A request that was stopped changes nothing any more: neither by itself nor as part of a bulk, and
+/// whenever it was stopped.
 pub fn a_stopped_request_changes_nothing(subject: Subject) {
     let bench = Bench::new(subject);
-    let user = bench.user("a");
-    let watching = Watching::over(&bench, |watched| watched);
-    watching.caller.work.stop(Stop::Deadline);
+    let (user, crowd) = (bench.user("a"), crowd(&bench, "b"));
+    let before = bench.changes().len();
+    let (none, all, kind) = (Precondition::default(), Shape::default(), bench.kind(USER));
     let title = json!({"op": "replace", "path": "title", "value": "x"});
-    assert_eq!(status(watching.patch(&bench, USER, &user, title)), 503);
-    let operations = vec![
-        operation("POST", "/Users", json!({"userName": "b"})),
-        operation("DELETE", &format!("/Users/{user}"), Value::Null),
-    ];
-    assert_eq!(bulk(&watching, operations, None), [503, 503]);
-    assert_eq!(bench.changes().len(), 1);
+    let stopped = || {
+        let watching = Watching::over(&bench, |watched| watched);
+        watching.caller.work.stop(Stop::Deadline);
+        watching
+    };
+    let Watching { service, caller, .. } = &stopped();
+    assert_eq!(status(service.create(caller, &kind, json!({"userName": "c"}), &all)), 503);
+    let replaced = service.replace(caller, &kind, &user, json!({"userName": "d"}), &none, &all);
+    assert_eq!(status(replaced), 503);
+    assert_eq!(status(stopped().patch(&bench, USER, &user, title.clone())), 503);
+    let deleted = service.delete(caller, &kind, &user, &none);
+    assert_eq!(deleted.map_err(|error| error.status_and_type().0), Err(503));
+    let path = format!("/Users/{user}");
+    let patch = |one: Value| json!({"Operations": [one]});
+    for one in [
+        operation("DELETE", &path, Value::Null),
+        operation("POST", "/Users", json!({"userName": "c"})),
+        operation("PUT", &path, json!({"userName": "d"})),
+        operation("PATCH", &path, patch(title)),
+        // Its body is not looked at any more.
+        operation("PATCH", &path, json!({"Operations": "none"})),
+    ] {
+        let method = one.method.clone();
+        assert_eq!(bulk(&stopped(), vec![one], None), [503], "{method}");
+    }
+    // Stopped while a change is computed outside the lock.
+    let midway = || Watching::over(&bench, |watched| watched.stopping_after_copy(Stop::Gone));
+    assert_eq!(status(midway().patch(&bench, USER, &crowd, expensive())), 503);
+    // Stopped when it is computed, before it is stored.
+    let late = Watching::over(&bench, |watched| watched.stopping_at_update(2, Stop::Gone));
+    assert_eq!(status(late.patch(&bench, USER, &crowd, expensive())), 503);
+    assert_eq!(late.provider.calls(), (1, 2));
+    let expensive = operation("PATCH", &format!("/Users/{crowd}"), patch(expensive()));
+    let create = operation("POST", "/Users", json!({"userName": "c"}));
+    let delete = operation("DELETE", &path, Value::Null);
+    assert_eq!(bulk(&midway(), vec![expensive, create, delete], None), [503, 503, 503]);
+    assert_eq!(bench.changes().len(), before);
+    assert!(has_displays(&bench, &crowd));
 }
 
 /// A batch ends with the step for which there was no work left.

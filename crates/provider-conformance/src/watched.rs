@@ -1,4 +1,5 @@
-//! A provider that counts the work which is done while others may wait for it.
+//! A provider in front of another one: it counts the work which is done while others may wait for it, and
+//! lets a test act before and after some calls.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +11,13 @@ use headcount_core::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
     Step, StepDone, Update, Updated, With,
 };
-use headcount_core::work::Work;
+use headcount_core::work::{Stop, Work};
 
 /// What another writer does just after a resource was copied.
 pub type Rival = dyn FnMut() + Send;
+
+/// What happens before resources are searched; an error is the answer.
+pub type BeforeFind = dyn Fn(TenantId, &Query<'_>) -> Result<(), ProviderError> + Send + Sync;
 
 /// A provider in front of another one.
 pub struct Watched {
@@ -21,6 +25,8 @@ pub struct Watched {
     work: Work,
     /// The most units that a single call of a change has taken.
     pub most: AtomicU64,
+    /// The most members that a change has asked for.
+    pub most_members: AtomicUsize,
     /// Copies that were read.
     pub copies: AtomicUsize,
     /// Changes that were brought.
@@ -28,6 +34,9 @@ pub struct Watched {
     /// Whether groups look larger than a change reads under the lock.
     crowded: bool,
     rival: Mutex<Option<Box<Rival>>>,
+    before_find: Option<Box<BeforeFind>>,
+    /// At which of the changes the request is stopped, before the change is run.
+    stop_at: Option<(usize, Stop)>,
 }
 
 impl Watched {
@@ -37,10 +46,13 @@ impl Watched {
             inner,
             work: work.clone(),
             most: AtomicU64::new(0),
+            most_members: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
             updates: AtomicUsize::new(0),
             crowded: false,
             rival: Mutex::new(None),
+            before_find: None,
+            stop_at: None,
         }
     }
 
@@ -56,6 +68,28 @@ impl Watched {
         Self { rival: Mutex::new(Some(Box::new(rival))), ..self }
     }
 
+    /// Stops the request after its first copy.
+    #[must_use]
+    pub fn stopping_after_copy(self, why: Stop) -> Self {
+        let work = self.work.clone();
+        self.with_rival(move || work.stop(why))
+    }
+
+    /// Stops the request when it brings its first, second, … change.
+    #[must_use]
+    pub fn stopping_at_update(self, number: usize, why: Stop) -> Self {
+        Self { stop_at: Some((number, why)), ..self }
+    }
+
+    /// Has something happen before each search.
+    #[must_use]
+    pub fn before_find(
+        self,
+        act: impl Fn(TenantId, &Query<'_>) -> Result<(), ProviderError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { before_find: Some(Box::new(act)), ..self }
+    }
+
     /// Returns how many copies were read and how many changes were brought.
     pub fn calls(&self) -> (usize, usize) {
         (self.copies.load(Ordering::SeqCst), self.updates.load(Ordering::SeqCst))
@@ -66,11 +100,15 @@ impl Watched {
         let crowd: Vec<Member>;
         let mut seen = *current;
         if let (true, Some([one, ..])) = (self.crowded, current.members) {
-            crowd = vec![one.clone(); headcount_core::service::MAX_LANE_MEMBERS + 1];
+            let member = |n: usize| Member { id: ResourceId::new(format!("m{n}")), ..one.clone() };
+            crowd = (0..=headcount_core::service::MAX_LANE_MEMBERS).map(member).collect();
             seen.members = Some(&crowd);
         }
         let done = change(&seen);
         self.most.fetch_max(self.work.spent() - before, Ordering::SeqCst);
+        if let Ok(Update::NeedMembers(most)) = &done {
+            self.most_members.fetch_max(*most, Ordering::SeqCst);
+        }
         done
     }
 }
@@ -93,6 +131,9 @@ impl Provider for Watched {
     }
 
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
+        if let Some(act) = &self.before_find {
+            act(tenant, query)?;
+        }
         self.inner.find(tenant, query)
     }
 
@@ -108,7 +149,10 @@ impl Provider for Watched {
         with: With,
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, Error> {
-        self.updates.fetch_add(1, Ordering::SeqCst);
+        let number = self.updates.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((_, why)) = self.stop_at.filter(|(at, _)| *at == number) {
+            self.work.stop(why);
+        }
         self.inner.update(tenant, kind, id, with, &mut |current| self.watch(change, current))
     }
 

@@ -237,26 +237,68 @@ fn the_default_budget_reads_200_000_documents_of_2_kib_with_one_term() {
     text.truncate(2 * text.len() - resource.document.text().len());
     resource = stored(json!({"nickName": text}));
     assert_eq!(resource.document.text().len(), 2_048);
-    assert!(units("nickName co \"q\"", &resource) * 200_000 <= DEFAULT_UNITS);
+    let each = units("nickName co \"q\"", &resource);
+    // It is read, and its value is folded and compared.
+    assert_eq!(each, 2_048 + folding(&text) + bytes(&text) + 2 * VISIT);
+    assert!((200_000..210_000).contains(&(DEFAULT_UNITS / each)), "{each}");
     // Of other texts, those of usual length.
-    let resource = stored(json!({"nickName": "ж".repeat(40), "title": "x".repeat(1_800)}));
-    assert!(units("nickName co \"q\"", &resource) * 200_000 <= DEFAULT_UNITS);
+    let text = "ж".repeat(40);
+    let resource = stored(json!({"nickName": text, "title": "x".repeat(1_800)}));
+    let each = units("nickName co \"q\"", &resource);
+    let document = bytes(resource.document.text());
+    assert_eq!(each, document + 80 * FOLDING + bytes(&text) + 2 * VISIT);
+    assert!(each * 200_000 <= DEFAULT_UNITS);
 }
 
 #[test]
 fn s1_evaluation_stops_where_the_budget_ends() {
     let long = "Ä".repeat(30_000);
     let resource = stored(json!({"nickName": long}));
-    let work = Work::new(10_000_000);
-    let refused = spend(&terms("nickName", 250), &resource, 12, &work).unwrap_err();
+    let filter = terms("nickName", 250);
+    let document = bytes(resource.document.text());
+    let each = document + folding(&long) + VISIT + 250 * (2 * VISIT + bytes(&long));
+    let work = Work::new(3 * each);
+    assert!(spend(&filter, &resource, 3, &work).is_ok());
+    assert_eq!(work.spent(), 3 * each);
+    let refused = spend(&filter, &resource, 1, &work).unwrap_err();
     assert_eq!(refused.status_and_type(), (400, Some("tooMany")));
     assert!(refused.to_string().contains("limits.work"), "{refused}");
-    // The step that could not be paid for was the last one, and was not done.
-    assert!(work.spent() <= 10_000_000 + bytes(&long) * FOLDING, "{}", work.spent());
+    // The first step that could not be paid for was the last one.
+    assert_eq!(work.spent(), 3 * each + VISIT);
+}
+
+/// Every step of an evaluation ends it: reading, folding, each comparison and each node of the tree.
+#[test]
+fn s1_evaluation_stops_at_any_step() {
+    let resource = stored(json!({
+        "nickName": "Änne", "emails": [{"value": "a", "type": "work"}, {"value": "b"}]
+    }));
+    let filter = "nickName eq \"x\" or not (nickName pr) or emails.value eq \"c\" \
+        or emails[type eq \"home\" and value pr] or emails.display pr or schemas eq \"x\" \
+        or meta.version eq \"x\"";
+    let all = units(filter, &resource);
+    for units in 0..all {
+        let work = Work::new(units);
+        let refused = spend(filter, &resource, 1, &work).expect_err("it is not paid for");
+        assert!(matches!(refused, Error::Halted(Halt::Spent)), "{units} of {all}: {refused}");
+    }
+    assert!(spend(filter, &resource, 1, &Work::new(all)).is_ok());
+}
+
+/// Rows that stop the request when they are asked for.
+struct Stopping<'a>(&'a Work, Stop);
+
+impl Relations for Stopping<'_> {
+    fn holds(&self, _predicate: &ResolvedFilter) -> Result<bool, Halt> {
+        self.0.stop(self.1);
+        Ok(false)
+    }
 }
 
 #[test]
 fn evaluation_stops_when_the_request_is_stopped() {
+    let registry = Registry::builtin().unwrap();
+    let kind = registry.kind("User").unwrap();
     let resource = stored(json!({"nickName": "x"}));
     for (why, halt) in [(Stop::Deadline, Halt::Deadline), (Stop::Gone, Halt::Gone)] {
         let work = Work::default();
@@ -264,19 +306,54 @@ fn evaluation_stops_when_the_request_is_stopped() {
         let stopped = spend("nickName co \"q\"", &resource, 1, &work).unwrap_err();
         assert!(matches!(stopped, Error::Halted(found) if found == halt), "{stopped}");
         assert_eq!((stopped.status_and_type(), work.spent()), ((503, None), 0));
+        // In its midst, too, whatever comes next.
+        for next in [
+            "nickName co \"q\"",
+            "nickName pr",
+            "not (nickName pr)",
+            "emails[type eq \"work\"]",
+            "emails.value eq \"a\"",
+            "schemas eq \"x\"",
+            "meta.version eq \"x\"",
+        ] {
+            let text = format!("groups.value eq \"x\" or {next}");
+            let filter = ParsedFilter::parse(&text).unwrap().resolve(kind).unwrap();
+            let work = Work::default();
+            let stopped = filter.matches(kind, &resource, &Stopping(&work, why), &work);
+            assert!(
+                matches!(stopped, Err(Error::Halted(found)) if found == halt),
+                "{next}: {stopped:?}"
+            );
+            assert_eq!(work.spent(), 2 * VISIT, "{next}: nothing more is done");
+        }
     }
 }
 
 #[test]
 fn sort_keys_are_paid_for() {
     let registry = Registry::builtin().unwrap();
-    let at = registry.kind("User").unwrap().resolve("nickName").unwrap();
+    let kind = registry.kind("User").unwrap();
     let long = "Ä".repeat(30_000);
-    let resource = stored(json!({"nickName": long}));
-    let work = Work::unlimited();
-    sort_key(&at, &resource, &work).unwrap();
+    let emails: Vec<Value> = (0..9).map(|n| json!({"value": format!("{n}@x")})).collect();
+    let resource = stored(json!({"nickName": long, "emails": emails}));
     let text = bytes(resource.document.text());
-    assert_eq!(work.spent(), text + folding(&long) + 2 * VISIT);
-    let stopped = sort_key(&at, &resource, &Work::new(text)).unwrap_err();
-    assert!(matches!(stopped, Error::Halted(Halt::Spent)), "{stopped}");
+    for (by, cost) in [
+        ("nickName", text + VISIT + VISIT + folding(&long)),
+        // The primary one is looked for among all of them.
+        ("emails.value", text + VISIT + 9 * VISIT + bytes("0@x")),
+        ("emails.type", text + VISIT + 9 * VISIT),
+        ("title", text + VISIT),
+        ("meta.created", VISIT),
+    ] {
+        let at = kind.resolve(by).unwrap();
+        let key = |work: &Work| {
+            let document = Document::from_store(resource.document.text());
+            sort_key(&at, &Resource { document, ..resource.clone() }, work)
+        };
+        let work = Work::new(cost);
+        assert!(key(&work).is_ok(), "{by}");
+        assert_eq!(work.spent(), cost, "{by}");
+        let stopped = key(&Work::new(cost - 1)).unwrap_err();
+        assert!(matches!(stopped, Error::Halted(Halt::Spent)), "{by}: {stopped}");
+    }
 }

@@ -57,26 +57,42 @@ fn s2_one_operation_of_48_terms_leaves_the_lane_and_fits_a_request() {
     assert!(work.spent() * SCALE < DEFAULT_UNITS / 10, "{}", work.spent());
 }
 
+/// What comparing the values costs in each operation.
+fn comparing() -> u64 {
+    VALUES * (folding(&long()) + 48 * (2 * VISIT + bytes(&long())))
+}
+
 #[test]
 fn s2_20_or_970_operations_of_48_terms_end_with_the_budget() {
-    let one = Work::unlimited();
-    attack(1, &one).unwrap();
-    assert!(one.spent() * SCALE * 20 > DEFAULT_UNITS, "{}", one.spent());
+    assert!(comparing() * SCALE * 20 > DEFAULT_UNITS, "{}", comparing());
     for operations in [20, 970] {
-        let work = Work::new(3 * one.spent());
+        let work = Work::new(3 * comparing());
         let refused = attack(operations, &work).unwrap_err();
         assert!(matches!(refused, Error::Halted(Halt::Spent)), "{refused}");
         // What could not be paid for was the last step, and was not done.
-        assert!(work.spent() <= 3 * one.spent() + folding(&long()), "{}", work.spent());
+        assert!(work.spent() <= 3 * comparing() + folding(&long()), "{}", work.spent());
     }
+    // Each operation is paid for anew: with what three cost, three are done and no more.
+    let three = Work::unlimited();
+    attack(3, &three).unwrap();
+    assert!(three.spent() >= 3 * comparing(), "{}", three.spent());
+    assert!(attack(3, &Work::new(three.spent())).is_ok());
+    assert!(attack(4, &Work::new(three.spent())).is_err());
 }
 
 #[test]
 fn a_part_of_the_budget_ends_the_lane_and_not_the_request() {
-    let work = Work::unlimited();
+    let one = Work::unlimited();
+    attack(1, &one).unwrap();
+    let work = Work::new(MAX_LANE_UNITS + one.spent());
     let lane = work.part(MAX_LANE_UNITS);
     let refused = attack(1, &lane).unwrap_err();
     assert!(matches!(refused, Error::Halted(Halt::Spent)), "{refused}");
-    assert!(lane.is_part_spent() && work.spent() <= MAX_LANE_UNITS, "{}", work.spent());
+    assert!(lane.is_part_spent());
+    // The request has paid for what was done in the lane, but for the step that was not.
+    let paid = work.spent();
+    assert!(paid <= MAX_LANE_UNITS && paid > MAX_LANE_UNITS - folding(&long()), "{paid}");
     assert_eq!(work.check(), Ok(()));
+    assert!(attack(1, &work).is_ok(), "the change is computed outside the lane");
+    assert_eq!(work.spent(), paid + one.spent());
 }

@@ -132,6 +132,7 @@ impl Service {
         precondition: &'a Precondition,
     ) -> Box<CheckFn<'a>> {
         Box::new(move |resource| {
+            caller.work.check()?;
             precondition.check(resource)?;
             self.deletion_record(caller, kind, resource)
         })

@@ -94,6 +94,7 @@ impl Service {
             let (update, version) = self.compute(caller, kind, id, change)?;
             let mut moved = false;
             let done = self.provider.update(caller.tenant, kind, id, with, &mut |current| {
+                caller.work.check()?;
                 moved = current.resource.version != version;
                 if moved { Err(ProviderError::VersionConflict.into()) } else { Ok(update.clone()) }
             });

@@ -19,19 +19,15 @@ use actix_web::{App, Error, rt};
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
 use headcount_core::cursor::CursorCipher;
-use headcount_core::error::Error as Refusal;
-use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
-use headcount_core::members::{MemberNames, MembershipEntry};
+use headcount_core::ids::{RequestId, ResourceId, TenantId};
 use headcount_core::memory::MemoryProvider;
-use headcount_core::provider::{
-    ChangeFn, CheckFn, Draft, Found, Key, Members, Page, Provider, ProviderError, Query, Step,
-    StepDone, Updated, With,
-};
+use headcount_core::provider::{ProviderError, Query};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_core::service::{Cost, Limits, Service, of_filter};
-use headcount_core::work::Halt;
+use headcount_core::work::{Halt, Work};
 use headcount_http_api::{Api, HttpSettings, observe, routes};
+use headcount_provider_conformance::watched::Watched;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{
     Expiry, NewToken, Policy, Presented, Principal, Scopes, TenantStore as _, Tokens,
@@ -77,10 +73,9 @@ impl CursorCipher for PlainCursors {
     }
 }
 
-/// A provider whose scans wait.
+/// Searches that wait before they begin.
 #[derive(Default)]
 struct Slow {
-    inner: MemoryProvider,
     state: Mutex<State>,
     changed: Condvar,
     ignores_halts: AtomicBool,
@@ -111,81 +106,6 @@ impl Slow {
         }
         state.ended += 1;
         Ok(())
-    }
-}
-
-impl Provider for Slow {
-    fn get(
-        &self,
-        tenant: TenantId,
-        kind: &Kind,
-        id: &ResourceId,
-        with: With,
-    ) -> Result<Option<Found>, ProviderError> {
-        self.inner.get(tenant, kind, id, with)
-    }
-
-    fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
-        if query.filter.as_ref().is_some_and(|filter| of_filter(filter) == Cost::Scan) {
-            self.wait(tenant, query)?;
-        }
-        self.inner.find(tenant, query)
-    }
-
-    fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
-        self.inner.insert(tenant, draft, with)
-    }
-
-    fn update(
-        &self,
-        tenant: TenantId,
-        kind: &Kind,
-        id: &ResourceId,
-        with: With,
-        change: &mut ChangeFn<'_>,
-    ) -> Result<Updated, Refusal> {
-        self.inner.update(tenant, kind, id, with, change)
-    }
-
-    fn delete(
-        &self,
-        tenant: TenantId,
-        kind: &Kind,
-        id: &ResourceId,
-        check: &mut CheckFn<'_>,
-    ) -> Result<(), Refusal> {
-        self.inner.delete(tenant, kind, id, check)
-    }
-
-    fn members(
-        &self,
-        tenant: TenantId,
-        group: &ResourceId,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Members, ProviderError> {
-        self.inner.members(tenant, group, after, limit)
-    }
-
-    fn memberships(
-        &self,
-        tenant: TenantId,
-        members: &[ResourceId],
-    ) -> Result<Vec<MembershipEntry>, ProviderError> {
-        self.inner.memberships(tenant, members)
-    }
-
-    fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
-        self.inner.names(tenant, ids)
-    }
-
-    fn batch(
-        &self,
-        tenant: TenantId,
-        steps: &mut [Step<'_>],
-        failures: Option<usize>,
-    ) -> Vec<Result<StepDone, Refusal>> {
-        self.inner.batch(tenant, steps, failures)
     }
 }
 
@@ -221,9 +141,15 @@ impl Server {
         memory.create_tenant("second", Quirks::default(), counter.now(), &by).unwrap();
         let tokens = Arc::new(Tokens::new(memory, counter.clone(), Policy::default()));
         let slow = Arc::new(Slow::default());
+        let waits = Arc::clone(&slow);
+        let watched = Watched::new(Arc::new(MemoryProvider::default()), &Work::unlimited());
+        let provider = watched.before_find(move |tenant, query| match &query.filter {
+            Some(filter) if of_filter(filter) == Cost::Scan => waits.wait(tenant, query),
+            _ => Ok(()),
+        });
         let service = Service {
             registry: Arc::new(Registry::builtin().unwrap()),
-            provider: slow.clone(),
+            provider: Arc::new(provider),
             clock: counter.clone(),
             ids: counter.clone(),
             cursor_cipher: Arc::new(PlainCursors),
