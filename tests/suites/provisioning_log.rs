@@ -264,6 +264,37 @@ on_both!(a_connection_test_with_a_wrong_token_is_found_beside_a_flood, |server: 
     assert!(server.metric(untold, "") > 200.0 && server.metric(dropped, "") == 0.0);
 });
 
+on_both!(a8_a_slip_in_what_is_asked_for_is_ignored_and_said, |server: &Server| {
+    let client = server.client();
+    let user = json!({"userName": "jane", "title": "t"});
+    let id = client.post("/Users?attributes=usrName", &user).at("/id");
+    let near = "urn:ietf:params:scim:schemas:extension:enterprise:1.0:User:department";
+    for path in [
+        format!("/Users/{id}?attributes=title,{near}"),
+        format!("/Users?excludedAttributes={near}"),
+        format!("/Users/{id}?attributes=title,shoeSize,urn:example:other:1.0:User:x"),
+        "?attributes=displayName".to_owned(),
+    ] {
+        assert_eq!(client.get(&path).status, 200, "{path}");
+    }
+    record(server, |record| record["path"] == "/");
+    let all = lines(server, &[]);
+    let meant = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department";
+    let expected =
+        [Some(("usrName", "userName")), Some((near, meant)), Some((near, meant)), None, None];
+    assert_eq!(all.len(), expected.len());
+    for (record, expected) in all.iter().zip(expected) {
+        let said = expected.map(|(name, meant)| {
+            format!("unknown attribute \"{name}\" was ignored; did you mean \"{meant}\"?")
+        });
+        assert_eq!(record["reason"], json!(said), "{record:#}");
+        match (said, record["advice"].as_str()) {
+            (Some(said), Some(advice)) => assert!(advice.contains(&said), "{advice}"),
+            (said, advice) => assert_eq!((said, advice), (None, None)),
+        }
+    }
+});
+
 on_both!(a10_what_changed_nothing_is_not_called_a_change, |server: &Server| {
     let client = server.client();
     let id = client.post("/Users", &json!({"userName": "jane", "title": "t"})).at("/id");

@@ -251,7 +251,7 @@ impl Seen {
             status: line.status,
             scim_type: error.and_then(|error| error.status_and_type().1),
             field: error.and_then(ApiError::field),
-            reason: error.map(ApiError::detail),
+            reason: error.map(ApiError::detail).or(notes.slip),
             quirks: notes.applied.quirks(),
             body,
             reply: notes.reply,

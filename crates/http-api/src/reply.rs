@@ -44,6 +44,8 @@ pub(crate) struct LogContext {
     pub(crate) reply: Option<Bytes>,
     /// Whether the request changed anything; none of a read.
     pub(crate) changed: Option<bool>,
+    /// Which name the request was answered without although it is nearly one that is known.
+    pub(crate) slip: Option<String>,
     /// What became of each operation of a bulk request.
     pub(crate) operations: Vec<Operated>,
 }

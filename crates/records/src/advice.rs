@@ -3,10 +3,14 @@
 
 use crate::request_log::RequestRecord;
 
-/// Says what to do about a request that failed; nothing about one that succeeded.
+/// Says what to do about a request that failed, or that succeeded in spite of a slip; nothing about others.
 pub fn advice(record: &RequestRecord) -> Option<String> {
     if record.status < 400 {
-        return None;
+        // What is wrong with a request that succeeded is a name in the lists of what it asks for.
+        return record.reason.as_ref().map(|slip| {
+            let place = where_is(record, Setting::Mapping);
+            format!("The {slip} Correct the name {place}.")
+        });
     }
     if let Some(refused) = &record.refused {
         return Some(token(refused, record));

@@ -57,7 +57,7 @@ pub struct RequestRecord {
     pub scim_type: Option<String>,
     /// The attribute that was rejected.
     pub field: Option<String>,
-    /// The `detail` of an error.
+    /// The `detail` of an error; of a request that succeeded, which name it was answered without.
     pub reason: Option<String>,
     /// The repairs that the request needed.
     pub quirks: Quirks,

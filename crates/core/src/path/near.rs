@@ -1,7 +1,10 @@
 //! URNs that are nearly those of a kind: whoever writes one means a schema that is here.
 
+use std::sync::Arc;
+
 use crate::ids::Urn;
-use crate::schema::ResourceType;
+use crate::path::Lead;
+use crate::schema::{Attribute, Container, ResourceType};
 
 /// Under these stand the schemas of the RFC and of nobody else, in either version of SCIM.
 const CORE: [&str; 2] = ["urn:ietf:params:scim:schemas:core:", "urn:scim:schemas:core:"];
@@ -33,6 +36,62 @@ pub(super) fn meant<'k>(kind: &'k ResourceType, path: &str) -> Option<&'k Urn> {
     begun.or_else(slipped).or_else(core)
 }
 
+impl ResourceType {
+    /// Returns the path that was meant by one that leads nowhere, if it is nearly one of the kind's: it has
+    /// a mistaken URN, or a slip in its attribute.
+    pub(crate) fn suggest(&self, path: &str) -> Option<String> {
+        let error = self.resolve_target(path).err()?;
+        match error.lead {
+            Lead::Foreign => None,
+            Lead::Mistaken => Some(under_meant_urn(self, path)?),
+            Lead::Known => self.without_slip(path),
+        }
+    }
+
+    /// Corrects a slip in the attribute or in the sub-attribute of a path.
+    fn without_slip(&self, path: &str) -> Option<String> {
+        let (container, names) = self.split_urn(path).ok()?;
+        let names = names?;
+        let head = path.strip_suffix(names)?;
+        let (name, sub) = names.split_once('.').map_or((names, None), |(a, b)| (a, Some(b)));
+        let attributes = match &container {
+            Container::Core => &self.schema.attributes,
+            Container::Extension(extension) => &extension.schema.attributes,
+        };
+        let attribute = nearest(attributes, name)?;
+        let Some(sub) = sub else { return Some(format!("{head}{}", attribute.name)) };
+        let sub = nearest(&attribute.sub_attributes, sub)?;
+        Some(format!("{head}{}.{}", attribute.name, sub.name))
+    }
+}
+
+/// Puts the URN that a path means in the place of its own; with the attribute, if the path names one.
+fn under_meant_urn(kind: &ResourceType, path: &str) -> Option<String> {
+    let urn = meant(kind, path)?;
+    let last = path.rsplit(':').next()?;
+    let names = [Some(last), last.split_once('.').map(|(_, names)| names)];
+    let mut paths = names.into_iter().flatten().map(|names| format!("{urn}:{names}"));
+    let known = paths.find(|path| kind.resolve_target(path).is_ok());
+    Some(known.unwrap_or_else(|| urn.to_string()))
+}
+
+/// Finds the attribute of a name but for a slip.
+fn nearest<'k>(attributes: &'k [Arc<Attribute>], name: &str) -> Option<&'k Arc<Attribute>> {
+    let name = name.to_ascii_lowercase();
+    let distance = |attribute: &Arc<Attribute>| {
+        let known = attribute.name.to_ascii_lowercase();
+        let slip = strsim::osa_distance(&known, &name);
+        (slip <= room(&known, &name)).then_some(slip)
+    };
+    let near = attributes.iter().filter_map(|attribute| Some((distance(attribute)?, attribute)));
+    near.min_by_key(|(slip, _)| *slip).map(|(_, attribute)| attribute)
+}
+
+/// Returns how many letters of a segment can be wrong.
+fn room(known: &str, written: &str) -> usize {
+    (known.len().max(written.len()) / LETTERS_PER_SLIP).min(MAX_SLIP)
+}
+
 /// Tells whether a path begins with a URN but for its version and a slip in one other segment.
 fn is_near(urn: &Urn, path: &str) -> bool {
     let segments = |text: &str| -> Vec<String> {
@@ -50,9 +109,8 @@ fn is_near(urn: &Urn, path: &str) -> bool {
         if known_part == part {
             continue;
         }
-        let room = (known_part.len().max(part.len()) / LETTERS_PER_SLIP).min(MAX_SLIP);
         slips += 1;
-        if slips > 1 || strsim::osa_distance(known_part, part) > room {
+        if slips > 1 || strsim::osa_distance(known_part, part) > room(known_part, part) {
             return false;
         }
     }
@@ -111,6 +169,43 @@ mod tests {
             let error = kind.resolve(path).unwrap_err();
             assert_eq!(error.lead, Lead::Mistaken, "{path}");
             assert!(error.reason.contains("core:2.0:User,"), "{path}: {}", error.reason);
+        }
+    }
+
+    #[test]
+    fn a_8_what_is_nearly_a_path_of_the_kind_means_it() {
+        let registry = Registry::builtin().unwrap();
+        let kind = registry.kind("User").unwrap();
+        for (path, meant) in [
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:1.0:User:department",
+                format!("{ENTERPRISE}:department"),
+            ),
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User.manager.value",
+                format!("{ENTERPRISE}:manager.value"),
+            ),
+            ("urn:ietf:params:scim:schemas:extension:enterprise:2.0:Usr", ENTERPRISE.to_owned()),
+            (
+                "urn:ietf:params:scim:schemas:core:1.0:User:title",
+                "urn:ietf:params:scim:schemas:core:2.0:User:title".to_owned(),
+            ),
+            (
+                "urn:ietf:params:scim:schemas:core:2.0:User:tittle",
+                format!("{}:title", crate::schema::USER),
+            ),
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:departmnt",
+                format!("{ENTERPRISE}:department"),
+            ),
+            ("usrName", "userName".to_owned()),
+            ("name.famlyName", "name.familyName".to_owned()),
+            ("email.valu", "emails.value".to_owned()),
+        ] {
+            assert_eq!(kind.suggest(path), Some(meant), "{path}");
+        }
+        for path in ["userName", "shoeSize", "urn:example:of:others:1.0:User:userName", "a:b", ""] {
+            assert_eq!(kind.suggest(path), None, "{path}");
         }
     }
 

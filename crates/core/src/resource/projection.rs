@@ -1,7 +1,7 @@
 //! What of a resource a reply shows: `attributes`, `excludedAttributes` and the schema's `returned`
 //! (RFC 7644 §3.9, RFC 7643 §7).
 
-use crate::error::Error;
+use crate::error::{Error, excerpt};
 use crate::ids::Urn;
 use crate::lenient;
 use crate::path::{AttrRef, Target, listed};
@@ -14,6 +14,14 @@ pub struct Projection {
     shape: Shape,
     /// `returned: request` attributes that the client has just written (CHR-011).
     written: Vec<Selected>,
+    slip: Option<Slip>,
+}
+
+/// A name that was ignored although it is nearly one of the kind's.
+#[derive(Debug, Clone)]
+struct Slip {
+    name: String,
+    meant: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -66,7 +74,8 @@ pub(super) enum Shown {
 impl Projection {
     /// Resolves the names of `attributes` and `excludedAttributes`.
     ///
-    /// Names that the kind does not have are ignored (PRJ-008): clients send those they map.
+    /// Names that the kind does not have are ignored (PRJ-008): clients send those they map. The first one
+    /// that is nearly a name of the kind is kept for [`Projection::slip`].
     ///
     /// # Errors
     ///
@@ -100,20 +109,28 @@ impl Projection {
                 "attributes and excludedAttributes exclude each other; send one of them",
             ));
         }
+        let mut slip = None;
         let mut resolve = |names: Vec<&str>| -> Vec<Selected> {
-            names
-                .into_iter()
-                .map(|name| lenient::path(kind, quirks, applied, name))
-                .filter_map(|name| kind.resolve_target(&name).ok())
-                .map(Selected::of)
-                .collect()
+            let mut selected = Vec::with_capacity(names.len());
+            for name in names {
+                let path = lenient::path(kind, quirks, applied, name);
+                match kind.resolve_target(&path) {
+                    Ok(target) => selected.push(Selected::of(target)),
+                    Err(_) if slip.is_none() => {
+                        let name = excerpt(name);
+                        slip = kind.suggest(&path).map(|meant| Slip { name, meant });
+                    }
+                    Err(_) => {}
+                }
+            }
+            selected
         };
         let shape = match (attributes.is_empty(), excluded.is_empty()) {
             (true, true) => Shape::Default,
             (false, _) => Shape::Only(resolve(attributes)),
             (true, false) => Shape::Without(resolve(excluded)),
         };
-        Ok(Self { shape, written: Vec::new() })
+        Ok(Self { shape, written: Vec::new(), slip })
     }
 
     /// Shows what the client has just written even where it is `returned: request`.
@@ -124,6 +141,13 @@ impl Projection {
             .map(|reference| Selected::of(Target::Attribute(reference)))
             .collect();
         self
+    }
+
+    /// Says which name was ignored although it is nearly one of the kind's, and which one is meant. The
+    /// answer to such a request is right by the RFC and hardly what the client wants.
+    pub fn slip(&self) -> Option<String> {
+        let Slip { name, meant } = self.slip.as_ref()?;
+        Some(format!("unknown attribute \"{name}\" was ignored; did you mean \"{meant}\"?"))
     }
 
     /// Tells whether the client asked for particular attributes.

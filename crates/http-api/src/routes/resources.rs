@@ -59,7 +59,7 @@ pub(super) async fn get(
             let location = location(&job_api, &kind, &projection, &target.form.base, &found);
             return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
         }
-        let notes = notes(&kind, Applied::default());
+        let notes = LogContext { slip: projection.slip(), ..notes(&kind, Applied::default()) };
         let reply = shown(&job_api, caller, kind, target.form, StatusCode::OK, found, projection)?;
         Ok(reply.noted(notes))
     });
@@ -238,7 +238,8 @@ fn stored(
     written: Written,
 ) -> Result<Reply, ApiError> {
     let Written { found, shown: body, changed, projection, applied } = written;
-    let notes = LogContext { changed: Some(changed), ..notes(&kind, applied) };
+    let slip = projection.slip();
+    let notes = LogContext { changed: Some(changed), slip, ..notes(&kind, applied) };
     if body {
         let form = form.of_write();
         return Ok(shown(api, caller, kind, form, status, found, projection)?.noted(notes));
@@ -293,7 +294,10 @@ fn listed(
 ) -> Result<Reply, ApiError> {
     let listing = api.service.search(caller, kinds, request)?;
     let kind = kinds.first().filter(|_| kinds.len() == 1).map(|kind| kind.kind.to_string());
-    let notes = LogContext { kind, applied: listing.applied, ..LogContext::default() };
+    // Of several kinds, one may have the attribute.
+    let slips: Option<Vec<_>> = listing.projections.iter().map(|(_, one)| one.slip()).collect();
+    let slip = slips.and_then(|slips| slips.into_iter().next());
+    let notes = LogContext { kind, applied: listing.applied, slip, ..LogContext::default() };
     let writer = Writer::new(
         caller.tenant,
         listing.projections,

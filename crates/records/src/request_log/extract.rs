@@ -54,7 +54,7 @@ pub struct HttpExchange<B> {
     pub scim_type: Option<&'static str>,
     /// The attribute that was rejected.
     pub field: Option<String>,
-    /// The `detail`.
+    /// The `detail`, or which name the request was answered without.
     pub reason: Option<String>,
     /// The repairs.
     pub quirks: Quirks,
