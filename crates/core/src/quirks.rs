@@ -136,7 +136,7 @@ quirks! {
     /// The value of an attribute may be wrapped in an object under the attribute's own name.
     WRAPPED_VALUES = 24, "wrapped-values",
         "a value was wrapped once more under its own name: it was read without that",
-        "NorthlandPositronics/Cogtrix#311";
+        "NorthlandPositronics/Cogtrix#311 (a bug report; not recorded from a product)";
     /// A search may have no body, and its parameters no value.
     EMPTY_SEARCHES = 35, "empty-searches",
         "a search had no body, or a parameter without a value: it was read as not sent",
@@ -148,7 +148,7 @@ quirks! {
     /// Ids of members with outer blanks, in another case or without hyphens.
     RESPELLED_IDS = 26, "respelled-ids",
         "the id of a member was spelled in another way: it was read as ours",
-        "Active Directory and .NET print GUIDs in capitals, in braces and without hyphens (System.Guid.ToString)";
+        "not recorded from a product; .NET prints GUIDs in braces and without hyphens (System.Guid.ToString)";
     /// The attributes of the core schema as an object under its URN.
     CORE_UNDER_URN = 27, "core-under-urn",
         "core attributes stood under the URN of their schema: they were read as the resource's own",
@@ -168,7 +168,7 @@ quirks! {
     /// An offset from UTC without its colon.
     OFFSETS_WITHOUT_COLON = 31, "offsets-without-colon",
         "a time had an offset without a colon: it was read with one",
-        "Java's SimpleDateFormat (pattern letter Z), strftime's %z";
+        "not recorded from a product; Java's SimpleDateFormat (pattern letter Z) and strftime's %z print it";
     /// The URL-safe alphabet of base64.
     URL_SAFE_BASE64 = 32, "url-safe-base64",
         "bytes arrived in the URL-safe alphabet: they were read as base64",
