@@ -4,6 +4,9 @@ use futures_util::FutureExt;
 
 use super::*;
 
+/// More turns than any lane here has: who gets so many gets any number.
+const MANY: usize = 1_000;
+
 fn late() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
@@ -15,6 +18,7 @@ fn owner(tenant: i64, token: &str) -> Owner {
 /// Takes all turns of a lane that one owner can have.
 fn fill(lanes: &Lanes, lane: Lane, owner: &Owner) -> Vec<LaneTurn> {
     std::iter::from_fn(|| lanes.turn(lane, owner.clone(), late()).now_or_never().flatten())
+        .take(MANY)
         .collect()
 }
 
@@ -76,10 +80,11 @@ async fn s4_bytes_of_bodies_have_a_limit_for_all_and_a_part_for_each() {
     let lanes = Lanes::new(&LaneSizes::of_pool(4, true), 8 * UNIT, 8);
     let take = |owner: Owner, bytes| lanes.reserve(owner, bytes, late()).now_or_never().flatten();
     let strangers = Owner::stranger(AddressBlock::of(None));
-    let held: Vec<_> = std::iter::from_fn(|| take(strangers.clone(), 2 * UNIT)).collect();
+    let held: Vec<_> =
+        std::iter::from_fn(|| take(strangers.clone(), 2 * UNIT)).take(MANY).collect();
     assert_eq!((held.len(), lanes.snapshot().body_bytes), (2, 4 * UNIT));
     // The other half is for those who are proven, and one of them may have it all.
-    let proven: Vec<_> = std::iter::from_fn(|| take(owner(1, "a"), 2 * UNIT)).collect();
+    let proven: Vec<_> = std::iter::from_fn(|| take(owner(1, "a"), 2 * UNIT)).take(MANY).collect();
     assert_eq!((proven.len(), lanes.snapshot().body_bytes), (2, 8 * UNIT));
     let mut stranger = Box::pin(lanes.reserve(strangers.clone(), UNIT, late()));
     let mut next = Box::pin(lanes.reserve(owner(2, "b"), 2 * UNIT, late()));
