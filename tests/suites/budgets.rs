@@ -91,6 +91,8 @@ fn s4_slow_strangers_leave_room_for_bodies_of_others() {
         ("HEADCOUNT__LIMITS__BODY_SECONDS", "60"),
     ]);
     let client = server.client();
+    // Proven before: no stranger any more.
+    assert_eq!(client.get("/Users").status, 200);
     let nobody = stranger(&server, &client);
     let mut slow: Vec<Connection> = Vec::new();
     for _ in 0..100 {
@@ -99,9 +101,13 @@ fn s4_slow_strangers_leave_room_for_bodies_of_others() {
         slow.push(connection);
     }
     let half = f64::from(budget / 2);
-    let filled =
-        wait_for(PATIENCE, || (server.metric("headcount_body_bytes", "") >= half).then_some(()));
-    assert!(filled.is_some(), "{}", server.metric("headcount_body_bytes", ""));
+    let waiting = || server.metric("headcount_lane_waiting", "lane=\"body\"");
+    assert!(wait_for(PATIENCE, || (waiting() > 0.0).then_some(())).is_some(), "all have room");
+    assert_eq!(
+        server.metric("headcount_body_bytes", ""),
+        half,
+        "strangers have a half, and no more"
+    );
     let name = "x".repeat(300 * 1024);
     assert_eq!(client.post("/Users", &json!({"userName": "small"})).status, 201);
     // Too long for a name, and read whole to find that out.
