@@ -78,13 +78,21 @@ fn under_meant_urn(kind: &ResourceType, path: &str) -> Option<String> {
 /// Finds the attribute of a name but for a slip.
 fn nearest<'k>(attributes: &'k [Arc<Attribute>], name: &str) -> Option<&'k Arc<Attribute>> {
     let name = name.to_ascii_lowercase();
-    let distance = |attribute: &Arc<Attribute>| {
-        let known = attribute.name.to_ascii_lowercase();
-        let slip = strsim::osa_distance(&known, &name);
-        (slip <= room(&known, &name)).then_some(slip)
-    };
+    let distance = |attribute: &Arc<Attribute>| slip(&attribute.name.to_ascii_lowercase(), &name);
     let near = attributes.iter().filter_map(|attribute| Some((distance(attribute)?, attribute)));
     near.min_by_key(|(slip, _)| *slip).map(|(_, attribute)| attribute)
+}
+
+/// Returns the distance of two segments, `None` when it is more than a slip.
+///
+/// What a client writes may be as long as a body. No two texts are nearer than their lengths, and a
+/// letter has at most four bytes, so that a long one is dismissed without being read.
+fn slip(known: &str, written: &str) -> Option<usize> {
+    if written.len() > (known.len() + MAX_SLIP).saturating_mul(4) {
+        return None;
+    }
+    let slip = strsim::osa_distance(known, written);
+    (slip <= room(known, written)).then_some(slip)
 }
 
 /// Returns how many letters of a segment can be wrong.
@@ -110,7 +118,7 @@ fn is_near(urn: &Urn, path: &str) -> bool {
             continue;
         }
         slips += 1;
-        if slips > 1 || strsim::osa_distance(known_part, part) > room(known_part, part) {
+        if slips > 1 || slip(known_part, part).is_none() {
             return false;
         }
     }
@@ -136,6 +144,15 @@ mod tests {
     fn lead(path: &str) -> Lead {
         let registry = Registry::builtin().unwrap();
         registry.kind("User").unwrap().resolve(path).unwrap_err().lead
+    }
+
+    #[test]
+    fn s1_a_name_as_long_as_a_body_is_not_compared() {
+        let long = "a".repeat(1 << 20);
+        assert_eq!(super::slip("nickname", &long), None);
+        assert_eq!(super::slip("nickname", "nicknme"), Some(1));
+        // As far away as a slip can be, in letters of four bytes.
+        assert_eq!(super::slip("abcdefgh", "abcdefgh\u{1f600}\u{1f600}"), Some(2));
     }
 
     #[test]
