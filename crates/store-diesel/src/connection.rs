@@ -213,14 +213,17 @@ impl Manager {
 /// Sets how long a statement of PostgreSQL may take, how long it may wait for a lock, and how long a transaction
 /// may hold its locks while nothing comes from this process.
 fn limits(set: &'static str, limit: Duration) -> String {
-    // Zero would mean no limit.
-    let limit = limit.as_millis().max(1);
+    // Zero would mean no limit, and PostgreSQL takes no more than 31 bits.
+    let limit = limit.as_millis().clamp(1, MAX_TIMEOUT_MILLIS);
     format!(
         "{set} statement_timeout = {limit}; {set} lock_timeout = {limit}; \
          {set} idle_in_transaction_session_timeout = {}",
         IDLE.as_millis()
     )
 }
+
+/// The longest timeout of PostgreSQL, in milliseconds: 24 days.
+const MAX_TIMEOUT_MILLIS: u128 = 2_147_483_647;
 
 /// How long a transaction of PostgreSQL may be idle: none is by intention, and one whose process is stuck or cut
 /// off must not hold its locks for ever.

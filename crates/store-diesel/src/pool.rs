@@ -69,7 +69,11 @@ impl Pooled {
             }
         };
         let Some(begin) = begin else { return job(self) };
-        self.begin(begin)?;
+        if let Err(error) = self.begin(begin) {
+            // The transaction may have begun, and what sets its limits have failed.
+            self.dead = true;
+            return Err(WriteError::Db(error));
+        }
         let done = job(self);
         // A read has nothing to keep, whichever way it ended.
         let ended = self.batch_execute("ROLLBACK");
@@ -107,7 +111,8 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, pooled: &mut Pooled) -> bool {
-        pooled.dead || pooled.connection.is_broken()
+        // A read that panics leaves its transaction open, and Diesel does not know of it.
+        std::thread::panicking() || pooled.dead || pooled.connection.is_broken()
     }
 }
 

@@ -206,7 +206,9 @@ pub(crate) fn one_sequencer(
         #[cfg(feature = "postgres")]
         DbConnection::Postgres(connection) if patience == Patience::Some => connection
             .batch_execute(
-                "SET LOCAL lock_timeout = 10000; SELECT pg_advisory_xact_lock(4836102347752)",
+                // Waiting counts as the statement's time.
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 10000; \
+                 SELECT pg_advisory_xact_lock(4836102347752)",
             )
             .map(|()| true),
         #[cfg(feature = "postgres")]
