@@ -5,7 +5,7 @@ use headcount_core::change::{Act, Author, Change, TENANT_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::quirks::Quirks;
-use headcount_token_admin::{StoreError, Tenant, TenantStore};
+use headcount_token_admin::{StoreError, Tenant, TenantChange, TenantStore};
 
 use crate::changes;
 use crate::connection::{DbConnection, unlimited};
@@ -83,12 +83,10 @@ impl TenantStore for Store {
     fn set_tenant(
         &self,
         name: &str,
-        enabled: bool,
-        quirks: Quirks,
+        change: TenantChange,
         at: Timestamp,
         by: &Author,
-    ) -> Result<bool, StoreError> {
-        let values = (tenants::enabled.eq(i32::from(enabled)), tenants::quirks.eq(quirks.bits()));
+    ) -> Result<Option<Tenant>, StoreError> {
         let changed = self.writer.write(&mut |connection| {
             let row = tenants::table.filter(tenants::name.eq(name));
             // A write that changes nothing: it locks the row, so that what is read stays true.
@@ -97,12 +95,15 @@ impl TenantStore for Store {
                 .returning(COLUMNS)
                 .get_result(connection)
                 .optional()?;
-            let Some(before) = before.map(tenant) else { return Ok(false) };
-            if let Some(change) = before.change(enabled, quirks, at, by) {
+            let Some(before) = before.map(tenant) else { return Ok(None) };
+            let after = before.with(change);
+            if let Some(change) = before.change(&after, at, by) {
+                let enabled = tenants::enabled.eq(i32::from(after.enabled));
+                let values = (enabled, tenants::quirks.eq(after.quirks.bits()));
                 diesel::update(row).set(values).execute(connection)?;
                 record(connection, before.id, &change)?;
             }
-            Ok(true)
+            Ok(Some(after))
         });
         changed.map_err(token_error)
     }

@@ -12,7 +12,7 @@ use headcount_core::quirks::Quirks;
 use headcount_store_diesel::Store;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{
-    Expiry, NewToken, Policy, Principal, Scopes, TenantStore, TokenStore, Tokens,
+    Expiry, NewToken, Policy, Principal, Scopes, TenantChange, TenantStore, TokenStore, Tokens,
 };
 use support::{Database, Scratch, cli, postgres_store, sqlite_store};
 
@@ -73,12 +73,18 @@ fn aud_01_both_databases_record_what_the_memory_records() {
             tokens.revoke(&operator(), None, &new).unwrap();
             assert!(tokens.revoke(&operator(), None, &TokenId::new("none")).is_err());
             let set = |enabled, quirks| {
-                assert!(tenants.set_tenant("default", enabled, quirks, NOW, &cli()).unwrap());
+                let change = TenantChange { enabled: Some(enabled), quirks: Some(quirks) };
+                let set = tenants.set_tenant("default", change, NOW, &cli()).unwrap().unwrap();
+                assert_eq!((set.enabled, set.quirks), (enabled, quirks));
             };
             set(true, Quirks::default());
             set(false, Quirks::default());
             set(true, Quirks::NONE);
-            assert!(!tenants.set_tenant("none", true, Quirks::ALL, NOW, &cli()).unwrap());
+            let none = tenants.set_tenant("none", TenantChange::default(), NOW, &cli()).unwrap();
+            assert!(none.is_none());
+            let kept = TenantChange { enabled: None, quirks: Some(Quirks::default()) };
+            let kept = tenants.set_tenant("default", kept, NOW, &cli()).unwrap().unwrap();
+            assert!(kept.enabled, "what a change leaves out stays as it is");
             let second = tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).unwrap().id;
             assert!(tenants.create_tenant("second", Quirks::ALL, NOW, &cli()).is_err());
             assert_eq!(second.key(), 2);

@@ -18,7 +18,7 @@ use headcount_core::work::Work;
 use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
 use headcount_records::verify::{FindingKind, SequencedRow, Verdict, Verifier};
 use headcount_store_diesel::{Recalled, Store};
-use headcount_token_admin::TenantStore;
+use headcount_token_admin::{TenantChange, TenantStore};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use support::{Database, Scratch, cli, postgres_store, sqlite_store};
@@ -123,7 +123,8 @@ fn clean_runs(bench: &mut Bench, runs: usize) {
             bench.append_random(rows);
             let quirks = if run % 2 == 0 { Quirks::ALL } else { Quirks::NONE };
             let enabled = bench.below(2) == 0;
-            bench.store.set_tenant("default", enabled, quirks, AT, &cli()).unwrap();
+            let change = TenantChange { enabled: Some(enabled), quirks: Some(quirks) };
+            bench.store.set_tenant("default", change, AT, &cli()).unwrap();
             if bench.below(3) == 0 {
                 let id = ResourceId::new(format!("u{}", bench.below(9)));
                 let of = Recalled { kind: Kind::new("User"), id, exists: false };

@@ -27,8 +27,8 @@ pub use scope::Scopes;
 pub use store::{
     LastUsed, StoreError, TenantState, Token, TokenHash, TokenRow, TokenState, TokenStore,
 };
-pub use tenant::{Tenant, TenantStore};
-pub use tenants::{TenantChange, TenantContents, Tenants};
+pub use tenant::{Tenant, TenantChange, TenantStore};
+pub use tenants::{TenantContents, Tenants};
 pub use tokens::{
     Accepted, Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, networks, scopes,
 };

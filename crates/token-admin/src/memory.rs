@@ -9,7 +9,7 @@ use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 
 use crate::store::{LastUsed, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore};
-use crate::tenant::{Tenant, TenantStore};
+use crate::tenant::{Tenant, TenantChange, TenantStore};
 
 /// Keeps tokens and tenants in memory. The tenant `default` is there from the start.
 pub struct MemoryTokens {
@@ -192,21 +192,21 @@ impl TenantStore for MemoryTokens {
     fn set_tenant(
         &self,
         name: &str,
-        enabled: bool,
-        quirks: Quirks,
+        change: TenantChange,
         at: Timestamp,
         by: &Author,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Tenant>, StoreError> {
         let mut state = self.lock();
         let Some(tenant) = state.tenants.iter_mut().find(|tenant| tenant.name == name) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let (id, change) = (tenant.id, tenant.change(enabled, quirks, at, by));
-        (tenant.enabled, tenant.quirks) = (enabled, quirks);
-        if let Some(change) = change {
-            state.record_tenant(id, change);
+        let changed = tenant.with(change);
+        let recorded = tenant.change(&changed, at, by);
+        tenant.clone_from(&changed);
+        if let Some(recorded) = recorded {
+            state.record_tenant(changed.id, recorded);
         }
-        Ok(true)
+        Ok(Some(changed))
     }
 
     fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError> {

@@ -35,14 +35,19 @@ impl Tenant {
             && !text.ends_with('-')
     }
 
-    /// Returns the record of giving this tenant other settings, none when they are its own.
-    pub fn change(
-        &self,
-        enabled: bool,
-        quirks: Quirks,
-        at: Timestamp,
-        by: &Author,
-    ) -> Option<Change> {
+    /// Returns this tenant as a change makes it.
+    #[must_use]
+    pub fn with(&self, change: TenantChange) -> Self {
+        Self {
+            enabled: change.enabled.unwrap_or(self.enabled),
+            quirks: change.quirks.unwrap_or(self.quirks),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the record of giving this tenant the settings of `changed`, none when they are its own.
+    pub fn change(&self, changed: &Self, at: Timestamp, by: &Author) -> Option<Change> {
+        let (enabled, quirks) = (changed.enabled, changed.quirks);
         let differs = [("enabled", self.enabled != enabled), ("quirks", self.quirks != quirks)];
         let paths: Vec<&str> =
             differs.iter().filter(|(_, differs)| *differs).map(|(path, _)| *path).collect();
@@ -55,6 +60,15 @@ impl Tenant {
             ..Change::of(Act::Changed, &self.name, &paths, at, by)
         })
     }
+}
+
+/// What to change about a tenant; `None` keeps what it has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TenantChange {
+    /// Whether its tokens work.
+    pub enabled: Option<bool>,
+    /// Its quirks.
+    pub quirks: Option<Quirks>,
 }
 
 /// Durable storage for tenants.
@@ -89,8 +103,9 @@ pub trait TenantStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError>;
 
-    /// Changes switches and state of a tenant; false when there is none of this name. What stays as
-    /// it is leaves no record.
+    /// Changes quirks and state of a tenant and returns it as it is then; `None` when there is none of
+    /// this name. What the change leaves out keeps the value that it has at the time of the write, and
+    /// what stays as it is leaves no record.
     ///
     /// # Errors
     ///
@@ -98,11 +113,10 @@ pub trait TenantStore: Send + Sync + 'static {
     fn set_tenant(
         &self,
         name: &str,
-        enabled: bool,
-        quirks: Quirks,
+        change: TenantChange,
         at: Timestamp,
         by: &Author,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<Option<Tenant>, StoreError>;
 
     /// Removes a tenant with everything in it, its tokens included; false when there is none. The
     /// record of its changes stays and ends with this one.

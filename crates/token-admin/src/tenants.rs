@@ -9,7 +9,7 @@ use headcount_core::quirks::{QUIRKS, Quirks};
 use crate::error::{AdminError, Field, Rule};
 use crate::principal::{Action, Principal};
 use crate::store::StoreError;
-use crate::tenant::{Tenant, TenantStore};
+use crate::tenant::{Tenant, TenantChange, TenantStore};
 
 /// What a tenant has outside the store of tenants.
 pub trait TenantContents: Send + Sync + 'static {
@@ -33,15 +33,6 @@ pub struct Tenants {
     store: Arc<dyn TenantStore>,
     contents: Arc<dyn TenantContents>,
     clock: Arc<dyn Clock>,
-}
-
-/// What to change about a tenant; `None` keeps what it has.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TenantChange {
-    /// Whether its tokens work.
-    pub enabled: Option<bool>,
-    /// Its quirks.
-    pub quirks: Option<Quirks>,
 }
 
 /// Reads the names of quirks.
@@ -121,7 +112,6 @@ impl Tenants {
     ) -> Result<Tenant, AdminError> {
         by.may(Action::ChangeTenant)?;
         let tenant = self.find(by, name)?;
-        let enabled = change.enabled.unwrap_or(tenant.enabled);
         let quirks = change.quirks.unwrap_or(tenant.quirks);
         // Names of groups are claimed or freed when the rule about them changes.
         let rule = Quirks::UNIQUE_GROUP_NAMES;
@@ -129,10 +119,10 @@ impl Tenants {
             let derived = self.contents.derive(tenant.id, quirks);
             derived.map_err(|error| Field::Quirks.stored(error))?;
         }
-        if !self.store.set_tenant(name, enabled, quirks, self.clock.now(), &by.author)? {
-            return Err(missing(name));
-        }
-        Ok(Tenant { enabled, quirks, ..tenant })
+        // Deriving may take long. What is not to be changed is left to the store, since someone else may
+        // have changed it meanwhile.
+        let set = self.store.set_tenant(name, change, self.clock.now(), &by.author)?;
+        set.ok_or_else(|| missing(name))
     }
 
     /// Deletes a tenant with everything in it, the provisioning log included.

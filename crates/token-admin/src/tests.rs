@@ -12,7 +12,7 @@ use crate::accounts::Role;
 use crate::format::{Presented, Purpose, generate};
 use crate::memory::MemoryTokens;
 use crate::store::TokenStore;
-use crate::tenant::TenantStore;
+use crate::tenant::{TenantChange, TenantStore};
 use crate::{
     AdminError, Expiry, Field, Holding, NewToken, Policy, Principal, Refusal, Rule, Scopes,
     StoreError, TokenError, TokenState, Tokens, networks, scopes,
@@ -55,6 +55,10 @@ impl Bench {
             other => panic!("wanted a refusal, got {other:?}"),
         }
     }
+}
+
+fn enabled(enabled: bool) -> TenantChange {
+    TenantChange { enabled: Some(enabled), quirks: None }
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -189,9 +193,9 @@ fn tok_09_tok_10_revocation_expiry_and_a_disabled_tenant_count_at_once() {
     let bench = Bench::new();
     let (token, presented) = bench.issue();
     bench.tokens.verify(&presented).unwrap();
-    bench.store.set_tenant("default", false, Default::default(), NOW, &admin()).unwrap();
+    bench.store.set_tenant("default", enabled(false), NOW, &admin()).unwrap();
     assert_eq!(bench.refusal(&presented), Refusal::TenantDisabled);
-    bench.store.set_tenant("default", true, Default::default(), NOW, &admin()).unwrap();
+    bench.store.set_tenant("default", enabled(true), NOW, &admin()).unwrap();
     bench.pass(180 * 86_400 - 1);
     bench.tokens.verify(&presented).unwrap();
     bench.pass(1);
@@ -363,7 +367,7 @@ fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
     let rotated = bench.tokens.rotate(&operator(), None, &token.id, HOUR).unwrap().issued.token;
     for _ in 0..2 {
         bench.tokens.revoke(&operator(), None, &rotated.id).unwrap();
-        bench.store.set_tenant("default", false, Default::default(), NOW, &admin()).unwrap();
+        bench.store.set_tenant("default", enabled(false), NOW, &admin()).unwrap();
     }
     let second = bench.store.create_tenant("second", Default::default(), NOW, &admin()).unwrap();
     assert!(bench.store.delete_tenant("second", NOW, &admin()).unwrap());

@@ -18,8 +18,8 @@ use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{AccountStore as _, Accounts, Place, Role, TotpSecret};
 
 use headcount_token_admin::{
-    Expiry, LastUsed, NewToken, Policy, Principal, Scopes, TenantStore as _, TokenStore as _,
-    Tokens,
+    Expiry, LastUsed, NewToken, Policy, Principal, Scopes, TenantChange, TenantStore as _,
+    TokenStore as _, Tokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -172,7 +172,8 @@ fn tokens(store: &Arc<Store>, tenant: TenantId) {
     store.tell_expiring(NOW, NOW.plus_seconds(1_000_000), &cli()).unwrap();
     store.tenants().unwrap();
     store.create_tenant("third", Quirks::ALL, NOW, &cli()).unwrap();
-    store.set_tenant("third", false, Quirks::NONE, NOW, &cli()).unwrap();
+    let off = TenantChange { enabled: Some(false), quirks: Some(Quirks::NONE) };
+    store.set_tenant("third", off, NOW, &cli()).unwrap();
     store.delete_tenant("third", NOW, &cli()).unwrap();
 }
 
