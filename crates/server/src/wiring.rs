@@ -67,6 +67,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     let seconds = config.limits.read_seconds;
     anyhow::ensure!(seconds > 0, "limits.read_seconds: must be at least 1");
     settings.statement_limit = Duration::from_secs(seconds);
+    anyhow::ensure!(config.tokens.default_days > 0, "tokens.default_days: must be at least 1");
+    anyhow::ensure!(config.tokens.longest_days > 0, "tokens.longest_days: must be at least 1");
     let registry = Arc::new(schemas::registry(config)?);
     let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
@@ -80,7 +82,8 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
 fn policy(config: &Config) -> Policy {
     let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 60 * 60);
     Policy {
-        default_life: days(config.tokens.default_days),
+        // Where the longest life is made shorter, tokens are not made longer by saying nothing.
+        default_life: days(config.tokens.default_days.min(config.tokens.longest_days)),
         longest_life: days(config.tokens.longest_days),
         allow_never_expires: config.tokens.allow_never_expires,
     }

@@ -329,6 +329,29 @@ fn an_account_makes_what_its_role_allows() {
 }
 
 #[test]
+fn a_rotated_token_has_the_longest_life_of_the_policy_at_most() {
+    let bench = Bench::new();
+    let (token, _) = bench.issue();
+    let longest_life = HOUR * 24;
+    let policy = Policy { longest_life, ..Policy::default() };
+    let tokens = Tokens::new(bench.store.clone(), bench.clock.clone(), policy);
+    let rotated = tokens.rotate(&operator(), None, &token.id, HOUR).unwrap().issued.token;
+    assert_eq!(rotated.expires, Some(bench.clock.now().plus(longest_life)));
+}
+
+#[test]
+fn a_token_that_is_rotated_twice_has_the_same_life_each_time() {
+    let bench = Bench::new();
+    let (token, _) = bench.issue();
+    let rotate = || bench.tokens.rotate(&operator(), None, &token.id, HOUR).unwrap().issued.token;
+    let first = rotate();
+    bench.pass(60);
+    let life = |token: &crate::Token| token.expires.map(|ends| ends.since(token.created));
+    assert_eq!(life(&rotate()), life(&first));
+    assert_eq!(life(&first), life(&token));
+}
+
+#[test]
 fn tok_18_a_rotated_token_works_until_the_overlap_is_over() {
     let bench = Bench::new();
     let (token, old) = bench.issue();

@@ -312,8 +312,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Makes a token that takes over from another, with the same life, or until its maker ends; the
-    /// other goes on working for `overlap`.
+    /// Makes a token that takes over from another. It has the same life, but not beyond the longest one
+    /// of the policy or the end of its maker; the other goes on working for `overlap`.
     ///
     /// # Errors
     ///
@@ -336,7 +336,7 @@ impl Tokens {
             TokenState::Works => {}
             over => return Err(Field::Token.breaks(Rule::Over(over))),
         }
-        let own = old.expires.map(|ends| now.plus(ends.since(old.created).max(MIN_LIFE)));
+        let own = self.life(&old)?.map(|life| now.plus(life));
         let expires = own.into_iter().chain(by.ends()).min();
         let new = NewToken {
             name: old.name,
@@ -350,6 +350,17 @@ impl Tokens {
         let old_until = old.expires.map_or(until, |expires| expires.min(until));
         self.store.replace(&row, old_until, &by.author)?;
         Ok(Rotated { issued: IssuedToken { token: row.token, secret }, old_until })
+    }
+
+    /// Returns the life of a token that takes over from `old`; `None` when it never ends.
+    ///
+    /// Rotating ends `old` early, so that after the first time its successor is what shows the life.
+    fn life(&self, old: &Token) -> Result<Option<Duration>, AdminError> {
+        let all = self.store.list(Some(old.tenant))?;
+        let successors = all.iter().filter(|token| token.replaces.as_ref() == Some(&old.id));
+        let like = successors.max_by_key(|token| token.created).unwrap_or(old);
+        let longest = self.policy.longest_life.max(MIN_LIFE);
+        Ok(like.expires.map(|ends| ends.since(like.created).clamp(MIN_LIFE, longest)))
     }
 
     fn within(
