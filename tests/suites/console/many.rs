@@ -3,7 +3,7 @@
 use headcount_e2e::on_both;
 use serde_json::json;
 
-use crate::visitor::Visitor;
+use crate::visitor::{OURS, Visitor};
 
 on_both!(with_many_users_documents_are_read_only_when_somebody_asks_for_it, |server| {
     let owner = Visitor::make_owner(server);
@@ -37,6 +37,12 @@ on_both!(with_many_users_documents_are_read_only_when_somebody_asks_for_it, |ser
     let page = search("").text();
     assert!(page.contains(">99@example.com<") && !page.contains("0-99@example.com"), "{page}");
     assert!(page.contains("in=part") && page.contains("Only whole names were compared"), "{page}");
+    // Another resource may have the name in another attribute; the file has what the page shows.
+    client.create("/Users", &json!({"userName": "other", "emails": [{"value": "99@example.com"}]}));
+    assert!(search("").text().contains(">other<"), "every attribute of whole names is compared");
+    let form = format!("token={}&as=json&q=99%40example.com", owner.form_token());
+    let file = owner.post("/console/resources/Users", &[OURS], &form).json();
+    assert_eq!(file.as_array().map(Vec::len), Some(2), "{file}");
     let page = search("&in=part").text();
     assert!(page.contains("0-99@example.com") && page.contains("Search all names, too"), "{page}");
     let page = explain("nobody");

@@ -43,6 +43,8 @@ struct List {
     endpoint: String,
     noun: String,
     text: String,
+    /// What finds the same again: the text, or the filter that it was taken for.
+    walked: String,
     error: String,
     /// The filter up to the place of the error, and from there.
     error_at: Option<(String, String)>,
@@ -77,21 +79,24 @@ fn kind<'d>(desk: &'d Desk<'_>) -> Result<&'d Arc<ResourceType>, Fault> {
         .ok_or_else(|| Fault::NotFound("There is no such resource type.".to_owned()))
 }
 
-/// Tells whether a text is meant as a filter: it has an operator, or parentheses.
-fn is_filter(text: &str) -> bool {
-    const OPERATORS: [&str; 11] =
-        ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr", "and"];
-    let words = text.split_whitespace().skip(1);
-    text.starts_with('(')
-        || text.contains('"')
-        || words.map(str::to_ascii_lowercase).any(|word| OPERATORS.contains(&word.as_str()))
+/// Checks whether a text is meant as a filter: it has quotes or parentheses, or begins with an attribute and
+/// an operator. "Research and Development" and "Marie le Pen" are names.
+fn is_filter(kind: &ResourceType, text: &str) -> bool {
+    const OPERATORS: [&str; 10] = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"];
+    let mut words = text.split_whitespace();
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let second = second.to_ascii_lowercase();
+    let compares = OPERATORS.contains(&second.as_str()) && kind.resolve(first).is_ok();
+    let negates = first.eq_ignore_ascii_case("not") && second.starts_with('(');
+    let opens = text.starts_with('(') || first.to_ascii_lowercase().starts_with("not(");
+    text.contains('"') || opens || negates || compares
 }
 
 /// The filter that was asked for, as the service takes it.
-pub(super) fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
+fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
     match text {
         "" => None,
-        text if is_filter(text) => Some(text.to_owned()),
+        text if is_filter(kind, text) => Some(text.to_owned()),
         text => Some(reach.filter(kind, text)),
     }
 }
@@ -99,18 +104,21 @@ pub(super) fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<St
 /// What a search came to, and the filter that it was.
 type Searched = (Option<String>, Result<Listing, Error>);
 
-/// Searches. Among many, whoever has exactly this name comes first, by a look into an index; then what has an
-/// index is gone through; and documents are read when nothing is found and that takes no time.
-fn search(desk: &Desk<'_>, kind: &Arc<ResourceType>, reach: &mut Reach) -> Result<Searched, Fault> {
-    let (text, cursor) = (desk.visit.query.get("q"), desk.visit.query.get("cursor"));
-    let plain = !text.is_empty() && !is_filter(text);
+/// Searches. Among many, resources that have exactly this name come first, by a look into each index; then
+/// what has an index is gone through; and documents are read when nothing is found and that takes no time.
+fn search(
+    desk: &Desk<'_>,
+    kind: &Arc<ResourceType>,
+    text: &str,
+    cursor: &str,
+    reach: &mut Reach,
+) -> Result<Searched, Fault> {
+    let plain = !text.is_empty() && !is_filter(kind, text);
     let few = plain && overview::count(desk, kind, None)? <= MANY;
     if plain && *reach == Reach::Exact {
-        for filter in reach.exact(kind, text).into_iter().filter(|_| !few) {
+        if !few && let Some(filter) = whole_names(desk, kind, text)? {
             let found = ask(desk, kind, Some(&filter), cursor)?;
-            if found.as_ref().map_or(true, |listing| listing.head.total > 0) {
-                return Ok((Some(filter), found));
-            }
+            return Ok((Some(filter), found));
         }
         *reach = Reach::Indexed;
     }
@@ -124,6 +132,23 @@ fn search(desk: &Desk<'_>, kind: &Arc<ResourceType>, reach: &mut Reach) -> Resul
         }
         *reach = Reach::Everywhere;
     }
+}
+
+/// Returns the filter of all resources that have exactly this name; `None` when there are none. Only the
+/// attributes that find something, or that cannot be compared with the text, are part of it, so that the
+/// usual page is one look into one index.
+fn whole_names(
+    desk: &Desk<'_>,
+    kind: &Arc<ResourceType>,
+    text: &str,
+) -> Result<Option<String>, Fault> {
+    let mut terms = Vec::new();
+    for term in Reach::Exact.exact(kind, text) {
+        if ask(desk, kind, Some(&term), "")?.map_or(true, |listing| listing.head.total > 0) {
+            terms.push(term);
+        }
+    }
+    Ok((!terms.is_empty()).then(|| terms.join(" or ")))
 }
 
 fn ask(
@@ -180,7 +205,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let cursor = desk.visit.query.get("cursor");
     let endpoint = kind.endpoint.trim_start_matches('/').to_owned();
     let mut reach = Reach::of(desk.visit.query.get("in"));
-    let (filter, listing) = search(desk, kind, &mut reach)?;
+    let (filter, listing) = search(desk, kind, text, cursor, &mut reach)?;
     let meant = filter.clone().filter(|filter| filter != text).unwrap_or_default();
     let (listing, error) = match listing {
         Ok(listing) => (Some(listing), None),
@@ -229,6 +254,7 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
         next: head.and_then(|head| head.next_cursor.as_deref()).map(at),
         first: (!cursor.is_empty()).then(|| at("")),
         meant,
+        walked: walked.to_owned(),
         wider: reach.wider().filter(|wider| wanted(kind, text, *wider) != filter).map(|wider| {
             let href = query(&[("q", text), ("in", wider.word())]);
             (format!("{}{href}", desk.visit.path), wider.invitation())
@@ -369,11 +395,22 @@ mod tests {
 
     #[test]
     fn a_text_with_an_operator_is_a_filter() {
-        for filter in ["userName eq \"x\"", "active eq true", "title pr", "(a pr)", "a SW b"] {
-            assert!(is_filter(filter), "{filter}");
+        let registry = headcount_core::schema::Registry::builtin().unwrap();
+        let user = registry.kind("User").unwrap();
+        let filters = ["userName eq \"x\"", "active eq true", "title pr", "(a pr)", "title SW b"];
+        for filter in filters.into_iter().chain(["not (title pr)", "NOT(title pr)", "x eq \"y\""]) {
+            assert!(is_filter(user, filter), "{filter}");
         }
-        for plain in ["jane", "jane roe", "jane@example.com", "eq", "Andy"] {
-            assert!(!is_filter(plain), "{plain}");
+    }
+
+    #[test]
+    fn a_name_with_a_word_that_is_an_operator_is_a_name() {
+        let registry = headcount_core::schema::Registry::builtin().unwrap();
+        let user = registry.kind("User").unwrap();
+        let names = ["jane", "jane roe", "jane@example.com", "eq", "Andy", "Marie le Pen"];
+        for plain in names.into_iter().chain(["Research and Development", "Anne Le Roux", "Not us"])
+        {
+            assert!(!is_filter(user, plain), "{plain}");
         }
     }
 

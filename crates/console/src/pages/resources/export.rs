@@ -10,7 +10,7 @@ use headcount_core::schema::ResourceType;
 use serde_json::{Value, json};
 
 use super::reach::Reach;
-use super::{kind, wanted};
+use super::{kind, search};
 use crate::answer::{Answer, Fault};
 use crate::desk::Desk;
 use crate::format::plain;
@@ -77,10 +77,13 @@ fn walk(
     each: &mut dyn FnMut(&Found) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let service = &desk.console.api.service;
+    // What the page of this text finds, and no more.
+    let (text, mut reach) = (desk.visit.form.get("q"), Reach::of(desk.visit.form.get("in")));
+    let (filter, _) = search(desk, kind, text, "", &mut reach)?;
     let (mut cursor, mut left) = (Some(String::new()), MOST);
     while let Some(from) = cursor.filter(|_| left > 0) {
         let request = SearchRequest {
-            filter: wanted(kind, desk.visit.form.get("q"), Reach::of(desk.visit.form.get("in"))),
+            filter: filter.clone(),
             count: Some(SLICE.min(i64::try_from(service.limits.max_page).unwrap_or(SLICE))),
             cursor: Some(from),
             excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
