@@ -1,5 +1,6 @@
 //! Users, groups and every other kind: searched, shown, handed out.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -135,16 +136,24 @@ fn search(
 }
 
 /// Returns the filter of all resources that have exactly this name; `None` when there are none. Only the
-/// attributes that find something, or that cannot be compared with the text, are part of it, so that the
-/// usual page is one look into one index.
+/// attributes that find more than those before, or that cannot be compared with the text, are part of it:
+/// mostly userName and e-mail address are the same, and the page is one look into one index.
 fn whole_names(
     desk: &Desk<'_>,
     kind: &Arc<ResourceType>,
     text: &str,
 ) -> Result<Option<String>, Fault> {
-    let mut terms = Vec::new();
+    let (mut terms, mut seen) = (Vec::new(), HashSet::new());
     for term in Reach::Exact.exact(kind, text) {
-        if ask(desk, kind, Some(&term), "")?.map_or(true, |listing| listing.head.total > 0) {
+        let finds_more = match ask(desk, kind, Some(&term), "")? {
+            Ok(listing) => {
+                let ids = listing.resources.into_iter().map(|found| found.resource.id);
+                let has_new = ids.fold(false, |new, id| seen.insert(id) || new);
+                has_new || listing.head.next_cursor.is_some()
+            }
+            Err(_) => true,
+        };
+        if finds_more {
             terms.push(term);
         }
     }
