@@ -263,6 +263,9 @@ fn members_of(names: &Names, mut rows: Vec<(i64, Id, i32)>, limit: usize) -> Mem
     Members { members, next }
 }
 
+/// How many members there are, as far as that matters, and one of them: key, id and kind.
+type CountedMember = (i64, Option<i64>, Option<Id>, Option<i32>);
+
 /// Reads the members of each group that has at most `most`; of another none, but where they begin.
 pub(crate) fn all_of(
     connection: &mut DbConnection,
@@ -274,7 +277,7 @@ pub(crate) fn all_of(
     let mut groups = HashMap::with_capacity(group_pks.len());
     for &group in group_pks {
         // One statement: it counts as far as it matters, and brings rows only where they are wanted.
-        let rows: Vec<(i64, Option<i64>, Option<Id>, Option<i32>)> = Sql::new(
+        let rows: Vec<CountedMember> = Sql::new(
             "WITH n AS (SELECT count(y.member_pk) AS amount FROM (SELECT x.member_pk FROM group_members x WHERE x.group_pk = ",
         )
         .int(group)

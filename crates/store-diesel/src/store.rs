@@ -182,7 +182,7 @@ impl Store {
                     settings.pool_size,
                     wait,
                 );
-                (readers, Writer::Lane(Lane::new(manager, settings.jobs_per_commit)))
+                (readers, Writer::Lane(Box::new(Lane::new(manager, settings.jobs_per_commit))))
             }
             Backend::Postgres => {
                 let readers = pool::make(manager, settings.pool_size, wait);

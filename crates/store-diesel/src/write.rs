@@ -26,7 +26,7 @@ const TRIES: usize = 6;
 /// Runs writes.
 pub(crate) enum Writer {
     /// One connection, one commit for all who are waiting (SQLite).
-    Lane(Lane),
+    Lane(Box<Lane>),
     /// A transaction on a pooled connection (PostgreSQL).
     Pool(Pool<Manager>),
 }

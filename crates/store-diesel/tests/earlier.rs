@@ -1,6 +1,7 @@
 //! What an earlier release has stored stays: it stops neither a start nor a change of something else.
 #![allow(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by panicking"
 )]

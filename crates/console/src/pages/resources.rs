@@ -147,9 +147,9 @@ fn whole_names(
     for term in Reach::Exact.exact(kind, text) {
         let finds_more = match ask(desk, kind, Some(&term), "")? {
             Ok(listing) => {
-                let ids = listing.resources.into_iter().map(|found| found.resource.id);
-                let has_new = ids.fold(false, |new, id| seen.insert(id) || new);
-                has_new || listing.head.next_cursor.is_some()
+                let before = seen.len();
+                seen.extend(listing.resources.into_iter().map(|found| found.resource.id));
+                seen.len() > before || listing.head.next_cursor.is_some()
             }
             Err(_) => true,
         };

@@ -30,6 +30,9 @@ const TENANT: TenantId = TenantId::new(1);
 /// Rows of each table.
 const ROWS: i64 = 20_000;
 
+/// A read by its name.
+type Read<'r> = (&'r str, &'r dyn Fn() -> Result<(), Error>);
+
 struct Filled {
     file: PathBuf,
     registry: Arc<Registry>,
@@ -170,7 +173,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
                     .batch_execute("UPDATE changes SET actor_kind = 'cli', personal = NULL")?)
             })
             .unwrap_or_else(|error| panic!("{error:?}"));
-        let reads: [(&str, &dyn Fn() -> Result<(), Error>); 5] = [
+        let reads: [Read<'_>; 5] = [
             ("happened", &|| Ok(store.happened(TENANT, slots, &work).map(drop)?)),
             ("counted", &|| Ok(store.count_changes(TENANT, slots.from, &work).map(drop)?)),
             ("latest", &|| Ok(store.latest(&other, &work).map(drop)?)),
@@ -179,7 +182,10 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
                 Err(StoreError::Unavailable(error)) => {
                     Err(Error::Provider(*error.downcast::<ProviderError>().unwrap()))
                 }
-                other => Ok(drop(other.unwrap())),
+                other => {
+                    drop(other.unwrap());
+                    Ok(())
+                }
             }),
         ];
         let check = |what: &str, done: Result<(), Error>, rows: u64| match ends {
@@ -192,7 +198,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
             check(what, read(), asked(&store.readers));
         }
         let absent = LogQuery { kind: Some(Kind::new("none")), limit: 5, ..LogQuery::default() };
-        let reads: [(&str, &dyn Fn() -> Result<(), Error>); 2] = [
+        let reads: [Read<'_>; 2] = [
             ("refused", &|| Ok(log.refused(TENANT, slots, &work).map(drop)?)),
             ("kind", &|| Ok(log.requests(&absent, &work).map(drop)?)),
         ];
