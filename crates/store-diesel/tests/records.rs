@@ -102,7 +102,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
         let changes = store.changes(DEFAULT, ChainPosition::START, 100).unwrap();
         let wanted = acts(&memory.changes(DEFAULT)).into_iter().map(renamed);
         assert_eq!(acts(&changes), wanted.collect::<Vec<_>>());
-        assert_eq!(changes.len(), 7);
+        assert_eq!(changes.len(), 8);
         assert!(changes.iter().all(|one| one.change.actor == Actor::Cli));
         assert!(changes.iter().all(|one| one.change.request == cli().request));
         assert_eq!(changes[0].change.names.name.as_deref(), Some("one"));
