@@ -62,7 +62,7 @@ impl<'v> Desk<'v> {
         self.may(Action::IssueToken)
     }
 
-    /// Tells whether the account may do something.
+    /// Checks whether the account may do something.
     pub(crate) fn may(&self, action: Action) -> bool {
         self.principal().is_ok_and(|principal| principal.may(action).is_ok())
     }

@@ -1,7 +1,7 @@
 //! Cursors (RFC 9865): where a walk over a query goes on.
 //!
 //! A cursor holds everything that the next page needs, so that any replica can answer it and none
-//! has to remember anything. It is encrypted: nobody can read what it says of a resource, make one up,
+//! has to remember anything. It is encrypted: no client can read what it says of a resource, make one up,
 //! or use it for another query or in another tenant.
 
 use crate::clock::Timestamp;

@@ -301,7 +301,7 @@ pub enum ProviderError {
     /// There is no such resource in the tenant.
     #[error("there is no such resource here")]
     NotFound,
-    /// Somebody else changed the resource meanwhile, again and again.
+    /// Others changed the resource meanwhile, again and again.
     #[error("the resource is being changed by others; repeat the request")]
     VersionConflict,
     /// A unique key belongs to another resource: the path of the attribute.
@@ -357,7 +357,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Tells what was being done when `cause` happened.
+    /// Returns what was being done when `cause` happened.
     pub fn new(
         what: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,4 +1,4 @@
-//! What the admin API works with beside the use cases of SCIM.
+//! What the admin API works with in addition to the use cases of SCIM.
 
 use std::sync::Arc;
 

@@ -12,9 +12,9 @@ pub struct HttpSettings {
     /// The address under which clients reach the server, without a slash at its end; taken from each
     /// request when absent.
     pub public_url: Option<String>,
-    /// Whether a proxy in front of the server tells the client's address, host and scheme.
+    /// Whether a proxy in front of the server sends the client's address, host and scheme.
     pub behind_proxy: bool,
-    /// Proxies whose word counts, beside the one that connects.
+    /// Proxies that are believed, in addition to the one that connects.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the server itself speaks TLS.
     pub tls: bool,

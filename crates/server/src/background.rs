@@ -71,7 +71,7 @@ impl Background {
         Ok(Self { stop: Some(stop), thread: Some(thread), sequenced })
     }
 
-    /// Returns what is told when something was sequenced.
+    /// Returns what notifies readers when something was sequenced.
     pub(crate) fn sequenced(&self) -> SequencedTo {
         self.sequenced.clone()
     }

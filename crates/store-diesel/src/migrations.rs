@@ -95,7 +95,7 @@ pub(crate) fn migrate(connection: &mut DbConnection) -> Result<(), Failure> {
         DbConnection::Postgres(connection) => {
             use diesel::connection::SimpleConnection;
             connection.build_transaction().run(|connection| {
-                // A migration takes as long as it takes, also on a session that somebody else has set up. The
+                // A migration takes as long as it takes, also on a session that a pooler has set up. The
                 // number is arbitrary and never changes: it is the name of the lock.
                 connection.batch_execute(
                     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \

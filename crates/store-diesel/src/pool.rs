@@ -14,7 +14,7 @@ use crate::error::{Meaning, WriteError, meaning, own_error};
 use crate::watch::Watch;
 
 /// A connection of the pool. Diesel notices a server that has hung up only inside a transaction of
-/// its own making, so whoever notices it otherwise says so here.
+/// its own making, so code that notices it otherwise says so here.
 pub(crate) struct Pooled {
     connection: DbConnection,
     manager: Manager,

@@ -152,7 +152,7 @@ impl Store {
         let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
         let resource = resource(&draft.kind, row);
         let mut computed = Computed::default();
-        // Nobody can be a member of a group before it exists, and its own were just written.
+        // No resource can be a member of a group before it exists, and its own were just written.
         if let With::Members(limit) = with {
             let members = applied.members(&self.names, limit);
             (computed.members, computed.more_members) = (members.members, members.next);

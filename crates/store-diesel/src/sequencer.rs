@@ -1,7 +1,7 @@
 //! The sequencer: gives every committed change its place in the chain.
 //!
 //! Numbers of rows are given out before the commit, so that on PostgreSQL a smaller number may appear
-//! after a larger one. Places are given out after it, by one sequencer at a time: whoever reads up to a
+//! after a larger one. Places are given out after it, by one sequencer at a time: a reader that reads up to a
 //! place has everything before it. A change waits at most for the next pass.
 
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// Sequences what has no place up to a number, and returns how many changes got one. Those that come later
-    /// are for later: whoever sequences on a busy server must not sequence for ever.
+    /// are for later: on a busy server a caller must not sequence for ever.
     fn sequence_up_to(
         &self,
         newest: i64,

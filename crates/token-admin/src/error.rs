@@ -163,7 +163,7 @@ pub enum Rule {
     PasswordGuessable,
     /// The password has characters that keyboards do not agree about, such as control characters.
     PasswordCharacters,
-    /// Somebody has to remain who can do everything.
+    /// At least one owner has to remain.
     LastOwner,
     /// There is an account already, whose owner can invite others.
     NotFirst,

@@ -58,7 +58,7 @@ pub enum Action {
     RevokeToken,
     /// Reading accounts.
     ReadAccounts,
-    /// Inviting somebody to an account.
+    /// Inviting a person to an account.
     InviteAccount,
     /// Giving an account another role.
     ChangeRole,
@@ -152,8 +152,8 @@ impl Principal {
 
     /// Checks that a token with these scopes and networks allows no more than its maker has.
     ///
-    /// Scopes of SCIM are not compared: whoever manages the tokens of a tenant gives access to its
-    /// resources. Whoever rotates a token holds it afterwards, so that the same holds for that.
+    /// Scopes of SCIM are not compared: managing the tokens of a tenant is giving access to its
+    /// resources. The principal that rotates a token holds it afterwards, so that the same holds for that.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Principal {
         }
     }
 
-    /// Tells whether a tenant is within reach.
+    /// Checks whether a tenant is within reach.
     pub fn reaches(&self, tenant: TenantId) -> bool {
         match &self.powers {
             Powers::Token(own) => own.scopes.allow(Scopes::TENANTS_ALL) || own.tenant == tenant,

@@ -1,4 +1,4 @@
-//! Nobody hands out more than they have.
+//! No principal hands out more than it has.
 
 use headcount_e2e::visitor::OURS;
 use headcount_e2e::{Client, Server, Visitor, on_both};

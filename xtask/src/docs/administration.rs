@@ -18,7 +18,7 @@ Tenants, tokens and accounts are managed at the command line, in the [console](.
 [written once](../adr/0049-ring-of-administration.md). A test tries every cell.
 
 - **yes**: it is done.
-- **no**: whoever asks may not do it, whatever they ask for.
+- **no**: this actor may not do it, whatever the input.
 - **refused**: they may do such things, but a rule forbids this one; the sentence below says what to change.
 - empty: the door does not offer it.
 

@@ -9,7 +9,7 @@ use super::modules::named_under;
 use crate::repository::root;
 
 const DOCUMENT: &str = "docs/ARCHITECTURE.md";
-/// What tells the databases apart: a variant of one of these types.
+/// What distinguishes the databases: a variant of one of these types.
 const BACKENDS: [&str; 2] = ["Backend", "DbConnection"];
 /// The crates of the product that a request passes.
 const CRATES: [&str; 7] =

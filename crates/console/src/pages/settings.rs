@@ -165,7 +165,7 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
         "delete-tenant" => Action::DeleteTenant,
         _ => return Err(Fault::Wrong("There is no such action.".to_owned())),
     };
-    // Before the password is asked for: whoever may not do it need not prove anything.
+    // Before the password is asked for: an account that may not do it need not prove anything.
     desk.principal()?.may(action)?;
     let wrong = |outcome| Ok(page(desk, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY));
     // Switches of a tenant can be switched back; everything else asks for the password.

@@ -123,7 +123,7 @@ pub(crate) fn canonical(
 /// Brings a resource into canonical form as [`canonical`] does, whose values are stored or have passed
 /// the rules before.
 ///
-/// What a value may look like binds whoever sends it. One that was stored by an earlier release, or under
+/// What a value may look like binds the client that sends it. One that was stored by an earlier release, or under
 /// other switches of its tenant, stays: it must not refuse the change of another one.
 pub(crate) fn canonical_stored(
     kind: &ResourceType,

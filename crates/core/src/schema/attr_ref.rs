@@ -56,7 +56,7 @@ impl AttrRef {
         self.sub_attribute.as_ref().unwrap_or(&self.attribute)
     }
 
-    /// Tells whether more than one value can be found at this path.
+    /// Checks whether more than one value can be found at this path.
     pub fn is_plural(&self) -> bool {
         self.attribute.multi_valued
     }

@@ -243,7 +243,7 @@ fn metrics_apart(
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
 
-/// Wakes those who wait for events when something was sequenced, and when the server is told to stop: they
+/// Wakes those who wait for events when something was sequenced, and when the server stops: they
 /// would hold up its end.
 fn tell_readers(api: &Api, mut sequenced: SequencedTo) {
     let Some(administration) = &api.administration else { return };

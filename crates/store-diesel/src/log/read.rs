@@ -186,7 +186,7 @@ fn tenant_after(connection: &mut DbConnection, last: i64) -> QueryResult<Option<
 }
 
 impl LogStore {
-    /// Runs a read for nobody's request.
+    /// Runs a read of the server's own, which belongs to no request.
     fn read<T>(
         &self,
         what: &'static str,

@@ -11,7 +11,7 @@ pub(in crate::pages) enum Reach {
     Exact,
     /// Parts of what has an index: that is gone through, without a document.
     Indexed,
-    /// In every attribute that people know somebody by.
+    /// In every attribute that people know a person by.
     Everywhere,
 }
 
