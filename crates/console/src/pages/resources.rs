@@ -117,9 +117,8 @@ fn search(
     let plain = !text.is_empty() && !is_filter(kind, text);
     let few = plain && overview::count(desk, kind, None)? <= MANY;
     if plain && *reach == Reach::Exact {
-        if !few && let Some(filter) = whole_names(desk, kind, text)? {
-            let found = ask(desk, kind, Some(&filter), cursor)?;
-            return Ok((Some(filter), found));
+        if !few && let Some(searched) = whole_names(desk, kind, text, cursor)? {
+            return Ok(searched);
         }
         *reach = Reach::Indexed;
     }
@@ -135,29 +134,37 @@ fn search(
     }
 }
 
-/// Returns the filter of all resources that have exactly this name; `None` when there are none. Only the
-/// attributes that find more than those before, or that cannot be compared with the text, are part of it:
-/// mostly userName and e-mail address are the same, and the page is one look into one index.
+/// Finds all resources that have exactly this name; `None` when there are none. Only the attributes that
+/// find more than those before, or that cannot be compared with the text, are part of the filter: mostly
+/// userName and e-mail address are the same, and the page is one look into one index.
 fn whole_names(
     desk: &Desk<'_>,
     kind: &Arc<ResourceType>,
     text: &str,
-) -> Result<Option<String>, Fault> {
-    let (mut terms, mut seen) = (Vec::new(), HashSet::new());
+    cursor: &str,
+) -> Result<Option<Searched>, Fault> {
+    let (mut hits, mut seen) = (Vec::new(), HashSet::new());
     for term in Reach::Exact.exact(kind, text) {
-        let finds_more = match ask(desk, kind, Some(&term), "")? {
+        let found = ask(desk, kind, Some(&term), cursor)?;
+        let finds_more = match &found {
             Ok(listing) => {
                 let before = seen.len();
-                seen.extend(listing.resources.into_iter().map(|found| found.resource.id));
+                seen.extend(listing.resources.iter().map(|found| found.resource.id.clone()));
                 seen.len() > before || listing.head.next_cursor.is_some()
             }
             Err(_) => true,
         };
         if finds_more {
-            terms.push(term);
+            hits.push((term, found));
         }
     }
-    Ok((!terms.is_empty()).then(|| terms.join(" or ")))
+    if hits.len() < 2 {
+        return Ok(hits.pop().map(|(term, found)| (Some(term), found)));
+    }
+    let terms: Vec<String> = hits.into_iter().map(|(term, _)| term).collect();
+    let filter = terms.join(" or ");
+    let found = ask(desk, kind, Some(&filter), cursor)?;
+    Ok(Some((Some(filter), found)))
 }
 
 fn ask(
