@@ -19,7 +19,7 @@ use crate::error::{Error, Lead, PathError, excerpt};
 use crate::json;
 use crate::path::Target;
 use crate::quirks::{Applied, Quirks};
-use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType};
+use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType, find};
 
 pub(crate) use paths::path;
 
@@ -312,25 +312,23 @@ impl Repairs<'_> {
         &mut self,
         parent: Option<&Attribute>,
         attributes: &[std::sync::Arc<Attribute>],
-        map: Map<String, Value>,
+        mut map: Map<String, Value>,
     ) -> Map<String, Value> {
-        let says = |name: &String| {
-            crate::schema::find(attributes, name)
-                .is_some_and(|known| parent.is_none_or(|parent| !parent.describes(&known.name)))
-        };
-        let understood = map.keys().any(says);
-        let mut out = Map::new();
-        for (name, value) in map {
-            match crate::schema::find(attributes, &name) {
-                Some(attribute) => {
-                    let value = self.attribute(attribute, value);
-                    out.insert(name, value);
-                }
-                None if understood && self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
-                None => drop(out.insert(name, value)),
+        let mut unknown = false;
+        for (name, value) in &mut map {
+            match find(attributes, name) {
+                Some(attribute) => *value = self.attribute(attribute, value.take()),
+                None => unknown = true,
             }
         }
-        out
+        let mut known = map.keys().filter_map(|name| find(attributes, name));
+        if unknown
+            && known.any(|known| parent.is_none_or(|parent| !parent.describes(&known.name)))
+            && self.uses(Quirks::UNKNOWN_ATTRIBUTES)
+        {
+            map.retain(|name, _| find(attributes, name).is_some());
+        }
+        map
     }
 
     /// `{"value": ""}` and `{"value": null}` mean that a singular attribute has no value (Entra,

@@ -34,6 +34,11 @@ pub(crate) fn is_path_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '$' | '.' | ':' | '/')
 }
 
+/// Returns whether a path begins with a URN, as far as its scheme shows.
+fn is_urn(path: &str) -> bool {
+    path.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:"))
+}
+
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
@@ -130,7 +135,7 @@ impl ResourceType {
                 "an attribute path has letters, digits, \"-\", \"_\", \"$\", \".\" and \":\" only",
             ));
         }
-        if !path.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:")) {
+        if !is_urn(path) {
             return match path.contains(':') {
                 true => Err(PathError::new(
                     path,
@@ -166,7 +171,7 @@ impl ResourceType {
 
     /// Returns a path whose schema URN is followed by a dot as it is written with a colon.
     pub(crate) fn with_colon_behind_urn(&self, path: &str) -> Option<String> {
-        if self.split_urn(path).is_ok() {
+        if !is_urn(path) || self.split_urn(path).is_ok() {
             return None;
         }
         let dotted = self.containers().filter_map(|(urn, _)| {

@@ -119,13 +119,14 @@ impl Attribute {
     /// Tells whether a sub-attribute only describes one of several values, so that a value of which
     /// nothing else is left is none: `type` and `primary`, and `display` where there is no `value`.
     pub(crate) fn describes(&self, name: &str) -> bool {
-        let marks = |name: &str| matches!(name, "type" | "primary");
-        let labels = |name: &str| name == "display" && self.sub("value").is_none();
-        let describes = |name: &str| marks(name) || labels(name);
-        let name = name.to_ascii_lowercase();
         self.is_plural_complex()
-            && describes(&name)
-            && !self.sub_attributes.iter().all(|sub| describes(&sub.name.to_ascii_lowercase()))
+            && self.is_description(name)
+            && !self.sub_attributes.iter().all(|sub| self.is_description(&sub.name))
+    }
+
+    fn is_description(&self, name: &str) -> bool {
+        ["type", "primary"].iter().any(|mark| name.eq_ignore_ascii_case(mark))
+            || (name.eq_ignore_ascii_case("display") && self.sub("value").is_none())
     }
 
     /// Tells whether the attribute is an array of objects.

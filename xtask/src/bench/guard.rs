@@ -18,7 +18,7 @@ const NAMES: [&str; 6] = ["filter", "normalize", "patch", "splice", "project", "
 const TIMES: u64 = 200;
 /// How much more than recorded is still the same: hash maps differ from run to run, compilers from
 /// release to release.
-const TOLERANCE: f64 = 0.05;
+const TOLERANCE: f64 = 0.02;
 
 /// Fails when a function needs more instructions than recorded.
 pub(super) fn check(binary: &Path) -> anyhow::Result<()> {

@@ -135,8 +135,9 @@ impl<'t> Parser<'t> {
                 (Token::Text(text), length)
             }
             _ => {
-                let end =
-                    trimmed.find([' ', '\t', '(', ')', '[', ']', '"']).unwrap_or(trimmed.len());
+                // Bytes: all that ends a word is ASCII.
+                let ends = |byte| matches!(byte, b' ' | b'\t' | b'(' | b')' | b'[' | b']' | b'"');
+                let end = trimmed.bytes().position(ends).unwrap_or(trimmed.len());
                 (Token::Word(trimmed.get(..end).unwrap_or_default()), end)
             }
         };

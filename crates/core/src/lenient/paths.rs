@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::path::AttrRef;
 use crate::quirks::{Applied, Quirks};
 use crate::schema::ResourceType;
 
@@ -29,9 +30,11 @@ pub(crate) fn path<'p>(
 
 /// `list.value` for a list of plain values.
 fn list_of_value<'p>(kind: &ResourceType, path: &'p str) -> Option<&'p str> {
-    let (list, sub) = path.rsplit_once('.')?;
-    let at = kind.resolve(list).ok().filter(|_| sub.eq_ignore_ascii_case("value"))?;
-    at.is_simple_list().then_some(list)
+    let (list, sub) = path.split_at_checked(path.len().checked_sub(".value".len())?)?;
+    if !sub.eq_ignore_ascii_case(".value") {
+        return None;
+    }
+    kind.resolve(list).ok().filter(AttrRef::is_simple_list).map(|_| list)
 }
 
 /// `manager` without the URN of the extension that has it.

@@ -66,6 +66,9 @@ impl Repairs<'_> {
 
     /// `urn:…:User:department` and `manager.value` as keys of the extension's own value.
     fn plain_keys(&mut self, extension: &Extension, map: Map<String, Value>) -> Map<String, Value> {
+        if map.keys().all(|key| extension.schema.attribute(key).is_some()) {
+            return map;
+        }
         let mut out = Map::new();
         for (key, value) in map {
             match self.plain_key(extension, &key) {

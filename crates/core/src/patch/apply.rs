@@ -172,7 +172,7 @@ impl Engine<'_, '_> {
         let Value::Array(values) = slot else {
             return Err(Error::internal("several values in a document are an array"));
         };
-        let identities = self.lists.entry(list(at)).or_insert_with(|| Identities::of(values));
+        let identities = self.lists.entry(list(at)).or_default();
         append(values, identities, new, &At::Under(&At::Root, path))
     }
 

@@ -72,14 +72,13 @@ pub(super) fn append(
             }
             None if values.len() >= MAX_VALUES => return Err(too_many_values(at)),
             None => {
-                identities.add(&value, values.len());
                 values.push(value);
                 values.len() - 1
             }
         };
         // Of the new values one at most is primary, so that this happens once.
         if makes_primary && demote_others(values, index) {
-            *identities = Identities::of(values);
+            *identities = Identities::default();
         }
     }
     Ok(())
@@ -165,15 +164,17 @@ mod tests {
         for start in (0..MAX_VALUES).step_by(10) {
             assert!(appended(&mut values, &mut identities, emails(start..start + 10)));
         }
-        assert_eq!((values.len(), identities.compared), (MAX_VALUES, 0));
+        let first = identities.compared;
+        // Short lists are compared: 1 + 2 + … + 16.
+        assert!(values.len() == MAX_VALUES && first <= 136, "{first}");
         assert!(appended(&mut values, &mut identities, emails(0..MAX_VALUES)));
-        assert_eq!((values.len(), identities.compared), (MAX_VALUES, MAX_VALUES));
+        assert_eq!((values.len(), identities.compared - first), (MAX_VALUES, MAX_VALUES));
     }
 
     #[test]
     fn s2_the_first_value_beyond_the_limit_is_refused() {
         let mut values = emails(0..MAX_VALUES);
-        let mut identities = Identities::of(&values);
+        let mut identities = Identities::default();
         assert!(!appended(&mut values, &mut identities, emails(MAX_VALUES..MAX_VALUES + 10)));
         assert_eq!(values.len(), MAX_VALUES);
     }
@@ -183,7 +184,7 @@ mod tests {
         let home = json!({"locality": "Springfield", "primary": true});
         let work = json!({"locality": "Shelbyville", "primary": true});
         let mut values = vec![home];
-        let mut identities = Identities::of(&values);
+        let mut identities = Identities::default();
         assert!(appended(&mut values, &mut identities, vec![work]));
         let ordinary = json!({"locality": "Springfield", "primary": false});
         assert!(appended(&mut values, &mut identities, vec![ordinary.clone()]));

@@ -13,41 +13,42 @@ pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The values of one attribute by what makes each the one it is, so that a value is compared only with
-/// those of the same hash.
+/// Up to this many values, comparing with each costs less than hashing.
+const MAX_COMPARED: usize = 16;
+
+/// The values of one attribute by what makes each the one it is. In a long list, a value is compared only
+/// with those of the same hash.
+///
+/// Belongs to one list, which may only grow, or change in values whose identity stays.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     hasher: RandomState,
+    /// Positions by hash, of the first `indexed` values.
     positions: HashMap<u64, Vec<usize>>,
+    indexed: usize,
     /// How many values have been compared with another.
     pub(crate) compared: usize,
 }
 
 impl Identities {
-    /// Takes up values that are known to differ.
-    pub(crate) fn of(values: &[Value]) -> Self {
-        let mut identities = Self::default();
-        for (position, value) in values.iter().enumerate() {
-            identities.add(value, position);
-        }
-        identities
-    }
-
-    /// Finds the position of the value among `values`, all of which have been added.
+    /// Finds the position of the value among `values`.
     pub(crate) fn find(&mut self, values: &[Value], value: &Value) -> Option<usize> {
-        let positions = self.positions.get(&self.hash(value))?;
-        let mut compared = 0;
-        let found = positions.iter().copied().find(|position| {
-            compared += 1;
-            values.get(*position).is_some_and(|known| same_value(known, value))
-        });
-        self.compared += compared;
-        found
-    }
-
-    /// Adds a value that stands at the position.
-    pub(crate) fn add(&mut self, value: &Value, position: usize) {
-        self.positions.entry(self.hash(value)).or_default().push(position);
+        if values.len() <= MAX_COMPARED {
+            let found = values.iter().position(|known| same_value(known, value));
+            self.compared += found.map_or(values.len(), |position| position + 1);
+            return found;
+        }
+        for (position, known) in values.iter().enumerate().skip(self.indexed) {
+            self.positions.entry(self.hash(known)).or_default().push(position);
+        }
+        self.indexed = values.len();
+        for &position in self.positions.get(&self.hash(value))? {
+            self.compared += 1;
+            if values.get(position).is_some_and(|known| same_value(known, value)) {
+                return Some(position);
+            }
+        }
+        None
     }
 
     /// Values that [`same_value`] calls the same have the same hash.
@@ -73,13 +74,17 @@ mod tests {
             json!({"locality": "L"}),
             json!("text"),
         ];
-        let mut identities = Identities::of(&values);
-        let mut at = |value: Value| identities.find(&values, &value);
-        assert_eq!(at(json!({"type": "work", "value": "a"})), Some(0));
-        assert_eq!(at(json!({"value": "a", "primary": true})), Some(1));
-        assert_eq!(at(json!({"value": "a", "type": "home"})), None);
-        assert_eq!(at(json!({"locality": "L"})), Some(2));
-        assert_eq!(at(json!({"locality": "L", "type": "work"})), None);
-        assert_eq!(at(json!("text")), Some(3));
+        let others = (0..MAX_COMPARED).map(|number| json!(format!("other {number}")));
+        let long: Vec<Value> = values.iter().cloned().chain(others).collect();
+        for list in [&values[..], &long] {
+            let mut identities = Identities::default();
+            let mut at = |value: Value| identities.find(list, &value);
+            assert_eq!(at(json!({"type": "work", "value": "a"})), Some(0));
+            assert_eq!(at(json!({"value": "a", "primary": true})), Some(1));
+            assert_eq!(at(json!({"value": "a", "type": "home"})), None);
+            assert_eq!(at(json!({"locality": "L"})), Some(2));
+            assert_eq!(at(json!({"locality": "L", "type": "work"})), None);
+            assert_eq!(at(json!("text")), Some(3));
+        }
     }
 }

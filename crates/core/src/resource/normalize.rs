@@ -243,7 +243,7 @@ pub(super) fn twice(name: &str) -> Error {
 fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value>) {
     for (attribute, value) in schema.attributes.iter().zip(values) {
         if let Some(value) = value.filter(|value| !value.is_null()) {
-            out.insert(attribute.name.to_string(), value);
+            out.insert((*attribute.name).to_owned(), value);
         }
     }
 }

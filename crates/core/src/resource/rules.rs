@@ -67,7 +67,6 @@ impl Rules {
             if let Given::Value(value) = self.single(attribute, value, &At::Element(at, index))?
                 && identities.find(&kept, &value).is_none()
             {
-                identities.add(&value, kept.len());
                 kept.push(value);
             }
         }
@@ -172,7 +171,7 @@ impl Rules {
         let mut out = Map::new();
         for (attribute, value) in attributes.iter().zip(values) {
             if let Some(value) = value.filter(|value| !value.is_null()) {
-                out.insert(attribute.name.to_string(), value);
+                out.insert((*attribute.name).to_owned(), value);
             }
         }
         Ok(out)
