@@ -15,13 +15,13 @@ use headcount_core::ids::ResourceId;
 use headcount_core::index;
 use headcount_core::json;
 use headcount_core::message::SearchRequest;
-use headcount_core::path::Target;
+use headcount_core::path::PathTarget;
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::Reply;
 use headcount_core::service::{Caller, Precondition, Shape};
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_provider_conformance::fuzz::{self, Effort, FEW, Seen};
-use headcount_provider_conformance::print::printed;
+use headcount_provider_conformance::print::to_text;
 use headcount_provider_conformance::world::memory;
 use serde_json::{Value, json};
 
@@ -174,7 +174,7 @@ fn filter(effort: Effort) -> Seen {
             assert!(notes.deepest <= MAX_DEPTH);
         }
         if let Ok(parsed) = ParsedFilter::parse(&text) {
-            let again = printed(&parsed);
+            let again = to_text(&parsed);
             if again.len() <= MAX_BYTES {
                 assert_eq!(ParsedFilter::parse(&again).as_ref(), Ok(&parsed), "{again}");
             }
@@ -215,7 +215,7 @@ fn path(effort: Effort) -> Seen {
         for kind in [USER, GROUP] {
             let kind = bench.kind(kind);
             match kind.resolve_target(&text) {
-                Ok(Target::Attribute(found)) => {
+                Ok(PathTarget::Attribute(found)) => {
                     accepted = true;
                     assert_eq!(
                         kind.resolve(&found.to_string()).unwrap(),
@@ -223,7 +223,7 @@ fn path(effort: Effort) -> Seen {
                         "the canonical path leads to the same"
                     );
                 }
-                Ok(Target::Container(found)) => {
+                Ok(PathTarget::Container(found)) => {
                     assert!(kind.extension(&text).is_some_and(|extension| *extension == found));
                 }
                 Err(error) => client_error(&Error::from(error)),
@@ -354,7 +354,7 @@ fn body(effort: Effort) -> Seen {
 fn reply(
     bench: &Bench,
     kind: &headcount_core::schema::ResourceType,
-    written: &headcount_core::service::Written,
+    written: &headcount_core::service::WriteOutcome,
 ) -> Value {
     let (registry, projection) = (&*bench.service.registry, &written.projection);
     let reply = Reply { registry, kind, projection, base: "https://scim.example.com" };

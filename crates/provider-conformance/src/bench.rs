@@ -1,4 +1,4 @@
-//! What clauses work with: a service over the provider, with a clock that ticks and ids that count.
+//! The test bench of a clause: a service over the provider, with a clock that ticks and ids that count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,13 +12,13 @@ use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Caller, Limits, Precondition, Service, Shape, Written};
+use headcount_core::service::{Caller, Limits, Precondition, Service, Shape, WriteOutcome};
 use headcount_core::work::Work;
 use serde_json::{Value, json};
 
 use crate::Subject;
 
-/// A clock that is a microsecond later each time it is asked.
+/// A clock that advances by a microsecond each time it is read.
 struct Ticking(AtomicI64);
 
 impl Clock for Ticking {
@@ -27,7 +27,7 @@ impl Clock for Ticking {
     }
 }
 
-/// Ids that count, unlike in their letters so that no order is right by accident.
+/// Ids that count, with a prefix that makes their order differ from that of creation.
 struct Counting(AtomicI64);
 
 impl IdSource for Counting {
@@ -37,7 +37,7 @@ impl IdSource for Counting {
     }
 }
 
-/// Encrypts nothing: cursors can be read in failing tests.
+/// Encrypts nothing, so that cursors are readable in failing tests.
 struct PlainCursors;
 
 impl CursorCipher for PlainCursors {
@@ -68,7 +68,7 @@ impl Bench {
     ///
     /// # Panics
     ///
-    /// When the built-in schemas are unsound.
+    /// When the built-in schemas are invalid.
     pub fn new(subject: Subject) -> Self {
         let registry = Registry::builtin().unwrap_or_else(|error| panic!("{error}"));
         Self::over(subject, Arc::new(registry))
@@ -114,8 +114,13 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Whatever the service says.
-    pub fn try_create(&self, tenant: usize, kind: &str, body: Value) -> Result<Written, Error> {
+    /// The error of the service.
+    pub fn try_create(
+        &self,
+        tenant: usize,
+        kind: &str,
+        body: Value,
+    ) -> Result<WriteOutcome, Error> {
         self.service.create(&self.caller(tenant), &self.kind(kind), body, &Shape::default())
     }
 
@@ -143,14 +148,14 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Whatever the service says.
+    /// The error of the service.
     pub fn try_patch(
         &self,
         tenant: usize,
         kind: &str,
         id: &ResourceId,
         operation: Value,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteOutcome, Error> {
         let body = json!({"Operations": [operation]});
         let (caller, kind) = (self.caller(tenant), self.kind(kind));
         self.service.patch(&caller, &kind, id, body, &Precondition::default(), &Shape::default())
@@ -161,7 +166,7 @@ impl Bench {
     /// # Panics
     ///
     /// When the service refuses.
-    pub fn patch(&self, kind: &str, id: &ResourceId, operation: Value) -> Written {
+    pub fn patch(&self, kind: &str, id: &ResourceId, operation: Value) -> WriteOutcome {
         self.try_patch(0, kind, id, operation.clone())
             .unwrap_or_else(|error| panic!("{operation}: {error}"))
     }
@@ -170,7 +175,7 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// Whatever the service says.
+    /// The error of the service.
     pub fn try_delete(&self, tenant: usize, kind: &str, id: &ResourceId) -> Result<(), Error> {
         self.service.delete(&self.caller(tenant), &self.kind(kind), id, &Precondition::default())
     }
@@ -203,13 +208,7 @@ impl Bench {
     pub fn search(&self, kind: &str, request: &SearchRequest) -> (Vec<String>, u64) {
         let listing = self.service.search(&self.caller(0), &[self.kind(kind)], request);
         let listing = listing.unwrap_or_else(|error| panic!("{request:?}: {error}"));
-        let name = |found: &Found| {
-            let attributes =
-                found.resource.document.attributes().unwrap_or_else(|error| panic!("{error}"));
-            let name = attributes.top("userName").or_else(|| attributes.top("displayName"));
-            name.and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        (listing.resources.iter().map(name).collect(), listing.head.total)
+        (listing.resources.iter().map(name_of).collect(), listing.head.total)
     }
 
     /// Searches by a filter.
@@ -246,12 +245,18 @@ impl Bench {
     }
 }
 
+fn name_of(found: &Found) -> String {
+    let attributes = found.resource.document.attributes().unwrap_or_else(|error| panic!("{error}"));
+    let name = attributes.top("userName").or_else(|| attributes.top("displayName"));
+    name.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// Makes the `members` of a body.
 pub fn member_list(members: &[&ResourceId]) -> Value {
     members.iter().map(|id| json!({"value": id.as_str()})).collect()
 }
 
-/// Returns the HTTP status that a result would be answered with.
+/// Returns the HTTP status of a result.
 pub fn status<T>(result: Result<T, Error>) -> u16 {
     match result {
         Ok(_) => 200,

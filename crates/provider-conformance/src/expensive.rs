@@ -1,4 +1,4 @@
-//! The clauses about what costs much: it ends, and no one waits for it.
+//! Expensive requests: they end with their budget, and do not block others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +8,10 @@ use headcount_core::filter::parse_filter;
 use headcount_core::ids::ResourceId;
 use headcount_core::message::{BulkOperation, BulkRequest};
 use headcount_core::path::AttrRef;
-use headcount_core::provider::{ChangeFn, ProviderError, Query, Sort, Start, Step, Update, With};
+use headcount_core::provider::{ProviderError, Query, Sort, Start, Step, Update, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::{
-    Caller, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Precondition, Service, Shape, Written,
+    Caller, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Precondition, Service, Shape, WriteOutcome,
 };
 use headcount_core::work::{FOLDING, Halt, Stop, VISIT, Work, count};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use crate::Subject;
 use crate::bench::{Bench, GROUP, USER, status};
 use crate::watched::Watched;
 
-/// Values of the long attribute, and characters of each: folding them takes thirty times what the lane
+/// Values of the long attribute, and characters of each. Folding them costs thirty times what the lane
 /// allows.
 const VALUES: usize = 120;
 const LETTERS: usize = 500;
@@ -47,16 +47,16 @@ impl Watching {
         kind: &str,
         id: &ResourceId,
         operation: Value,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteOutcome, Error> {
         let body = json!({"Operations": [operation]});
         let kind = bench.kind(kind);
         let (none, all) = (Precondition::default(), Shape::default());
         self.service.patch(&self.caller, &kind, id, body, &none, &all)
     }
 
-    /// Whether no change that was run while others may wait took more than the lane allows.
+    /// Returns whether each change under the lock cost at most what the lane allows.
     fn kept_to_the_lane(&self) -> bool {
-        self.provider.most.load(Ordering::SeqCst) <= MAX_LANE_UNITS
+        self.provider.max_units.load(Ordering::SeqCst) <= MAX_LANE_UNITS
     }
 }
 
@@ -91,8 +91,8 @@ pub fn expensive_changes_are_computed_outside_the_lock(subject: Subject) {
     let written = watching.patch(&bench, USER, &user, expensive());
     assert!(written.is_ok_and(|written| written.changed));
     assert!(!has_displays(&bench, &user));
-    assert!(watching.caller.work.spent() > 10 * MAX_LANE_UNITS);
-    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+    assert!(watching.caller.work.units_spent() > 10 * MAX_LANE_UNITS);
+    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.max_units);
     assert_eq!(watching.provider.calls(), (1, 2));
     let version = bench.get(0, USER, &user).map(|found| found.resource.version.counter());
     assert_eq!(version, Some(2));
@@ -110,7 +110,7 @@ pub fn expensive_replacements_are_computed_outside_the_lock(subject: Subject) {
     let kind = bench.kind(USER);
     let written = watching.service.replace(&watching.caller, &kind, &user, body, &none, &all);
     assert!(written.is_ok_and(|written| written.changed));
-    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+    assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.max_units);
     assert_eq!(watching.provider.calls(), (1, 2));
     assert_eq!(bench.filter(USER, "emails.value sw \"99Ä\""), ["a"]);
 }
@@ -125,21 +125,21 @@ pub fn changes_over_many_members_are_computed_outside_the_lock(subject: Subject)
     let watching = Watching::over(&bench, |watched| watched);
     assert!(watching.patch(&bench, GROUP, &group, select(&users[0])).is_ok());
     assert_eq!(watching.provider.calls(), (0, 1), "few members are read under the lock");
-    let asked = watching.provider.most_members.load(Ordering::SeqCst);
+    let asked = watching.provider.max_members.load(Ordering::SeqCst);
     assert_eq!(asked, MAX_LANE_MEMBERS + 1, "no more are read than show that there are too many");
-    let watching = Watching::over(&bench, Watched::crowded);
+    let watching = Watching::over(&bench, Watched::with_crowds);
     assert!(watching.patch(&bench, GROUP, &group, select(&users[1])).is_ok());
     assert_eq!(watching.provider.calls(), (2, 2));
-    let most = watching.provider.most.load(Ordering::SeqCst);
+    let units = watching.provider.max_units.load(Ordering::SeqCst);
     assert!(
-        most < VISIT * count(MAX_LANE_MEMBERS),
-        "no member is looked at under the lock: {most}"
+        units < VISIT * count(MAX_LANE_MEMBERS),
+        "no member is visited under the lock: {units}"
     );
     assert_eq!(bench.members(&group), [users[2].to_string()]);
 }
 
-/// An expensive change is stored only over the version that it was computed from; after three tries
-/// the client is asked to come again.
+/// An expensive change is stored only over the version that it was computed from. After three attempts the
+/// client has to repeat the request.
 pub fn expensive_changes_give_way_to_others(subject: Subject) {
     let bench = Arc::new(Bench::new(subject));
     for (rivals, tries, expected) in [(0, 1, 200), (1, 2, 200), (2, 3, 200), (3, 3, 503)] {
@@ -155,8 +155,8 @@ pub fn expensive_changes_give_way_to_others(subject: Subject) {
                 }
             })
         });
-        let done = watching.patch(&bench, USER, &user, expensive());
-        assert_eq!(status(done), expected, "{rivals} others");
+        let result = watching.patch(&bench, USER, &user, expensive());
+        assert_eq!(status(result), expected, "{rivals} others");
         assert_eq!(watching.provider.calls(), (tries, tries + 1), "{rivals} others");
         assert_eq!(has_displays(&bench, &user), expected != 200, "{rivals} others");
         let version = bench.get(0, USER, &user).map(|found| found.resource.version.counter());
@@ -177,16 +177,16 @@ fn operation(method: &str, path: &str, data: Value) -> BulkOperation {
 
 fn bulk(watching: &Watching, operations: Vec<BulkOperation>, errors: Option<usize>) -> Vec<u16> {
     let request = BulkRequest { operations, fail_on_errors: errors };
-    let done = watching.service.bulk(&watching.caller, request, &|_| Ok(()));
-    let statuses = done.results.into_iter().map(|result| match result.outcome {
+    let outcome = watching.service.bulk(&watching.caller, request, &|_| Ok(()));
+    let statuses = outcome.results.into_iter().map(|result| match result.outcome {
         Ok(status) => status,
         Err(error) => error.status_and_type().0,
     });
     statuses.collect()
 }
 
-/// S2: an expensive operation of a bulk request leaves the lane, and what follows it comes after
-/// it all the same.
+/// S2: an expensive operation of a bulk request leaves the lane, and still runs before the operations after
+/// it.
 pub fn expensive_operations_of_a_bulk_keep_their_turn(subject: Subject) {
     let bench = Bench::new(subject);
     for (round, errors) in [None, Some(1)].into_iter().enumerate() {
@@ -197,98 +197,103 @@ pub fn expensive_operations_of_a_bulk_keep_their_turn(subject: Subject) {
         let watching = Watching::over(&bench, |watched| watched);
         let operations = vec![
             operation("PATCH", &format!("/Users/{user}"), patch),
-            // The name is free once the operation before has been carried out.
+            // The name is free after the operation before.
             operation("POST", "/Users", json!({"userName": name})),
         ];
         assert_eq!(bulk(&watching, operations, errors), [200, 201], "{errors:?}");
         assert!(!has_displays(&bench, &user));
-        assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.most);
+        assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.max_units);
     }
 }
 
-/// What a request may cost in all binds its operations together; those beyond it change nothing.
+/// The operations of a bulk request share its budget; those beyond it change nothing.
 pub fn a_bulk_ends_with_its_budget(subject: Subject) {
     let bench = Bench::new(subject);
     let users = ["a", "b", "c"].map(|name| crowd(&bench, name));
     let mut watching = Watching::over(&bench, |watched| watched);
-    let patch = |user| {
+    let [first, second, third] = users.each_ref().map(|user| {
         let path = format!("/Users/{user}");
         operation("PATCH", &path, json!({"Operations": [expensive()]}))
-    };
-    assert_eq!(bulk(&watching, vec![patch(&users[0])], None), [200]);
-    watching.caller.work = Work::new(watching.caller.work.spent() * 3 / 2);
+    });
+    assert_eq!(bulk(&watching, vec![first], None), [200]);
+    watching.caller.work = Work::new(watching.caller.work.units_spent() * 3 / 2);
     let create = operation("POST", "/Users", json!({"userName": "d"}));
-    let operations = vec![patch(&users[1]), patch(&users[2]), create];
+    let operations = vec![second, third, create];
     assert_eq!(bulk(&watching, operations, None), [200, 400, 400]);
     assert_eq!(users.map(|user| has_displays(&bench, &user)), [false, false, true]);
     assert_eq!(bench.filter(USER, "userName eq \"d\""), Vec::<String>::new());
 }
 
-/// A request that was stopped changes nothing any more: neither by itself nor as part of a bulk, and
-/// whenever it was stopped.
+/// A request that is stopped at any time changes nothing afterwards, neither by itself nor in a bulk.
 pub fn a_stopped_request_changes_nothing(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, crowd) = (bench.user("a"), crowd(&bench, "b"));
     let before = bench.changes().len();
     let (none, all, kind) = (Precondition::default(), Shape::default(), bench.kind(USER));
     let title = json!({"op": "replace", "path": "title", "value": "x"});
-    let stopped = || {
-        let watching = Watching::over(&bench, |watched| watched);
-        watching.caller.work.stop(Stop::Deadline);
-        watching
-    };
-    let Watching { service, caller, .. } = &stopped();
+    let Watching { service, caller, .. } = &stopped(&bench);
     assert_eq!(status(service.create(caller, &kind, json!({"userName": "c"}), &all)), 503);
     let replaced = service.replace(caller, &kind, &user, json!({"userName": "d"}), &none, &all);
     assert_eq!(status(replaced), 503);
-    assert_eq!(status(stopped().patch(&bench, USER, &user, title.clone())), 503);
+    assert_eq!(status(stopped(&bench).patch(&bench, USER, &user, title.clone())), 503);
     let deleted = service.delete(caller, &kind, &user, &none);
     assert_eq!(deleted.map_err(|error| error.status_and_type().0), Err(503));
     let path = format!("/Users/{user}");
-    let patch = |one: Value| json!({"Operations": [one]});
     for one in [
         operation("DELETE", &path, Value::Null),
         operation("POST", "/Users", json!({"userName": "c"})),
         operation("PUT", &path, json!({"userName": "d"})),
-        operation("PATCH", &path, patch(title)),
-        // Its body is not looked at any more.
+        operation("PATCH", &path, json!({"Operations": [title]})),
+        // A stopped request does not read its body.
         operation("PATCH", &path, json!({"Operations": "none"})),
     ] {
         let method = one.method.clone();
-        assert_eq!(bulk(&stopped(), vec![one], None), [503], "{method}");
+        assert_eq!(bulk(&stopped(&bench), vec![one], None), [503], "{method}");
     }
     // Stopped while a change is computed outside the lock.
-    let midway = || Watching::over(&bench, |watched| watched.stopping_after_copy(Stop::Gone));
-    assert_eq!(status(midway().patch(&bench, USER, &crowd, expensive())), 503);
-    // Stopped when it is computed, before it is stored.
+    let midway = Watching::over(&bench, |watched| watched.stopping_after_copy(Stop::Gone));
+    assert_eq!(status(midway.patch(&bench, USER, &crowd, expensive())), 503);
+    // Stopped when the change is computed, before it is stored.
     let late = Watching::over(&bench, |watched| watched.stopping_at_update(2, Stop::Gone));
     assert_eq!(status(late.patch(&bench, USER, &crowd, expensive())), 503);
     assert_eq!(late.provider.calls(), (1, 2));
-    let expensive = operation("PATCH", &format!("/Users/{crowd}"), patch(expensive()));
+    let expensive =
+        operation("PATCH", &format!("/Users/{crowd}"), json!({"Operations": [expensive()]}));
     let create = operation("POST", "/Users", json!({"userName": "c"}));
     let delete = operation("DELETE", &path, Value::Null);
-    assert_eq!(bulk(&midway(), vec![expensive, create, delete], None), [503, 503, 503]);
+    let midway = Watching::over(&bench, |watched| watched.stopping_after_copy(Stop::Gone));
+    assert_eq!(bulk(&midway, vec![expensive, create, delete], None), [503, 503, 503]);
     assert_eq!(bench.changes().len(), before);
     assert!(has_displays(&bench, &crowd));
 }
 
-/// A batch ends with the step for which there was no work left.
+/// Returns a watched service whose request has been stopped.
+fn stopped(bench: &Bench) -> Watching {
+    let watching = Watching::over(bench, |watched| watched);
+    watching.caller.work.stop(Stop::Deadline);
+    watching
+}
+
+/// A batch ends with the step that used up the budget.
 pub fn a_batch_ends_where_the_work_ends(subject: Subject) {
     let bench = Bench::new(subject);
     let kind = bench.kind(USER);
     let (first, second) = (bench.user("a"), bench.user("b"));
-    let halt = || -> Box<ChangeFn<'_>> { Box::new(|_| Err(Halt::Spent.into())) };
     let mut steps = [
         Step::Update(&kind.kind, first.clone(), Box::new(|_| Ok(Update::Keep))),
-        Step::Update(&kind.kind, first, halt()),
-        Step::Delete(&kind.kind, second.clone(), Box::new(|_| Err(Error::internal("never asked")))),
+        Step::Update(&kind.kind, first, Box::new(|_| Err(Halt::Spent.into()))),
+        Step::Delete(
+            &kind.kind,
+            second.clone(),
+            Box::new(|_| Err(Error::internal("never called"))),
+        ),
     ];
     let results = bench.subject.provider.batch(bench.tenant(0), &mut steps, None);
     assert!(matches!(&results[..], [Ok(_), Err(Error::Halted(Halt::Spent))]), "{results:?}");
     assert!(bench.get(0, USER, &second).is_some());
 }
 
-/// S1: a search that no index answers ends with its budget, and when it is stopped.
+/// S1: a search that no index serves ends with its budget, and when it is stopped.
 pub fn searches_end_with_their_budget(subject: Subject) {
     let bench = Bench::new(subject);
     for n in 0..20 {
@@ -300,28 +305,30 @@ pub fn searches_end_with_their_budget(subject: Subject) {
     let text = "nickName co \"q\" or nickName co \"r\"";
     let filter = parse_filter(&kind, Quirks::ALL, &mut Applied::default(), text)
         .unwrap_or_else(|error| panic!("{error}"));
-    let ask = |filtered: bool, work: &Work| {
-        let query = Query {
-            kind: &kind,
-            filter: filtered.then(|| filter.clone()),
-            sort: (!filtered).then(|| Sort { by: by.clone(), descending: false }),
-            start: Start::Offset(0),
-            limit: 1,
-            with: With::Nothing,
-            work: work.clone(),
-        };
-        bench.subject.provider.find(bench.tenant(0), &query).map(|page| page.total)
+    let unbounded = Query {
+        kind: &kind,
+        filter: None,
+        sort: None,
+        start: Start::Offset(0),
+        limit: 1,
+        with: With::Nothing,
+        work: Work::unlimited(),
     };
+    let (provider, tenant) = (&bench.subject.provider, bench.tenant(0));
+    let filtered = Query { filter: Some(filter), ..unbounded.clone() };
+    let sorted = Query { sort: Some(Sort { by, descending: false }), ..unbounded };
     let each = 1_000 * FOLDING;
-    for (filtered, total) in [(true, 0), (false, 20)] {
-        let enough = Work::new(30 * each);
-        assert!(matches!(ask(filtered, &enough), Ok(found) if found == total));
-        assert!(enough.spent() > 20 * each, "every value is folded once");
-        let half = Work::new(10 * each);
-        assert!(matches!(ask(filtered, &half), Err(ProviderError::Halted(Halt::Spent))));
-        assert!(half.spent() < 12 * each, "what is not paid for is not done");
-        let stopped = Work::unlimited();
-        stopped.stop(Stop::Gone);
-        assert!(matches!(ask(filtered, &stopped), Err(ProviderError::Halted(Halt::Gone))));
+    for (mut query, total) in [(filtered, 0), (sorted, 20)] {
+        query.work = Work::new(30 * each);
+        assert!(matches!(provider.find(tenant, &query), Ok(page) if page.total == total));
+        assert!(query.work.units_spent() > 20 * each, "every value is folded once");
+        query.work = Work::new(10 * each);
+        let halted = provider.find(tenant, &query);
+        assert!(matches!(halted, Err(ProviderError::Halted(Halt::Spent))));
+        assert!(query.work.units_spent() < 12 * each, "work that is not paid for is not done");
+        query.work = Work::unlimited();
+        query.work.stop(Stop::Gone);
+        let stopped = provider.find(tenant, &query);
+        assert!(matches!(stopped, Err(ProviderError::Halted(Halt::Gone))));
     }
 }

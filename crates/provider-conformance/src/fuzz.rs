@@ -1,7 +1,7 @@
-//! Fuzzing without a compiler's help: mutations of a committed corpus, repeatable from their seed.
+//! Fuzzing without instrumentation: mutations of a committed corpus, repeatable from their seed.
 //!
-//! A target is a function that panics when an input breaks a promise, and says whether the input was
-//! accepted. Inputs that are accepted are mutated further.
+//! A target is a function that panics when an input breaks an invariant, and returns whether it accepted
+//! the input. Accepted inputs are mutated further.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -12,23 +12,23 @@ use crate::random::values::TEXTS;
 
 /// Inputs of a target in the ordinary tests.
 pub const FEW: usize = 3_000;
-/// The longest input; limits are tested on their own.
-const LONGEST: usize = 16 * 1024;
+/// Bytes of an input. Limits are tested on their own.
+const MAX_INPUT_BYTES: usize = 16 * 1024;
 /// Accepted inputs that are kept for further mutation.
-const KEPT: usize = 400;
+const MAX_KEPT: usize = 400;
 
-/// How long a target is fuzzed, and from where.
+/// The effort of a run, and its seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
     /// The seed.
     pub seed: u64,
-    /// At least so many inputs.
+    /// The minimum number of inputs.
     pub inputs: usize,
-    /// And at least for so long.
+    /// The minimum time.
     pub time: Duration,
 }
 
-/// What a run has seen.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Inputs.
@@ -48,7 +48,7 @@ pub fn corpus(target: &str) -> Vec<Vec<u8>> {
     let files = std::fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
-    // The order of a directory is not the same everywhere, and the seed has to lead to the same.
+    // A seed must give the same inputs on every machine, but the order of a directory differs.
     paths.sort();
     let mut inputs = Vec::new();
     for path in paths {
@@ -61,13 +61,13 @@ pub fn corpus(target: &str) -> Vec<Vec<u8>> {
     inputs
 }
 
-/// Gives the corpus and mutations of it to a target.
+/// Runs a target on the corpus and its mutations.
 ///
-/// `words` are what the target's grammar is made of.
+/// `words` are the words of the target's grammar.
 ///
 /// # Panics
 ///
-/// When the target does, after telling the input and the seed.
+/// When the target does, after printing the input and the seed.
 pub fn run(
     target: &str,
     words: &[&str],
@@ -82,10 +82,10 @@ pub fn run(
     while seen.inputs < effort.inputs.max(committed) || started.elapsed() < effort.time {
         let input = match pool.get(seen.inputs).filter(|_| seen.inputs < committed) {
             Some(input) => input.clone(),
-            None => mutated(&mut random, &pool, words),
+            None => mutant(&mut random, &pool, words),
         };
         let accepted = catch_unwind(AssertUnwindSafe(|| check(&input))).unwrap_or_else(|panic| {
-            tell(&format!(
+            print(&format!(
                 "{target}, seed {}, input {}: {:?}",
                 effort.seed,
                 seen.inputs,
@@ -96,17 +96,17 @@ pub fn run(
         seen.inputs += 1;
         if accepted {
             seen.accepted += 1;
-            if pool.len() < committed + KEPT {
+            if pool.len() < committed + MAX_KEPT {
                 pool.push(input);
             } else {
-                let at = committed + random.below(KEPT);
+                let at = committed + random.below(MAX_KEPT);
                 if let Some(slot) = pool.get_mut(at) {
                     *slot = input;
                 }
             }
         }
     }
-    tell(&format!(
+    print(&format!(
         "fuzz {target}, seed {}: {} inputs, {} accepted, {} s",
         effort.seed,
         seen.inputs,
@@ -116,8 +116,8 @@ pub fn run(
     seen
 }
 
-/// Makes an input out of others.
-pub fn mutated(random: &mut Random, pool: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
+/// Makes an input from others.
+pub fn mutant(random: &mut Random, pool: &[Vec<u8>], words: &[&str]) -> Vec<u8> {
     let mut input = random.one(pool).clone();
     if random.once_in(200) {
         return (0..random.below(64)).map(|_| byte(random)).collect();
@@ -125,7 +125,7 @@ pub fn mutated(random: &mut Random, pool: &[Vec<u8>], words: &[&str]) -> Vec<u8>
     for _ in 0..1 + random.below(4) {
         mutate(random, &mut input, pool, words);
     }
-    input.truncate(LONGEST);
+    input.truncate(MAX_INPUT_BYTES);
     input
 }
 
@@ -177,15 +177,14 @@ fn mutate(random: &mut Random, input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[&
         }
         8 => input.truncate(at),
         9 => {
-            // One word becomes another one.
-            let letter = |byte: &u8| byte.is_ascii_alphanumeric();
+            // Replaces a word by another one.
             let tail = input.get(at..).unwrap_or_default();
-            let start = at + tail.iter().take_while(|byte| !letter(byte)).count();
+            let start = at + tail.iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count();
             let length = input
                 .get(start..)
                 .unwrap_or_default()
                 .iter()
-                .take_while(|byte| letter(byte))
+                .take_while(|byte| byte.is_ascii_alphanumeric())
                 .count();
             let word = *random.one(words);
             drop(input.splice(start..start + length, word.bytes()));
@@ -197,7 +196,7 @@ fn mutate(random: &mut Random, input: &mut Vec<u8>, pool: &[Vec<u8>], words: &[&
     }
 }
 
-#[expect(clippy::print_stdout, reason = "whoever runs the tests reads it")]
-fn tell(text: &str) {
+#[expect(clippy::print_stdout, reason = "it is the output of a test")]
+fn print(text: &str) {
     println!("{text}");
 }

@@ -1,4 +1,4 @@
-//! Tenants.
+//! The isolation of tenants.
 
 use headcount_core::error::Error;
 use headcount_core::message::SearchRequest;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::Subject;
 use crate::bench::{Bench, GROUP, USER, member_list, status};
 
-/// No method shows, counts, changes or deletes what belongs to another tenant.
+/// No method returns, counts, changes or deletes resources of another tenant.
 pub fn tenants_are_isolated_in_every_method(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, group) = (bench.user("same"), bench.group("g", &[]));
@@ -43,22 +43,24 @@ pub fn tenants_are_isolated_in_every_method(subject: Subject) {
             .memberships(tenant, std::slice::from_ref(&user))
             .is_ok_and(|entries| entries.is_empty())
     );
-    let search = |filter: Option<String>| {
+    for (filter, total) in [
+        (None, 1),
+        (Some(format!("id eq \"{user}\"")), 0),
+        (Some(format!("not (id eq \"{user}\")")), 1),
+        (Some("externalId pr".to_owned()), 1),
+        (Some(format!("groups.value eq \"{group}\"")), 0),
+    ] {
         let request = SearchRequest { filter, ..SearchRequest::default() };
         let listing = bench.service.search(&bench.caller(1), &[bench.kind(USER)], &request);
-        listing.unwrap_or_else(|error| panic!("{error}")).head.total
-    };
-    assert_eq!(search(None), 1);
-    assert_eq!(search(Some(format!("id eq \"{user}\""))), 0);
-    assert_eq!(search(Some(format!("not (id eq \"{user}\")"))), 1);
-    assert_eq!(search(Some("externalId pr".to_owned())), 1);
-    assert_eq!(search(Some(format!("groups.value eq \"{group}\""))), 0);
+        let listing = listing.unwrap_or_else(|error| panic!("{request:?}: {error}"));
+        assert_eq!(listing.head.total, total, "{request:?}");
+    }
     let mut steps = [
         Step::Update(&bench.kind(USER).kind, user.clone(), Box::new(|_| Ok(Update::Keep))),
         Step::Delete(
             &bench.kind(GROUP).kind,
             group.clone(),
-            Box::new(|_| Err(Error::internal("never asked"))),
+            Box::new(|_| Err(Error::internal("never called"))),
         ),
     ];
     for result in provider.batch(tenant, &mut steps, None) {

@@ -1,7 +1,7 @@
 //! The contract of [`Provider`](headcount_core::provider::Provider), one function per clause.
 //!
-//! Whoever writes a provider runs them all with [`provider_conformance!`]. They know no particular
-//! store; what a store needs to be set up comes from the [`Subject`] it gives.
+//! The author of a provider runs them all with [`provider_conformance!`]. They know no particular store:
+//! its setup comes with the [`Subject`].
 //!
 //! Start with [`Subject`], then [`writing`].
 
@@ -38,13 +38,13 @@ pub struct Subject {
     pub feed: Arc<dyn ChangeFeed>,
     /// Two tenants that exist.
     pub tenants: [TenantId; 2],
-    /// Kept until the test is over, for whatever has to be cleaned up.
+    /// Dropped after the test, to clean up.
     pub guard: Box<dyn std::any::Any + Send + Sync>,
 }
 
 /// Makes one `#[test]` per clause in a module of the given name.
 ///
-/// The expression gives a fresh [`Subject`] each time it is evaluated.
+/// The expression returns a new [`Subject`] each time it is evaluated.
 #[macro_export]
 macro_rules! provider_conformance {
     ($name:ident, $subject:expr) => {

@@ -1,25 +1,21 @@
 //! Members of groups and groups of users.
 
 use headcount_core::ids::{ResourceId, Version};
+use headcount_core::members::MembershipEntry;
 use headcount_core::message::SearchRequest;
-use headcount_core::provider::{Query, Start, With};
+use headcount_core::provider::{Key, Query, Start, With};
 use headcount_core::work::Work;
 use serde_json::json;
 
 use crate::Subject;
 use crate::bench::{Bench, GROUP, USER, member_list, status};
 
-/// Members come and go by name; naming one that is there, or is not, is no error.
+/// Members are added and removed by id. Adding a present one, or removing an absent one, is no error.
 pub fn members_change_by_rows(subject: Subject) {
     let bench = Bench::new(subject);
     let ids: Vec<_> = (0..5).map(|n| bench.user(&format!("u{n}"))).collect();
     let [a, b, c, d, e] =
         ids.iter().collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("five users"));
-    let sorted = |list: &[&ResourceId]| {
-        let mut ids: Vec<_> = list.iter().map(ToString::to_string).collect();
-        ids.sort();
-        ids
-    };
     let group = bench.group("g", &[a, b, a]);
     assert_eq!(bench.members(&group), sorted(&[a, b]));
     bench.patch(
@@ -70,6 +66,12 @@ pub fn members_change_by_rows(subject: Subject) {
     assert_eq!(kinds.iter().filter(|kind| *kind == GROUP).count(), 1);
     bench.patch(GROUP, &group, json!({"op": "remove", "path": "members"}));
     assert_eq!(bench.members(&group), Vec::<String>::new());
+}
+
+fn sorted(list: &[&ResourceId]) -> Vec<String> {
+    let mut ids: Vec<_> = list.iter().map(ToString::to_string).collect();
+    ids.sort();
+    ids
 }
 
 /// A member that does not exist is refused, and with it the whole request.
@@ -130,19 +132,23 @@ pub fn groups_are_computed(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.user("a");
     let group = bench.group("First Name", &[&user]);
-    let shown = || bench.get(0, USER, &user).map(|found| found.computed.groups).unwrap_or_default();
     assert_eq!(
-        shown().first().map(|entry| (entry.group.clone(), entry.display.clone())),
+        groups_of(&bench, &user).first().map(|entry| (entry.group.clone(), entry.display.clone())),
         Some((group.clone(), "First Name".to_owned()))
     );
     bench.patch(GROUP, &group, json!({"op": "replace", "path": "displayName", "value": "Second"}));
-    assert_eq!(shown().first().map(|entry| entry.display.clone()).as_deref(), Some("Second"));
+    let groups = groups_of(&bench, &user);
+    assert_eq!(groups.first().map(|entry| &*entry.display), Some("Second"));
     let listed =
         bench.service.search(&bench.caller(0), &[bench.kind(USER)], &SearchRequest::default());
     let listed = listed.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(listed.resources.first().map(|found| found.computed.groups.len()), Some(1));
     bench.patch(GROUP, &group, json!({"op": "remove", "path": "members"}));
-    assert!(shown().is_empty());
+    assert!(groups_of(&bench, &user).is_empty());
+}
+
+fn groups_of(bench: &Bench, user: &ResourceId) -> Vec<MembershipEntry> {
+    bench.get(0, USER, user).map(|found| found.computed.groups).unwrap_or_default()
 }
 
 /// Filters over members and groups are answered from the rows of membership.
@@ -179,7 +185,7 @@ pub fn member_filters_use_rows(subject: Subject) {
     }
 }
 
-/// Members beyond what a read asks for are read behind a key, each once.
+/// Members beyond the limit of a read are read after a key, each once.
 pub fn large_groups_are_read_in_parts(subject: Subject) {
     let bench = Bench::new(subject);
     let users: Vec<_> = (0..120).map(|n| bench.user(&format!("u{n}"))).collect();
@@ -204,18 +210,17 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
     assert_eq!(ids.len(), 120);
     let exact = provider.get(bench.tenant(0), &kind.kind, &small, With::Members(3)).ok().flatten();
     assert!(exact.is_some_and(|found| found.computed.more_members.is_none()));
-    let all = |group: &ResourceId, most| {
-        let found = provider.get(bench.tenant(0), &kind.kind, group, With::AllMembers(most));
-        let computed = found.ok().flatten().map(|found| found.computed).unwrap_or_default();
-        (computed.members.len(), computed.more_members)
-    };
-    assert_eq!(all(&group, 120), (120, None));
-    assert_eq!(all(&small, 3), (3, None));
-    assert_eq!(all(&bench.group("none", &[]), 0), (0, None));
-    let (none, more) = all(&group, 119);
+    assert_eq!(all_members(&bench, &group, 120), (120, None));
+    assert_eq!(all_members(&bench, &small, 3), (3, None));
+    assert_eq!(all_members(&bench, &bench.group("none", &[]), 0), (0, None));
+    let (none, more) = all_members(&bench, &group, 119);
     let rest = provider.members(bench.tenant(0), &group, more.as_ref(), 200);
     let rest = rest.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((none, rest.members.len()), (0, 120), "too many are none, and where they begin");
+    assert_eq!(
+        (none, rest.members.len()),
+        (0, 120),
+        "too many members are none, with the position of the first"
+    );
     let query = Query {
         kind: &kind,
         filter: None,
@@ -238,33 +243,41 @@ pub fn large_groups_are_read_in_parts(subject: Subject) {
         }
         counts.push(members);
     }
-    assert_eq!(counts, [120, 3, 0], "groups of a page say where their other members begin");
+    assert_eq!(counts, [120, 3, 0], "groups of a page have the position of further members");
 }
 
-/// Members are called what they are called now, in the spelling that was given.
+/// Reads all members of a group if there are at most `max`: their number, and the position of others.
+fn all_members(bench: &Bench, group: &ResourceId, max: usize) -> (usize, Option<Key>) {
+    let kind = bench.kind(GROUP);
+    let found =
+        bench.subject.provider.get(bench.tenant(0), &kind.kind, group, With::AllMembers(max));
+    let computed = found.ok().flatten().map(|found| found.computed).unwrap_or_default();
+    (computed.members.len(), computed.more_members)
+}
+
+/// Names of members are their present names, in the spelling of the client.
 pub fn members_have_the_names_of_now(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, inner) = (bench.user("Jane"), bench.group("Inner", &[]));
     let unknown = ResourceId::new("00000000-0000-7000-8000-000000000001");
-    let provider = &bench.subject.provider;
-    let names = |tenant: usize, ids: &[&ResourceId]| {
-        let ids: Vec<ResourceId> = ids.iter().map(|id| (*id).clone()).collect();
-        let names = provider.names(bench.tenant(tenant), &ids);
-        let names = names.unwrap_or_else(|error| panic!("{error}"));
-        let mut found: Vec<_> = names.into_iter().collect();
-        found.sort();
-        found
-    };
     let mut expected = vec![(user.clone(), "Jane".to_owned()), (inner.clone(), "Inner".to_owned())];
     expected.sort();
-    assert_eq!(names(0, &[&user, &inner, &unknown, &user]), expected);
-    assert_eq!(names(0, &[]), []);
-    assert_eq!(names(1, &[&user, &inner]), [], "another tenant has no such members");
+    assert_eq!(names(&bench, 0, &[&user, &inner, &unknown, &user]), expected);
+    assert_eq!(names(&bench, 0, &[]), []);
+    assert_eq!(names(&bench, 1, &[&user, &inner]), [], "another tenant has no such members");
     bench.patch(USER, &user, json!({"op": "replace", "path": "userName", "value": "JANET"}));
-    assert_eq!(names(0, &[&user]), [(user.clone(), "JANET".to_owned())]);
+    assert_eq!(names(&bench, 0, &[&user]), [(user.clone(), "JANET".to_owned())]);
     let many: Vec<_> = (0..1_050).map(|n| bench.user(&format!("u{n}"))).collect();
-    let found = names(0, &many.iter().collect::<Vec<_>>());
-    assert_eq!(found.len(), many.len(), "more than one statement can ask for");
+    let found = names(&bench, 0, &many.iter().collect::<Vec<_>>());
+    assert_eq!(found.len(), many.len(), "more than one statement can have as parameters");
+}
+
+fn names(bench: &Bench, tenant: usize, ids: &[&ResourceId]) -> Vec<(ResourceId, String)> {
+    let ids: Vec<ResourceId> = ids.iter().map(|id| (*id).clone()).collect();
+    let names = bench.subject.provider.names(bench.tenant(tenant), &ids);
+    let mut names: Vec<_> = names.unwrap_or_else(|error| panic!("{error}")).into_iter().collect();
+    names.sort();
+    names
 }
 
 /// A PATCH may select members by more than their ids.

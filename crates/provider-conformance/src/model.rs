@@ -1,11 +1,11 @@
-//! A reference model: what users, groups, names, members and versions do, in the plainest words.
+//! A reference model of users, groups, names, members and versions.
 //!
-//! It shares no code with `core`. Everything is a list that is walked from its beginning; nothing is
-//! fast, nothing is clever. [`crate::stream`] runs random operations against it and against a store.
+//! It shares no code with `core`, and is simple instead of fast: everything is a list that is searched from
+//! its beginning. [`crate::stream`] runs random operations against it and against a store.
 
 use std::collections::BTreeSet;
 
-/// The two kinds that the model knows.
+/// The two kinds of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Users, who have `userName`, `title`, `active`.
@@ -17,17 +17,17 @@ pub enum Kind {
 /// A resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The id that the store gave.
+    /// The id from the store.
     pub id: String,
     /// The kind.
     pub kind: Kind,
-    /// Counts stored changes, from one.
+    /// The number of stored changes.
     pub version: i64,
-    /// What clients write.
+    /// The attributes that clients write.
     pub data: Data,
 }
 
-/// What clients write of a resource.
+/// The attributes that clients write.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Data {
     /// `userName` or `displayName`.
@@ -49,17 +49,17 @@ pub enum Change {
     Name(String),
     /// Another title, or none.
     Title(Option<String>),
-    /// Switches a user on or off.
+    /// Activates or deactivates a user.
     Active(bool),
     /// Adds members.
     Add(BTreeSet<String>),
     /// Removes one member.
     Remove(String),
-    /// These are the members.
+    /// Replaces the members.
     Members(BTreeSet<String>),
 }
 
-/// What is asked of a kind.
+/// A query over a kind.
 #[derive(Debug, Clone)]
 pub enum Question {
     /// Everything.
@@ -72,9 +72,9 @@ pub enum Question {
     TitleIs(String),
     /// Users without a title.
     NoTitle,
-    /// Users that are switched on, or off.
+    /// Active users, or others.
     ActiveIs(bool),
-    /// This `externalId`, letter by letter.
+    /// This `externalId`, exactly.
     ExternalIdIs(String),
     /// Groups with this member.
     HasMember(String),
@@ -84,7 +84,7 @@ pub enum Question {
     Neither(Box<(Question, Question)>),
 }
 
-/// One thing that a client does in one tenant.
+/// A request in one tenant.
 #[derive(Debug, Clone)]
 pub struct Operation {
     /// The tenant, 0 or 1.
@@ -92,32 +92,32 @@ pub struct Operation {
     /// The kind.
     pub kind: Kind,
     /// What it does.
-    pub what: What,
+    pub action: Action,
 }
 
-/// What a client does.
+/// What a request does.
 #[derive(Debug, Clone)]
-pub enum What {
+pub enum Action {
     /// POST
     Create(Data),
-    /// PUT, with the version that the client has seen.
+    /// PUT, with the version that the client expects.
     Replace(String, Option<i64>, Data),
-    /// PATCH, likewise.
+    /// PATCH, with the expected version.
     Patch(String, Option<i64>, Vec<Change>),
-    /// DELETE, likewise.
+    /// DELETE, with the expected version.
     Delete(String, Option<i64>),
-    /// A query: sorted by name (descending or not) or by creation, behind some, at most so many.
+    /// A query: its order (by name, descending or not, or by creation), its offset and its limit.
     Find(Question, Option<bool>, usize, usize),
 }
 
-/// What came of it.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The resource as it is now.
+    /// The resource afterwards.
     Stored(Entry),
-    /// It is gone.
+    /// The resource was deleted.
     Deleted,
-    /// The number of all and the ids of the page.
+    /// The total and the ids of the page.
     Found(usize, Vec<String>),
     /// HTTP status and `scimType`.
     Refused(u16, Option<&'static str>),
@@ -128,16 +128,16 @@ const WRONG_VERSION: Outcome = Outcome::Refused(412, None);
 const NAME_TAKEN: Outcome = Outcome::Refused(409, Some("uniqueness"));
 const BAD_MEMBER: Outcome = Outcome::Refused(400, Some("invalidValue"));
 
-/// One tenant: its resources in the order of their creation, and how many changes were recorded.
+/// One tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Tenant {
-    /// The resources.
+    /// The resources, in the order of their creation.
     pub entries: Vec<Entry>,
-    /// The recorded changes.
+    /// The number of recorded changes.
     pub changes: usize,
 }
 
-/// Two tenants that know nothing of one another.
+/// Two independent tenants.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     /// The tenants.
@@ -145,33 +145,33 @@ pub struct Model {
 }
 
 impl Model {
-    /// Does one thing. `new_id` is the id that the store has given to what it created.
+    /// Runs a request. `new_id` is the id that the store has made for a new resource.
     pub fn run(&mut self, operation: &Operation, new_id: &str) -> Outcome {
         let Some(tenant) = self.tenants.get_mut(operation.tenant) else {
             return NOT_FOUND;
         };
         let kind = operation.kind;
-        match &operation.what {
-            What::Create(data) => tenant.create(kind, data.clone(), new_id),
-            What::Replace(id, seen, data) => tenant.write(kind, id, *seen, |old| {
+        match &operation.action {
+            Action::Create(data) => tenant.create(kind, data.clone(), new_id),
+            Action::Replace(id, seen, data) => tenant.write(kind, id, *seen, |old| {
                 let mut new = data.clone();
-                // PUT clears what it leaves out, but unlinks nobody and switches nobody on.
+                // PUT clears what it leaves out, except `externalId` and `active`.
                 new.external_id = new.external_id.or(old.external_id);
                 new.active = new.active.or(old.active);
                 new
             }),
-            What::Patch(id, seen, changes) => {
-                tenant.write(kind, id, *seen, |old| changes.iter().fold(old, patched))
+            Action::Patch(id, seen, changes) => {
+                tenant.write(kind, id, *seen, |old| changes.iter().fold(old, apply))
             }
-            What::Delete(id, seen) => tenant.delete(kind, id, *seen),
-            What::Find(question, order, skip, count) => {
+            Action::Delete(id, seen) => tenant.delete(kind, id, *seen),
+            Action::Find(question, order, skip, count) => {
                 tenant.find(kind, question, *order, *skip, *count)
             }
         }
     }
 }
 
-fn patched(mut data: Data, change: &Change) -> Data {
+fn apply(mut data: Data, change: &Change) -> Data {
     match change {
         Change::Name(name) => data.name = name.clone(),
         Change::Title(title) => data.title = title.clone(),
@@ -183,7 +183,7 @@ fn patched(mut data: Data, change: &Change) -> Data {
     data
 }
 
-/// Names, titles and `type`s are the same in any case.
+/// Returns the form in which names and titles are compared.
 fn lower(text: &str) -> String {
     text.to_lowercase()
 }
@@ -193,24 +193,24 @@ impl Tenant {
         self.entries.iter().position(|entry| entry.kind == kind && entry.id == id)
     }
 
-    /// Why the data cannot be stored under the id, if it cannot.
+    /// Returns why the data cannot be stored under the id.
     fn refusal(&self, kind: Kind, id: &str, data: &Data) -> Option<Outcome> {
         if data.members.contains(id) {
             return Some(BAD_MEMBER);
         }
-        let taken = |entry: &&Entry| {
-            entry.kind == kind && entry.id != id && lower(&entry.data.name) == lower(&data.name)
-        };
-        if self.entries.iter().any(|entry| taken(&entry)) {
+        let mut others = self.entries.iter().filter(|entry| entry.kind == kind && entry.id != id);
+        if others.any(|other| lower(&other.data.name) == lower(&data.name)) {
             return Some(NAME_TAKEN);
         }
-        let exists = |member: &String| self.entries.iter().any(|entry| entry.id == *member);
-        (!data.members.iter().all(exists)).then_some(BAD_MEMBER)
+        let mut members = data.members.iter();
+        members
+            .any(|member| self.entries.iter().all(|entry| entry.id != *member))
+            .then_some(BAD_MEMBER)
     }
 
     fn create(&mut self, kind: Kind, mut data: Data, id: &str) -> Outcome {
         if kind == Kind::User {
-            // Whoever is created is switched on, unless the client says otherwise.
+            // A new user is active by default.
             data.active = data.active.or(Some(true));
         }
         if let Some(refusal) = self.refusal(kind, id, &data) {
@@ -258,7 +258,7 @@ impl Tenant {
             return WRONG_VERSION;
         }
         self.entries.retain(|entry| entry.id != id);
-        // Whoever goes leaves all groups, which change by it.
+        // The groups of a deleted resource lose a member, and get their next version.
         for group in &mut self.entries {
             if group.data.members.remove(id) {
                 group.version += 1;
@@ -305,8 +305,8 @@ impl Tenant {
             Question::ExternalIdIs(id) => data.external_id.as_ref() == Some(id),
             Question::HasMember(id) => data.members.contains(id),
             Question::InGroup(group) => {
-                let holds = |other: &Entry| other.data.members.contains(&entry.id);
-                self.entries.iter().any(|other| other.id == *group && holds(other))
+                let mut groups = self.entries.iter().filter(|other| other.id == *group);
+                groups.any(|group| group.data.members.contains(&entry.id))
             }
             Question::Neither(two) => {
                 !self.satisfies(entry, &two.0) && !self.satisfies(entry, &two.1)

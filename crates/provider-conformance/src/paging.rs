@@ -1,4 +1,4 @@
-//! Pages and walks.
+//! Pages, by offset and by key.
 
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Key, ProviderError, Query, Start, With};
@@ -6,35 +6,26 @@ use headcount_core::work::Work;
 
 use crate::Subject;
 use crate::bench::{Bench, USER};
+use crate::random::Random;
 
-/// Pages neither overlap nor miss, in the order of creation; the total is what there is.
+/// Pages neither overlap nor leave gaps, in the order of creation; the total is exact.
 pub fn pages_are_stable_and_total_is_exact(subject: Subject) {
     let bench = Bench::new(subject);
     let names: Vec<String> = (0..25).map(|n| format!("u{:02}", (n * 7) % 25)).collect();
     for name in &names {
         bench.user(name);
     }
-    let page = |start: i64, count: i64| {
-        bench.search(
-            USER,
-            &SearchRequest {
-                start_index: Some(start),
-                count: Some(count),
-                ..SearchRequest::default()
-            },
-        )
-    };
     let mut seen = Vec::new();
     for start in (1..=25).step_by(10) {
-        let (some, total) = page(start, 10);
+        let (some, total) = page(&bench, start, 10);
         assert_eq!(total, 25);
         seen.extend(some);
     }
     assert_eq!(seen, names);
-    assert_eq!(page(26, 10), (Vec::new(), 25));
-    assert_eq!(page(1, 0), (Vec::new(), 25));
-    assert_eq!(page(0, -5), (Vec::new(), 25));
-    assert_eq!(page(1, 25).0.len(), 25);
+    assert_eq!(page(&bench, 26, 10), (Vec::new(), 25));
+    assert_eq!(page(&bench, 1, 0), (Vec::new(), 25));
+    assert_eq!(page(&bench, 0, -5), (Vec::new(), 25));
+    assert_eq!(page(&bench, 1, 25).0.len(), 25);
     let filtered = SearchRequest {
         filter: Some("userName sw \"u1\"".to_owned()),
         count: Some(3),
@@ -43,20 +34,21 @@ pub fn pages_are_stable_and_total_is_exact(subject: Subject) {
     assert_eq!(bench.search(USER, &filtered).1, 10);
 }
 
-/// Pages are right wherever they begin, also just after others came and went before them.
+fn page(bench: &Bench, start: i64, count: i64) -> (Vec<String>, u64) {
+    let request =
+        SearchRequest { start_index: Some(start), count: Some(count), ..SearchRequest::default() };
+    bench.search(USER, &request)
+}
+
+/// Pages at any offset are right, also just after resources before them were created and deleted.
 pub fn pages_are_right_while_resources_come_and_go(subject: Subject) {
-    const MOST: usize = 60;
+    const MAX: usize = 60;
     let bench = Bench::new(subject);
     let mut present: Vec<_> =
-        (0..MOST).map(|n| (format!("u{n:03}"), bench.user(&format!("u{n:03}")))).collect();
-    // Any sequence will do that visits near and far places in no order.
-    let mut seed = 7usize;
-    let mut draw = |below: usize| {
-        seed = (seed * 1_103 + 12_345) % 65_537;
-        seed % below
-    };
+        (0..MAX).map(|n| (format!("u{n:03}"), bench.user(&format!("u{n:03}")))).collect();
+    let mut random = Random::new(7);
     for round in 0..200 {
-        let (start, count) = (draw(MOST + 10), 1 + draw(9));
+        let (start, count) = (random.below(MAX + 10), 1 + random.below(9));
         let request = SearchRequest {
             start_index: i64::try_from(start + 1).ok(),
             count: i64::try_from(count).ok(),
@@ -66,13 +58,13 @@ pub fn pages_are_right_while_resources_come_and_go(subject: Subject) {
         let expected: Vec<String> = names.skip(start).take(count).collect();
         let found = bench.search(USER, &request);
         let total = u64::try_from(present.len()).unwrap_or_default();
-        assert_eq!(found, (expected, total), "round {round}: {count} behind {start}");
+        assert_eq!(found, (expected, total), "round {round}: {count} after {start}");
         match round % 5 {
             1 => {
                 let (_, id) = present.remove(draw(present.len()));
                 assert!(bench.try_delete(0, USER, &id).is_ok());
             }
-            // The last one, whose place and key the next one may take.
+            // The last one, so that the next one may get its position and key.
             2 => {
                 let (_, id) = present.remove(present.len() - 1);
                 assert!(bench.try_delete(0, USER, &id).is_ok());

@@ -1,4 +1,4 @@
-//! The clauses that only several callers at once can see.
+//! Concurrent callers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
@@ -62,7 +62,7 @@ pub fn fifty_increments_are_fifty(subject: Subject) {
     assert_eq!(bench.changes().len(), 51);
 }
 
-/// Of many who create the same name, one succeeds and the others are told that it is taken.
+/// Of many requests that create the same name, one succeeds and the others fail with `uniqueness`.
 pub fn chr_018_one_of_many_creators_wins(subject: Subject) {
     let bench = Bench::new(subject);
     for round in 0..5 {

@@ -1,5 +1,4 @@
-//! Random choices that can be repeated from their seed, and what they are made of: values, schemas,
-//! resources, requests.
+//! Random values, schemas, resources and requests, repeatable from their seed.
 
 pub mod patches;
 pub mod questions;
@@ -18,7 +17,7 @@ impl Random {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// Returns a number below `limit`, which is taken for at least one.
+    /// Returns a number below `limit`, or below 1 if `limit` is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0.random_range(0..limit.max(1))
     }
@@ -39,14 +38,16 @@ impl Random {
         of.get(index).unwrap_or_else(|| panic!("a choice of nothing"))
     }
 
-    /// Spells a name with some of its letters in another case, now and then.
-    pub fn spelled(&mut self, name: &str) -> String {
+    /// Changes the case of some letters of a name, once in eight times.
+    pub fn respell(&mut self, name: &str) -> String {
         if !self.once_in(8) {
             return name.to_owned();
         }
-        let flip = |c: char| {
-            if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
-        };
-        name.chars().map(|c| if self.once_in(2) { flip(c) } else { c }).collect()
+        let letters = name.chars().map(|c| match self.once_in(2) {
+            true if c.is_ascii_lowercase() => c.to_ascii_uppercase(),
+            true => c.to_ascii_lowercase(),
+            false => c,
+        });
+        letters.collect()
     }
 }

@@ -11,35 +11,35 @@ use serde_json::{Map, Value, json};
 
 use crate::Subject;
 use crate::bench::{Bench, GROUP, USER};
-use crate::model::{Change, Data, Entry, Kind, Model, Operation, Outcome, Question, What};
+use crate::model::{Action, Change, Data, Entry, Kind, Model, Operation, Outcome, Question};
 use crate::random::Random;
 
-/// Few names, so that they meet; some are the same in another case.
+/// Few names, so that they collide. Some differ only in case.
 const NAMES: [&str; 12] =
     ["anna", "Anna", "ANNA", "bert", "Bert", "ann", "carl", "ärger", "Ärger", "dora", "100%", "z"];
 const TITLES: [&str; 4] = ["boss", "Boss", "ärgerlich", "x"];
-/// After so many operations everything is compared.
-const LOOK: usize = 40;
+/// The number of operations per comparison of the whole state.
+const COMPARE_INTERVAL: usize = 40;
 
-/// What a run did.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Run {
     /// Operations that were compared.
     pub operations: usize,
-    /// Those that were refused, by both.
+    /// Operations that both refused.
     pub refused: usize,
 }
 
-/// Runs random operations and compares every outcome, and the whole state again and again.
+/// Runs random operations. Compares every outcome, and the whole state at intervals.
 ///
 /// # Panics
 ///
-/// When the store does something else than the model, with the seed and the operations before it.
+/// When the store and the model differ, with the seed and the operations before.
 pub fn run(subject: Subject, seed: u64, operations: usize) -> Run {
     let bench = Bench::new(subject);
     let mut random = Random::new(seed);
     let mut model = Model::default();
-    let mut done = Run::default();
+    let mut counts = Run::default();
     let mut last: Vec<String> = Vec::new();
     for number in 0..operations {
         let operation = operation(&mut random, &model);
@@ -56,46 +56,47 @@ pub fn run(subject: Subject, seed: u64, operations: usize) -> Run {
         assert_eq!(
             outcome,
             expected,
-            "seed {seed}, operation {number}: the store does otherwise than the model after\n{}",
+            "seed {seed}, operation {number}: the store differs from the model after\n{}",
             last.join("\n")
         );
-        done.operations += 1;
-        done.refused += usize::from(matches!(outcome, Outcome::Refused(..)));
-        if number % LOOK == LOOK - 1 || number + 1 == operations {
-            look(&bench, &model, &format!("seed {seed}, operation {number}\n{}", last.join("\n")));
+        counts.operations += 1;
+        counts.refused += usize::from(matches!(outcome, Outcome::Refused(..)));
+        if number % COMPARE_INTERVAL == COMPARE_INTERVAL - 1 || number + 1 == operations {
+            let context = format!("seed {seed}, operation {number}\n{}", last.join("\n"));
+            compare_state(&bench, &model, &context);
         }
     }
-    done
+    counts
 }
 
 /// Compares the whole state.
-fn look(bench: &Bench, model: &Model, place: &str) {
+fn compare_state(bench: &Bench, model: &Model, context: &str) {
     for (index, tenant) in model.tenants.iter().enumerate() {
         for kind in [Kind::User, Kind::Group] {
             let request = SearchRequest { count: Some(1_000), ..SearchRequest::default() };
             let listing =
                 bench.service.search(&bench.caller(index), &[bench.kind(name(kind))], &request);
-            let listing = listing.unwrap_or_else(|error| panic!("{place}: {error}"));
+            let listing = listing.unwrap_or_else(|error| panic!("{context}: {error}"));
             let stored: Vec<_> = listing.resources.iter().map(|found| entry(kind, found)).collect();
             let expected: Vec<_> =
                 tenant.entries.iter().filter(|entry| entry.kind == kind).cloned().collect();
-            assert_eq!(stored, expected, "{place}: the state differs in tenant {index}");
+            assert_eq!(stored, expected, "{context}: the state differs in tenant {index}");
             for found in &listing.resources {
                 let id = found.resource.id.as_str();
                 let shown: BTreeSet<&str> =
                     found.computed.groups.iter().map(|group| group.group.as_str()).collect();
-                let in_group = |group: &&Entry| group.data.members.contains(id);
-                let groups = tenant.entries.iter().filter(in_group).map(|group| &*group.id);
+                let groups = tenant.entries.iter().filter(|group| group.data.members.contains(id));
+                let groups = groups.map(|group| &*group.id);
                 let expected: BTreeSet<&str> = groups.filter(|_| kind == Kind::User).collect();
-                assert_eq!(shown, expected, "{place}: the groups of {id}");
+                assert_eq!(shown, expected, "{context}: the groups of {id}");
             }
         }
         let changes =
             bench.subject.feed.changes(bench.tenant(index), ChainPosition::START, 1_000_000);
-        let changes = changes.unwrap_or_else(|error| panic!("{place}: {error}"));
-        // What has no versions, such as the tenant itself, is no resource of the model.
+        let changes = changes.unwrap_or_else(|error| panic!("{context}: {error}"));
+        // The model has no tenants and other things without versions.
         let count = changes.iter().filter(|change| change.version.counter() > 0).count();
-        assert_eq!(count, tenant.changes, "{place}: recorded changes of tenant {index}");
+        assert_eq!(count, tenant.changes, "{context}: recorded changes of tenant {index}");
     }
 }
 
@@ -113,51 +114,44 @@ fn name_attribute(kind: Kind) -> &'static str {
     }
 }
 
-/// Does the operation to the store.
+/// Runs an operation against the store.
 fn perform(bench: &Bench, operation: &Operation) -> Outcome {
     let kind = operation.kind;
     let (caller, resource_type) = (bench.caller(operation.tenant), bench.kind(name(kind)));
     let shape = Shape::default();
     let service = &bench.service;
-    let stored = |written: Result<headcount_core::service::Written, Error>| {
-        let written = written?;
-        let id = &written.found.resource.id;
-        // The reply to a PATCH need not show all members.
-        let with = if kind == Kind::Group { With::Members(1_000) } else { With::Nothing };
-        let tenant = bench.tenant(operation.tenant);
-        let found = service.provider.get(tenant, &resource_type.kind, id, with)?;
-        let found = found.ok_or_else(|| Error::internal("what was written is there"))?;
-        Ok(Outcome::Stored(entry(kind, &found)))
-    };
-    let outcome: Result<Outcome, Error> = match &operation.what {
-        What::Create(data) => {
-            stored(service.create(&caller, &resource_type, body(kind, data), &shape))
-        }
-        What::Replace(id, seen, data) => {
+    let outcome: Result<Outcome, Error> = match &operation.action {
+        Action::Create(data) => service
+            .create(&caller, &resource_type, body(kind, data), &shape)
+            .and_then(|written| stored(bench, operation, &written.found.resource.id)),
+        Action::Replace(id, seen, data) => {
             let id = ResourceId::new(id.as_str());
             let seen = precondition(*seen);
-            stored(service.replace(&caller, &resource_type, &id, body(kind, data), &seen, &shape))
+            service
+                .replace(&caller, &resource_type, &id, body(kind, data), &seen, &shape)
+                .and_then(|_| stored(bench, operation, &id))
         }
-        What::Patch(id, seen, changes) => {
+        Action::Patch(id, seen, changes) => {
             let id = ResourceId::new(id.as_str());
             let operations: Vec<_> = changes.iter().map(|change| patch(kind, change)).collect();
             let body = json!({"Operations": operations});
             let seen = precondition(*seen);
-            stored(service.patch(&caller, &resource_type, &id, body, &seen, &shape))
+            service
+                .patch(&caller, &resource_type, &id, body, &seen, &shape)
+                .and_then(|_| stored(bench, operation, &id))
         }
-        What::Delete(id, seen) => {
+        Action::Delete(id, seen) => {
             let id = ResourceId::new(id.as_str());
             let seen = precondition(*seen);
             service.delete(&caller, &resource_type, &id, &seen).map(|()| Outcome::Deleted)
         }
-        What::Find(question, order, skip, count) => {
-            let number = |number: usize| i64::try_from(number).ok();
+        Action::Find(question, order, skip, count) => {
             let request = SearchRequest {
                 filter: Some(filter(kind, question)),
                 sort_by: order.map(|_| name_attribute(kind).to_owned()),
                 sort_order: order.filter(|descending| *descending).map(|_| "descending".to_owned()),
-                start_index: number(skip + 1),
-                count: number(*count),
+                start_index: i64::try_from(skip + 1).ok(),
+                count: i64::try_from(*count).ok(),
                 ..SearchRequest::default()
             };
             service.search(&caller, &[resource_type], &request).map(|listing| {
@@ -173,6 +167,16 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
     })
 }
 
+/// Returns the outcome of a write. The resource is read again, since a reply may leave out members.
+fn stored(bench: &Bench, operation: &Operation, id: &ResourceId) -> Result<Outcome, Error> {
+    let kind = operation.kind;
+    let with = if kind == Kind::Group { With::Members(1_000) } else { With::Nothing };
+    let (tenant, resource_type) = (bench.tenant(operation.tenant), bench.kind(name(kind)));
+    let found = bench.service.provider.get(tenant, &resource_type.kind, id, with)?;
+    let found = found.ok_or_else(|| Error::internal("a resource exists after a write"))?;
+    Ok(Outcome::Stored(entry(kind, &found)))
+}
+
 fn precondition(seen: Option<i64>) -> Precondition {
     let if_match = seen.map(|version| Tags::List(vec![version.to_string()]));
     Precondition { if_match, if_none_match: None }
@@ -181,15 +185,16 @@ fn precondition(seen: Option<i64>) -> Precondition {
 fn entry(kind: Kind, found: &Found) -> Entry {
     let attributes = found.resource.document.attributes();
     let attributes = attributes.unwrap_or_else(|error| panic!("{error}"));
-    let text = |name: &str| attributes.top(name).and_then(Value::as_str).map(str::to_owned);
+    let [name, external_id, title] = [name_attribute(kind), "externalId", "title"]
+        .map(|name| attributes.top(name).and_then(Value::as_str).map(str::to_owned));
     Entry {
         id: found.resource.id.to_string(),
         kind,
         version: found.resource.version.counter(),
         data: Data {
-            name: text(name_attribute(kind)).unwrap_or_default(),
-            external_id: text("externalId"),
-            title: text("title"),
+            name: name.unwrap_or_default(),
+            external_id,
+            title,
             active: attributes.top("active").and_then(Value::as_bool),
             members: found.computed.members.iter().map(|member| member.id.to_string()).collect(),
         },
@@ -219,17 +224,20 @@ fn body(kind: Kind, data: &Data) -> Value {
 }
 
 fn patch(kind: Kind, change: &Change) -> Value {
-    let set = |path: &str, value: Value| json!({"op": "replace", "path": path, "value": value});
     match change {
-        Change::Name(name) => set(name_attribute(kind), name.clone().into()),
-        Change::Title(Some(title)) => set("title", title.clone().into()),
+        Change::Name(name) => {
+            json!({"op": "replace", "path": name_attribute(kind), "value": name})
+        }
+        Change::Title(Some(title)) => json!({"op": "replace", "path": "title", "value": title}),
         Change::Title(None) => json!({"op": "remove", "path": "title"}),
         Change::Active(active) => json!({"op": "replace", "value": {"active": active}}),
         Change::Add(members) => json!({"op": "add", "path": "members", "value": list(members)}),
         Change::Remove(id) => {
             json!({"op": "remove", "path": format!("members[value eq \"{id}\"]")})
         }
-        Change::Members(members) => set("members", list(members)),
+        Change::Members(members) => {
+            json!({"op": "replace", "path": "members", "value": list(members)})
+        }
     }
 }
 
@@ -251,61 +259,66 @@ fn filter(kind: Kind, question: &Question) -> String {
     }
 }
 
-/// Makes a random operation on what there is, and now and then on what there is not.
+/// Makes a random operation, mostly on resources that exist.
 fn operation(random: &mut Random, model: &Model) -> Operation {
     let tenant = usize::from(random.once_in(4));
     let kind = if random.once_in(2) { Kind::Group } else { Kind::User };
     let all: Vec<&Entry> = model.tenants.iter().flat_map(|tenant| &tenant.entries).collect();
     let own: Vec<&Entry> =
         model.tenants.get(tenant).into_iter().flat_map(|tenant| &tenant.entries).collect();
-    let id = |random: &mut Random, of: &[&Entry]| match of.is_empty() || random.once_in(25) {
-        true => "nobody".to_owned(),
-        false => random.one(of).id.clone(),
-    };
     let fitting: Vec<&Entry> = own.iter().copied().filter(|entry| entry.kind == kind).collect();
     let target = match random.once_in(12) {
-        true => id(random, &all),
-        false => id(random, &fitting),
+        true => any_id(random, &all),
+        false => any_id(random, &fitting),
     };
     let seen = random.once_in(4).then(|| {
         let version = own.iter().find(|entry| entry.id == target).map_or(1, |entry| entry.version);
         if random.once_in(3) { version + 1 } else { version }
     });
-    let members = |random: &mut Random| -> BTreeSet<String> {
-        let of = if random.once_in(12) { &all } else { &own };
-        (0..random.below(4)).map(|_| id(random, of)).collect()
-    };
     let full = own.len() > 40;
-    let what = match random.below(12) {
+    let action = match random.below(12) {
         0 | 1 if !full => {
-            let members = members(random);
-            What::Create(data(random, kind, members))
+            let members = any_members(random, &own, &all);
+            Action::Create(data(random, kind, members))
         }
         2 => {
-            let members = members(random);
-            What::Replace(target, seen, data(random, kind, members))
+            let members = any_members(random, &own, &all);
+            Action::Replace(target, seen, data(random, kind, members))
         }
-        3 => What::Delete(target, seen),
-        4 if full => What::Delete(target, seen),
+        3 => Action::Delete(target, seen),
+        4 if full => Action::Delete(target, seen),
         4..=8 => {
             let changes = (0..1 + random.below(3)).map(|_| match (kind, random.below(4)) {
                 (_, 0) => Change::Name(any_name(random)),
                 (Kind::User, 1) => Change::Title(None),
                 (Kind::User, 2) => Change::Title(Some((*random.one(&TITLES)).to_owned())),
                 (Kind::User, _) => Change::Active(random.once_in(2)),
-                (Kind::Group, 1) => Change::Add(members(random)),
-                (Kind::Group, 2) => Change::Remove(id(random, &own)),
-                (Kind::Group, _) => Change::Members(members(random)),
+                (Kind::Group, 1) => Change::Add(any_members(random, &own, &all)),
+                (Kind::Group, 2) => Change::Remove(any_id(random, &own)),
+                (Kind::Group, _) => Change::Members(any_members(random, &own, &all)),
             });
-            What::Patch(target, seen, changes.collect())
+            Action::Patch(target, seen, changes.collect())
         }
         _ => {
             let question = question(random, kind, &own, 2);
             let order = random.once_in(2).then(|| random.once_in(2));
-            What::Find(question, order, random.below(6), random.below(20))
+            Action::Find(question, order, random.below(6), random.below(20))
         }
     };
-    Operation { tenant, kind, what }
+    Operation { tenant, kind, action }
+}
+
+/// Returns the id of one of the resources, once in 25 times one that does not exist.
+fn any_id(random: &mut Random, of: &[&Entry]) -> String {
+    match of.is_empty() || random.once_in(25) {
+        true => "nobody".to_owned(),
+        false => random.one(of).id.clone(),
+    }
+}
+
+fn any_members(random: &mut Random, own: &[&Entry], all: &[&Entry]) -> BTreeSet<String> {
+    let of = if random.once_in(12) { all } else { own };
+    (0..random.below(4)).map(|_| any_id(random, of)).collect()
 }
 
 fn any_name(random: &mut Random) -> String {
@@ -325,10 +338,6 @@ fn data(random: &mut Random, kind: Kind, members: BTreeSet<String>) -> Data {
 }
 
 fn question(random: &mut Random, kind: Kind, own: &[&Entry], depth: usize) -> Question {
-    let id = |random: &mut Random| match own.is_empty() {
-        true => "nobody".to_owned(),
-        false => random.one(own).id.clone(),
-    };
     match (random.below(9), kind) {
         (0, _) => Question::NameIs(any_name(random)),
         (1 | 2, _) => Question::NameBegins((*random.one(&NAMES)).to_owned()),
@@ -340,8 +349,8 @@ fn question(random: &mut Random, kind: Kind, own: &[&Entry], depth: usize) -> Qu
         (5, Kind::User) => Question::TitleIs((*random.one(&TITLES)).to_owned()),
         (6, Kind::User) => Question::NoTitle,
         (7, Kind::User) => Question::ActiveIs(random.once_in(2)),
-        (8, Kind::User) => Question::InGroup(id(random)),
-        (5..=8, Kind::Group) => Question::HasMember(id(random)),
+        (8, Kind::User) => Question::InGroup(any_id(random, own)),
+        (5..=8, Kind::Group) => Question::HasMember(any_id(random, own)),
         _ => Question::All,
     }
 }

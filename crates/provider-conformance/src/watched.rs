@@ -1,5 +1,5 @@
-//! A provider in front of another one: it counts the work which is done while others may wait for it, and
-//! lets a test act before and after some calls.
+//! A provider in front of another one. It counts the work that is done under the lock, and lets a test act
+//! before and after some calls.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,40 +13,40 @@ use headcount_core::provider::{
 };
 use headcount_core::work::{Stop, Work};
 
-/// What another writer does just after a resource was copied.
+/// A writer that acts just after a resource was copied.
 pub type Rival = dyn FnMut() + Send;
 
-/// What happens before resources are searched; an error is the answer.
+/// A function that is called before each search. Its error is the reply.
 pub type BeforeFind = dyn Fn(TenantId, &Query<'_>) -> Result<(), ProviderError> + Send + Sync;
 
 /// A provider in front of another one.
 pub struct Watched {
     inner: Arc<dyn Provider>,
     work: Work,
-    /// The most units that a single call of a change has taken.
-    pub most: AtomicU64,
-    /// The most members that a change has asked for.
-    pub most_members: AtomicUsize,
-    /// Copies that were read.
+    /// The maximum number of units that a call of a change function has spent.
+    pub max_units: AtomicU64,
+    /// The maximum number of members that a change function has asked for.
+    pub max_members: AtomicUsize,
+    /// The number of copies that were read.
     pub copies: AtomicUsize,
-    /// Changes that were brought.
+    /// The number of updates.
     pub updates: AtomicUsize,
-    /// Whether groups look larger than a change reads under the lock.
+    /// Whether groups seem larger than a change reads under the lock.
     crowded: bool,
     rival: Mutex<Option<Box<Rival>>>,
     before_find: Option<Box<BeforeFind>>,
-    /// At which of the changes the request is stopped, before the change is run.
+    /// The number of the update before which the request is stopped.
     stop_at: Option<(usize, Stop)>,
 }
 
 impl Watched {
-    /// Watches a provider, on which requests spend this work.
+    /// Watches a provider and the budget of its requests.
     pub fn new(inner: Arc<dyn Provider>, work: &Work) -> Self {
         Self {
             inner,
             work: work.clone(),
-            most: AtomicU64::new(0),
-            most_members: AtomicUsize::new(0),
+            max_units: AtomicU64::new(0),
+            max_members: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
             updates: AtomicUsize::new(0),
             crowded: false,
@@ -56,9 +56,9 @@ impl Watched {
         }
     }
 
-    /// Makes groups look larger than a change reads under the lock.
+    /// Makes groups seem larger than a change reads under the lock.
     #[must_use]
-    pub fn crowded(self) -> Self {
+    pub fn with_crowds(self) -> Self {
         Self { crowded: true, ..self }
     }
 
@@ -75,13 +75,13 @@ impl Watched {
         self.with_rival(move || work.stop(why))
     }
 
-    /// Stops the request when it brings its first, second, … change.
+    /// Stops the request before its first, second, … update.
     #[must_use]
     pub fn stopping_at_update(self, number: usize, why: Stop) -> Self {
         Self { stop_at: Some((number, why)), ..self }
     }
 
-    /// Has something happen before each search.
+    /// Calls a function before each search.
     #[must_use]
     pub fn before_find(
         self,
@@ -90,26 +90,27 @@ impl Watched {
         Self { before_find: Some(Box::new(act)), ..self }
     }
 
-    /// Returns how many copies were read and how many changes were brought.
+    /// Returns the number of copies and of updates.
     pub fn calls(&self) -> (usize, usize) {
         (self.copies.load(Ordering::SeqCst), self.updates.load(Ordering::SeqCst))
     }
 
     fn watch(&self, change: &mut ChangeFn<'_>, current: &Current<'_>) -> Result<Update, Error> {
-        let before = self.work.spent();
+        let before = self.work.units_spent();
         let crowd: Vec<Member>;
         let mut seen = *current;
         if let (true, Some([one, ..])) = (self.crowded, current.members) {
-            let member = |n: usize| Member { id: ResourceId::new(format!("m{n}")), ..one.clone() };
-            crowd = (0..=headcount_core::service::MAX_LANE_MEMBERS).map(member).collect();
+            crowd = (0..=headcount_core::service::MAX_LANE_MEMBERS)
+                .map(|n| Member { id: ResourceId::new(format!("m{n}")), ..one.clone() })
+                .collect();
             seen.members = Some(&crowd);
         }
-        let done = change(&seen);
-        self.most.fetch_max(self.work.spent() - before, Ordering::SeqCst);
-        if let Ok(Update::NeedMembers(most)) = &done {
-            self.most_members.fetch_max(*most, Ordering::SeqCst);
+        let update = change(&seen);
+        self.max_units.fetch_max(self.work.units_spent() - before, Ordering::SeqCst);
+        if let Ok(Update::NeedMembers(max)) = &update {
+            self.max_members.fetch_max(*max, Ordering::SeqCst);
         }
-        done
+        update
     }
 }
 

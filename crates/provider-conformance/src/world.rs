@@ -1,7 +1,6 @@
-//! One random deployment in several stores at once: the same schemas, the same resources, the same
-//! changes, and then the same questions.
+//! One random deployment in several stores at once: the same schemas, resources, changes and queries.
 //!
-//! The first store is the memory provider, whose answers are those of the evaluator.
+//! The first store is the memory provider, whose replies are those of the evaluator.
 
 mod report;
 
@@ -27,19 +26,19 @@ pub type Setup<'a> = &'a (dyn Fn(&Registry) -> Subject + Sync);
 
 /// Resources of each kind that a world begins with.
 const RESOURCES: usize = 24;
-/// Once in so many steps, something is changed.
+/// The number of steps per change.
 const CHANGES: usize = 40;
 
-/// What a world has been asked.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Queries that were compared.
     pub pairs: usize,
-    /// Queries that found something and left something out.
+    /// Queries that found some resources but not all.
     pub telling: usize,
     /// Changes that were compared, whether they were made or refused.
     pub changes: usize,
-    /// Those of them that were made.
+    /// Changes that were made.
     pub made: usize,
     /// PATCH requests that were compared in three forms and carried out.
     pub forms: usize,
@@ -80,14 +79,14 @@ pub struct World {
     tally: Tally,
 }
 
-/// A kind, the ids of its resources, and what can be asked of it.
+/// A kind, the ids of its resources, and its queries.
 struct Populated {
     kind: Arc<ResourceType>,
     ids: Vec<String>,
     questions: Questions,
 }
 
-/// An answer as it can be compared: total, cursor follows, resources as they are sent.
+/// The reply to a query in a form that can be compared: total, whether a cursor follows, resources as sent.
 pub(crate) type Answer = Result<(u64, bool, Vec<String>), String>;
 
 impl World {
@@ -121,8 +120,8 @@ impl World {
         world
     }
 
-    /// Asks questions and makes changes until so many pairs are compared. Prints the first difference
-    /// and ends there: what differs later mostly follows from it.
+    /// Runs queries and changes until this many pairs are compared. Prints the first difference and ends,
+    /// since later ones usually follow from it.
     pub fn run(mut self, pairs: usize) -> Tally {
         while self.tally.pairs < pairs && self.tally.differences == 0 {
             if self.random.once_in(CHANGES) {
@@ -142,7 +141,7 @@ impl World {
         let number = self.tally.changes;
         if let Some(map) = body.as_object_mut() {
             match kind.kind.as_str() {
-                // Most names are unlike others, so that most users come to be.
+                // Most names are unique, so that most users are created.
                 USER => {
                     let name = format!("{}{number}", values::text(&mut self.random));
                     map.insert("userName".to_owned(), name.into());
@@ -163,7 +162,7 @@ impl World {
         Some(body)
     }
 
-    /// The ids of users and groups.
+    /// Returns the ids of users and groups.
     fn people(&self) -> Vec<String> {
         let people = self.kinds.iter().filter(|one| matches!(one.kind.kind.as_str(), USER | GROUP));
         people.flat_map(|one| one.ids.iter().cloned()).collect()
@@ -174,12 +173,12 @@ impl World {
             return;
         };
         let kind = Arc::clone(&populated.kind);
-        let created = self.compared(&format!("POST {} {body}", kind.kind), |bench| {
+        let created = self.run_everywhere(&format!("POST {} {body}", kind.kind), |bench| {
             let written =
                 bench.service.create(&bench.caller(0), &kind, body.clone(), &Shape::default())?;
             Ok(written.found.resource.id.to_string()
                 + " "
-                + &shown(bench, &kind, &written.found, &written.projection)?)
+                + &render(bench, &kind, &written.found, &written.projection)?)
         });
         if let (Some(id), Some(populated)) = (created, self.kinds.get_mut(index)) {
             populated.ids.extend(id.split(' ').next().map(str::to_owned));
@@ -200,7 +199,7 @@ impl World {
         match self.random.below(8) {
             0 => self.create(index),
             1 => {
-                let deleted = self.compared(&format!("DELETE {id}"), |bench| {
+                let deleted = self.run_everywhere(&format!("DELETE {id}"), |bench| {
                     bench
                         .service
                         .delete(&bench.caller(0), &kind, &caller_id, &free)
@@ -212,7 +211,7 @@ impl World {
             }
             2 => {
                 let Some(body) = self.body(index) else { return };
-                self.compared(&format!("PUT {id} {body}"), |bench| {
+                self.run_everywhere(&format!("PUT {id} {body}"), |bench| {
                     let written = bench.service.replace(
                         &bench.caller(0),
                         &kind,
@@ -221,12 +220,12 @@ impl World {
                         &free,
                         &Shape::default(),
                     )?;
-                    shown(bench, &kind, &written.found, &written.projection)
+                    render(bench, &kind, &written.found, &written.projection)
                 });
             }
             _ => {
                 let body = patches::request(&mut self.random, &kind, &people);
-                self.compared(&format!("PATCH {id} {body}"), |bench| {
+                self.run_everywhere(&format!("PATCH {id} {body}"), |bench| {
                     let written = bench.service.patch(
                         &bench.caller(0),
                         &kind,
@@ -238,15 +237,15 @@ impl World {
                     Ok(format!(
                         "{} {}",
                         written.changed,
-                        shown(bench, &kind, &written.found, &written.projection)?
+                        render(bench, &kind, &written.found, &written.projection)?
                     ))
                 });
             }
         }
     }
 
-    /// Does the same in every store and compares the outcomes; gives that of the first when it worked.
-    fn compared(
+    /// Runs a change in every store and compares the outcomes. Returns that of the first if it succeeded.
+    fn run_everywhere(
         &mut self,
         what: &str,
         job: impl Fn(&Bench) -> Result<String, Error>,
@@ -266,7 +265,7 @@ impl World {
         first.ok()
     }
 
-    /// One change in three forms on copies of one random resource.
+    /// Applies one change in three forms to copies of one random resource.
     fn forms(&mut self) {
         let index = self.random.below(self.kinds.len());
         let (Some(body), Some(populated)) = (self.body(index), self.kinds.get(index)) else {
@@ -281,22 +280,29 @@ impl World {
             other => other,
         };
         let forms = patches::three_forms(&mut self.random, &kind);
-        let outcome = |form: &Value| -> Result<String, (u16, Option<&'static str>)> {
-            let bench = Bench::over(memory(), Arc::clone(&self.registry));
-            let caller = bench.caller(0);
-            let made = bench.service.create(&caller, &kind, body.clone(), &Shape::default());
-            let id = made.map_err(|error| error.status_and_type())?.found.resource.id;
-            let (free, shape) = (Precondition::default(), Shape::default());
-            let patched = bench.service.patch(&caller, &kind, &id, form.clone(), &free, &shape);
-            let resource = patched.map_err(|error| error.status_and_type())?.found.resource;
-            Ok(format!("{} {}", resource.version, resource.document.text()))
-        };
-        let outcomes: Vec<_> = forms.iter().map(outcome).collect();
+        let outcomes = forms.each_ref().map(|form| self.patch_copy(&kind, &body, form));
         self.tally.forms += usize::from(outcomes.first().is_some_and(Result::is_ok));
         if outcomes.iter().any(|one| Some(one) != outcomes.first()) {
             self.tally.differences += 1;
             report::forms(self.seed, &body, &forms, &outcomes);
         }
+    }
+
+    /// Creates a resource in an empty store, and applies a PATCH to it.
+    fn patch_copy(
+        &self,
+        kind: &ResourceType,
+        body: &Value,
+        form: &Value,
+    ) -> Result<String, (u16, Option<&'static str>)> {
+        let bench = Bench::over(memory(), Arc::clone(&self.registry));
+        let caller = bench.caller(0);
+        let created = bench.service.create(&caller, kind, body.clone(), &Shape::default());
+        let id = created.map_err(|error| error.status_and_type())?.found.resource.id;
+        let (free, shape) = (Precondition::default(), Shape::default());
+        let patched = bench.service.patch(&caller, kind, &id, form.clone(), &free, &shape);
+        let resource = patched.map_err(|error| error.status_and_type())?.found.resource;
+        Ok(format!("{} {}", resource.version, resource.document.text()))
     }
 
     fn question(&mut self) {
@@ -318,8 +324,8 @@ impl World {
         let existing = populated.ids.len();
         let answers = self.ask(&kinds, &request);
         if let Some(Ok((total, ..))) = answers.first() {
-            let told = *total > 0 && usize::try_from(*total).is_ok_and(|total| total < existing);
-            self.tally.telling += usize::from(told);
+            let some = *total > 0 && usize::try_from(*total).is_ok_and(|total| total < existing);
+            self.tally.telling += usize::from(some);
         }
         if answers.iter().any(|answer| Some(answer) != answers.first()) {
             self.tally.differences += 1;
@@ -327,14 +333,14 @@ impl World {
         }
     }
 
-    /// Asks every store.
+    /// Runs a query in every store.
     pub(crate) fn ask(&self, kinds: &[Arc<ResourceType>], request: &SearchRequest) -> Vec<Answer> {
-        let ask = |bench: &Bench| answer(bench, kinds, request).map_err(|error| error.to_string());
-        self.benches.iter().map(ask).collect()
+        let answers = self.benches.iter().map(|bench| answer(bench, kinds, request));
+        answers.map(|answer| answer.map_err(|error| error.to_string())).collect()
     }
 }
 
-/// Answers a query; one that begins with a cursor is walked to its end.
+/// Runs a query, and follows its cursors to the end.
 fn answer(
     bench: &Bench,
     kinds: &[Arc<ResourceType>],
@@ -355,19 +361,17 @@ fn answer(
 
 fn list(bench: &Bench, listing: &Listing, out: &mut Vec<String>) -> Result<(), Error> {
     for found in &listing.resources {
-        let of_kind = |(kind, _): &&(Arc<ResourceType>, _)| kind.kind == found.resource.kind;
-        let (kind, projection) = listing
-            .projections
-            .iter()
-            .find(of_kind)
-            .ok_or_else(|| Error::value("", "a resource of a kind that was not searched"))?;
-        out.push(shown(bench, kind, found, projection)?);
+        let mut projections = listing.projections.iter();
+        let (kind, projection) = projections
+            .find(|(kind, _)| kind.kind == found.resource.kind)
+            .ok_or_else(|| Error::internal("only resources of searched kinds are found"))?;
+        out.push(render(bench, kind, found, projection)?);
     }
     Ok(())
 }
 
-/// Writes a resource as a client gets it.
-fn shown(
+/// Returns a resource as a client receives it.
+fn render(
     bench: &Bench,
     kind: &ResourceType,
     found: &headcount_core::provider::Found,
@@ -379,7 +383,7 @@ fn shown(
         projection,
         base: "https://scim.example.com",
     };
-    // The order of members and groups is stable in each store, but each store's own.
+    // The order of members and groups is stable in each store, but may differ between stores.
     let mut computed = found.computed.clone();
     computed.members.sort();
     computed.groups.sort_by(|one, other| one.group.cmp(&other.group));

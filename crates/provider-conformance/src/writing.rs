@@ -1,17 +1,17 @@
-//! What writes do and leave.
+//! Writes and their effects.
 
-use headcount_core::change::{Act, Left, Switched};
+use headcount_core::change::{Act, Activation, LeftGroup};
 use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, Version};
 use headcount_core::message::SearchRequest;
-use headcount_core::provider::{ChangeFn, Step, StepDone, Update, With};
-use headcount_core::service::Precondition;
+use headcount_core::provider::{Step, StepDone, Update, With};
+use headcount_core::service::{Precondition, WriteOutcome};
 use serde_json::json;
 
 use crate::Subject;
 use crate::bench::{Bench, GROUP, USER, member_list, status};
 
-/// What is inserted is read back as it was, and is gone after its deletion.
+/// A resource is read as it was inserted, and not found after its deletion.
 pub fn insert_get_delete_round_trip(subject: Subject) {
     let bench = Bench::new(subject);
     let body = json!({"userName": "Zoë \"Z\" 😀", "externalId": "E-1", "active": false, "name": {"familyName": "Ñ\\"}});
@@ -30,7 +30,7 @@ pub fn insert_get_delete_round_trip(subject: Subject) {
     assert_eq!(status(bench.try_delete(0, USER, &created.id)), 404);
 }
 
-/// An id that was never given out, or belongs to another kind, leads nowhere.
+/// An unknown id, and one of another kind, is not found.
 pub fn unknown_ids_are_absent(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.user("a");
@@ -56,33 +56,40 @@ pub fn unknown_ids_are_absent(subject: Subject) {
     assert!(bench.get(0, USER, &user).is_some());
 }
 
-/// A unique name is taken in every spelling of case, moves with a rename, and is free again after.
+/// A unique name is taken in any case, moves with a rename, and is free afterwards.
 pub fn uniqueness_holds_across_case_rename_and_delete(subject: Subject) {
     let bench = Bench::new(subject);
-    let taken = |result: Result<_, Error>| match result {
-        Err(error) => assert_eq!(error.status_and_type(), (409, Some("uniqueness")), "{error}"),
-        Ok::<headcount_core::service::Written, _>(_) => panic!("the name is taken"),
-    };
-    let create = |name: &str| bench.try_create(0, USER, json!({"userName": name}));
     let first = bench.user("Åsa");
-    taken(create("åsa"));
-    taken(create("ÅSA"));
+    assert_taken(create(&bench, "åsa"));
+    assert_taken(create(&bench, "ÅSA"));
     let second = bench.user("other");
-    let rename = |id: &ResourceId, name: &str| {
-        bench.try_patch(0, USER, id, json!({"op": "replace", "path": "userName", "value": name}))
-    };
-    taken(rename(&second, "åSA"));
+    assert_taken(rename(&bench, &second, "åSA"));
     let unchanged = bench.get(0, USER, &second).map(|found| found.resource.version);
     assert_eq!(unchanged, Some(Version::FIRST), "a refused rename leaves no trace");
-    assert!(rename(&first, "åSA").is_ok(), "its own name in another case is no conflict");
-    assert!(rename(&first, "moved").is_ok());
-    taken(create("MOVED"));
-    assert!(create("Åsa").is_ok(), "the old name is free");
+    assert!(rename(&bench, &first, "åSA").is_ok(), "its own name in another case is no conflict");
+    assert!(rename(&bench, &first, "moved").is_ok());
+    assert_taken(create(&bench, "MOVED"));
+    assert!(create(&bench, "Åsa").is_ok(), "the old name is free");
     assert!(bench.try_delete(0, USER, &first).is_ok());
-    assert!(create("moved").is_ok(), "a deleted resource takes no part in uniqueness");
+    assert!(create(&bench, "moved").is_ok(), "a deleted resource holds no name");
 }
 
-/// The same name may be a user's and a group's.
+fn create(bench: &Bench, name: &str) -> Result<WriteOutcome, Error> {
+    bench.try_create(0, USER, json!({"userName": name}))
+}
+
+fn rename(bench: &Bench, id: &ResourceId, name: &str) -> Result<WriteOutcome, Error> {
+    bench.try_patch(0, USER, id, json!({"op": "replace", "path": "userName", "value": name}))
+}
+
+fn assert_taken(result: Result<WriteOutcome, Error>) {
+    match result {
+        Err(error) => assert_eq!(error.status_and_type(), (409, Some("uniqueness")), "{error}"),
+        Ok(_) => panic!("the name is taken"),
+    }
+}
+
+/// A user and a group may have the same name.
 pub fn unique_keys_belong_to_a_kind(subject: Subject) {
     let bench = Bench::new(subject);
     bench.user("sales");
@@ -90,7 +97,7 @@ pub fn unique_keys_belong_to_a_kind(subject: Subject) {
     assert_eq!(status(bench.try_create(0, GROUP, json!({"displayName": "SALES"}))), 409);
 }
 
-/// An update that keeps or fails writes nothing; one that stores is seen by the next read.
+/// An update that keeps or fails writes nothing; the next read returns what one stores.
 pub fn update_keeps_stores_and_fails_without_trace(subject: Subject) {
     let bench = Bench::new(subject);
     let user =
@@ -116,7 +123,7 @@ pub fn update_keeps_stores_and_fails_without_trace(subject: Subject) {
     assert_eq!(bench.get(0, USER, &user).map(|found| found.resource), Some(stored.found.resource));
 }
 
-/// Each stored change is one version; `lastModified` grows with it.
+/// Each stored change makes one version; `lastModified` grows with it.
 pub fn versions_grow_by_exactly_one(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, group) = (bench.user("a"), bench.group("g", &[]));
@@ -156,7 +163,7 @@ pub fn a_refused_delete_leaves_everything(subject: Subject) {
     assert_eq!(before, (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes()));
 }
 
-/// There is a record for each change and none for anything else, with what really happened in it.
+/// Each change has a record of its effect, and nothing else has one.
 pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench.create(USER, json!({"userName": "a", "externalId": "e"}));
@@ -214,19 +221,19 @@ pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: 
             (Act::Deleted, user.clone(), 2),
         ]
     );
-    let at = |index: usize| changes.get(index).unwrap_or_else(|| panic!("four changes"));
-    assert_eq!(at(0).change.names.name.as_deref(), Some("a"));
-    assert_eq!(at(0).change.names.external_id.as_deref(), Some("e"));
-    assert_eq!(at(1).members.added, [user]);
+    let [created, grouped, deactivated, deleted] = &*changes else { panic!("four changes") };
+    assert_eq!(created.change.names.name.as_deref(), Some("a"));
+    assert_eq!(created.change.names.external_id.as_deref(), Some("e"));
+    assert_eq!(grouped.members.added, [user]);
     assert_eq!(
-        (at(2).change.paths.join(" "), at(2).change.switched),
-        ("active".to_owned(), Some(Switched::Off))
+        (deactivated.change.paths.join(" "), deactivated.change.switched),
+        ("active".to_owned(), Some(Activation::Off))
     );
-    assert_eq!(at(3).left, [Left { group, version: Version::new(2) }]);
+    assert_eq!(deleted.left, [LeftGroup { group, version: Version::new(2) }]);
     assert!(changes.is_sorted_by_key(|recorded| recorded.position));
 }
 
-/// In a batch, each step is atomic, a failing one leaves no trace and stops nobody.
+/// In a batch, each step is atomic; a failing one changes nothing and does not stop the others.
 pub fn batches_are_single_steps(subject: Subject) {
     let bench = Bench::new(subject);
     let kind = bench.kind(USER);
@@ -239,7 +246,7 @@ pub fn batches_are_single_steps(subject: Subject) {
             second.clone(),
             Box::new(|_| Err(Error::NoTarget("no".to_owned()))),
         ),
-        Step::Delete(&kind.kind, gone, Box::new(|_| Err(Error::internal("never asked")))),
+        Step::Delete(&kind.kind, gone, Box::new(|_| Err(Error::internal("never called")))),
         Step::Delete(
             &kind.kind,
             second.clone(),
@@ -263,21 +270,32 @@ pub fn batches_are_single_steps(subject: Subject) {
     drop(steps);
     for id in [&first, &second] {
         let version = bench.get(0, USER, id).map(|found| found.resource.version);
-        assert_eq!(version, Some(Version::FIRST), "what changes nothing is no version");
+        assert_eq!(version, Some(Version::FIRST), "a step that changes nothing makes no version");
     }
     assert_eq!(bench.changes().len(), 2);
-    let refuse = || -> Box<ChangeFn<'_>> { Box::new(|_| Err(Error::NoTarget("no".to_owned()))) };
     let mut steps = [
-        Step::Update(&kind.kind, first.clone(), refuse()),
+        Step::Update(
+            &kind.kind,
+            first.clone(),
+            Box::new(|_| Err(Error::NoTarget("no".to_owned()))),
+        ),
         Step::Update(&kind.kind, first.clone(), Box::new(|_| Ok(Update::Keep))),
-        Step::Update(&kind.kind, first.clone(), refuse()),
-        Step::Delete(&kind.kind, second.clone(), Box::new(|_| Err(Error::internal("never asked")))),
+        Step::Update(
+            &kind.kind,
+            first.clone(),
+            Box::new(|_| Err(Error::NoTarget("no".to_owned()))),
+        ),
+        Step::Delete(
+            &kind.kind,
+            second.clone(),
+            Box::new(|_| Err(Error::internal("never called"))),
+        ),
     ];
     let results = bench.subject.provider.batch(bench.tenant(0), &mut steps, Some(2));
     assert_eq!(results.len(), 3, "after the second failure nothing more is run");
 }
 
-/// Deleting leaves nothing behind by which the resource could be found again.
+/// After a deletion nothing finds the resource.
 pub fn nothing_is_left_of_a_deleted_resource(subject: Subject) {
     let bench = Bench::new(subject);
     let user = bench

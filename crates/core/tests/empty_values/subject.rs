@@ -7,7 +7,7 @@ use headcount_core::ids::{ResourceId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
-use headcount_core::schema::registry::{Document, IndexMarks};
+use headcount_core::schema::registry::{IndexMarks, SchemaFile};
 use headcount_core::service::{Caller, Precondition, Shape};
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
@@ -274,7 +274,7 @@ impl World {
             "schema": "urn:ietf:params:scim:schemas:core:2.0:User",
             "schemaExtensions": [{"schema": DESK, "required": false}],
         });
-        let document = |content| Document { file: "desk.json".to_owned(), content };
+        let document = |content| SchemaFile { file: "desk.json".to_owned(), content };
         let documents = [document(schema), document(kind)];
         let registry = Registry::from_documents(&documents, &IndexMarks::new()).unwrap();
         Self { registry: Arc::new(registry) }

@@ -65,22 +65,22 @@ fn operation(random: &mut Random, kind: &ResourceType, ids: &[String]) -> Value 
         3 => {
             json!({"op": verb, "path": "schemas", "value": [random.one(&[&*target.urn, kind.schema.id.as_str()])]})
         }
-        4..=7 if attribute.value_type == ValueType::Complex => selected(random, verb, &target),
+        4..=7 if attribute.value_type == ValueType::Complex => on_selected(random, verb, &target),
         8 => {
             json!({"op": verb, "path": target.path(), "value": values::element(random, attribute)})
         }
         9 if verb == "remove" => {
             json!({"op": verb, "path": target.path(), "value": values::value(random, attribute)})
         }
-        _ if verb == "remove" => json!({"op": verb, "path": random.spelled(&target.path())}),
+        _ if verb == "remove" => json!({"op": verb, "path": random.respell(&target.path())}),
         _ => {
-            json!({"op": verb, "path": random.spelled(&target.path()), "value": values::value(random, attribute)})
+            json!({"op": verb, "path": random.respell(&target.path()), "value": values::value(random, attribute)})
         }
     }
 }
 
-/// An operation on values that a filter selects, on one sub-attribute of them, or of all.
-fn selected(random: &mut Random, verb: &str, target: &Target) -> Value {
+/// Makes an operation on values that a filter selects, on one sub-attribute of them, or of all.
+fn on_selected(random: &mut Random, verb: &str, target: &Target) -> Value {
     let sub = Arc::clone(random.one(&target.attribute.sub_attributes));
     let by = Arc::clone(random.one(&target.attribute.sub_attributes));
     let filter = match random.below(5) {
@@ -123,11 +123,11 @@ fn members(random: &mut Random, verb: &str, ids: &[String]) -> Value {
     }
 }
 
-/// One change of one attribute in three forms: by path, without a path, by the path with its URN.
+/// Makes a change of one attribute in three forms: by path, without a path, by the path with its URN.
 pub fn three_forms(random: &mut Random, kind: &ResourceType) -> [Value; 3] {
     let verb = *random.one(&["add", "replace"]);
     let mut target = Target::any(random, kind);
-    // A value without a path may repeat what only the server sets; a path may not name it.
+    // A value without a path may repeat what only the server sets, but a path must not name it.
     while target.attribute.is_read_only() || &*target.attribute.name == "members" {
         target = Target::any(random, kind);
     }
@@ -144,11 +144,12 @@ pub fn three_forms(random: &mut Random, kind: &ResourceType) -> [Value; 3] {
         None => json!({name: value}),
     };
     let pathless = if target.core { inner } else { json!({&*target.urn: inner}) };
-    let by = |path: String| json!({"op": verb, "path": path, "value": value});
+    let (short, long) =
+        (format!("{}{suffix}", target.path()), format!("{}{suffix}", target.long()));
     [
-        by(format!("{}{suffix}", target.path())),
+        json!({"op": verb, "path": short, "value": value}),
         json!({"op": verb, "value": pathless}),
-        by(format!("{}{suffix}", target.long())),
+        json!({"op": verb, "path": long, "value": value}),
     ]
     .map(|operation| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]}))
 }

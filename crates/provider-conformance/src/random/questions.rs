@@ -1,4 +1,4 @@
-//! Random queries over a kind, whatever its schema.
+//! Random queries over a kind with any schema.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use headcount_core::schema::{Attribute, ResourceType, ValueType};
 
 use super::{Random, values};
 
-/// An attribute that can stand in a query, with the paths that lead to it.
+/// An attribute that can be in a query, with its paths.
 struct Leaf {
     paths: Vec<String>,
     attribute: Arc<Attribute>,
 }
 
-/// What can be asked of a kind.
+/// The source of queries over a kind.
 pub struct Questions {
     leaves: Vec<Leaf>,
     /// Complex attributes and lists of plain values, for filters in brackets.
@@ -46,11 +46,10 @@ impl Questions {
             self.names.extend(paths.iter().cloned());
             self.leaves.push(Leaf { paths, attribute: Arc::clone(sub) });
         }
-        let leaf = |paths| Leaf { paths, attribute: Arc::clone(attribute) };
         if attribute.value_type == ValueType::Complex || attribute.multi_valued {
-            self.whole.push(leaf(paths.clone()));
+            self.whole.push(Leaf { paths: paths.clone(), attribute: Arc::clone(attribute) });
         }
-        self.leaves.push(leaf(paths));
+        self.leaves.push(Leaf { paths, attribute: Arc::clone(attribute) });
     }
 
     /// Makes a query; the ids are some that exist.
@@ -73,23 +72,25 @@ impl Questions {
                 request.count = Some(1 + random.number(12));
             }
         }
-        let names =
-            |random: &mut Random| (0..1 + random.below(3)).map(|_| self.name(random)).collect();
         match random.below(20) {
-            0..=3 => request.attributes = names(random),
-            4..=6 => request.excluded_attributes = names(random),
+            0..=3 => request.attributes = self.some_names(random),
+            4..=6 => request.excluded_attributes = self.some_names(random),
             7 => {
-                request.attributes = names(random);
-                request.excluded_attributes = names(random);
+                request.attributes = self.some_names(random);
+                request.excluded_attributes = self.some_names(random);
             }
             _ => {}
         }
         request
     }
 
+    fn some_names(&self, random: &mut Random) -> Vec<String> {
+        (0..1 + random.below(3)).map(|_| self.name(random)).collect()
+    }
+
     fn name(&self, random: &mut Random) -> String {
         let name = random.one(&self.names).clone();
-        random.spelled(&name)
+        random.respell(&name)
     }
 
     fn path(&self, random: &mut Random) -> String {
@@ -106,7 +107,7 @@ impl Questions {
         }
         let leaf = random.one(&self.leaves);
         let path = random.one(&leaf.paths).clone();
-        random.spelled(&path)
+        random.respell(&path)
     }
 
     /// Makes a filter.
@@ -122,8 +123,8 @@ impl Questions {
             _ => {
                 let leaf = random.one(&self.leaves);
                 let path = random.one(&leaf.paths).clone();
-                let mut path = random.spelled(&path);
-                // The ids of members and groups are worth asking for.
+                let mut path = random.respell(&path);
+                // Other texts hardly ever are ids of members or groups.
                 if random.once_in(2)
                     && (path.starts_with("members") || path.starts_with("groups"))
                     && !ids.is_empty()
@@ -136,28 +137,30 @@ impl Questions {
         }
     }
 
-    /// One value as a whole: `path[…]`.
+    /// Makes a filter on one value as a whole: `path[…]`.
     fn element(&self, random: &mut Random) -> String {
         let leaf = random.one(&self.whole);
         let path = random.one(&leaf.paths).clone();
-        let path = random.spelled(&path);
-        let subs = &leaf.attribute.sub_attributes;
-        let mut term = |random: &mut Random| {
-            if subs.is_empty() {
-                let name = random.spelled("value");
-                return comparison(random, &name, &leaf.attribute);
-            }
-            let sub = random.one(subs);
-            let name = random.spelled(&sub.name);
-            comparison(random, &name, sub)
-        };
+        let path = random.respell(&path);
         let depth = random.below(3);
-        let inner = expression(random, depth, &mut term);
+        let inner =
+            expression(random, depth, &mut |random| comparison_inside(random, &leaf.attribute));
         match random.once_in(12) {
-            true => format!("{path}[{inner}].{}", term(random)),
+            true => format!("{path}[{inner}].{}", comparison_inside(random, &leaf.attribute)),
             false => format!("{path}[{inner}]"),
         }
     }
+}
+
+/// Makes a comparison inside the brackets after an attribute.
+fn comparison_inside(random: &mut Random, attribute: &Attribute) -> String {
+    if attribute.sub_attributes.is_empty() {
+        let name = random.respell("value");
+        return comparison(random, &name, attribute);
+    }
+    let sub = random.one(&attribute.sub_attributes);
+    let name = random.respell(&sub.name);
+    comparison(random, &name, sub)
 }
 
 /// Joins terms by `and`, `or` and `not`.
@@ -200,7 +203,7 @@ fn comparison(random: &mut Random, path: &str, attribute: &Attribute) -> String 
     format!("{path} {operator} {}", values::literal(random, compared))
 }
 
-/// A comparison on what every resource has.
+/// Makes a comparison on a common attribute.
 fn common(random: &mut Random, ids: &[String]) -> String {
     let operator = *random.one(&["eq", "ne", "gt", "ge", "lt", "le"]);
     match random.below(7) {
@@ -228,7 +231,7 @@ fn common(random: &mut Random, ids: &[String]) -> String {
         4 => format!(
             "externalId {} {}",
             random.one(&["eq", "ne", "co", "sw", "ew", "gt"]),
-            values::quoted(&values::text(random))
+            values::quote(&values::text(random))
         ),
         5 => format!(
             "schemas {} \"{}\"",

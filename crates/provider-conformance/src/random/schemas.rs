@@ -1,6 +1,6 @@
-//! Random schemas, as the files that a deployment would bring.
+//! Random schemas, in the files of a deployment.
 
-use headcount_core::schema::registry::{Document, IndexMarks};
+use headcount_core::schema::registry::{IndexMarks, SchemaFile};
 use headcount_core::schema::{Registry, SchemaError};
 use serde_json::{Map, Value, json};
 
@@ -26,8 +26,8 @@ const TYPES: [&str; 10] = [
 /// The files of a deployment with random kinds.
 pub struct Deployment {
     /// Schemas and resource types.
-    pub documents: Vec<Document>,
-    /// What is indexed.
+    pub documents: Vec<SchemaFile>,
+    /// The indexed attributes.
     pub marks: IndexMarks,
 }
 
@@ -68,14 +68,14 @@ impl Deployment {
     ///
     /// # Errors
     ///
-    /// When a file cannot be honoured, which would be a fault of this generator.
+    /// When a file cannot be honored, which is a fault of this generator.
     pub fn registry(&self) -> Result<Registry, SchemaError> {
         Registry::from_documents(&self.documents, &self.marks)
     }
 
     fn add(&mut self, content: Value) {
         let file = format!("{}.json", self.documents.len());
-        self.documents.push(Document { file, content });
+        self.documents.push(SchemaFile { file, content });
     }
 
     /// Adds a random schema and returns the paths that can be indexed.
@@ -155,7 +155,7 @@ fn map_name(map: &Map<String, Value>) -> &str {
     map.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// An attribute's characteristics, without those that only some attributes can have.
+/// Makes an attribute's characteristics, without those that only some attributes can have.
 fn simple(random: &mut Random, name: &str, value_type: &str) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("name".to_owned(), name.into());

@@ -1,4 +1,4 @@
-//! Values on which comparisons have gone wrong elsewhere.
+//! Values that implementations are known to compare wrongly.
 
 use headcount_core::schema::{Attribute, ValueType};
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub const TEXTS: [&str; 40] = [
     "ǅ",
     "ab\u{200d}",
 ];
-/// One instant in several spellings, and its neighbours.
+/// One instant in several spellings, and its neighbors.
 pub const TIMES: [&str; 10] = [
     "2026-01-01T00:00:00Z",
     "2026-01-01T00:00:00.000000Z",
@@ -66,10 +66,10 @@ const INTEGERS: [i64; 9] = [i64::MIN, -10, -1, 0, 1, 9, 10, 9_007_199_254_740_99
 const DECIMALS: [&str; 11] =
     ["0", "-0.0", "0.5", "-2.5", "1e10", "10000000000", "1e300", "3", "3.0", "1e-7", "0.1"];
 const BINARIES: [&str; 5] = ["YQ==", "YWI=", "YQ", "-_8", "AAAA"];
-/// The lengths around the limit of what is searched by index.
+/// Lengths around the limit of indexed values, in bytes.
 const LONG: [usize; 4] = [1_022, 1_023, 1_024, 1_025];
 
-/// Makes a text, now and then one near the limit of indexed values.
+/// Makes a text, once in sixty times one near the limit of indexed values.
 pub fn text(random: &mut Random) -> String {
     if !random.once_in(60) {
         return (*random.one(&TEXTS)).to_owned();
@@ -84,8 +84,8 @@ pub fn text(random: &mut Random) -> String {
     long
 }
 
-/// Makes a text of a filter as it stands in one.
-pub fn quoted(text: &str) -> String {
+/// Quotes a text for a filter.
+pub fn quote(text: &str) -> String {
     json!(text).to_string()
 }
 
@@ -98,7 +98,7 @@ pub fn simple(random: &mut Random, attribute: &Attribute) -> Value {
         ValueType::String | ValueType::Reference => text(random).into(),
         ValueType::Boolean if &*attribute.name == "primary" => false.into(),
         ValueType::Boolean => random.once_in(2).into(),
-        ValueType::Decimal => parsed(random.one::<&str>(&DECIMALS)),
+        ValueType::Decimal => parse(random.one::<&str>(&DECIMALS)),
         ValueType::Integer => (*random.one(&INTEGERS)).into(),
         ValueType::DateTime => (*random.one(&TIMES)).into(),
         ValueType::Binary => (*random.one(&BINARIES)).into(),
@@ -106,11 +106,11 @@ pub fn simple(random: &mut Random, attribute: &Attribute) -> Value {
     }
 }
 
-fn parsed(number: &str) -> Value {
+fn parse(number: &str) -> Value {
     serde_json::from_str(number).unwrap_or_else(|error| panic!("{number}: {error}"))
 }
 
-/// Makes a value as it stands in a filter on an attribute of the type.
+/// Makes a literal for a filter on the attribute.
 pub fn literal(random: &mut Random, attribute: &Attribute) -> String {
     if random.once_in(16) {
         return "null".to_owned();
@@ -144,7 +144,7 @@ pub fn value(random: &mut Random, attribute: &Attribute) -> Value {
         return element(random, attribute);
     }
     let mut values: Vec<Value> = (0..random.below(4)).map(|_| element(random, attribute)).collect();
-    // At most one value is primary; more of them are refused, which is worth a try now and then.
+    // More than one primary value is refused, which is tried once in thirty times.
     let primaries = if random.once_in(30) { 2 } else { random.below(2) };
     for value in values.iter_mut().take(primaries) {
         if let (Some(map), Some(_)) = (value.as_object_mut(), attribute.sub("primary")) {

@@ -1,4 +1,4 @@
-//! What is printed when stores differ: the seed that repeats it, and the smallest question that shows it.
+//! Prints differences between stores: the seed that repeats one, and the smallest query that shows it.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use headcount_core::schema::ResourceType;
 use serde_json::Value;
 
 use super::{Answer, World};
-use crate::print::printed;
+use crate::print::to_text;
 
-/// Reports a change that came out differently.
+/// Reports a change with different outcomes.
 pub(crate) fn change(world: &World, what: &str, outcomes: &[Result<String, String>]) {
     let mut text = format!("seed {}: stores differ after {what}\n", world.seed);
     for outcome in outcomes {
         text += &format!("  {outcome:?}\n");
     }
-    tell(&text);
+    print(&text);
 }
 
-/// Reports forms of one PATCH that came out differently.
+/// Reports forms of one PATCH with different outcomes.
 pub(crate) fn forms<T: std::fmt::Debug>(seed: u64, body: &Value, forms: &[Value], outcomes: &[T]) {
     let mut text = format!("seed {seed}: forms of one PATCH differ on {body}\n");
     for (form, outcome) in forms.iter().zip(outcomes) {
         text += &format!("  {form}\n    {outcome:?}\n");
     }
-    tell(&text);
+    print(&text);
 }
 
-/// Reports a question that was answered differently, made as small as it goes.
+/// Reports a query with different replies, after reducing it.
 pub(crate) fn question(world: &World, kinds: &[Arc<ResourceType>], request: &SearchRequest) {
     let request = smaller(world, kinds, request.clone());
     let answers = world.ask(kinds, &request);
@@ -49,12 +49,13 @@ pub(crate) fn question(world: &World, kinds: &[Arc<ResourceType>], request: &Sea
         let indexed: Vec<_> = kind.indexed.iter().map(|indexed| &*indexed.path).collect();
         text += &format!("  {} is indexed by {indexed:?}\n", kind.kind);
         let urn = kind.schema.id.as_str();
-        let own = |content: &&Value| content.to_string().contains(urn);
-        for content in world.deployment.documents.iter().map(|file| &file.content).filter(own) {
-            text += &format!("  {content}\n");
+        for file in &world.deployment.documents {
+            if file.content.to_string().contains(urn) {
+                text += &format!("  {}\n", file.content);
+            }
         }
     }
-    tell(&text);
+    print(&text);
 }
 
 fn everywhere(resource: &str, answers: &[Answer]) -> bool {
@@ -63,7 +64,7 @@ fn everywhere(resource: &str, answers: &[Answer]) -> bool {
     })
 }
 
-/// Leaves out whatever the difference does not need: parts of the filter, order, page, projection.
+/// Removes what the difference does not need: parts of the filter, order, page, projection.
 fn smaller(world: &World, kinds: &[Arc<ResourceType>], request: SearchRequest) -> SearchRequest {
     let mut best = request;
     loop {
@@ -79,47 +80,30 @@ fn smaller(world: &World, kinds: &[Arc<ResourceType>], request: SearchRequest) -
 }
 
 fn candidates(request: &SearchRequest) -> Vec<SearchRequest> {
-    let with = |change: &dyn Fn(&mut SearchRequest)| {
-        let mut copy = request.clone();
-        change(&mut copy);
-        copy
-    };
+    let copy = request.clone();
     let mut all = vec![
-        with(&|copy| copy.filter = None),
-        with(&|copy| (copy.sort_by, copy.sort_order) = (None, None)),
-        with(&|copy| copy.sort_order = None),
-        with(&|copy| (copy.cursor, copy.count, copy.start_index) = (None, None, None)),
-        with(&|copy| (copy.attributes, copy.excluded_attributes) = (Vec::new(), Vec::new())),
+        SearchRequest { filter: None, ..copy.clone() },
+        SearchRequest { sort_by: None, sort_order: None, ..copy.clone() },
+        SearchRequest { sort_order: None, ..copy.clone() },
+        SearchRequest { cursor: None, count: None, start_index: None, ..copy.clone() },
+        SearchRequest { attributes: Vec::new(), excluded_attributes: Vec::new(), ..copy.clone() },
     ];
     let syntax = Syntax { bare_words: true, loose_forms: true };
     if let Some(Ok((filter, _))) =
         request.filter.as_deref().map(|text| ParsedFilter::parse_with(text, syntax))
     {
         for part in parts(&filter) {
-            all.push(with(&|copy| copy.filter = Some(printed(&part))));
+            all.push(SearchRequest { filter: Some(to_text(&part)), ..copy.clone() });
         }
     }
     all
 }
 
-/// The filter without one of its parts, in every way.
+/// Returns the filters that lack one part of this one.
 fn parts(filter: &ParsedFilter) -> Vec<ParsedFilter> {
-    let several = |terms: &[ParsedFilter], make: fn(Vec<ParsedFilter>) -> ParsedFilter| {
-        let mut found = terms.to_vec();
-        for (index, term) in terms.iter().enumerate() {
-            for part in parts(term) {
-                let mut copy = terms.to_vec();
-                if let Some(slot) = copy.get_mut(index) {
-                    *slot = part;
-                }
-                found.push(make(copy));
-            }
-        }
-        found
-    };
     match filter {
-        Filter::And(terms) => several(terms, Filter::And),
-        Filter::Or(terms) => several(terms, Filter::Or),
+        Filter::And(terms) => parts_of_terms(terms, Filter::And),
+        Filter::Or(terms) => parts_of_terms(terms, Filter::Or),
         Filter::Not(inner) => {
             let within = parts(inner).into_iter().map(|part| Filter::Not(Box::new(part)));
             std::iter::once((**inner).clone()).chain(within).collect()
@@ -132,7 +116,24 @@ fn parts(filter: &ParsedFilter) -> Vec<ParsedFilter> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "whoever runs the tests reads it")]
-fn tell(text: &str) {
+fn parts_of_terms(
+    terms: &[ParsedFilter],
+    join: fn(Vec<ParsedFilter>) -> ParsedFilter,
+) -> Vec<ParsedFilter> {
+    let mut found = terms.to_vec();
+    for (index, term) in terms.iter().enumerate() {
+        for part in parts(term) {
+            let mut copy = terms.to_vec();
+            if let Some(slot) = copy.get_mut(index) {
+                *slot = part;
+            }
+            found.push(join(copy));
+        }
+    }
+    found
+}
+
+#[expect(clippy::print_stdout, reason = "it is the output of a failing test")]
+fn print(text: &str) {
     println!("{text}");
 }
