@@ -1,5 +1,4 @@
-//! What happened to a resource, a token or a tenant: one record per change, written in the transaction
-//! of the change.
+//! Changes of resources, tokens and tenants: one record each, written in the transaction of the change.
 
 use std::fmt;
 
@@ -9,14 +8,14 @@ use crate::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, 
 use crate::members::MemberDelta;
 use crate::work::Work;
 
-/// Who did it.
+/// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// The holder of a provisioning token.
     Token(TokenId),
-    /// An admin, by account name.
+    /// An administrator, by account name.
     Admin(String),
-    /// Somebody at the command line.
+    /// The command line.
     Cli,
     /// The server itself.
     System,
@@ -35,7 +34,7 @@ impl Actor {
 }
 
 impl fmt::Display for Actor {
-    /// Names the actor for people.
+    /// Writes the name that people read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(id) => write!(f, "token {id}"),
@@ -46,12 +45,12 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Who changes something that is no resource, such as a token or a tenant, and in which request.
+/// Who changes a token, a tenant or anything else that is not a resource, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    /// Who.
+    /// The actor.
     pub actor: Actor,
-    /// In which request or command.
+    /// The request or command.
     pub request: RequestId,
 }
 
@@ -71,20 +70,20 @@ pub enum Act {
     Patched,
     /// It was deleted.
     Deleted,
-    /// A tenant was given other settings.
+    /// The settings of a tenant changed.
     Changed,
     /// A token was revoked.
     Revoked,
-    /// Another token took over from this one, which therefore ends earlier.
+    /// Another token replaces this one, which therefore expires earlier.
     Rotated,
-    /// A token comes close to its end; nothing was done to it.
+    /// A token is about to expire; it did not change.
     Expiring,
-    /// The names that older rows held about it were erased.
+    /// The names in older records about it were erased.
     Erased,
 }
 
 impl Act {
-    /// Every act there is.
+    /// Every act.
     pub const ALL: [Self; 9] = [
         Self::Created,
         Self::Replaced,
@@ -97,12 +96,12 @@ impl Act {
         Self::Erased,
     ];
 
-    /// Reads the word that is stored.
+    /// Reads the stored word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|act| act.word() == word)
     }
 
-    /// Returns the word that is stored.
+    /// Returns the stored word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -118,38 +117,38 @@ impl Act {
     }
 }
 
-/// Whether a change switched a user or a tenant on or off.
+/// A change of the state of a user or a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Switched {
+pub enum Activation {
     /// `active` of the user became true, or the tenant's tokens work again.
     On,
     /// `active` of the user became false, or the tenant's tokens stopped working.
     Off,
 }
 
-/// The record of one change: audit row and event in one.
+/// The record of one change, as audit row and event.
 ///
-/// The provider adds what only it knows: sequence, version, the members that really came and went.
+/// The provider adds what only it knows: sequence, version and the effect on members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who.
+    /// Who made it.
     pub actor: Actor,
-    /// In which request.
+    /// The request that made it.
     pub request: RequestId,
-    /// What.
+    /// What was done.
     pub act: Act,
     /// The paths of the attributes that changed, without their values.
     pub paths: Vec<String>,
-    /// Whether the user or the tenant was switched on or off by it.
-    pub switched: Option<Switched>,
-    /// The names the resource goes by: personal data, kept apart so that it can be erased.
-    pub names: Names,
+    /// Whether it activated or deactivated the user or the tenant.
+    pub switched: Option<Activation>,
+    /// The names of the resource: personal data, stored separately so that it can be erased.
+    pub names: ResourceNames,
 }
 
 impl Change {
-    /// Returns the record of what was done to a token or a tenant that goes by `name`.
+    /// Returns the record of a change of the token or tenant called `name`.
     pub fn of(act: Act, name: &str, paths: &[&str], at: Timestamp, by: &Author) -> Self {
         Self {
             at,
@@ -158,24 +157,23 @@ impl Change {
             act,
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             switched: None,
-            names: Names { name: Some(name.to_owned()), external_id: None },
+            names: ResourceNames { name: Some(name.to_owned()), external_id: None },
         }
     }
 }
 
-/// The names a resource goes by; of a token or a tenant, the name that an admin gave it.
+/// The names of a resource; of a token or a tenant, the name that an administrator gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
+pub struct ResourceNames {
     /// The naming attribute.
     ///
-    /// The name of a token is not personal by its nature, but nothing keeps an admin from naming one
-    /// after a person. It is kept where it can be erased, too.
+    /// The name of a token may contain that of a person, and is therefore stored where it can be erased.
     pub name: Option<String>,
     /// The `externalId`.
     pub external_id: Option<String>,
 }
 
-/// A change as it was recorded, with what the provider added.
+/// A recorded change, with what the provider added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// Its position in the chain, which grows in the order in which changes of one resource happened.
@@ -184,30 +182,30 @@ pub struct Recorded {
     pub kind: Kind,
     /// The id of the resource or the token; of a tenant, its key.
     pub id: ResourceId,
-    /// The version that the change made; of a deletion, the last one; 0 of what has no versions.
+    /// The version after the change; of a deletion, the last one; 0 for what has no versions.
     pub version: Version,
     /// What happened.
     pub change: Change,
-    /// The members that really came and went.
+    /// The members that were added and removed.
     pub members: MemberDelta,
     /// The groups that a deleted resource was a member of.
-    pub left: Vec<Left>,
+    pub left: Vec<LeftGroup>,
 }
 
 /// A group that a deleted resource was a member of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct LeftGroup {
     /// The group.
     pub group: ResourceId,
-    /// Its version after the member was gone.
+    /// Its version after the member was removed.
     pub version: Version,
 }
 
 /// Reads recorded changes.
 pub trait ChangeFeed: Send + Sync + 'static {
-    /// Returns changes of the tenant behind the position `after`, in order.
+    /// Returns changes of the tenant after a position, in order.
     ///
-    /// A change is returned only when none before it can still appear.
+    /// A change is returned only when no earlier one can still appear.
     ///
     /// # Errors
     ///
@@ -230,7 +228,7 @@ pub trait ChangeFeed: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Recorded>, ProviderError>;
 
-    /// Returns the latest changes of one resource, oldest first, as long as `work` goes on.
+    /// Returns the latest changes of one resource, oldest first. Stops when `work` does.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
-//! Time and ids from outside: `core` never asks the machine itself.
+//! Time and ids, which come from outside: `core` never asks the machine for them.
 
 use std::fmt;
+use std::ops::Range;
 
 use time::format_description::FormatItem;
 use time::macros::format_description;
@@ -32,26 +33,26 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
     }
 
-    /// Returns the moment a span later.
+    /// Returns the moment after a span.
     #[must_use]
     pub fn plus(self, span: std::time::Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// Returns the span since an earlier moment; none since a later one.
+    /// Returns the span since an earlier moment, or zero since a later one.
     #[must_use]
     pub fn since(self, earlier: Self) -> std::time::Duration {
         let micros = self.0.saturating_sub(earlier.0);
         std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
-    /// Returns the next moment that can be told apart from this one.
+    /// Returns the next moment, a microsecond later.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// Reads an `xsd:dateTime` that names its zone (RFC 7643 §2.3.5); finer digits are cut off.
+    /// Reads an `xsd:dateTime` with a zone (RFC 7643 §2.3.5). Digits below a microsecond are dropped.
     pub fn parse(text: &str) -> Option<Self> {
         Instant::parse(text).filter(|instant| instant.zoned).map(|instant| Self(instant.micros))
     }
@@ -72,8 +73,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// What [`WIRE`] describes. Each resource of a page shows two moments, and a description that is followed
-/// step by step takes a twelfth of the time of the page.
+/// Writes a moment in the format of [`WIRE`]. Each resource of a page has two, and interpreting the
+/// description takes a twelfth of the time of the page.
 fn wire(year: u32, moment: OffsetDateTime) -> [u8; 27] {
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     let parts = [
@@ -85,8 +86,8 @@ fn wire(year: u32, moment: OffsetDateTime) -> [u8; 27] {
         (17..19, u32::from(moment.second())),
         (20..26, moment.microsecond()),
     ];
-    for (place, mut value) in parts {
-        for digit in text.get_mut(place).into_iter().flatten().rev() {
+    for (range, mut value) in parts {
+        for digit in text.get_mut(range).into_iter().flatten().rev() {
             *digit += u8::try_from(value % 10).unwrap_or_default();
             value /= 10;
         }
@@ -94,85 +95,83 @@ fn wire(year: u32, moment: OffsetDateTime) -> [u8; 27] {
     text
 }
 
-/// An `xsd:dateTime` as it compares: an instant, finer than a [`Timestamp`].
+/// The instant that an `xsd:dateTime` means, finer than a [`Timestamp`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Instant {
     /// Microseconds since the epoch, rounded down.
     pub(crate) micros: i64,
     /// Nanoseconds above `micros`, 0 to 999.
     pub(crate) finer: u16,
-    /// Whether the text named its zone; without one, UTC was assumed.
+    /// Whether the text had a zone. Without one, UTC is assumed.
     pub(crate) zoned: bool,
 }
 
 impl Instant {
-    /// Reads an `xsd:dateTime` with date and time; digits beyond nanoseconds are cut off.
+    /// Reads an `xsd:dateTime` with date and time. Digits below a nanosecond are dropped.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let number = |from: usize, to: usize| -> Option<u32> {
-            let part = bytes.get(from..to)?;
-            part.iter().try_fold(0u32, |sum, byte| {
-                byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'))
-            })
-        };
-        let is = |at: usize, wanted: u8| bytes.get(at) == Some(&wanted);
-        let shaped = is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':');
-        if !shaped {
+        let (seconds, tail) = text.as_bytes().split_at_checked(19)?;
+        let separators = [4, 7, 10, 13, 16].map(|at| seconds.get(at).copied().unwrap_or_default());
+        if separators != *b"--T::" {
             return None;
         }
-        let month = Month::try_from(u8::try_from(number(5, 7)?).ok()?).ok()?;
-        let date = Date::from_calendar_date(
-            i32::try_from(number(0, 4)?).ok()?,
-            month,
-            u8::try_from(number(8, 10)?).ok()?,
-        )
-        .ok()?;
-        let mut at = 19;
-        let mut nanos = 0u32;
-        if is(at, b'.') {
-            let digits = bytes.iter().skip(at + 1).take_while(|byte| byte.is_ascii_digit()).count();
-            if digits == 0 {
-                return None;
-            }
-            for place in 0..9 {
-                let digit = if place < digits { bytes.get(at + 1 + place).copied()? } else { b'0' };
-                nanos = nanos * 10 + u32::from(digit - b'0');
-            }
-            at += 1 + digits;
-        }
-        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        // XML Schema writes the end of a day so, too.
+        let month = Month::try_from(number::<u8>(seconds, 5..7)?).ok()?;
+        let date = Date::from_calendar_date(number(seconds, 0..4)?, month, number(seconds, 8..10)?)
+            .ok()?;
+        let (nanos, zone) = fraction(tail)?;
+        let (hour, minute, second) =
+            (number(seconds, 11..13)?, number(seconds, 14..16)?, number(seconds, 17..19)?);
+        // XML Schema has a second form for midnight: hour 24 of the day before.
         let ends_day = (hour, minute, second, nanos) == (24, 0, 0, 0);
         let (date, hour) = if ends_day { (date.next_day()?, 0) } else { (date, hour) };
-        let time = Time::from_hms_nano(
-            u8::try_from(hour).ok()?,
-            u8::try_from(minute).ok()?,
-            u8::try_from(second).ok()?,
-            nanos,
-        )
-        .ok()?;
-        let (offset, zoned) = match bytes.get(at..)? {
-            [] => (UtcOffset::UTC, false),
-            [b'Z'] => (UtcOffset::UTC, true),
-            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-                let hours = i8::try_from(number(at + 1, at + 3)?).ok().filter(|h| *h <= 14)?;
-                let most = if hours == 14 { 0 } else { 59 };
-                let minutes = i8::try_from(number(at + 4, at + 6)?).ok().filter(|m| *m <= most)?;
-                let sign = if *sign == b'-' { -1 } else { 1 };
-                (UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?, true)
-            }
-            _ => return None,
+        let time = Time::from_hms_nano(hour, minute, second, nanos).ok()?;
+        let offset = match zone {
+            [] => None,
+            zone => Some(offset(zone)?),
         };
-        let nanos = PrimitiveDateTime::new(date, time).assume_offset(offset).unix_timestamp_nanos();
+        let nanos = PrimitiveDateTime::new(date, time)
+            .assume_offset(offset.unwrap_or(UtcOffset::UTC))
+            .unix_timestamp_nanos();
         Some(Self {
             micros: i64::try_from(nanos.div_euclid(1_000)).ok()?,
             finer: u16::try_from(nanos.rem_euclid(1_000)).ok()?,
-            zoned,
+            zoned: offset.is_some(),
         })
     }
 }
 
-/// Tells the time.
+/// Reads a number of at most nine digits.
+fn number<N: TryFrom<u32>>(text: &[u8], range: Range<usize>) -> Option<N> {
+    let number = text.get(range)?.iter().try_fold(0u32, |sum, byte| {
+        byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'))
+    })?;
+    N::try_from(number).ok()
+}
+
+/// Reads the fraction of a second at the start of a text, in nanoseconds, and returns the rest.
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let Some(text) = text.strip_prefix(b".") else { return Some((0, text)) };
+    let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(length).filter(|_| length > 0)?;
+    let digits = digits.iter().chain(std::iter::repeat(&b'0')).take(9);
+    Some((digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')), rest))
+}
+
+/// Reads `Z` or an offset of at most 14 hours, as XML Schema has it.
+fn offset(zone: &[u8]) -> Option<UtcOffset> {
+    match zone {
+        [b'Z'] => Some(UtcOffset::UTC),
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let hours = number::<i8>(zone, 1..3).filter(|hours| *hours <= 14)?;
+            let max = if hours == 14 { 0 } else { 59 };
+            let minutes = number::<i8>(zone, 4..6).filter(|minutes| *minutes <= max)?;
+            let sign = if *sign == b'-' { -1 } else { 1 };
+            UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()
+        }
+        _ => None,
+    }
+}
+
+/// A source of the time.
 pub trait Clock: Send + Sync + 'static {
     /// Returns the present moment.
     fn now(&self) -> Timestamp;
@@ -185,14 +184,14 @@ pub trait IdSource: Send + Sync + 'static {
     /// It must not contain the text `bulkId` (RFC 7643 §3.1).
     fn next_id(&self) -> ResourceId;
 
-    /// Tells whether a text could be an id that this source made.
+    /// Returns whether a text could be an id that this source made.
     fn could_be(&self, _text: &str) -> bool {
         true
     }
 
-    /// Returns the id that a text means which differs from one of this source by outer blanks, case or
-    /// hyphens, if there is such a form; whether the id exists is another question.
-    fn spelled(&self, _text: &str) -> Option<ResourceId> {
+    /// Returns the id that a text means if it differs from the form of this source's ids by outer blanks,
+    /// case or hyphens. The id need not exist.
+    fn respell(&self, _text: &str) -> Option<ResourceId> {
         None
     }
 }

@@ -1,8 +1,7 @@
-//! Cursors (RFC 9865): where a walk over a query goes on.
+//! Cursors (RFC 9865): the position from which a paged query resumes.
 //!
-//! A cursor holds everything that the next page needs, so that any replica can answer it and none
-//! has to remember anything. It is encrypted: no client can read what it says of a resource, make one up,
-//! or use it for another query or in another tenant.
+//! A cursor contains everything that the next page needs, so that any replica can answer it and none keeps
+//! state. It is encrypted: no client can read it, forge one, or use it for another query or tenant.
 
 use crate::clock::Timestamp;
 use crate::error::Error;
@@ -10,32 +9,42 @@ use crate::ids::TenantId;
 use crate::message::SearchRequest;
 use crate::provider::Key;
 
-/// Encrypts what clients hand back, and authenticates it; the result has unreserved characters only.
+/// Authenticated encryption of cursors.
 pub trait CursorCipher: Send + Sync + 'static {
-    /// Encrypts a text for one purpose.
+    /// Encrypts a text for one purpose. The result has only unreserved characters of URIs.
     fn encrypt(&self, text: &str, purpose: &str) -> String;
 
-    /// Decrypts what [`CursorCipher::encrypt`] made for the same purpose; none for everything else.
+    /// Decrypts a result of [`CursorCipher::encrypt`] for the same purpose; `None` for anything else.
     fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String>;
 }
 
-/// A place in a query over one or several kinds.
+/// A reading of `+` in the query string of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plus {
+    /// A space, as in form encoding.
+    Space,
+    /// A plus.
+    Literal,
+}
+
+/// A position in a query over one or several kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// When it was given out.
+    /// When it was issued.
     pub(crate) issued: Timestamp,
-    /// Which of the kinds the walk has reached.
+    /// The index of the kind that the walk has reached.
     pub(crate) part: usize,
-    /// Whether the filter was read with its `+` taken literally.
-    pub(crate) plus: bool,
-    /// Behind which resource of that kind; none for its beginning.
+    /// How the `+` of the filter is read.
+    pub(crate) plus: Plus,
+    /// The resource of that kind after which the page begins; none for the beginning.
     pub(crate) after: Option<Key>,
 }
 
 impl Cursor {
     /// Writes the cursor for a query.
     pub(crate) fn write(&self, cipher: &dyn CursorCipher, purpose: &str) -> String {
-        let (plus, key) = (u8::from(self.plus), self.after.as_ref().map_or("", |key| &key.0));
+        let plus = u8::from(self.plus == Plus::Literal);
+        let key = self.after.as_ref().map_or("", |key| &key.0);
         let after = if self.after.is_some() { "@" } else { "" };
         cipher.encrypt(
             &format!("{} {} {plus} {after}{key}", self.issued.micros(), self.part),
@@ -43,29 +52,31 @@ impl Cursor {
         )
     }
 
-    /// Opens a cursor.
+    /// Reads a cursor for a query.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidCursor`] for one that was not made for this query, whatever the reason.
+    /// [`Error::InvalidCursor`] for one that was not made for this query.
     pub(crate) fn read(
         cipher: &dyn CursorCipher,
         purpose: &str,
         text: &str,
     ) -> Result<Self, Error> {
-        let parse = || {
-            let plain = cipher.decrypt(text, purpose)?;
-            let mut words = plain.splitn(4, ' ');
-            let issued = Timestamp::from_micros(words.next()?.parse().ok()?);
-            let (part, plus) = (words.next()?.parse().ok()?, words.next()? == "1");
-            let after = words.next()?.strip_prefix('@').map(|key| Key(key.to_owned()));
-            Some(Self { issued, part, plus, after })
-        };
-        parse().ok_or(Error::InvalidCursor)
+        let plain = cipher.decrypt(text, purpose).ok_or(Error::InvalidCursor)?;
+        Self::parse(&plain).ok_or(Error::InvalidCursor)
+    }
+
+    fn parse(plain: &str) -> Option<Self> {
+        let mut words = plain.splitn(4, ' ');
+        let issued = Timestamp::from_micros(words.next()?.parse().ok()?);
+        let part = words.next()?.parse().ok()?;
+        let plus = if words.next()? == "1" { Plus::Literal } else { Plus::Space };
+        let after = words.next()?.strip_prefix('@').map(|key| Key(key.to_owned()));
+        Some(Self { issued, part, plus, after })
     }
 }
 
-/// Names everything that a cursor is good for: tenant, endpoint and query, without count and cursor.
+/// Names what a cursor is valid for: tenant, endpoint and query, without count and cursor.
 pub(crate) fn purpose(tenant: TenantId, endpoint: &str, request: &SearchRequest) -> String {
     let lists = [&request.attributes, &request.excluded_attributes];
     let texts = [&request.filter, &request.sort_by, &request.sort_order];
@@ -95,7 +106,7 @@ mod tests {
             let cursor = Cursor {
                 issued: Timestamp::from_micros(-5),
                 part: 3,
-                plus: true,
+                plus: Plus::Literal,
                 after: after.map(|key| Key(key.to_owned())),
             };
             let text = cursor.write(&Plain, "x");
@@ -107,19 +118,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn cur_009_a_cursor_is_good_for_one_query() {
-        let tenant = TenantId::new(1);
-        let with = |filter: &str, sort: &str| SearchRequest {
+    fn query(filter: &str, sort: &str) -> SearchRequest {
+        SearchRequest {
             filter: Some(filter.to_owned()),
             sort_by: Some(sort.to_owned()),
             ..SearchRequest::default()
-        };
-        let one = purpose(tenant, "/Users", &with("a", "b"));
-        assert_ne!(one, purpose(TenantId::new(2), "/Users", &with("a", "b")));
-        assert_ne!(one, purpose(tenant, "/Groups", &with("a", "b")));
-        assert_ne!(one, purpose(tenant, "/Users", &with("a\", \"b", "")));
-        let other_page = SearchRequest { count: Some(3), ..with("a", "b") };
+        }
+    }
+
+    #[test]
+    fn cur_009_a_cursor_is_good_for_one_query() {
+        let tenant = TenantId::new(1);
+        let one = purpose(tenant, "/Users", &query("a", "b"));
+        assert_ne!(one, purpose(TenantId::new(2), "/Users", &query("a", "b")));
+        assert_ne!(one, purpose(tenant, "/Groups", &query("a", "b")));
+        assert_ne!(one, purpose(tenant, "/Users", &query("a\", \"b", "")));
+        let other_page = SearchRequest { count: Some(3), ..query("a", "b") };
         assert_eq!(one, purpose(tenant, "/Users", &other_page));
     }
 }

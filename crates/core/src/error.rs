@@ -1,4 +1,4 @@
-//! What can go wrong, by meaning, and the one table from meaning to status and `scimType`.
+//! Errors by meaning, and the one table from meaning to status and `scimType`.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -11,10 +11,10 @@ use thiserror::Error as ThisError;
 use crate::ids::ResourceId;
 use crate::work::Halt;
 
-/// A use case that did not happen. Nothing was changed.
+/// Why a use case failed. Nothing was changed.
 ///
 /// `Display` is the `detail` of the SCIM error (RFC 7644 §3.12): one sentence for the client's
-/// admin, naming the attribute or the limit and what to change.
+/// administrator that names the attribute or the limit, and what to change.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// The filter does not parse, or names something that the kind does not have.
@@ -24,17 +24,17 @@ pub enum Error {
     #[error(transparent)]
     Path(#[from] PathError),
     /// A value does not fit its attribute.
-    #[error("{}{reason}", located(path))]
+    #[error("{}{reason}", path.as_ref().map_or_else(String::new, |path| format!("{path}: ")))]
     Value {
-        /// The attribute, as `emails[0].value`; empty for the body as a whole.
-        path: String,
+        /// The attribute, as `emails[0].value`; none when the error is about the message as a whole.
+        path: Option<String>,
         /// Why it does not fit, and what would.
         reason: String,
     },
-    /// The body is not of the message's shape.
+    /// The body does not have the form of its message.
     #[error("{0}")]
     Syntax(String),
-    /// The attribute may not be changed by a client, or not any more.
+    /// The client may not change the attribute, or no longer.
     #[error("{path}: {reason}")]
     Mutability {
         /// The attribute.
@@ -45,10 +45,10 @@ pub enum Error {
     /// A PATCH operation has nothing to work on.
     #[error("{0}")]
     NoTarget(String),
-    /// The question would cost more than the server is willing to pay.
+    /// A search would read or return more than one may.
     #[error("{0}")]
     TooMany(String),
-    /// The request costs more than one may, or was stopped.
+    /// The request used up its budget, or was stopped.
     #[error(transparent)]
     Halted(#[from] Halt),
     /// The value of a unique attribute belongs to another resource.
@@ -60,13 +60,13 @@ pub enum Error {
         /// The attribute.
         path: String,
     },
-    /// There is no such resource here, or it belongs to another tenant: both look the same.
+    /// There is no such resource in the tenant. Other tenants' resources do not exist for a client.
     #[error("there is no {what} here")]
     NotFound {
-        /// The kind and id, or the endpoint, as asked for.
+        /// The kind and id, or the endpoint, as in the request.
         what: String,
     },
-    /// The resource is not in the version that the client wants to change.
+    /// The resource does not have the version that the client expects.
     #[error(
         "the resource has changed since (its version is now {current}); read it again and repeat the change"
     )]
@@ -74,10 +74,10 @@ pub enum Error {
         /// The entity tag of the stored version.
         current: String,
     },
-    /// The token is good, but does not allow this.
+    /// The token is valid but does not allow this.
     #[error("{0}")]
     Forbidden(String),
-    /// The request conflicts with itself or with the state, other than by a unique value.
+    /// The request contradicts itself or the state of the resource, other than by a unique value.
     #[error("{0}")]
     Conflict(String),
     /// The message is larger than a limit.
@@ -86,22 +86,18 @@ pub enum Error {
     /// The server does not do this (RFC 7644 §3.11, §3.12).
     #[error("{0}")]
     NotImplemented(String),
-    /// The `cursor` is not one of ours, or not for this query (RFC 9865 §2.1).
+    /// The `cursor` was not made by this server for this query (RFC 9865 §2.1).
     #[error("the cursor does not belong to this query; start again without a cursor")]
     InvalidCursor,
-    /// The `cursor` was given out too long ago (RFC 9865 §2.1).
+    /// The `cursor` is too old (RFC 9865 §2.1).
     #[error("the cursor has expired; start again without a cursor")]
     ExpiredCursor,
-    /// The `count` differs from what the cursor was made for (RFC 9865 §2.1).
+    /// The `count` is larger than the maximum page size (RFC 9865 §2.1).
     #[error("count is larger than the maximum page size; ask for fewer resources per page")]
     InvalidCount,
-    /// The store refused or could not be reached.
+    /// The store refused, or could not be reached.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-}
-
-fn located(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 /// A filter that the server does not understand (RFC 7644 §3.4.2.2).
@@ -118,7 +114,7 @@ fn position(at: Option<usize>) -> String {
     at.map_or_else(String::new, |at| format!(" (at character {})", at + 1))
 }
 
-/// An attribute path that leads nowhere (RFC 7644 §3.10).
+/// An attribute path that names nothing (RFC 7644 §3.10).
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("path \"{path}\": {reason}")]
 pub struct PathError {
@@ -126,18 +122,18 @@ pub struct PathError {
     pub path: String,
     /// What is wrong.
     pub reason: String,
-    /// What it begins with.
+    /// What the path begins with.
     pub lead: Lead,
 }
 
-/// What a path that leads nowhere begins with.
+/// What a path that names nothing begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lead {
     /// The URN of a schema of the kind, or none.
     Known,
-    /// A URN of others, which is none of our business.
+    /// A URN that belongs to another application.
     Foreign,
-    /// A URN that is nearly one of the kind's: a mistake.
+    /// A URN that differs from one of the kind's by a mistake.
     Mistaken,
 }
 
@@ -149,14 +145,14 @@ impl PathError {
 
 /// Shortens a client's text for an error message.
 pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
+    const MAX_CHARS: usize = 100;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text.to_owned(),
     }
 }
 
-fn halted(halt: Halt) -> (u16, Option<&'static str>) {
+fn status_of_halt(halt: Halt) -> (u16, Option<&'static str>) {
     match halt {
         Halt::Spent => (400, Some("tooMany")),
         Halt::Deadline | Halt::Gone => (503, None),
@@ -166,7 +162,12 @@ fn halted(halt: Halt) -> (u16, Option<&'static str>) {
 impl Error {
     /// Makes an `invalidValue` error for the attribute at `path`.
     pub fn value(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Value { path: path.into(), reason: reason.into() }
+        Self::Value { path: Some(path.into()), reason: reason.into() }
+    }
+
+    /// Makes an `invalidValue` error about the message as a whole.
+    pub fn message_value(reason: impl Into<String>) -> Self {
+        Self::Value { path: None, reason: reason.into() }
     }
 
     /// Makes an `invalidSyntax` error.
@@ -199,7 +200,7 @@ impl Error {
             Self::Mutability { .. } => (400, Some("mutability")),
             Self::NoTarget(_) => (400, Some("noTarget")),
             Self::TooMany(_) => (400, Some("tooMany")),
-            Self::Halted(halt) => halted(*halt),
+            Self::Halted(halt) => status_of_halt(*halt),
             Self::Uniqueness { .. } => (409, Some("uniqueness")),
             Self::InvalidCursor => (400, Some("invalidCursor")),
             Self::ExpiredCursor => (400, Some("expiredCursor")),
@@ -217,7 +218,7 @@ impl Error {
                 ProviderError::UnknownMember(_) => (400, Some("invalidValue")),
                 ProviderError::TooMany(_) => (400, Some("tooMany")),
                 ProviderError::InvalidKey => (400, Some("invalidCursor")),
-                ProviderError::Halted(halt) => halted(*halt),
+                ProviderError::Halted(halt) => status_of_halt(*halt),
                 ProviderError::Unavailable(_) => (503, None),
                 ProviderError::Internal(_) => (500, None),
             },
@@ -227,9 +228,8 @@ impl Error {
     /// Returns the attribute that the error is about, for the provisioning log.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Value { path, .. }
-            | Self::Mutability { path, .. }
-            | Self::Uniqueness { path } => Some(path.as_str()).filter(|path| !path.is_empty()),
+            Self::Value { path, .. } => path.as_deref(),
+            Self::Mutability { path, .. } | Self::Uniqueness { path } => Some(path),
             Self::Path(error) => Some(&error.path),
             Self::Provider(ProviderError::Uniqueness(path)) => Some(path),
             Self::Provider(ProviderError::UnknownMember(_)) => Some("members"),
@@ -259,24 +259,23 @@ impl Error {
         }
     }
 
-    /// Puts a place in front of the reason, as `operation 2: …`; the meaning stays.
+    /// Adds a position such as `operation 2` to the reason. Status and type stay the same.
     #[must_use]
-    pub fn within(self, place: &str) -> Self {
-        let prefixed = |reason: String| format!("{place}: {reason}");
+    pub fn within(self, position: &str) -> Self {
         match self {
-            Self::Filter(error) => {
-                Self::Filter(FilterError { reason: prefixed(error.reason), at: error.at })
+            Self::Filter(FilterError { reason, at }) => {
+                Self::Filter(FilterError { reason: format!("{position}: {reason}"), at })
             }
             Self::Path(error) => {
-                Self::Path(PathError { reason: format!("{} ({place})", error.reason), ..error })
+                Self::Path(PathError { reason: format!("{} ({position})", error.reason), ..error })
             }
             Self::Value { path, reason } => {
-                Self::Value { path, reason: format!("{reason} ({place})") }
+                Self::Value { path, reason: format!("{reason} ({position})") }
             }
-            Self::Syntax(reason) => Self::Syntax(prefixed(reason)),
-            Self::NoTarget(reason) => Self::NoTarget(prefixed(reason)),
+            Self::Syntax(reason) => Self::Syntax(format!("{position}: {reason}")),
+            Self::NoTarget(reason) => Self::NoTarget(format!("{position}: {reason}")),
             Self::Mutability { path, reason } => {
-                Self::Mutability { path, reason: format!("{reason} ({place})").into() }
+                Self::Mutability { path, reason: format!("{reason} ({position})").into() }
             }
             other @ (Self::TooMany(_)
             | Self::Halted(_)
@@ -295,13 +294,13 @@ impl Error {
     }
 }
 
-/// Why a provider did not do what it was asked. Nothing was changed.
+/// Why a method of a provider failed. Nothing was changed.
 #[derive(Debug, ThisError)]
 pub enum ProviderError {
     /// There is no such resource in the tenant.
     #[error("there is no such resource here")]
     NotFound,
-    /// Others changed the resource meanwhile, again and again.
+    /// Other requests kept changing the resource in the meantime.
     #[error("the resource is being changed by others; repeat the request")]
     VersionConflict,
     /// A unique key belongs to another resource: the path of the attribute.
@@ -310,35 +309,35 @@ pub enum ProviderError {
          change the value, or find the existing resource by a filter and update it"
     )]
     Uniqueness(Arc<str>),
-    /// A member is named that does not exist in the tenant.
+    /// A named member does not exist in the tenant.
     #[error(
         "members: there is no user or group with the id \"{0}\"; provision the member before adding it"
     )]
     UnknownMember(ResourceId),
-    /// The query would visit more resources than allowed.
+    /// The query would read more resources than one may.
     #[error(
         "the filter would have to read more than {0} resources; use an indexed attribute or narrow the filter"
     )]
     TooMany(u64),
-    /// The query costs more than its budget, or was stopped.
+    /// The query used up its budget, or was stopped.
     #[error(transparent)]
     Halted(#[from] Halt),
-    /// A key that this provider did not make.
+    /// This provider did not make the key.
     #[error("the cursor does not belong to this query; start again without a cursor")]
     InvalidKey,
     /// The store cannot be reached, is overloaded, or its disk is full. Transient; retry later.
     #[error("the storage is not available at the moment; repeat the request later")]
     Unavailable(#[source] Source),
-    /// Something that cannot happen.
+    /// A broken invariant, or a fault of the store.
     #[error("an internal error")]
     Internal(#[source] Source),
 }
 
 impl ProviderError {
-    /// Takes the error of a filter or sort key that a provider evaluates while it finds resources.
+    /// Converts the error of a filter or sort key that a provider evaluates while it finds resources.
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "no other error, of today or later, comes from evaluating what is resolved"
+        reason = "evaluating what is resolved fails in no other way"
     )]
     pub fn evaluating(error: Error) -> Self {
         match error {
@@ -349,7 +348,7 @@ impl ProviderError {
     }
 }
 
-/// The cause of a [`ProviderError`], for logs only: it may hold anything but values of attributes.
+/// The cause of a [`ProviderError`], for logs only. It never has values of attributes in it.
 #[derive(Debug)]
 pub struct Source {
     what: &'static str,
@@ -357,7 +356,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Returns what was being done when `cause` happened.
+    /// Makes a source from a cause, and what was being done when it happened.
     pub fn new(
         what: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -365,7 +364,7 @@ impl Source {
         Self { what, cause: Some(cause.into()) }
     }
 
-    /// Names an invariant that does not hold.
+    /// Makes a source from an invariant that does not hold.
     pub fn invariant(what: &'static str) -> Self {
         Self { what, cause: None }
     }

@@ -1,8 +1,8 @@
 //! Filters (RFC 7644 §3.4.2.2): one tree in two states, read by an evaluator here and by stores.
 //!
-//! Text becomes a [`ParsedFilter`], whose names are as written. Resolving against a kind gives a
-//! [`ResolvedFilter`], which holds no names and no literals any more: only references to definitions
-//! and operands in comparable form. Nobody downstream has to know a schema or a rule of case.
+//! Text becomes a [`ParsedFilter`], whose names are those of the client. Resolving it against a kind gives
+//! a [`ResolvedFilter`] without names and literals: it has references to definitions, and operands in
+//! comparable form. Its readers need neither a schema nor a rule of case.
 
 mod eval;
 mod parse;
@@ -22,21 +22,21 @@ pub(crate) use resolve::Context;
 /// A filter over attributes `A` with operands `O`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter<A, O> {
-    /// All of them; of none, true.
+    /// All of them are true; so is the conjunction of none.
     And(Vec<Filter<A, O>>),
-    /// Any of them; of none, false.
+    /// Any of them is true; the disjunction of none is false.
     Or(Vec<Filter<A, O>>),
     /// The complement, also for absent attributes.
     Not(Box<Filter<A, O>>),
     /// The attribute has a value.
     Present(A),
-    /// Some value of the attribute compares so.
+    /// Some value of the attribute satisfies the comparison.
     Compare(A, Comparison, O),
     /// One value of the attribute satisfies the inner filter as a whole.
     Element(A, Box<Filter<A, O>>),
 }
 
-/// A filter as its text says it.
+/// A filter as the client wrote it.
 pub type ParsedFilter = Filter<AttrPath, Literal>;
 
 /// A filter that a store or the evaluator can read.
@@ -53,8 +53,7 @@ pub fn parse_filter(
     applied: &mut Applied,
     text: &str,
 ) -> Result<ResolvedFilter, Error> {
-    let parsed = ParsedFilter::parse_leniently(text, &mut Repairs { quirks, applied })?;
-    Context { kind, quirks, applied, unknown_is_absent: false }.resolve(&parsed)
+    Context { kind, quirks, applied, unknown_is_absent: false }.parse_and_resolve(text)
 }
 
 impl ParsedFilter {
@@ -113,7 +112,7 @@ impl Comparison {
         ("le", Self::LessOrEqual),
     ];
 
-    /// Tells whether a part of the value is looked for.
+    /// Returns whether the operand is searched in the value.
     pub(crate) fn is_of_a_part(self) -> bool {
         matches!(self, Self::Contains | Self::StartsWith | Self::EndsWith)
     }
@@ -141,11 +140,11 @@ pub enum Literal {
     Null,
     /// `true` or `false`
     Boolean(bool),
-    /// A number, with the digits that it is written with.
+    /// A number, with the digits that the client wrote.
     Number(String),
     /// A text in quotes.
     Text(String),
-    /// A word without quotes, where such are allowed; its attribute decides what it means.
+    /// A word without quotes, where the tenant allows it. Its attribute decides what it means.
     Word(String),
 }
 
@@ -155,7 +154,7 @@ pub enum Literal {
 pub struct Operand(pub String);
 
 impl Operand {
-    /// Reads a time back as whole microseconds and whether something finer follows.
+    /// Returns a time in microseconds since the epoch, and whether it has a finer fraction.
     pub fn moment(&self) -> Option<(i64, bool)> {
         let bits = u64::from_str_radix(self.0.get(..16)?, 16).ok()?;
         Some(((bits ^ (1 << 63)).cast_signed(), self.0.get(16..)? != "000"))

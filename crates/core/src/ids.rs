@@ -1,4 +1,4 @@
-//! Newtypes for everything that names something, so that two ids cannot be swapped.
+//! Newtypes for ids and versions, so that two of them cannot be swapped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ macro_rules! text_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Wraps a text that already is one of these ids.
+            /// Wraps the text form.
             pub fn new(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
@@ -52,14 +52,14 @@ text_id! {
     Urn
 }
 text_id! {
-    /// The id of one HTTP request or one command, found in logs, errors and change rows.
+    /// The id of one HTTP request or one command, as in logs, errors and change rows.
     RequestId
 }
 
 /// The isolation unit, as the key that every stored row begins with.
 ///
-/// Only the authentication of a token and the administration layer make one; nothing that a client
-/// sends is ever turned into it.
+/// Only the authentication of a token and the administration layer make one, never from anything that a
+/// client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(i64);
 
@@ -75,8 +75,8 @@ impl TenantId {
     }
 }
 
-/// The place of a change in the chain: given after its commit, without gaps, and the order in which
-/// changes are read. Not the number of its row, which is given before the commit.
+/// The position of a change in the chain: given after its commit, without gaps, in the order in which
+/// changes are read. The number of its row, in contrast, is given before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChainPosition(i64);
 
@@ -139,8 +139,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// The place at which a page ended: made by a provider, understood by it alone.
+/// The position at which a page ended, in a form that only the provider that made it understands.
 ///
-/// It stays good while resources come and go: what existed during a whole walk by keys is seen once.
+/// It stays valid while resources are created and deleted: a resource that exists during a whole walk is
+/// returned once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(pub String);

@@ -1,6 +1,6 @@
-//! Derived data: what filters search, what must be unique, and the one folding of text.
+//! Data that is derived from documents: index rows for filters, unique keys and columns.
 //!
-//! The databases compare bytes and nothing else; every rule about case, width, numbers and time is
+//! The databases compare bytes and nothing else. Every rule about case, width, numbers and time is
 //! applied here, before a value is stored or compared.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::path::{AttrRef, Place};
+use crate::path::AttrSource;
 use crate::quirks::Quirks;
 use crate::resource::{self, Attributes, Document};
 use crate::schema::ResourceType;
@@ -20,7 +20,7 @@ pub(crate) use crate::value::{
     boolean_form, date_time_form, decimal_form, instant_form, integer_form, units,
 };
 
-/// Indexed and unique values hold at most this many bytes in their comparable form.
+/// Bytes of an indexed or unique value in its comparable form.
 pub const MAX_KEY_BYTES: usize = 1_024;
 
 /// One searchable value of a resource.
@@ -32,11 +32,11 @@ pub struct IndexEntry {
     pub element: i32,
     /// The comparable form; byte order is the order of values.
     pub value: String,
-    /// The comparable `type` beside the value, for `emails[type eq "work" and value eq "…"]`.
+    /// The comparable `type` next to the value, for `emails[type eq "work" and value eq "…"]`.
     pub label: Option<String>,
 }
 
-/// One value that no other resource of the kind may have.
+/// A value that no other resource of the kind may have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UniqueKey {
     /// The canonical path, as `userName`.
@@ -45,12 +45,12 @@ pub struct UniqueKey {
     pub folded: String,
 }
 
-/// What has to change in derived rows for a document to change.
+/// The derived rows that a change of a document removes and inserts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference<T> {
-    /// Rows that go.
+    /// Rows to remove.
     pub remove: Vec<T>,
-    /// Rows that come.
+    /// Rows to insert.
     pub insert: Vec<T>,
 }
 
@@ -114,7 +114,7 @@ pub fn index_entries(
     Ok(entries)
 }
 
-/// Returns the keys that must be free, or belong to this resource already, and pays for them.
+/// Returns the unique keys of a resource, and pays for them.
 ///
 /// # Errors
 ///
@@ -125,21 +125,18 @@ pub fn unique_keys(
     attributes: &Attributes,
     work: &Work,
 ) -> Result<Vec<UniqueKey>, Halt> {
-    let key = |reference: &AttrRef| -> Option<Result<UniqueKey, Halt>> {
-        let value = attributes.value(reference)?;
-        if let Err(halt) = work.spend(units(reference.leaf(), value)) {
-            return Some(Err(halt));
+    let unique_name = quirks.has(Quirks::UNIQUE_GROUP_NAMES)
+        && kind.membership == crate::schema::Membership::Members;
+    let name = kind.name.iter().filter(|_| unique_name);
+    let mut keys = Vec::new();
+    for reference in kind.unique.iter().chain(name) {
+        let Some(value) = attributes.value(reference) else { continue };
+        work.spend(units(reference.leaf(), value))?;
+        if let Some(folded) = comparable(reference.leaf(), value) {
+            keys.push(UniqueKey { path: reference.to_string().into(), folded });
         }
-        let folded = comparable(reference.leaf(), value)?;
-        Some(Ok(UniqueKey { path: reference.to_string().into(), folded }))
-    };
-    let mut keys: Vec<_> = kind.unique.iter().filter_map(key).collect();
-    if quirks.has(Quirks::UNIQUE_GROUP_NAMES)
-        && kind.membership == crate::schema::Membership::Members
-    {
-        keys.extend(kind.name.as_ref().and_then(key));
     }
-    keys.into_iter().collect()
+    Ok(keys)
 }
 
 /// Refuses values that are too long for the indexes of either database.
@@ -153,37 +150,36 @@ pub(crate) fn check_lengths(
     entries: &[IndexEntry],
     keys: &[UniqueKey],
 ) -> Result<(), Error> {
-    let too_long = |path: &str| {
-        Error::value(
-            path,
-            format!(
-                "the value is longer than {MAX_KEY_BYTES} bytes, the limit for attributes that are searched by index"
-            ),
-        )
-    };
     let rows = entries.iter().map(|entry| (&entry.path, &entry.value));
     let keys = keys.iter().map(|key| (&key.path, &key.folded));
     for (path, value) in rows.chain(keys) {
-        if value.len() > MAX_KEY_BYTES {
-            return Err(too_long(path));
-        }
+        check_length(path, value)?;
     }
-    let columns =
-        attributes.external_id().filter(|id| id.len() > MAX_KEY_BYTES).map(|_| "externalId");
-    let name = kind
-        .name
-        .as_ref()
-        .and_then(|name| Some((name, comparable(name.leaf(), attributes.value(name)?)?)));
-    match (columns, name) {
-        (Some(path), _) => Err(too_long(path)),
-        (None, Some((name, folded))) if folded.len() > MAX_KEY_BYTES => {
-            Err(too_long(&name.to_string()))
-        }
-        (None, _) => Ok(()),
+    if let Some(external_id) = attributes.external_id() {
+        check_length(&"externalId", external_id)?;
     }
+    if let Some(name) = &kind.name
+        && let Some(value) = attributes.value(name)
+        && let Some(folded) = comparable(name.leaf(), value)
+    {
+        check_length(name, &folded)?;
+    }
+    Ok(())
 }
 
-/// Everything that is stored beside a document because of it.
+fn check_length(path: &dyn std::fmt::Display, value: &str) -> Result<(), Error> {
+    if value.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    Err(Error::value(
+        path.to_string(),
+        format!(
+            "the value is longer than {MAX_KEY_BYTES} bytes, the limit for attributes that are searched by index"
+        ),
+    ))
+}
+
+/// Everything that is derived from a document and stored next to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     /// The columns.
@@ -194,15 +190,14 @@ pub struct Derived {
     pub unique: Vec<UniqueKey>,
 }
 
-/// Derives everything from a stored document anew, if it still is a document of its kind.
+/// Derives everything from a stored document again, if it still is a document of its kind.
 ///
 /// # Errors
 ///
-/// What the schemas of this deployment do not allow, although those of the deployment that stored it
-/// did.
+/// `invalidValue` or `invalidSyntax` for a document that today's schemas do not allow.
 pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Result<Derived, Error> {
     let attributes = document.attributes()?;
-    // The tenant's own rules bind those who write; what is stored has passed them.
+    // The tenant's own rules apply to requests; the stored document has passed them.
     let again = resource::canonical_stored(kind, Quirks::ALL, attributes.clone().into_map())?;
     let again = again.attributes;
     let kept = again.map().len() == attributes.map().len()
@@ -211,8 +206,7 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
             .iter()
             .all(|(name, new)| attributes.top(name).is_some_and(|old| is_same(old, new)));
     if !kept {
-        return Err(Error::value(
-            "",
+        return Err(Error::message_value(
             "a value would be lost: an attribute is readOnly or never returned now",
         ));
     }
@@ -223,7 +217,8 @@ pub fn derive(kind: &ResourceType, quirks: Quirks, document: &Document) -> Resul
     Ok(Derived { columns: Columns::of(kind, attributes), index, unique })
 }
 
-/// Tells whether a stored value means what its canonical form means: bytes were stored as they came once.
+/// Returns whether a stored value means the same as its canonical form. Early releases stored bytes as
+/// clients sent them.
 fn is_same(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
@@ -244,8 +239,8 @@ fn is_same(old: &Value, new: &Value) -> bool {
     }
 }
 
-/// Tells two states of a kind apart: whatever decides which documents are allowed and what is derived
-/// from them is in it.
+/// Returns a text that changes with everything that decides which documents of a kind are valid and what
+/// is derived from them.
 pub fn fingerprint(kind: &ResourceType) -> String {
     let indexed: Vec<&str> = kind.indexed.iter().map(|indexed| &*indexed.path).collect();
     let schemas: Vec<_> = std::iter::once((&kind.schema, true))
@@ -256,16 +251,15 @@ pub fn fingerprint(kind: &ResourceType) -> String {
     format!("fold {FOLD_VERSION} name {name:?} indexed {indexed:?} schemas {schemas:?}")
 }
 
-/// Tells whether two fingerprints are of one folding of text, so that only schemas can differ.
+/// Returns whether two fingerprints have the same version of text folding, so that only schemas differ.
 pub fn is_same_folding(one: &str, other: &str) -> bool {
-    let version = |text: &str| text.split(' ').nth(1).map(str::to_owned);
-    version(one) == version(other)
+    one.split(' ').nth(1) == other.split(' ').nth(1)
 }
 
 /// The values that paging, counting and the common filters need without a document.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Columns {
-    /// The naming attribute as given, for people.
+    /// The naming attribute as the client wrote it.
     pub name: Option<String>,
     /// The naming attribute in its comparable form.
     pub name_key: Option<String>,
@@ -295,14 +289,14 @@ impl Columns {
     }
 }
 
-/// Tells whether a place is found without reading documents.
-pub fn is_indexed(place: &Place) -> bool {
-    !matches!(place, Place::Document | Place::Schemas)
+/// Returns whether a source is read without documents.
+pub fn is_indexed(source: &AttrSource) -> bool {
+    !matches!(source, AttrSource::Document | AttrSource::Schemas)
 }
 
 /// Returns the first text that sorts after every text with the prefix, for prefix searches as ranges.
 ///
-/// None when there is no such text.
+/// Returns `None` when there is no such text.
 pub fn prefix_end(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
@@ -380,10 +374,17 @@ mod tests {
 
     #[test]
     fn flt_017_comparable_times_order_like_instants() {
-        let form = |text| date_time_form(text).unwrap();
-        assert_eq!(form("2026-01-01T02:00:00+02:00"), form("2026-01-01T00:00:00Z"));
-        assert!(form("2026-01-01T00:00:00.123456788Z") < form("2026-01-01T00:00:00.123456789Z"));
-        assert!(form("1969-12-31T23:59:59Z") < form("1970-01-01T00:00:00Z"));
+        let ascending = [
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.123456788Z",
+            "2026-01-01T00:00:00.123456789Z",
+        ];
+        assert!(ascending.map(|text| date_time_form(text).unwrap()).is_sorted_by(|a, b| a < b));
+        assert_eq!(
+            date_time_form("2026-01-01T02:00:00+02:00"),
+            date_time_form("2026-01-01T00:00:00Z")
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The one door for JSON from outside.
+//! The only parser for JSON from clients.
 //!
-//! `serde_json` accepts some texts that two readers would understand differently or that one of the
-//! databases cannot hold. This visitor refuses them while reading, before any of it is kept. Numbers keep
-//! the digits that they are written with, whatever they are for.
+//! `serde_json` accepts some texts that two readers would understand differently, or that one of the
+//! databases cannot store. This visitor refuses them while it reads. Numbers keep the digits that the
+//! client wrote.
 
 mod number;
 
@@ -15,9 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-pub(crate) use number::{digits, exact, is_number, number, whole, written};
+pub(crate) use number::{digits, exact, is_number, number, verbatim, whole};
 
-/// Objects and arrays may stand this deep inside one another.
+/// Levels of nested objects and arrays.
 pub const MAX_DEPTH: usize = 32;
 
 /// Reads one JSON text.
@@ -27,13 +27,13 @@ pub const MAX_DEPTH: usize = 32;
 /// `invalidSyntax` for text that is not JSON (RFC 8259), not UTF-8, deeper than [`MAX_DEPTH`], or
 /// that names a key of one object twice; `invalidValue` for U+0000 in a string.
 pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    // A byte order mark is no JSON, but some tools write it in front.
+    // A byte order mark is not JSON, but some tools write one.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let (text, numbers) = match number::kept(bytes) {
-        Some(kept) => (Cow::Owned(kept.text), kept.numbers),
+    let (text, verbatim) = match number::extract(bytes) {
+        Some(extracted) => (Cow::Owned(extracted.text), extracted.numbers),
         None => (Cow::Borrowed(bytes), Vec::new()),
     };
-    let numbers = Numbers { next: Cell::new(0), kept: numbers };
+    let numbers = Numbers { next: Cell::new(0), verbatim };
     let mut deserializer = serde_json::Deserializer::from_slice(&text);
     let value = Strict { depth: 0, numbers: &numbers }
         .deserialize(&mut deserializer)
@@ -42,38 +42,39 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// Writes a value as [`parse`] reads it: `Value::to_string` does not know the numbers whose digits were
-/// kept.
+/// Writes a value that [`parse`] read. `Value::to_string` would write numbers that were kept verbatim as
+/// texts.
 pub fn to_text(value: &Value) -> String {
     let mut out = String::new();
     number::write(value, &mut out);
     out
 }
 
-/// Numbers that are kept as they are written, and how many of all have been passed.
+/// The numbers of a text that are kept verbatim, and a count of all numbers that have been passed.
 struct Numbers {
     next: Cell<usize>,
-    kept: Vec<(usize, String)>,
+    /// By index among all numbers of the text, in ascending order.
+    verbatim: Vec<(usize, String)>,
 }
 
 impl Numbers {
-    /// Passes one number: as it is kept, or as the parser read it.
+    /// Passes one number, and returns it verbatim or as the parser read it.
     fn pass(&self, read: impl Into<Value>) -> Value {
         let this = self.next.replace(self.next.get() + 1);
-        let found = self.kept.binary_search_by_key(&this, |(place, _)| *place).ok();
+        let found = self.verbatim.binary_search_by_key(&this, |(index, _)| *index).ok();
         found
-            .and_then(|index| self.kept.get(index))
+            .and_then(|at| self.verbatim.get(at))
             .map_or_else(|| read.into(), |(_, text)| number(text))
     }
 }
 
-/// Marks the refusals that are about a value and not about the syntax.
+/// Marks errors that are about a value and not about the syntax.
 const VALUE_MARK: &str = "\u{1}";
 
 fn refusal(error: &serde_json::Error) -> Error {
     let text = error.to_string();
     match text.strip_prefix(VALUE_MARK) {
-        Some(reason) => Error::value("", reason),
+        Some(reason) => Error::message_value(reason),
         None if error.is_eof() && error.line() <= 1 && error.column() == 0 => {
             Error::syntax("the request body is empty; send a JSON object")
         }
@@ -118,7 +119,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     }
 }
 
-fn checked<E: serde::de::Error>(text: &str) -> Result<(), E> {
+fn refuse_nul<E: serde::de::Error>(text: &str) -> Result<(), E> {
     if text.contains('\0') {
         return Err(E::custom(format_args!(
             "{VALUE_MARK}a string contains the character U+0000, which no attribute can hold"
@@ -151,12 +152,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        checked(value)?;
+        refuse_nul(value)?;
         Ok(Value::String(value.to_owned()))
     }
 
     fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
-        checked(&value)?;
+        refuse_nul(&value)?;
         Ok(Value::String(value))
     }
 
@@ -177,11 +178,11 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            checked(&key)?;
+            refuse_nul(&key)?;
             let value = access.next_value_seed(inner)?;
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format_args!(
-                    "the name {key:?} stands twice in one object"
+                    "the name {key:?} is in one object twice"
                 )));
             }
             map.insert(key, value);
@@ -257,9 +258,12 @@ mod tests {
         assert!(detail.contains("line 2 column 1"), "{detail}");
     }
 
+    fn nested(depth: usize) -> String {
+        format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+    }
+
     #[test]
     fn depth_is_counted_before_it_is_entered() {
-        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
         assert_eq!(refused(&nested(MAX_DEPTH + 1)).0, Some("invalidSyntax"));
         assert_eq!(refused(&"[".repeat(1_000_000)).0, Some("invalidSyntax"));

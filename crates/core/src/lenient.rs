@@ -1,8 +1,7 @@
-//! Repairs: what arrives becomes what the RFC says should have arrived.
+//! Repairs requests: converts the forms that identity providers send to those of the RFC.
 //!
-//! The forms that identity providers send instead of those of the RFC: one function per form, each
-//! behind its switch in [`Quirks`], each with the source there and a recorded request under
-//! `tests/fixtures/quirks`. What comes out has the forms of the RFC.
+//! One function per form, each behind its switch in [`Quirks`], which names the source, and each with a
+//! recorded request under `tests/fixtures/quirks`.
 //!
 //! Quirks that change what a request means are asked for where their rules are, in the PATCH engine and
 //! elsewhere; `docs/ARCHITECTURE.md` lists the files.
@@ -17,11 +16,12 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Lead, PathError, excerpt};
 use crate::json;
-use crate::path::Target;
+use crate::path::PathTarget;
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, Returned, ValueType, find};
+use crate::value::is_null_or_empty;
 
-pub(crate) use paths::path;
+pub(crate) use paths::repair_path;
 
 /// The tenant's switches, and the repairs that one request needed.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct Repairs<'a> {
 }
 
 impl Repairs<'_> {
-    /// Tells whether a switch is on, and notes that it was needed.
-    fn uses(&mut self, quirk: Quirks) -> bool {
+    /// Returns whether a switch is on, and if so notes that it was needed.
+    pub(crate) fn allows(&mut self, quirk: Quirks) -> bool {
         let on = self.quirks.has(quirk);
         if on {
             self.applied.note(quirk);
@@ -59,7 +59,7 @@ impl Repairs<'_> {
             }
             self.top_level(kind, name, value, &mut out)?;
         }
-        self.schemas_repaired(kind, &mut out);
+        self.repair_schemas(kind, &mut out);
         Ok(Value::Object(out))
     }
 
@@ -83,7 +83,7 @@ impl Repairs<'_> {
                 }
                 other => other,
             };
-            // The container may stand beside a short form of one of its attributes.
+            // A body may have both the container and a short form of one of its attributes.
             match (out.get_mut(extension.schema.id.as_str()), value) {
                 (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
                 (_, value) => drop(out.insert(name, value)),
@@ -96,7 +96,7 @@ impl Repairs<'_> {
             for (name, value) in inner {
                 if out.keys().any(|known| known.eq_ignore_ascii_case(&name)) {
                     return Err(Error::syntax(format!(
-                        "the attribute \"{}\" stands twice: under the URN of its schema and without it",
+                        "the attribute \"{}\" is sent twice: under the URN of its schema and without it",
                         excerpt(&name)
                     )));
                 }
@@ -108,7 +108,7 @@ impl Repairs<'_> {
         Ok(())
     }
 
-    /// Takes a name that is no attribute of the resource itself for the path of one, or drops it.
+    /// Reads a name that is not an attribute of the resource itself as a path, or drops it.
     fn path_as_name(
         &mut self,
         kind: &ResourceType,
@@ -116,11 +116,12 @@ impl Repairs<'_> {
         value: Value,
         out: &mut Map<String, Value>,
     ) -> Result<(), Error> {
-        let long = path(kind, self.quirks, self.applied, &name).into_owned();
-        let spelled = long != name;
+        let long = repair_path(kind, self.quirks, self.applied, &name).into_owned();
+        let repaired = long != name;
         match kind.resolve_target(&long) {
-            Ok(Target::Attribute(at))
-                if at.sub_attribute.is_none() && (spelled || self.uses(Quirks::PATHS_AS_KEYS)) =>
+            Ok(PathTarget::Attribute(at))
+                if at.sub_attribute.is_none()
+                    && (repaired || self.allows(Quirks::PATHS_AS_KEYS)) =>
             {
                 let mut inner = Map::new();
                 inner.insert(at.attribute.name.to_string(), value);
@@ -138,13 +139,13 @@ impl Repairs<'_> {
             Err(error) if error.lead == Lead::Mistaken => {
                 return Err(Error::Path(PathError { path: excerpt(&name), ..error }));
             }
-            _ if self.uses(Quirks::UNKNOWN_ATTRIBUTES) => {}
+            _ if self.allows(Quirks::UNKNOWN_ATTRIBUTES) => {}
             _ => drop(out.insert(name, value)),
         }
         Ok(())
     }
 
-    /// The attributes of the core schema as an object under its URN, as if they were an extension.
+    /// Returns the attributes of the core schema that are in an object under its URN, like an extension's.
     pub(crate) fn under_core_urn(
         &mut self,
         kind: &ResourceType,
@@ -153,64 +154,55 @@ impl Repairs<'_> {
     ) -> Option<Map<String, Value>> {
         let inner = value.as_object()?;
         let is_core = name.eq_ignore_ascii_case(kind.schema.id.as_str());
-        (is_core && self.uses(Quirks::CORE_UNDER_URN)).then(|| inner.clone())
+        (is_core && self.allows(Quirks::CORE_UNDER_URN)).then(|| inner.clone())
     }
 
-    /// One text for `schemas`, which is an array.
+    /// Accepts one text for `schemas`, which is an array.
     pub(crate) fn schemas_as_array(&mut self, schemas: &mut Value) {
-        if schemas.as_str().is_some_and(|urn| !urn.is_empty()) && self.uses(Quirks::ARRAYS_OF_ONE) {
+        if schemas.as_str().is_some_and(|urn| !urn.is_empty()) && self.allows(Quirks::ARRAYS_OF_ONE)
+        {
             *schemas = Value::Array(vec![schemas.take()]);
         }
     }
 
-    /// Missing `schemas` become the endpoint's own; URNs that the kind does not have are dropped, and
-    /// those of extensions that the body carries are added.
-    fn schemas_repaired(&mut self, kind: &ResourceType, out: &mut Map<String, Value>) {
+    /// Adds missing `schemas` and those of extensions that the body has, and drops URNs that the kind does
+    /// not have.
+    fn repair_schemas(&mut self, kind: &ResourceType, out: &mut Map<String, Value>) {
         let key = out.keys().find(|name| name.eq_ignore_ascii_case("schemas")).cloned();
         if let Some(schemas) = key.as_ref().and_then(|key| out.get_mut(key)) {
             self.schemas_as_array(schemas);
         }
-        let listed = key.as_ref().and_then(|key| out.get(key)).and_then(Value::as_array);
-        let is_text = |value: &Value| value.is_string();
-        let known = |value: &Value| {
-            let urn = value.as_str().unwrap_or_default();
-            urn.eq_ignore_ascii_case(kind.schema.id.as_str()) || kind.extension(urn).is_some()
-        };
-        let base = |value: &Value| {
-            value.as_str().is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
-        };
+        let schemas = key.as_ref().and_then(|key| out.get(key));
+        let listed = schemas.and_then(Value::as_array);
         let unnamed = listed.map_or_else(Vec::new, |urns| kind.unnamed_extensions(out, urns));
-        let fine = match listed {
+        let complete = match listed {
             Some(urns) => {
-                urns.iter().all(|urn| !is_text(urn) || known(urn))
-                    && urns.iter().any(base)
+                urns.iter().all(|urn| may_stay(kind, urn))
+                    && urns.iter().any(|urn| is_core(kind, urn))
                     && unnamed.is_empty()
             }
-            None => key.as_ref().and_then(|key| out.get(key)).is_some_and(|value| !value.is_null()),
+            // Normalization refuses whatever else is there.
+            None => schemas.is_some_and(|value| !value.is_null()),
         };
-        if fine || !self.uses(Quirks::SCHEMAS_REPAIRED) {
+        if complete || !self.allows(Quirks::SCHEMAS_REPAIRED) {
             return;
         }
-        let mut urns: Vec<Value> = listed
-            .into_iter()
-            .flatten()
-            .filter(|urn| !is_text(urn) || known(urn))
-            .cloned()
-            .collect();
-        if !urns.iter().any(base) {
+        let listed = listed.into_iter().flatten();
+        let mut urns: Vec<Value> = listed.filter(|urn| may_stay(kind, urn)).cloned().collect();
+        if !urns.iter().any(|urn| is_core(kind, urn)) {
             urns.insert(0, kind.schema.id.as_str().into());
         }
         urns.extend(unnamed.into_iter().map(|urn| Value::from(urn.as_str())));
         out.insert(key.unwrap_or_else(|| "schemas".to_owned()), Value::Array(urns));
     }
 
-    /// Repairs the value of an attribute, whether it is a whole value or comes from PATCH.
+    /// Repairs the value of an attribute, from a whole resource or from PATCH.
     pub(crate) fn attribute(&mut self, attribute: &Attribute, value: Value) -> Value {
         let value = match attribute.value_type {
             ValueType::Complex => self.json_in_text(value),
             _ => value,
         };
-        let value = self.unwrapped(attribute, value);
+        let value = self.strip_wrapper(attribute, value);
         let value = self.array_or_value(attribute, value);
         match value {
             Value::Array(values) if attribute.multi_valued => Value::Array(
@@ -220,23 +212,26 @@ impl Repairs<'_> {
         }
     }
 
-    /// One object for an array of one (OneLogin), an array of one for a value (SCIM-SDK, Entra).
+    /// Accepts one object for an array of one (OneLogin), and an array of one for a value (SCIM-SDK,
+    /// Entra).
     fn array_or_value(&mut self, attribute: &Attribute, value: Value) -> Value {
         match value {
             Value::Array(mut values) if !attribute.multi_valued && values.len() <= 1 => {
-                if self.uses(Quirks::ARRAYS_OF_ONE) {
+                if self.allows(Quirks::ARRAYS_OF_ONE) {
                     values.pop().unwrap_or(Value::Null)
                 } else {
                     Value::Array(values)
                 }
             }
             Value::String(text)
-                if attribute.multi_valued && text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) =>
+                if attribute.multi_valued
+                    && text.is_empty()
+                    && self.allows(Quirks::EMPTY_CLEARS) =>
             {
                 Value::Null
             }
             one @ Value::Object(_)
-                if attribute.multi_valued && self.uses(Quirks::ARRAYS_OF_ONE) =>
+                if attribute.multi_valued && self.allows(Quirks::ARRAYS_OF_ONE) =>
             {
                 Value::Array(vec![one])
             }
@@ -244,7 +239,7 @@ impl Repairs<'_> {
                 if attribute.multi_valued
                     && (attribute.value_type != ValueType::Complex
                         || attribute.sub("value").is_some())
-                    && self.uses(Quirks::ARRAYS_OF_ONE) =>
+                    && self.allows(Quirks::ARRAYS_OF_ONE) =>
             {
                 Value::Array(vec![one])
             }
@@ -271,7 +266,7 @@ impl Repairs<'_> {
                 if of != ValueType::Complex
                     && attribute.multi_valued
                     && husks::is_empty_object(&map)
-                    && self.uses(Quirks::EMPTY_CLEARS) =>
+                    && self.allows(Quirks::EMPTY_CLEARS) =>
             {
                 Value::Null
             }
@@ -286,17 +281,17 @@ impl Repairs<'_> {
             (ValueType::Binary, Value::String(text)) => Value::String(self.base64(text)),
             (ValueType::DateTime, Value::String(text)) => Value::String(self.moment(text)),
             (ValueType::String, value) => match json::digits(&value) {
-                // A secret is what was sent, letter by letter.
+                // A secret is compared with exactly what the client sent.
                 Some(digits)
                     if attribute.returned != Returned::Never
-                        && self.uses(Quirks::NUMBERS_AS_TEXT) =>
+                        && self.allows(Quirks::NUMBERS_AS_TEXT) =>
                 {
                     Value::String(digits)
                 }
                 _ => value,
             },
             (ValueType::Integer | ValueType::Decimal, Value::String(text))
-                if json::is_number(&text) && self.uses(Quirks::NUMBERS_AS_TEXT) =>
+                if json::is_number(&text) && self.allows(Quirks::NUMBERS_AS_TEXT) =>
             {
                 json::number(&text)
             }
@@ -306,8 +301,8 @@ impl Repairs<'_> {
 
     /// Repairs an object: the value of `parent`, or of an extension.
     ///
-    /// Unknown names are ignored beside known ones. Where they are all that a value says they stay, so
-    /// that it is refused and not taken for an empty one.
+    /// Unknown names are dropped next to known ones. An object of unknown names alone keeps them, so that
+    /// it is refused and not read as empty.
     fn object(
         &mut self,
         parent: Option<&Attribute>,
@@ -324,24 +319,25 @@ impl Repairs<'_> {
         let mut known = map.keys().filter_map(|name| find(attributes, name));
         if unknown
             && known.any(|known| parent.is_none_or(|parent| !parent.describes(&known.name)))
-            && self.uses(Quirks::UNKNOWN_ATTRIBUTES)
+            && self.allows(Quirks::UNKNOWN_ATTRIBUTES)
         {
             map.retain(|name, _| find(attributes, name).is_some());
         }
         map
     }
 
-    /// `{"value": ""}` and `{"value": null}` mean that a singular attribute has no value (Entra,
-    /// when a manager is removed).
+    /// Returns whether an object clears a singular attribute: `{"value": ""}` and `{"value": null}`
+    /// (Entra, to remove a manager).
     fn is_emptied(&mut self, attribute: &Attribute, map: &Map<String, Value>) -> bool {
-        let empty = |value: &Value| value.is_null() || value.as_str() == Some("");
         let emptied = !attribute.multi_valued
             && attribute.sub("value").is_some()
-            && map.iter().any(|(name, value)| name.eq_ignore_ascii_case("value") && empty(value));
-        emptied && self.uses(Quirks::EMPTY_CLEARS)
+            && map
+                .iter()
+                .any(|(name, value)| name.eq_ignore_ascii_case("value") && is_null_or_empty(value));
+        emptied && self.allows(Quirks::EMPTY_CLEARS)
     }
 
-    /// A manager as his bare id; any other value as a bare text.
+    /// Accepts a manager as a bare id, and any other value as a bare text.
     fn complex_from_text(&mut self, attribute: &Attribute, text: String) -> Value {
         if text.is_empty() {
             return Value::String(text);
@@ -349,8 +345,8 @@ impl Repairs<'_> {
         if &*attribute.name != "manager" {
             return self.object_of(attribute, Value::String(text));
         }
-        match self.uses(Quirks::MANAGER_SHORT_FORMS) {
-            true => Value::Object(forms::valued(Value::String(text))),
+        match self.allows(Quirks::MANAGER_SHORT_FORMS) {
+            true => Value::Object(forms::wrap_value(Value::String(text))),
             false => Value::String(text),
         }
     }
@@ -359,7 +355,7 @@ impl Repairs<'_> {
     pub(crate) fn patch_envelope(&mut self, raw: Value) -> Value {
         const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
         let Value::Object(map) = raw else { return raw };
-        let mut out = self.spelled(map, &["schemas", "Operations"]);
+        let mut out = self.spell_names(map, &["schemas", "Operations"]);
         if let Some(schemas) = out.get_mut("schemas") {
             self.schemas_as_array(schemas);
         }
@@ -367,7 +363,7 @@ impl Repairs<'_> {
             .get("schemas")
             .and_then(Value::as_array)
             .is_some_and(|urns| urns.iter().any(|urn| urn == URN));
-        if !named && self.uses(Quirks::PATCH_ENVELOPE) {
+        if !named && self.allows(Quirks::PATCH_ENVELOPE) {
             out.insert("schemas".to_owned(), serde_json::json!([URN]));
         }
         if let Some(Value::Array(operations)) = out.get_mut("Operations") {
@@ -375,10 +371,10 @@ impl Repairs<'_> {
                 let Value::Object(map) = operation else {
                     continue;
                 };
-                let mut spelled = self.spelled(std::mem::take(map), &["op", "path", "value"]);
+                let mut spelled = self.spell_names(std::mem::take(map), &["op", "path", "value"]);
                 if let Some(Value::String(op)) = spelled.get_mut("op")
                     && op.bytes().any(|byte| byte.is_ascii_uppercase())
-                    && self.uses(Quirks::PATCH_ENVELOPE)
+                    && self.allows(Quirks::PATCH_ENVELOPE)
                 {
                     op.make_ascii_lowercase();
                 }
@@ -389,12 +385,12 @@ impl Repairs<'_> {
     }
 
     /// Gives names in another case their canonical spelling.
-    fn spelled(&mut self, map: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    fn spell_names(&mut self, map: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
         let mut out = Map::new();
         for (name, value) in map {
             let canonical = names.iter().find(|canonical| canonical.eq_ignore_ascii_case(&name));
             match canonical {
-                Some(canonical) if *canonical != name && self.uses(Quirks::PATCH_ENVELOPE) => {
+                Some(canonical) if *canonical != name && self.allows(Quirks::PATCH_ENVELOPE) => {
                     out.insert((*canonical).to_owned(), value);
                 }
                 _ => drop(out.insert(name, value)),
@@ -402,29 +398,34 @@ impl Repairs<'_> {
         }
         out
     }
-
-    /// Tells whether a repair is allowed, and notes it; for the PATCH engine's own decisions.
-    pub(crate) fn allows(&mut self, quirk: Quirks) -> bool {
-        self.uses(quirk)
-    }
 }
 
-/// `"True"` and `"False"` in any case.
+/// Returns whether an element of `schemas` is the URN of the kind's core schema.
+fn is_core(kind: &ResourceType, urn: &Value) -> bool {
+    urn.as_str().is_some_and(|urn| urn.eq_ignore_ascii_case(kind.schema.id.as_str()))
+}
+
+/// Returns whether an element of `schemas` is a URN of the kind. What is no text is refused later.
+fn may_stay(kind: &ResourceType, urn: &Value) -> bool {
+    is_core(kind, urn) || urn.as_str().is_none_or(|urn| kind.extension(urn).is_some())
+}
+
+/// Reads `"True"` and `"False"` in any case, where the tenant allows it.
 pub(crate) fn boolean_from_text(quirks: Quirks, applied: &mut Applied, text: &str) -> Option<bool> {
     let flag = flag(text).filter(|_| quirks.has(Quirks::BOOLEANS_AS_TEXT))?;
     applied.note(Quirks::BOOLEANS_AS_TEXT);
     Some(flag)
 }
 
-/// `true` and `false` in any case.
+/// Reads `true` and `false` in any case.
 pub(crate) fn flag(text: &str) -> Option<bool> {
     let flags = [("true", true), ("false", false)];
     flags.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, flag)| flag)
 }
 
-/// The same query text with `+` read as a plus, if that makes a difference.
+/// Returns the same query text with `+` read as a plus, if that makes a difference.
 ///
-/// Form encoding says a space; Okta's Java client and rauthy leave the plus of an address as it is.
+/// In form encoding `+` is a space; Okta's Java client and rauthy do not encode the plus of an address.
 pub fn plus_taken_literally(quirks: Quirks, raw_filter: &str) -> Option<String> {
     (quirks.has(Quirks::PLUS_IN_QUERY) && raw_filter.contains('+'))
         .then(|| raw_filter.replace('+', "%2B"))

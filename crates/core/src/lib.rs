@@ -1,11 +1,11 @@
-//! The core of Headcount: what SCIM 2.0 means (RFC 7643, RFC 7644), as functions.
+//! The core of Headcount: SCIM 2.0 (RFC 7643, RFC 7644) as functions.
 //!
-//! It must never know HTTP, SQL, an async runtime, the environment, the wall clock or randomness;
-//! time and ids come in through [`clock::Clock`] and [`clock::IdSource`].
+//! It must never know HTTP, SQL, an async runtime, the environment, the wall clock or randomness. Time and
+//! ids come in through [`clock::Clock`] and [`clock::IdSource`].
 //!
-//! Start with [`provider`], the plug that a store implements, and [`memory`], which implements it in
-//! the plainest way. Then [`service`]: the use cases, each a few lines over [`patch`], [`filter`],
-//! [`resource`] and [`schema`].
+//! Start with [`provider`], the plug that a store implements, and [`memory`], its simplest implementation.
+//! Then read [`service`]: the use cases, each a few lines over [`patch`], [`filter`], [`resource`] and
+//! [`schema`].
 
 pub mod change;
 pub mod clock;

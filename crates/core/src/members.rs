@@ -1,5 +1,5 @@
-//! Group membership: the one relation, kept as rows so that adding one member to a group of 100,000
-//! costs what it costs in a group of ten.
+//! Group membership, the one relation. It is stored as rows, so that adding a member to a group of
+//! 100,000 costs what it costs in a group of ten.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
 use crate::json;
-use crate::value::Given;
+use crate::value::{Given, is_null_or_empty};
 
 /// Members that one request may name.
 pub const MAX_MEMBERS: usize = 10_000;
@@ -26,7 +26,7 @@ pub struct Member {
     pub kind: Kind,
 }
 
-/// What members are called, by their ids: the naming attribute as it was given.
+/// Names of members by id: the naming attribute as the client wrote it.
 pub type MemberNames = HashMap<ResourceId, String>;
 
 /// One entry of the computed `groups` of a user.
@@ -36,7 +36,7 @@ pub struct MembershipEntry {
     pub member: ResourceId,
     /// The group.
     pub group: ResourceId,
-    /// The name of the group, as given.
+    /// The name of the group as the client wrote it.
     pub display: String,
 }
 
@@ -46,28 +46,29 @@ pub enum MemberChange {
     /// Nothing.
     #[default]
     Unchanged,
-    /// Some come and some go; naming a present or an absent one is no error. The sets are disjoint.
+    /// Adds and removes members. Adding a present one or removing an absent one is not an error. The sets
+    /// are disjoint.
     Delta {
         /// Ids that are members afterwards.
         add: BTreeSet<ResourceId>,
-        /// Ids that are no members afterwards.
+        /// Ids that are not members afterwards.
         remove: BTreeSet<ResourceId>,
     },
-    /// Exactly these are members afterwards.
+    /// Makes exactly these members.
     Replace(BTreeSet<ResourceId>),
 }
 
-/// What a write really did to the members of a group.
+/// The effect of a write on the members of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberDelta {
-    /// Members that were none before.
+    /// Members that are new.
     pub added: Vec<ResourceId>,
-    /// Members that are none any more.
+    /// Members that are gone.
     pub removed: Vec<ResourceId>,
 }
 
 impl MemberDelta {
-    /// Tells whether membership stayed as it was.
+    /// Returns whether membership stayed the same.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
@@ -79,7 +80,7 @@ impl MemberChange {
         *self = Self::Replace(members.iter().map(|member| member.0.clone()).collect());
     }
 
-    /// Makes these ids members, too.
+    /// Adds these ids.
     pub(crate) fn add(&mut self, members: &[MemberRef]) {
         for MemberRef(id) in members {
             match self {
@@ -96,7 +97,7 @@ impl MemberChange {
         }
     }
 
-    /// Makes these ids no members.
+    /// Removes these ids.
     pub(crate) fn remove(&mut self, members: &[MemberRef]) {
         for MemberRef(id) in members {
             match self {
@@ -113,7 +114,7 @@ impl MemberChange {
         }
     }
 
-    /// Returns the members afterwards, given those before; kinds of new ones are not known here.
+    /// Returns the members afterwards, given those before. The kinds of new ones are unknown.
     pub(crate) fn preview(&self, before: &[Member]) -> BTreeMap<ResourceId, Option<Kind>> {
         let known = before.iter().map(|member| (member.id.clone(), Some(member.kind.clone())));
         match self {
@@ -133,8 +134,8 @@ impl MemberChange {
         }
     }
 
-    /// Returns the ids that become members by name.
-    pub fn named(&self) -> impl Iterator<Item = &ResourceId> {
+    /// Returns the ids that are members because the request names them.
+    pub fn additions(&self) -> impl Iterator<Item = &ResourceId> {
         match self {
             Self::Unchanged => None,
             Self::Delta { add, .. } => Some(add.iter()),
@@ -144,13 +145,13 @@ impl MemberChange {
         .flatten()
     }
 
-    /// Refuses a group as its own member and requests that name too many.
+    /// Refuses a group as its own member, and too many members.
     ///
     /// # Errors
     ///
     /// `invalidValue`, or `413` above [`MAX_MEMBERS`].
     pub(crate) fn check(&self, group: &ResourceId) -> Result<(), Error> {
-        if self.named().any(|id| id == group) {
+        if self.additions().any(|id| id == group) {
             return Err(Error::value("members", "a group cannot be a member of itself"));
         }
         let named = match self {
@@ -168,14 +169,14 @@ fn too_many() -> Error {
     ))
 }
 
-/// Reads members as POST, PUT and PATCH carry them. Elements in which nothing is are dropped.
+/// Reads the members of a POST, PUT or PATCH. Empty elements are dropped.
 ///
-/// Only `value` counts. `type` and `$ref` are filled in by the server, `display` is not kept.
+/// Only `value` counts: the server computes `type` and `$ref`, and does not store `display`.
 ///
 /// # Errors
 ///
 /// `invalidValue` for anything that does not name a member, `413` above [`MAX_MEMBERS`].
-pub(crate) fn given(value: Value) -> Result<Given<Vec<MemberRef>>, Error> {
+pub(crate) fn parse(value: Value) -> Result<Given<Vec<MemberRef>>, Error> {
     let values = match value {
         Value::Null => return Ok(Given::Cleared),
         Value::Array(values) => values,
@@ -190,32 +191,30 @@ pub(crate) fn given(value: Value) -> Result<Given<Vec<MemberRef>>, Error> {
     if values.is_empty() {
         return Ok(Given::Cleared);
     }
-    let named = values.iter().enumerate().filter(|(_, value)| !names_nobody(value));
+    let named = values.iter().enumerate().filter(|(_, value)| !is_empty(value));
     let named = named.map(|(index, value)| member(index, value)).collect::<Result<Vec<_>, _>>()?;
     Ok(if named.is_empty() { Given::Nothing } else { Given::Value(named) })
 }
 
-/// Takes what was given for all members: `null` and the empty array mean none, but a list in which
-/// nobody is named means nothing, since it would empty the group by mistake.
+/// Returns the members that replace all others: none for `null` and the empty array.
 ///
 /// # Errors
 ///
-/// `invalidValue` for such a list.
-pub(crate) fn all(given: Given<Vec<MemberRef>>) -> Result<Vec<MemberRef>, Error> {
+/// `invalidValue` for a list of empty elements, which would empty the group by mistake.
+pub(crate) fn replacement(given: Given<Vec<MemberRef>>) -> Result<Vec<MemberRef>, Error> {
     match given {
         Given::Value(members) => Ok(members),
         Given::Cleared => Ok(Vec::new()),
         Given::Nothing => Err(Error::value(
             "members",
-            "the list names nobody; send an empty array to remove all members",
+            "the list names no member; send an empty array to remove all members",
         )),
     }
 }
 
-/// Tells whether an element is empty, rather than one that names somebody wrongly.
-fn names_nobody(value: &Value) -> bool {
-    let empty = |value: &Value| value.is_null() || value.as_str() == Some("");
-    value.is_null() || value.as_object().is_some_and(|object| object.values().all(empty))
+/// Returns whether an element is empty, as opposed to one that names a member in a wrong way.
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(|map| map.values().all(is_null_or_empty))
 }
 
 fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
@@ -226,7 +225,7 @@ fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
         )
     })?;
     match object_id(object) {
-        Some(value @ Value::String(id)) if !id.is_empty() && json::written(value).is_none() => {
+        Some(value @ Value::String(id)) if !id.is_empty() && json::verbatim(value).is_none() => {
             Ok(MemberRef(ResourceId::new(id.as_str())))
         }
         _ => Err(Error::value(
@@ -236,12 +235,12 @@ fn member(index: usize, value: &Value) -> Result<MemberRef, Error> {
     }
 }
 
-/// Returns what a member says its id is.
+/// Returns the id in a member as a client sent it.
 pub(crate) fn id_of(member: &Value) -> Option<&Value> {
     member.as_object().and_then(object_id)
 }
 
-/// Returns what a member says its id is, to be spelled anew.
+/// Returns the id in a member as a client sent it, for correction.
 pub(crate) fn id_of_mut(member: &mut Value) -> Option<&mut Value> {
     let object = member.as_object_mut()?;
     object.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("value")).map(|(_, id)| id)

@@ -1,18 +1,19 @@
-//! The contract of [`Provider`] in executable form: read it right after the trait.
+//! The contract of [`Provider`] in executable form, to be read right after the trait.
 //!
-//! A real implementation, used by tests and by nothing that must survive its process.
+//! A complete implementation for tests and for data that need not outlive the process.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::change::{Change, ChangeFeed, Left, Recorded};
+use crate::change::{Change, ChangeFeed, LeftGroup, Recorded};
 use crate::error::Error;
 use crate::filter::{Filter, Relations, ResolvedFilter, row, rows_match, sort_key};
 use crate::ids::{ChainPosition, Kind, ResourceId, TenantId, Version};
 use crate::index::UniqueKey;
 use crate::members::{Member, MemberDelta, MemberNames, MembershipEntry};
 use crate::patch::members_match;
-use crate::path::Place;
+use crate::path::AttrSource;
 use crate::provider::{
     ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
     Start, Step, StepDone, Update, Updated, With,
@@ -20,20 +21,21 @@ use crate::provider::{
 use crate::resource::{Computed, Resource};
 use crate::work::{Halt, Work};
 
-/// Keeps resources in memory behind one lock.
+/// Stores resources in memory behind one lock.
 #[derive(Debug, Default)]
 pub struct MemoryProvider {
     tenants: Mutex<HashMap<TenantId, Tenant>>,
 }
 
-/// Everything of one tenant. Cloned before a write and put back when the write succeeds, which is
-/// all that atomicity takes.
+/// The data of one tenant. A write works on a clone, which replaces the original when it succeeds: that
+/// makes it atomic.
 #[derive(Debug, Clone, Default)]
 struct Tenant {
     /// Resources in the order of their creation.
     resources: BTreeMap<u64, Stored>,
     keys: HashMap<(Kind, UniqueKey), u64>,
     changes: Vec<Recorded>,
+    /// The number of resources ever created.
     created: u64,
 }
 
@@ -46,11 +48,11 @@ struct Stored {
 
 impl MemoryProvider {
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Tenant>> {
-        // A panic in a change cannot leave a half-written tenant: writes work on a copy.
+        // Writes work on a copy, so that a panic in one leaves no half-written tenant.
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a write on a copy of the tenant and keeps the copy when it succeeds.
+    /// Runs a write on a copy of the tenant, which replaces the tenant when the write succeeds.
     fn write<T>(
         &self,
         tenant: TenantId,
@@ -59,13 +61,27 @@ impl MemoryProvider {
         let mut tenants = self.lock();
         let slot = tenants.entry(tenant).or_default();
         let mut copy = slot.clone();
-        let done = job(&mut copy)?;
+        let result = job(&mut copy)?;
         *slot = copy;
-        Ok(done)
+        Ok(result)
     }
 
     fn read<T>(&self, tenant: TenantId, job: impl FnOnce(&Tenant) -> T) -> T {
         job(self.lock().entry(tenant).or_default())
+    }
+
+    fn run_step(&self, tenant: TenantId, step: &mut Step<'_>) -> Result<StepDone, Error> {
+        match step {
+            Step::Insert(draft) => {
+                Ok(StepDone::Stored(self.insert(tenant, draft, With::Nothing)?.resource))
+            }
+            Step::Update(kind, id, change) => {
+                self.update(tenant, kind, id, With::Nothing, &mut **change).map(StepDone::of)
+            }
+            Step::Delete(kind, id, check) => {
+                self.delete(tenant, kind, id, &mut **check).map(|()| StepDone::Deleted)
+            }
+        }
     }
 }
 
@@ -78,7 +94,7 @@ impl Provider for MemoryProvider {
         with: With,
     ) -> Result<Option<Found>, ProviderError> {
         Ok(self
-            .read(tenant, |tenant| tenant.position(kind, id).and_then(|at| tenant.found(at, with))))
+            .read(tenant, |tenant| tenant.position(kind, id).and_then(|at| tenant.load(at, with))))
     }
 
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
@@ -86,8 +102,7 @@ impl Provider for MemoryProvider {
     }
 
     fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
-        let done = self.write(tenant, |tenant| tenant.insert(draft, with));
-        done.map_err(provider_error)
+        self.write(tenant, |tenant| tenant.insert(draft, with)).map_err(provider_error)
     }
 
     fn update(
@@ -136,8 +151,8 @@ impl Provider for MemoryProvider {
 
     fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
         Ok(self.read(tenant, |tenant| {
-            let asked = tenant.resources.values().filter(|one| ids.contains(&one.resource.id));
-            asked.map(|one| (one.resource.id.clone(), one.name.clone())).collect()
+            let named = tenant.resources.values().filter(|one| ids.contains(&one.resource.id));
+            named.map(|one| (one.resource.id.clone(), one.name.clone())).collect()
         }))
     }
 
@@ -147,25 +162,13 @@ impl Provider for MemoryProvider {
         steps: &mut [Step<'_>],
         failures: Option<usize>,
     ) -> Vec<Result<StepDone, Error>> {
-        let run = |step: &mut Step<'_>| match step {
-            Step::Insert(draft) => self
-                .insert(tenant, draft, With::Nothing)
-                .map(|found| StepDone::Stored(found.resource))
-                .map_err(Error::from),
-            Step::Update(kind, id, change) => {
-                let updated = self.update(tenant, kind, id, With::Nothing, &mut **change)?;
-                Ok(StepDone::of(updated))
-            }
-            Step::Delete(kind, id, check) => {
-                self.delete(tenant, kind, id, &mut **check).map(|()| StepDone::Deleted)
-            }
-        };
         let (mut results, mut failed) = (Vec::with_capacity(steps.len()), 0);
-        for result in steps.iter_mut().map(run) {
+        for step in steps {
+            let result = self.run_step(tenant, step);
             failed += usize::from(result.is_err());
             let halted = matches!(result, Err(Error::Halted(_)));
             results.push(result);
-            if halted || failures.is_some_and(|most| failed >= most) {
+            if halted || failures.is_some_and(|max| failed >= max) {
                 break;
             }
         }
@@ -222,19 +225,36 @@ fn provider_error(error: Error) -> ProviderError {
     match error {
         Error::Provider(error) => error,
         other => ProviderError::Internal(crate::provider::Source::new(
-            "an insert runs no foreign code",
+            "an insert calls no change function",
             other,
         )),
     }
 }
 
+/// The sort key of a resource, and the number of its creation.
+type Position = (Option<String>, u64);
+
+fn compare((key, at): &Position, (other_key, other_at): &Position, descending: bool) -> Ordering {
+    // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
+    let by_key = (key.is_none(), key).cmp(&(other_key.is_none(), other_key));
+    let by_key = if descending { by_key.reverse() } else { by_key };
+    by_key.then(at.cmp(other_at))
+}
+
+/// Returns the error for a resource that is gone while the lock is held.
+fn missing() -> Error {
+    Error::internal("a resource stays while the lock is held")
+}
+
 impl Tenant {
     fn position(&self, kind: &Kind, id: &ResourceId) -> Option<u64> {
-        let is = |stored: &Stored| stored.resource.kind == *kind && stored.resource.id == *id;
-        self.resources.iter().find(|(_, stored)| is(stored)).map(|(at, _)| *at)
+        let mut resources = self.resources.iter();
+        resources
+            .find(|(_, stored)| stored.resource.kind == *kind && stored.resource.id == *id)
+            .map(|(at, _)| *at)
     }
 
-    fn found(&self, at: u64, with: With) -> Option<Found> {
+    fn load(&self, at: u64, with: With) -> Option<Found> {
         let stored = self.resources.get(&at)?;
         let mut computed = Computed::default();
         match with {
@@ -244,10 +264,10 @@ impl Tenant {
                 let some = stored.some_members(None, limit);
                 (computed.members, computed.more_members) = (some.members, some.next);
             }
-            With::AllMembers(most) => {
-                let some = stored.some_members(None, most);
+            With::AllMembers(max) => {
+                let some = stored.some_members(None, max);
                 match some.next {
-                    // Every id is behind the empty one.
+                    // Every id is greater than the empty one.
                     Some(_) => computed.more_members = Some(Key(String::new())),
                     None => computed.members = some.members,
                 }
@@ -258,17 +278,17 @@ impl Tenant {
 
     fn groups_of(&self, member: &ResourceId) -> Vec<MembershipEntry> {
         let groups = self.resources.values().filter(|stored| stored.members.contains_key(member));
-        let entry = |stored: &Stored| MembershipEntry {
-            member: member.clone(),
-            group: stored.resource.id.clone(),
-            display: stored.name.clone(),
-        };
-        groups.map(entry).collect()
+        groups
+            .map(|stored| MembershipEntry {
+                member: member.clone(),
+                group: stored.resource.id.clone(),
+                display: stored.name.clone(),
+            })
+            .collect()
     }
 
     fn page(&self, query: &Query<'_>) -> Result<Page, ProviderError> {
-        let internal = |error| ProviderError::evaluating(error);
-        let mut matching: Vec<(Option<String>, u64)> = Vec::new();
+        let mut matching: Vec<Position> = Vec::new();
         for (at, stored) in &self.resources {
             if stored.resource.kind != query.kind.kind {
                 continue;
@@ -277,44 +297,36 @@ impl Tenant {
             let matches = match &query.filter {
                 Some(filter) => filter
                     .matches(query.kind, &stored.resource, &rows, &query.work)
-                    .map_err(internal)?,
+                    .map_err(ProviderError::evaluating)?,
                 None => true,
             };
             if matches {
                 let key = match &query.sort {
-                    Some(sort) => {
-                        sort_key(&sort.by, &stored.resource, &query.work).map_err(internal)?
-                    }
+                    Some(sort) => sort_key(&sort.by, &stored.resource, &query.work)
+                        .map_err(ProviderError::evaluating)?,
                     None => None,
                 };
                 matching.push((key, *at));
             }
         }
         let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        let order = |(key, at): &(Option<String>, u64),
-                     (other, other_at): &(Option<String>, u64)| {
-            // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
-            let by_key = (key.is_none(), key).cmp(&(other.is_none(), other));
-            let by_key = if descending { by_key.reverse() } else { by_key };
-            by_key.then(at.cmp(other_at))
-        };
-        matching.sort_by(order);
+        matching.sort_by(|one, other| compare(one, other, descending));
         let total = u64::try_from(matching.len()).unwrap_or(u64::MAX);
         let skip = match &query.start {
             Start::Offset(offset) => usize::try_from(*offset).unwrap_or(usize::MAX),
             Start::After(Key(key)) => {
-                let place: (Option<String>, u64) =
+                let last: Position =
                     serde_json::from_str(key).map_err(|_bad| ProviderError::InvalidKey)?;
-                matching.iter().take_while(|entry| order(entry, &place).is_le()).count()
+                matching.iter().take_while(|one| compare(one, &last, descending).is_le()).count()
             }
         };
         let page: Vec<_> = matching.iter().skip(skip).take(query.limit).collect();
         let more = skip.saturating_add(page.len()) < matching.len();
-        let key = |place: &(Option<String>, u64)| serde_json::to_string(place).ok().map(Key);
+        let last = page.last().filter(|_| more);
         Ok(Page {
             total,
-            next: page.last().filter(|_| more).and_then(|last| key(last)),
-            resources: page.iter().filter_map(|(_, at)| self.found(*at, query.with)).collect(),
+            next: last.and_then(|last| serde_json::to_string(last).ok()).map(Key),
+            resources: page.iter().filter_map(|(_, at)| self.load(*at, query.with)).collect(),
         })
     }
 
@@ -333,7 +345,7 @@ impl Tenant {
         self.resources.insert(at, stored);
         let delta = self.store(at, draft)?;
         self.record(at, draft.change.clone(), delta, Vec::new());
-        self.found(at, with).ok_or_else(|| Error::internal("an inserted resource is there"))
+        self.load(at, with).ok_or_else(missing)
     }
 
     fn update(
@@ -344,11 +356,10 @@ impl Tenant {
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, Error> {
         let at = self.position(kind, id).ok_or(ProviderError::NotFound)?;
-        let gone = || Error::internal("a resource under the lock is there");
-        let before = self.resources.get(&at).cloned().ok_or_else(gone)?;
+        let before = self.resources.get(&at).cloned().ok_or_else(missing)?;
         let mut update = change(&Current { resource: &before.resource, members: None })?;
-        if let Update::NeedMembers(most) = update {
-            let members: Vec<_> = before.member_list().take(most).collect();
+        if let Update::NeedMembers(max) = update {
+            let members: Vec<_> = before.member_list().take(max).collect();
             update = change(&Current { resource: &before.resource, members: Some(&members) })?;
         }
         let mut changed = false;
@@ -364,7 +375,7 @@ impl Tenant {
                 self.record(at, draft.change, delta, Vec::new());
             }
         }
-        Ok(Updated { found: self.found(at, with).ok_or_else(gone)?, changed })
+        Ok(Updated { found: self.load(at, with).ok_or_else(missing)?, changed })
     }
 
     fn delete(
@@ -381,7 +392,7 @@ impl Tenant {
             if group.members.remove(id).is_some() {
                 group.resource.version = group.resource.version.next();
                 group.resource.modified = change.at.max(group.resource.modified.next());
-                left.push(Left {
+                left.push(LeftGroup {
                     group: group.resource.id.clone(),
                     version: group.resource.version,
                 });
@@ -393,7 +404,7 @@ impl Tenant {
         Ok(())
     }
 
-    /// Applies keys, name and members of a draft.
+    /// Stores keys, name and members of a draft.
     fn store(&mut self, at: u64, draft: &Draft) -> Result<MemberDelta, Error> {
         for key in &draft.unique.remove {
             self.keys.remove(&(draft.kind.clone(), key.clone()));
@@ -417,9 +428,12 @@ impl Tenant {
             });
             after.insert(id.clone(), kind.ok_or(ProviderError::UnknownMember(id))?);
         }
-        let was = |id: &ResourceId| before.iter().any(|member| member.id == *id);
         let delta = MemberDelta {
-            added: after.keys().filter(|id| !was(id)).cloned().collect(),
+            added: after
+                .keys()
+                .filter(|id| before.iter().all(|member| member.id != **id))
+                .cloned()
+                .collect(),
             removed: before
                 .iter()
                 .filter(|member| !after.contains_key(&member.id))
@@ -433,7 +447,7 @@ impl Tenant {
         Ok(delta)
     }
 
-    fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<Left>) {
+    fn record(&mut self, at: u64, change: Change, members: MemberDelta, left: Vec<LeftGroup>) {
         let position = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
         let position = ChainPosition::new(position);
         if let Some(Stored { resource, .. }) = self.resources.get(&at) {
@@ -446,9 +460,10 @@ impl Tenant {
 
 impl Stored {
     fn some_members(&self, after: Option<&Key>, limit: usize) -> Members {
-        let behind =
-            |member: &Member| after.is_none_or(|after| member.id.as_str() > after.0.as_str());
-        let mut members: Vec<_> = self.member_list().filter(behind).collect();
+        let mut members: Vec<_> = self
+            .member_list()
+            .filter(|member| after.is_none_or(|after| member.id.as_str() > after.0.as_str()))
+            .collect();
         let more = members.len() > limit;
         members.truncate(limit);
         let next = members.last().filter(|_| more).map(|last| Key(last.id.as_str().to_owned()));
@@ -460,7 +475,7 @@ impl Stored {
     }
 }
 
-/// Answers the parts of a filter that are about membership.
+/// Evaluates the parts of a filter that are about membership.
 struct Rows<'a> {
     tenant: &'a Tenant,
     stored: &'a Stored,
@@ -473,7 +488,7 @@ impl Relations for Rows<'_> {
         else {
             return Ok(false);
         };
-        if at.place == Place::Members {
+        if at.source == AttrSource::Members {
             let members: Vec<_> = self.stored.member_list().collect();
             return members_match(predicate, &members, self.work);
         }

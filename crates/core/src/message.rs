@@ -1,4 +1,4 @@
-//! The wire envelopes of RFC 7644: lists, errors, search requests.
+//! The messages of RFC 7644: lists, errors, search requests, bulk.
 
 mod bulk;
 
@@ -20,7 +20,7 @@ pub const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 /// The URN of search requests (RFC 7644 §3.4.3).
 pub const SEARCH_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
-/// Writes the body of an error: `status` is a text, `scimType` only where Table 9 has one.
+/// Returns the body of an error. `status` is a text; `scimType` is there only where Table 9 has one.
 pub fn error_body(status: u16, scim_type: Option<&str>, detail: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(160 + detail.len());
     out.extend_from_slice(b"{\"schemas\":[\"");
@@ -38,14 +38,14 @@ pub fn error_body(status: u16, scim_type: Option<&str>, detail: &str) -> Vec<u8>
     out
 }
 
-/// What a list response says before its resources.
+/// The part of a list response before its resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListHead {
-    /// How many resources satisfy the query.
+    /// The number of resources that satisfy the query.
     pub total: u64,
-    /// How many of them follow.
+    /// The number of resources that follow.
     pub items: usize,
-    /// The position of the first one, counted from 1; absent when the walk goes by cursor.
+    /// The position of the first one, counted from 1; absent when the client pages by cursor.
     pub start_index: Option<u64>,
     /// The cursor of the next page (RFC 9865 §2).
     pub next_cursor: Option<String>,
@@ -77,7 +77,7 @@ impl ListHead {
     }
 }
 
-/// A question for resources, from a query string or from the body of a `.search`.
+/// A search, from a query string or from the body of a `.search`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SearchRequest {
     /// The filter.
@@ -90,7 +90,7 @@ pub struct SearchRequest {
     pub sort_order: Option<String>,
     /// The position of the first resource, counted from 1.
     pub start_index: Option<i64>,
-    /// The most resources to return.
+    /// The maximum number of resources to return.
     pub count: Option<i64>,
     /// The cursor of a page; empty for the first (RFC 9865 §2).
     pub cursor: Option<String>,
@@ -98,13 +98,13 @@ pub struct SearchRequest {
     pub attributes: Vec<String>,
     /// The attributes not to show.
     pub excluded_attributes: Vec<String>,
-    /// What the request names without saying it.
+    /// Parameters without a value, or the body that a `.search` lacks.
     pub missing: Vec<Missing>,
     /// The repairs that its body needed.
     pub applied: Applied,
 }
 
-/// What a search names without saying it. Whether that is a mistake is up to the tenant's quirks.
+/// A part of a search that is there but empty. Whether it is an error depends on the tenant's quirks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// The body of a `.search`.
@@ -114,13 +114,13 @@ pub enum Missing {
 }
 
 impl SearchRequest {
-    /// Makes the request that a `.search` without a body stands for.
+    /// Makes the request that a `.search` without a body means.
     pub fn without_body() -> Self {
         Self { missing: vec![Missing::Body], ..Self::default() }
     }
 
-    /// Notes parameters that are there but empty, and takes them out. An empty cursor stays: it begins
-    /// a walk (RFC 9865 §2).
+    /// Moves empty parameters to `missing`. An empty cursor stays: it asks for the first page (RFC 9865
+    /// §2).
     pub fn take_out_empty(&mut self) {
         for (name, value) in [
             ("filter", &mut self.filter),
@@ -137,11 +137,11 @@ impl SearchRequest {
         }
     }
 
-    /// Takes what the request names without saying it for what it does not name.
+    /// Accepts missing parts as not sent.
     ///
     /// # Errors
     ///
-    /// `invalidSyntax`, `invalidFilter` or `invalidValue` without the quirk.
+    /// `invalidSyntax`, `invalidFilter` or `invalidValue` where the tenant does not allow them.
     pub(crate) fn accept_missing(&self, repairs: &mut Repairs<'_>) -> Result<(), Error> {
         let Some(missing) = self.missing.first() else { return Ok(()) };
         if repairs.allows(Quirks::EMPTY_SEARCHES) {
@@ -162,7 +162,7 @@ impl SearchRequest {
     ///
     /// # Errors
     ///
-    /// `invalidSyntax` for what is no search request, `invalidValue` for members of the wrong type.
+    /// `invalidSyntax` for a body that is not a search request, `invalidValue` for fields of the wrong type.
     pub fn from_body(body: Value, quirks: Quirks) -> Result<Self, Error> {
         let Value::Object(map) = body else {
             return Err(Error::syntax("the request body must be a JSON object"));
@@ -172,41 +172,33 @@ impl SearchRequest {
         let mut repairs = Repairs { quirks, applied: &mut applied };
         let mut named = false;
         for (name, mut value) in map {
-            let is = |known: &str| name.eq_ignore_ascii_case(known);
             if value.is_null() {
                 continue;
             }
-            // As in a query: an empty list of attributes names none, an empty number is missing.
-            if value.as_str() == Some("") {
-                if is("attributes") || is("excludedAttributes") {
-                    continue;
+            let empty = value.as_str() == Some("");
+            match &*name.to_ascii_lowercase() {
+                "schemas" => {
+                    repairs.schemas_as_array(&mut value);
+                    let urns = value.as_array();
+                    named = urns.is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH_REQUEST));
                 }
-                if let Some(number) = ["startIndex", "count"].into_iter().find(|name| is(name)) {
-                    request.missing.push(Missing::Value(number));
-                    continue;
+                "filter" => request.filter = Some(text("filter", value)?),
+                "sortby" => request.sort_by = Some(text("sortBy", value)?),
+                "sortorder" => request.sort_order = Some(text("sortOrder", value)?),
+                "cursor" => request.cursor = Some(text("cursor", value)?),
+                // As in a query: an empty number is missing, an empty list of attributes names none.
+                "startindex" if empty => request.missing.push(Missing::Value("startIndex")),
+                "count" if empty => request.missing.push(Missing::Value("count")),
+                "attributes" | "excludedattributes" if empty => {}
+                "startindex" => {
+                    request.start_index = Some(number("startIndex", &repairs.whole(value))?);
                 }
-            }
-            if is("schemas") {
-                repairs.schemas_as_array(&mut value);
-                named = value
-                    .as_array()
-                    .is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH_REQUEST));
-            } else if is("filter") {
-                request.filter = Some(text("filter", value)?);
-            } else if is("sortBy") {
-                request.sort_by = Some(text("sortBy", value)?);
-            } else if is("sortOrder") {
-                request.sort_order = Some(text("sortOrder", value)?);
-            } else if is("cursor") {
-                request.cursor = Some(text("cursor", value)?);
-            } else if is("startIndex") {
-                request.start_index = Some(number("startIndex", &repairs.whole(value))?);
-            } else if is("count") {
-                request.count = Some(number("count", &repairs.whole(value))?);
-            } else if is("attributes") {
-                request.attributes = texts("attributes", value)?;
-            } else if is("excludedAttributes") {
-                request.excluded_attributes = texts("excludedAttributes", value)?;
+                "count" => request.count = Some(number("count", &repairs.whole(value))?),
+                "attributes" => request.attributes = texts("attributes", value)?,
+                "excludedattributes" => {
+                    request.excluded_attributes = texts("excludedAttributes", value)?;
+                }
+                _ => {}
             }
         }
         request.take_out_empty();
@@ -217,7 +209,7 @@ impl SearchRequest {
         }
     }
 
-    /// Tells whether the filter asks for anything: an empty one is none, as every empty parameter.
+    /// Returns whether there is a filter. An empty one is none, like every empty parameter.
     pub(crate) fn is_filtered(&self) -> bool {
         self.filter.as_deref().is_some_and(|filter| !filter.trim().is_empty())
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::error::Error;
 use crate::filter::ResolvedFilter;
 use crate::members::MemberChange;
 use crate::path::AttrRef;
@@ -41,9 +42,9 @@ pub enum Verb {
 pub struct Operation {
     /// What it does.
     pub verb: Verb,
-    /// To what.
+    /// What it works on.
     pub target: PatchTarget,
-    /// With which value; never absent for add and replace.
+    /// The value; never absent for add and replace.
     pub value: Option<Value>,
     /// The number of the operation in the request, counted from 1, for errors.
     pub number: usize,
@@ -60,7 +61,7 @@ pub enum PatchTarget {
     Container(Extension),
     /// The list of schemas.
     Schemas,
-    /// The members of a group, all of them.
+    /// All members of a group.
     Members,
     /// The members of a group that a filter selects.
     SelectedMembers(ResolvedFilter),
@@ -71,17 +72,17 @@ pub enum PatchTarget {
 pub struct Elements {
     /// The attribute.
     pub attribute: AttrRef,
-    /// Which values.
+    /// The filter that selects values.
     pub filter: ResolvedFilter,
-    /// The sub-attribute behind the bracket.
+    /// The sub-attribute after the bracket.
     pub sub_attribute: Option<Arc<Attribute>>,
-    /// What a value must have to satisfy the filter, if it says so plainly: its `eq` terms joined by
-    /// `and`.
+    /// The sub-attributes that a value needs to satisfy the filter, if the filter is nothing but `eq` terms
+    /// joined by `and`.
     pub template: Option<Map<String, Value>>,
 }
 
 impl Elements {
-    /// Tells whether a path without a filter made them: it means each value there is.
+    /// Returns whether the path has no filter and so means every value.
     pub(crate) fn is_every(&self) -> bool {
         self.filter == ResolvedFilter::everything()
     }
@@ -92,8 +93,12 @@ impl Elements {
 pub struct Patched {
     /// The attributes afterwards.
     pub attributes: Attributes,
-    /// What happens to the members.
+    /// The change of the members.
     pub members: MemberChange,
+}
+
+fn read_only(path: String) -> Error {
+    Error::Mutability { path, reason: "only the server sets this attribute".into() }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Attribute paths (RFC 7644 §3.10): as a client writes them, and as they resolve against a kind.
+//! Attribute paths (RFC 7644 §3.10): as clients write them, and resolved against a kind.
 
 mod near;
 mod parts;
@@ -8,17 +8,17 @@ use std::sync::Arc;
 use crate::error::{Lead, PathError};
 use crate::schema::{Container, Extension, ResourceType, ValueType};
 
-pub use crate::schema::{AttrRef, Place};
+pub use crate::schema::{AttrRef, AttrSource};
 
-pub use parts::Parts;
-pub(crate) use parts::listed;
+pub use parts::PathParts;
+pub(crate) use parts::split_list;
 
-/// An attribute path as the client wrote it: only its characters have been checked.
+/// An attribute path as the client wrote it. Only its characters have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttrPath(String);
 
 impl AttrPath {
-    /// Wraps a text whose characters the caller has seen to be those of a path.
+    /// Wraps a text of which each character satisfies [`is_path_char`].
     pub(crate) fn from_word(word: &str) -> Self {
         Self(word.to_owned())
     }
@@ -29,19 +29,19 @@ impl AttrPath {
     }
 }
 
-/// Tells whether a character can stand in an attribute path.
+/// Returns whether a character can be part of an attribute path.
 pub(crate) fn is_path_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '$' | '.' | ':' | '/')
 }
 
-/// Returns whether a path begins with a URN, as far as its scheme shows.
+/// Returns whether a path begins like a URN.
 fn is_urn(path: &str) -> bool {
     path.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:"))
 }
 
-/// What a path leads to.
+/// What a path names.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Target {
+pub enum PathTarget {
     /// An attribute or sub-attribute.
     Attribute(AttrRef),
     /// All attributes of an extension: the path is its URN.
@@ -56,8 +56,8 @@ impl ResourceType {
     /// [`PathError`] when the path is malformed, names nothing, or names a whole extension.
     pub fn resolve(&self, path: &str) -> Result<AttrRef, PathError> {
         match self.resolve_target(path)? {
-            Target::Attribute(reference) => Ok(reference),
-            Target::Container(_) => {
+            PathTarget::Attribute(reference) => Ok(reference),
+            PathTarget::Container(_) => {
                 Err(PathError::new(path, "this is a whole extension; name one of its attributes"))
             }
         }
@@ -68,11 +68,11 @@ impl ResourceType {
     /// # Errors
     ///
     /// [`PathError`] when the path is malformed or names nothing.
-    pub fn resolve_target(&self, path: &str) -> Result<Target, PathError> {
+    pub fn resolve_target(&self, path: &str) -> Result<PathTarget, PathError> {
         let (container, names) = self.split_urn(path)?;
         let Some(names) = names else {
             return match container {
-                Container::Extension(extension) => Ok(Target::Container(extension.clone())),
+                Container::Extension(extension) => Ok(PathTarget::Container(extension.clone())),
                 Container::Core => {
                     Err(PathError::new(path, "this is a whole schema; name one of its attributes"))
                 }
@@ -104,7 +104,7 @@ impl ResourceType {
             container: urn,
             attribute: Arc::clone(attribute),
             sub_attribute: None,
-            place: Place::Document,
+            source: AttrSource::Document,
         };
         if let Some(sub) = sub {
             let found = attribute.sub(sub).ok_or_else(|| {
@@ -118,8 +118,8 @@ impl ResourceType {
             })?;
             reference.sub_attribute = Some(Arc::clone(found));
         }
-        reference.place = self.place(&reference);
-        Ok(Target::Attribute(reference))
+        reference.source = self.source(&reference);
+        Ok(PathTarget::Attribute(reference))
     }
 
     /// Splits the longest known schema URN off the front of a path (EXT-011, EXT-012).
@@ -139,13 +139,13 @@ impl ResourceType {
             return match path.contains(':') {
                 true => Err(PathError::new(
                     path,
-                    "a \":\" stands only between a schema URN and an attribute",
+                    "a \":\" can only be between a schema URN and an attribute",
                 )),
                 false => Ok((Container::Core, Some(path))),
             };
         }
         let matching = self.containers().filter_map(|(urn, container)| {
-            let tail = near::behind(urn, path)?;
+            let tail = near::after(urn, path)?;
             let names = match tail.strip_prefix(':') {
                 None if tail.is_empty() => None,
                 Some(names) => Some(names),
@@ -169,14 +169,14 @@ impl ResourceType {
         Err(PathError { lead, ..PathError::new(path, reason) })
     }
 
-    /// Returns a path whose schema URN is followed by a dot as it is written with a colon.
-    pub(crate) fn with_colon_behind_urn(&self, path: &str) -> Option<String> {
+    /// Replaces the dot after a schema URN by a colon.
+    pub(crate) fn with_colon_after_urn(&self, path: &str) -> Option<String> {
         if !is_urn(path) || self.split_urn(path).is_ok() {
             return None;
         }
         let dotted = self.containers().filter_map(|(urn, _)| {
             let names =
-                near::behind(urn, path)?.strip_prefix('.').filter(|names| !names.is_empty())?;
+                near::after(urn, path)?.strip_prefix('.').filter(|names| !names.is_empty())?;
             Some((urn, names))
         });
         let (urn, names) = dotted.max_by_key(|(urn, _)| urn.as_str().len())?;

@@ -1,6 +1,6 @@
-//! **The plug.** Whoever implements [`Provider`] gets a SCIM server.
+//! **The plug.** A type that implements [`Provider`] is the store of a SCIM server.
 //!
-//! Read [`crate::memory`] next: it is the contract in executable form.
+//! Read [`crate::memory`] next, which is the contract in executable form.
 
 use std::sync::Arc;
 
@@ -20,15 +20,14 @@ pub use crate::ids::Key;
 
 /// Durable storage for resources.
 ///
-/// Every method is one atomic unit: it happens entirely or not at all, and concurrent calls behave
-/// as if they ran one after another per resource. When a method that writes returns `Ok`, what it
-/// wrote survives a crash. Every method sees only `tenant`; a resource of another tenant is one that
-/// does not exist.
+/// Every method is one atomic unit: it happens entirely or not at all, and concurrent calls on a resource
+/// behave as if they ran one after another. When a method that writes returns `Ok`, the write survives a
+/// crash. Every method sees only `tenant`: resources of other tenants do not exist for it.
 ///
-/// What is written arrives as a [`Draft`], with everything derived from the document: a provider
-/// needs no schema and never looks inside a document.
+/// Writes take a [`Draft`], with everything that is derived from the document: a provider needs no schema
+/// and never looks inside a document.
 pub trait Provider: Send + Sync + 'static {
-    /// Reads one resource, and what `with` asks for beside it.
+    /// Reads one resource, and in addition what `with` asks for.
     ///
     /// # Errors
     ///
@@ -45,9 +44,9 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`ProviderError::TooMany`] when the answer would cost more than the provider is set to spend,
-    /// [`ProviderError::Halted`] when it would cost more than the query may or the query was stopped,
-    /// [`ProviderError::InvalidKey`] for a key that this provider did not make.
+    /// [`ProviderError::TooMany`] when the query would read more resources than the provider allows,
+    /// [`ProviderError::Halted`] when its budget is used up or it was stopped, [`ProviderError::InvalidKey`]
+    /// for a key that this provider did not make.
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError>;
 
     /// Stores a new resource in its first version.
@@ -59,17 +58,17 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Replaces a resource by a function of its current state.
     ///
-    /// `change` sees the state that the write will replace: no other write comes between. It may be
-    /// called more than once and must have no effects. The version grows by one when, and only when,
-    /// the text or the effective membership changes; else nothing is written at all.
+    /// `change` sees the state that the write replaces: no other write happens in between. It may be called
+    /// more than once and must have no side effects. The version grows by one when, and only when, the text
+    /// or the effective membership changes; otherwise nothing is written.
     ///
-    /// Others may wait while `change` runs. Callers do little work in it: what takes more they compute
-    /// before it, on what [`Provider::get`] returns, and bring a `change` that stores the result if the
-    /// version is still the same.
+    /// Other writers may wait while `change` runs, so callers do little work in it. An expensive result they
+    /// compute before, from what [`Provider::get`] returns, and pass a `change` that stores it if the version
+    /// is still the same.
     ///
     /// # Errors
     ///
-    /// Whatever `change` returns, with nothing changed; [`ProviderError::NotFound`],
+    /// The error of `change`, with nothing changed; [`ProviderError::NotFound`],
     /// [`ProviderError::Uniqueness`], [`ProviderError::UnknownMember`].
     fn update(
         &self,
@@ -80,12 +79,12 @@ pub trait Provider: Send + Sync + 'static {
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, Error>;
 
-    /// Removes a resource, its unique keys and its memberships. Groups that lose a member by it get
-    /// their next version.
+    /// Removes a resource, its unique keys and its memberships. Groups that lose a member get their next
+    /// version.
     ///
     /// # Errors
     ///
-    /// What `check` returns for the state that would be removed, with nothing changed;
+    /// The error of `check` for the state that would be removed, with nothing changed;
     /// [`ProviderError::NotFound`].
     fn delete(
         &self,
@@ -95,7 +94,7 @@ pub trait Provider: Send + Sync + 'static {
         check: &mut CheckFn<'_>,
     ) -> Result<(), Error>;
 
-    /// Reads members of a group in a stable order, behind `after`.
+    /// Reads members of a group in a stable order, after a key.
     ///
     /// # Errors
     ///
@@ -120,17 +119,18 @@ pub trait Provider: Send + Sync + 'static {
         members: &[ResourceId],
     ) -> Result<Vec<MembershipEntry>, ProviderError>;
 
-    /// Reads what resources are called: [`Columns::name`] of each of `ids` that exists and has one.
+    /// Reads the names of resources: [`Columns::name`] of each of `ids` that exists and has one.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError>;
 
-    /// Runs steps in order, each as atomic as the method it stands for. A step that fails leaves no
-    /// trace and does not stop the others, unless it is the last of `failures` that may happen, or
-    /// fails with [`Error::Halted`]: then the rest is not run and has no result. A crash keeps a
-    /// prefix of whole steps.
+    /// Runs steps in order, each as atomic as its own method.
+    ///
+    /// A step that fails changes nothing and does not stop the others, unless `failures` steps have failed
+    /// or it fails with [`Error::Halted`]: then the remaining steps are not run and have no result. After a
+    /// crash, a prefix of whole steps is stored.
     fn batch(
         &self,
         tenant: TenantId,
@@ -150,16 +150,16 @@ pub type CheckFn<'a> = dyn FnMut(&Resource) -> Result<Change, Error> + 'a;
 pub struct Current<'a> {
     /// The resource.
     pub resource: &'a Resource,
-    /// The members, as many as [`Update::NeedMembers`] asked for.
+    /// The members, at most as many as [`Update::NeedMembers`] asked for.
     pub members: Option<&'a [Member]>,
 }
 
-/// What [`Provider::update`] shall do.
+/// The outcome that a change function requests from [`Provider::update`].
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// Nothing: the resource is as it should be.
+    /// Write nothing.
     Keep,
-    /// Call again with the group's members, up to so many of them.
+    /// Call the function again with at most this many members of the group.
     NeedMembers(usize),
     /// Store this in the next version.
     Store(Box<Draft>),
@@ -175,26 +175,26 @@ pub enum Step<'a> {
     Delete(&'a Kind, ResourceId, Box<CheckFn<'a>>),
 }
 
-/// What a step of [`Provider::batch`] did.
+/// The effect of a step of [`Provider::batch`].
 #[derive(Debug)]
 pub enum StepDone {
     /// It stored a resource.
     Stored(Resource),
-    /// It found a resource as it should be.
+    /// It left a resource unchanged.
     Kept(Resource),
     /// It removed a resource.
     Deleted,
 }
 
 impl StepDone {
-    /// Says what an update did.
+    /// Returns the effect of an update.
     pub fn of(updated: Updated) -> Self {
         let Updated { found, changed } = updated;
         if changed { Self::Stored(found.resource) } else { Self::Kept(found.resource) }
     }
 }
 
-/// What a read brings beside the resource.
+/// What a read returns in addition to the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum With {
     /// Nothing.
@@ -202,13 +202,14 @@ pub enum With {
     Nothing,
     /// Up to this many members of the groups that are read, altogether.
     Members(usize),
-    /// All members of a group, if there are at most this many; else none, and where they begin.
+    /// All members of a group, if there are at most this many; otherwise none, and the position of the
+    /// first.
     AllMembers(usize),
     /// The groups of which the resources are members.
     Groups,
 }
 
-/// A resource as a reply needs it.
+/// A resource with what a reply needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The resource.
@@ -235,47 +236,47 @@ pub struct Draft {
     pub id: ResourceId,
     /// The document.
     pub document: Document,
-    /// The values kept beside the document.
+    /// The values stored next to the document.
     pub columns: Columns,
     /// Index rows to remove and to insert.
     pub index: Difference<IndexEntry>,
     /// Unique keys to free and to claim.
     pub unique: Difference<UniqueKey>,
-    /// What happens to the members.
+    /// The change of the members.
     pub members: MemberChange,
     /// Kinds that may be members.
     pub member_kinds: Arc<[Kind]>,
-    /// When the write happens.
+    /// The time of the write.
     pub at: Timestamp,
-    /// What to record with it. The provider adds version and effective members.
+    /// The record of the change. The provider adds version and effective members.
     pub change: Change,
 }
 
-/// A question for a page of resources.
+/// A query for a page of resources.
 #[derive(Debug, Clone)]
 pub struct Query<'a> {
     /// The kind. Filters need its definitions where no index answers them.
     pub kind: &'a crate::schema::ResourceType,
-    /// Which resources.
+    /// The filter that the resources satisfy.
     pub filter: Option<ResolvedFilter>,
-    /// In which order; by creation when absent.
+    /// The order; by creation when absent.
     pub sort: Option<Sort>,
-    /// From where.
+    /// The position of the first resource.
     pub start: Start,
-    /// At most how many; zero asks for the total only.
+    /// The maximum number of resources; zero asks for the total only.
     pub limit: usize,
-    /// What to bring beside each resource.
+    /// What to return in addition to each resource.
     pub with: With,
-    /// What the search may cost: paid for each document that is read and each value that is compared.
+    /// The budget, which pays for each document that is read and each value that is compared.
     pub work: Work,
 }
 
-/// An order of resources. Equal ones stand in the order of their creation.
+/// An order of resources. Equal ones are in the order of their creation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sort {
-    /// By the value of this attribute; resources without one come last, or first when descending.
+    /// The attribute by whose value to sort; resources without one are last, or first when descending.
     pub by: AttrRef,
-    /// Largest first.
+    /// Whether the largest value is first.
     pub descending: bool,
 }
 
@@ -284,26 +285,26 @@ pub struct Sort {
 pub struct Members {
     /// The members.
     pub members: Vec<Member>,
-    /// Where the next ones begin; none when nothing follows.
+    /// The position of the next ones; none at the end.
     pub next: Option<Key>,
 }
 
-/// Where a page begins.
+/// The position of the first resource of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Behind this many resources.
+    /// After this many resources.
     Offset(u64),
-    /// Behind the resource at which a page ended; see [`Page::next`].
+    /// After the resource at which a page ended; see [`Page::next`].
     After(Key),
 }
 
 /// One page of resources.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// How many resources satisfy the query.
+    /// The number of resources that satisfy the query.
     pub total: u64,
-    /// Those of this page.
+    /// The resources of this page.
     pub resources: Vec<Found>,
-    /// Where the next page begins; none when nothing follows.
+    /// The position of the next page; none at the end.
     pub next: Option<Key>,
 }

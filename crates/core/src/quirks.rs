@@ -1,26 +1,26 @@
-//! The switches of a tenant: which deviations from the RFC are repaired, and two rules of its own.
+//! Quirks: the switches of a tenant. Each allows a deviation from the RFC or is a rule of the tenant.
 
 use std::fmt;
 
-/// A set of named switches. All are on by default, since a correct client never notices them.
+/// A set of switches. All are on by default, since they make no difference to a correct client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Quirks(u64);
 
-/// One switch as documentation and administration show it.
+/// A switch with its name and description.
 #[derive(Debug, Clone, Copy)]
 pub struct Quirk {
-    /// The set that holds only this switch.
+    /// The set of this switch alone.
     pub flag: Quirks,
     /// The name in settings and logs.
     pub name: &'static str,
-    /// What the client did, as the provisioning log tells it.
-    pub told: &'static str,
-    /// Who does it, or where it is written down.
+    /// What the client did, for the provisioning log.
+    pub note: &'static str,
+    /// The clients that do it, or the document that allows it.
     pub source: &'static str,
 }
 
 macro_rules! quirks {
-    ($($(#[$meta:meta])* $flag:ident = $bit:literal, $name:literal, $told:literal, $source:literal;)*) => {
+    ($($(#[$meta:meta])* $flag:ident = $bit:literal, $name:literal, $note:literal, $source:literal;)*) => {
         impl Quirks {
             $($(#[$meta])* pub const $flag: Self = Self(1 << $bit);)*
 
@@ -32,34 +32,34 @@ macro_rules! quirks {
 
         /// Every switch, in the order of its documentation.
         pub const QUIRKS: &[Quirk] =
-            &[$(Quirk { flag: Quirks::$flag, name: $name, told: $told, source: $source }),*];
+            &[$(Quirk { flag: Quirks::$flag, name: $name, note: $note, source: $source }),*];
     };
 }
 
 quirks! {
     /// `schemas` may be missing or name foreign URNs in a body.
     SCHEMAS_REPAIRED = 0, "schemas-repaired",
-        "the body named no schemas or unknown ones: the endpoint's own were taken",
+        "the body named no schemas or unknown ones: the endpoint's own were used",
         "OneLogin template URNs (goauthentik/authentik#11249), Entra ADSCIM group URN, authentik 2023 (#7460)";
     /// Unknown attributes in a body are ignored.
     UNKNOWN_ATTRIBUTES = 1, "unknown-attributes",
-        "the body carried attributes that no schema here defines: they were ignored",
+        "the body had attributes that no schema here defines: they were ignored",
         "rauthy `custom`, Okta app profiles, Microsoft's Postman collection";
     /// `"True"` and `"False"` mean the booleans.
     BOOLEANS_AS_TEXT = 2, "booleans-as-text",
         "a boolean arrived as text: it was read as the boolean",
         "Microsoft Entra ID application-provisioning-config-problem-scim-compatibility; Keycloak extension";
-    /// A number stands for a text, and a text of digits for a number.
+    /// A number is accepted for a text, and a text of digits for a number.
     NUMBERS_AS_TEXT = 3, "numbers-as-text",
-        "a number arrived where a text is due, or a text where a number is: it was read as meant",
+        "a number arrived instead of a text, or a text instead of a number: it was converted",
         "Okta SCIM with entitlements guide (externalId, postalCode, employeeNumber)";
-    /// One object stands for an array of one, and an array of one for its value.
+    /// One object is accepted for an array of one, and an array of one for its value.
     ARRAYS_OF_ONE = 4, "arrays-of-one",
-        "one value arrived where an array is due, or an array where one value is: it was read as meant",
+        "one value arrived instead of an array, or an array instead of one value: it was converted",
         "OneLogin Enterprise template, Captain-P-Goldfish/SCIM-SDK#47, #541";
     /// `op` in any case, `operations` in any case or empty, `schemas` missing in PATCH.
     PATCH_ENVELOPE = 5, "patch-envelope",
-        "the PATCH message was spelled in its own way: it was read as the RFC spells it",
+        "the PATCH message had another spelling than the RFC's: it was read as the RFC spells it",
         "Microsoft Entra ID (\"Replace\"), authentik (no schemas), Microsoft's Postman collection and validator (AzureAD/SCIMReferenceCode#112)";
     /// Keys of a pathless value may be paths.
     PATHS_AS_KEYS = 6, "paths-as-keys",
@@ -71,7 +71,7 @@ quirks! {
         "Okta group push (`id`), authentik (`id`, `schemas`)";
     /// `remove` of a multi-valued attribute with a value list removes those values.
     REMOVE_BY_VALUE_LIST = 8, "remove-by-value-list",
-        "values were removed by a list beside the path: only those were removed",
+        "a list of values was sent with a remove: only those were removed",
         "Microsoft Entra ID default dialect (apache/directory-scimple#436), authentik, rauthy";
     /// A value filter without match creates the element.
     CREATE_BY_FILTER = 9, "create-by-filter",
@@ -83,7 +83,7 @@ quirks! {
         "Microsoft's documentation (`externalId eq jyoung`), WSO2, authentik before 2023 and in 2025.8 (goauthentik/authentik#16455)";
     /// A bracket filter followed by a sub-attribute, and booleans as texts, in filters.
     FILTER_FORMS = 11, "filter-forms",
-        "a filter was spelled outside the grammar: it was read as meant",
+        "a filter was outside the grammar of the RFC: it was read as meant",
         "Microsoft Entra ID (`emails[type eq \"work\"].value eq …`, `roles[primary eq \"True\"]`)";
     /// `manager` in short form: as text, without its URN.
     MANAGER_SHORT_FORMS = 12, "manager-short-forms",
@@ -115,55 +115,55 @@ quirks! {
         "RFC 8265 §3.3 excludes spaces, which directories have in names";
     /// Unknown foreign URNs in PATCH paths are ignored.
     FOREIGN_PATHS = 19, "foreign-paths",
-        "a PATCH path stood under a URN that no schema here has: the operation was ignored",
+        "a PATCH path had a URN that no schema here has: the operation was ignored",
         "Okta and Entra attribute mappings for other applications";
     /// A sub-attribute path of a multi-valued attribute applies to all of its values.
     PATHS_INTO_ALL = 20, "paths-into-all",
         "a PATCH path named a sub-attribute of all values: it was applied to each",
         "erratum 8097 leaves it open; PingOne";
-    /// Members added by PATCH whose ids can name nobody anywhere are ignored.
+    /// Members added by PATCH whose ids cannot be ids of this server, or names of anyone elsewhere, are ignored.
     IMPOSSIBLE_MEMBERS = 22, "impossible-members",
-        "a member was added by a text that can be nobody's id: it was ignored",
+        "a member was added by a text that cannot be an id: it was ignored",
         "Microsoft's Postman collection (\"string id 1\"), scim-sanity (\"fake-member-id\")";
     /// An empty text clears an attribute of any type, and an object with an empty value.
     EMPTY_CLEARS = 21, "empty-clears",
         "an attribute was given an empty text or object: it was read as no value",
         "Microsoft gallery validation (test 16), Okta (`middleName: \"\"`), Entra manager `{\"value\":\"\"}`";
-    /// A value of a multi-valued attribute goes when nothing is left in it but `type` and `primary`.
+    /// A value of a multi-valued attribute is removed when nothing is left in it but `type` and `primary`.
     NO_HUSKS = 23, "no-husks",
-        "what was left of a value was only its type: it was removed",
+        "only the type of a value was left: the value was removed",
         "Microsoft Entra ID (`Remove emails[type eq \"work\"].value`), scimgateway (PUT with `{\"type\":\"work\",\"value\":\"\"}`)";
-    /// The value of an attribute may be wrapped in an object under the attribute's own name.
+    /// The value of an attribute may be in an object under the attribute's own name.
     WRAPPED_VALUES = 24, "wrapped-values",
-        "a value was wrapped once more under its own name: it was read without that",
+        "a value was in an object under its own name: it was read without that object",
         "NorthlandPositronics/Cogtrix#311 (a bug report; not recorded from a product)";
     /// A search may have no body, and its parameters no value.
     EMPTY_SEARCHES = 35, "empty-searches",
         "a search had no body, or a parameter without a value: it was read as not sent",
         "Captain-P-Goldfish/SCIM-SDK, whose client sends POST /.search without a body where no parameter is set";
-    /// A dot stands for the colon between a schema URN and an attribute.
+    /// A dot is accepted for the colon between a schema URN and an attribute.
     DOTTED_URNS = 25, "dotted-urns",
         "a path joined a schema URN and an attribute by a dot: it was read as a colon",
         "Microsoft's Postman collection SCIM Inbound (`…enterprise:2.0:User.manager`), Slack's API documentation";
     /// Ids of members with outer blanks, in another case or without hyphens.
     RESPELLED_IDS = 26, "respelled-ids",
-        "the id of a member was spelled in another way: it was read as ours",
+        "the id of a member was in another spelling: it was read as this server's",
         "not recorded from a product; .NET prints GUIDs in braces and without hyphens (System.Guid.ToString)";
-    /// The attributes of the core schema as an object under its URN.
+    /// The attributes of the core schema may be in an object under its URN.
     CORE_UNDER_URN = 27, "core-under-urn",
-        "core attributes stood under the URN of their schema: they were read as the resource's own",
+        "core attributes were under the URN of their schema: they were read as the resource's own",
         "limosa-io/laravel-scim-server and scim.dev, scimverify";
     /// `{"value": x}` and a plain `x` are one value.
     VALUE_OR_OBJECT = 28, "value-or-object",
-        "a value arrived in an object, or bare where an object is due: it was read as meant",
+        "a value arrived in an object, or bare instead of in an object: it was converted",
         "Microsoft Entra ID (multi-valued custom attributes, learn.microsoft.com/answers/questions/1693075), WSO2 (wso2/product-is#26577), Microsoft's Postman collection (members)";
-    /// JSON inside a text, where an object is due.
+    /// JSON inside a text is accepted for an object.
     JSON_IN_TEXT = 29, "json-in-text",
         "an object arrived as JSON inside a text: it was read as the object",
         "Keycloak's SCIM extension (Captain-P-Goldfish/scim-for-keycloak#172), Captain-P-Goldfish/SCIM-SDK#201";
     /// A bulk path without its slash, and 0 for no limit of errors.
     BULK_ENVELOPE = 30, "bulk-envelope",
-        "the bulk message was spelled in its own way: it was read as the RFC spells it",
+        "the bulk message had another spelling than the RFC's: it was read as the RFC spells it",
         "pranems/SCIMServer (`failOnErrors: 0`), jelhub/scimgateway";
     /// An offset from UTC without its colon.
     OFFSETS_WITHOUT_COLON = 31, "offsets-without-colon",
@@ -176,12 +176,12 @@ quirks! {
 }
 
 impl Quirks {
-    /// Tells whether every switch of `flag` is on.
+    /// Returns whether every switch of `flag` is on.
     pub const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 == flag.0
     }
 
-    /// Returns both sets together.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -193,17 +193,17 @@ impl Quirks {
         Self(self.0 & !other.0)
     }
 
-    /// Tells whether no switch is on.
+    /// Returns whether no switch is on.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Returns the stored form. All switches are -1, so that those of later releases are on, too.
+    /// Returns the stored form. All switches are -1, so that those of later releases are on as well.
     pub const fn bits(self) -> i64 {
         if self.0 == Self::ALL.0 { -1 } else { self.0.cast_signed() }
     }
 
-    /// Reads the stored form; bits that this release does not know are dropped.
+    /// Reads the stored form, and drops bits that this release does not know.
     pub const fn from_bits(bits: i64) -> Self {
         Self(bits.cast_unsigned() & Self::ALL.0)
     }
@@ -217,7 +217,7 @@ impl Quirks {
     ///
     /// # Errors
     ///
-    /// The word that is no switch.
+    /// The word that is not a switch.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.split(',').map(str::trim).filter(|word| !word.is_empty()).try_fold(
             Self::NONE,
@@ -252,7 +252,7 @@ impl fmt::Debug for Quirks {
     }
 }
 
-/// The repairs that a request needed: kept for the provisioning log and the counters.
+/// The quirks that a request needed, for the provisioning log and the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied(Quirks);
 
@@ -263,17 +263,17 @@ impl Default for Applied {
 }
 
 impl Applied {
-    /// Remembers a repair.
+    /// Adds a quirk.
     pub fn note(&mut self, quirk: Quirks) {
         self.0 = self.0.with(quirk);
     }
 
-    /// Notes what another request needed, too.
+    /// Adds the quirks of another request.
     pub fn merge(&mut self, other: Self) {
         self.note(other.0);
     }
 
-    /// Returns the repairs.
+    /// Returns the quirks.
     pub fn quirks(self) -> Quirks {
         self.0
     }

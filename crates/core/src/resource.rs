@@ -1,4 +1,4 @@
-//! Resources: canonical attributes behind one constructor, and the text that is stored and sent.
+//! Resources: canonical attributes, and the text that is stored and sent.
 
 mod identity;
 mod normalize;
@@ -24,15 +24,16 @@ pub(crate) use normalize::canonical;
 pub(crate) use normalize::{At, Normalized, body, canonical_stored, defaults};
 pub use normalize::{MAX_STRING_BYTES, MAX_VALUES};
 pub use projection::Projection;
+pub(crate) use reply::ObjectWriter;
 pub use reply::{Computed, Reply};
-pub(crate) use rules::{Rules, is_primary, too_many_values};
+pub(crate) use rules::{Others, Rules, is_primary, too_many_values};
 
 /// The attributes of a resource in canonical form.
 ///
-/// Invariants: names are spelled as in the schema and stand in its order; extension attributes sit
-/// under their URN; multi-valued attributes are arrays and never empty; there is no `null` and no
-/// empty text; booleans, numbers and timestamps have their schema type; `id`, `meta`, `schemas`,
-/// `members`, computed attributes and `returned: never` values are absent.
+/// Invariants: names have the spelling and the order of the schema; extension attributes are under their
+/// URN; multi-valued attributes are arrays that are not empty; there is no `null` and no empty text;
+/// booleans, numbers and timestamps have their schema type; `id`, `meta`, `schemas`, `members`, computed
+/// attributes and `returned: never` values are absent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Attributes(Map<String, Value>);
 
@@ -47,7 +48,7 @@ impl Attributes {
         self.top("externalId").and_then(Value::as_str)
     }
 
-    /// Returns the object in which an attribute of the container stands.
+    /// Returns the object that the attributes of a container are in.
     pub(crate) fn container(&self, urn: Option<&Urn>) -> Option<&Map<String, Value>> {
         match urn {
             None => Some(&self.0),
@@ -55,7 +56,7 @@ impl Attributes {
         }
     }
 
-    /// Returns the value of an attribute as a whole, whatever sub-attribute the path names.
+    /// Returns the whole value of an attribute, even if the path names a sub-attribute.
     pub(crate) fn whole(&self, at: &AttrRef) -> Option<&Value> {
         self.container(at.container.as_ref())?.get(&*at.attribute.name)
     }
@@ -83,22 +84,21 @@ impl Attributes {
         &self.0
     }
 
-    /// Gives the attributes to the PATCH engine, which normalizes them again.
+    /// Returns all attributes by value, for the PATCH engine, which normalizes them again.
     pub(crate) fn into_map(self) -> Map<String, Value> {
         self.0
     }
 
-    /// Takes attributes that normalization has just produced.
+    /// Wraps attributes that normalization has just produced.
     pub(crate) fn from_canonical(map: Map<String, Value>) -> Self {
         Self(map)
     }
 }
 
-/// The stored form of a resource: the canonical body as text, parsed only when somebody needs its
-/// values.
+/// The stored form of a resource: the canonical body as text, parsed only when its values are needed.
 ///
-/// The text is one JSON object that begins with its `schemas` and holds neither `id` nor `meta` nor
-/// anything computed, so that a reply can be cut together without decoding it.
+/// The text is one JSON object that begins with `schemas` and contains neither `id` nor `meta` nor anything
+/// computed, so that a reply is spliced together without decoding it.
 #[derive(Debug, Clone)]
 pub struct Document {
     text: Arc<str>,
@@ -129,7 +129,7 @@ impl Document {
         Self { text: text.into(), parsed: OnceLock::from(attributes) }
     }
 
-    /// Takes a text that [`Document::text`] once returned. It is trusted, not checked.
+    /// Wraps a text that [`Document::text`] returned. It is trusted, not checked.
     pub fn from_store(text: impl Into<Arc<str>>) -> Self {
         Self { text: text.into(), parsed: OnceLock::new() }
     }
@@ -143,7 +143,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// An internal error when the stored text is not what this server wrote.
+    /// An internal error when this server did not write the stored text.
     pub fn attributes(&self) -> Result<&Attributes, Error> {
         if let Some(attributes) = self.parsed.get() {
             return Ok(attributes);
@@ -159,8 +159,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// [`Halt`] when the work runs out; an internal error when the stored text is not what this
-    /// server wrote.
+    /// [`Halt`] when the work runs out; an internal error when this server did not write the stored text.
     ///
     /// [`Halt`]: crate::work::Halt
     pub fn read(&self, work: &Work) -> Result<&Attributes, Error> {
@@ -182,9 +181,9 @@ pub(crate) fn schemas_of<'k>(
     kind: &'k ResourceType,
     attributes: &'k Attributes,
 ) -> impl Iterator<Item = &'k Urn> {
-    let present = |urn: &&Urn| attributes.0.contains_key(urn.as_str());
+    let extensions = kind.extensions.iter().map(|extension| &extension.schema.id);
     std::iter::once(&kind.schema.id)
-        .chain(kind.extensions.iter().map(|extension| &extension.schema.id).filter(present))
+        .chain(extensions.filter(|urn| attributes.0.contains_key(urn.as_str())))
 }
 
 /// Appends a value as JSON text.
@@ -204,7 +203,7 @@ pub struct Resource {
     pub version: Version,
     /// When it was created.
     pub created: Timestamp,
-    /// When text or membership last changed.
+    /// When the text or the membership last changed.
     pub modified: Timestamp,
     /// The attributes, as text.
     pub document: Document,

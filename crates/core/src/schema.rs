@@ -1,4 +1,4 @@
-//! Schemas as data (RFC 7643 §2, §7): what the files say is what the server publishes and enforces.
+//! Schemas as data (RFC 7643 §2, §7): the server publishes and enforces what the files define.
 
 mod attr_ref;
 mod load;
@@ -12,7 +12,7 @@ use thiserror::Error as ThisError;
 
 use crate::ids::Urn;
 
-pub use attr_ref::{AttrRef, Place};
+pub use attr_ref::{AttrRef, AttrSource};
 pub use registry::Registry;
 pub use resource_type::{Container, Extension, Indexed, Membership, ResourceType};
 
@@ -51,7 +51,7 @@ pub enum Mutability {
     ReadWrite,
     /// The client, while there is no value.
     Immutable,
-    /// The client; nobody reads it.
+    /// The client; no one reads it.
     WriteOnly,
 }
 
@@ -97,7 +97,7 @@ pub struct Attribute {
     /// Whether values may repeat.
     pub uniqueness: Uniqueness,
     /// Whether values name other resources: a reference to a resource type, or a complex attribute
-    /// with such a `$ref` beside its `value` (RFC 7643 §2.4).
+    /// with such a `$ref` next to its `value` (RFC 7643 §2.4).
     pub refers: bool,
     /// Suggested values; enforced only for tenants that ask for it.
     pub canonical_values: Vec<Arc<str>>,
@@ -111,13 +111,13 @@ impl Attribute {
         find(&self.sub_attributes, name)
     }
 
-    /// Tells whether a client may write it at all.
+    /// Returns whether no client may write it.
     pub fn is_read_only(&self) -> bool {
         self.mutability == Mutability::ReadOnly
     }
 
-    /// Tells whether a sub-attribute only describes one of several values, so that a value of which
-    /// nothing else is left is none: `type` and `primary`, and `display` where there is no `value`.
+    /// Returns whether a sub-attribute only describes one of several values: `type` and `primary`, and
+    /// `display` where there is no `value`. A value of which nothing else is left is no value.
     pub(crate) fn describes(&self, name: &str) -> bool {
         self.is_plural_complex()
             && self.is_description(name)
@@ -129,7 +129,7 @@ impl Attribute {
             || (name.eq_ignore_ascii_case("display") && self.sub("value").is_none())
     }
 
-    /// Tells whether the attribute is an array of objects.
+    /// Returns whether the attribute is an array of objects.
     pub(crate) fn is_plural_complex(&self) -> bool {
         self.multi_valued && self.value_type == ValueType::Complex
     }
@@ -149,7 +149,7 @@ pub struct Schema {
     pub name: Arc<str>,
     /// The attributes, in the order in which resources show them.
     pub attributes: Vec<Arc<Attribute>>,
-    /// The schema as it is served at `/Schemas`, without `meta`: every characteristic spelled out.
+    /// The schema as it is served at `/Schemas`, without `meta`: with every characteristic.
     pub document: Value,
 }
 
@@ -166,8 +166,8 @@ impl Schema {
 pub struct SchemaError {
     /// The file's name, as given to the registry.
     pub file: String,
-    /// Where in the file, as `attributes[3].subAttributes[0].type`.
+    /// The position in the file, as `attributes[3].subAttributes[0].type`.
     pub path: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what to change.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! The use cases of RFC 7644 §3, and nothing else: each a few lines over pure functions and the plug.
+//! The use cases of RFC 7644 §3. Each is a few lines over pure functions and the plug.
 
 mod bulk;
 mod carry_over;
@@ -31,39 +31,39 @@ pub use lane::{MAX_LANE_MEMBERS, MAX_LANE_UNITS};
 pub use precondition::{Precondition, Tags};
 pub use search::Listing;
 
-/// Who asks, in which tenant, and how exactly the tenant wants the RFC to be taken.
+/// Who makes a request, in which tenant, and which deviations from the RFC the tenant accepts.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The tenant, decided by the token.
     pub tenant: TenantId,
-    /// Who it is.
+    /// Who makes the request.
     pub actor: Actor,
-    /// The user for whom the caller stands, where it stands for one (RFC 7644 §3.11).
+    /// The user whom the caller acts for, if it acts for one (RFC 7644 §3.11).
     pub user: Option<ResourceId>,
-    /// The tenant's switches.
+    /// The tenant's quirks.
     pub quirks: Quirks,
     /// The request.
     pub request: RequestId,
-    /// What the request may cost.
+    /// The budget of the request.
     pub work: Work,
 }
 
-/// Sizes that an operator may change.
+/// Limits that an operator may change.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Resources on a page when the client does not say.
+    /// Resources of a page when the client sends no `count`.
     pub default_page: usize,
-    /// Resources on a page at most; published as `filter.maxResults`.
+    /// The maximum number of resources of a page; published as `filter.maxResults`.
     pub max_page: usize,
-    /// Members up to which a PATCH of a group answers with the group.
+    /// The maximum number of members with which a PATCH of a group returns the group.
     pub group_reply_members: usize,
     /// Members that are read together with their group; more are streamed.
     pub members_at_once: usize,
     /// The largest document, in bytes.
     pub document_bytes: usize,
-    /// How long a cursor is good, in seconds.
+    /// Life of a cursor, in seconds.
     pub cursor_seconds: i64,
-    /// Units that one request may spend; see [`crate::work`].
+    /// The budget of one request, in units; see [`crate::work`].
     pub work: u64,
 }
 
@@ -88,22 +88,22 @@ pub struct Service {
     pub registry: Arc<Registry>,
     /// The store.
     pub provider: Arc<dyn Provider>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// New ids.
+    /// The source of new ids.
     pub ids: Arc<dyn IdSource>,
-    /// Encrypts cursors.
+    /// The encryption of cursors.
     pub cursor_cipher: Arc<dyn CursorCipher>,
-    /// Sizes.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Debug)]
-pub struct Written {
-    /// The resource afterwards, with what the reply shows beside it.
+pub struct WriteOutcome {
+    /// The resource afterwards, with the computed parts that the reply shows.
     pub found: Found,
-    /// Whether the answer shows it; else the answer has no body.
+    /// Whether the reply shows it; otherwise the reply has no body.
     pub shown: bool,
     /// Whether anything changed.
     pub changed: bool,
@@ -113,7 +113,7 @@ pub struct Written {
     pub applied: Applied,
 }
 
-/// The lists of a request that shape its reply, before they are resolved against a kind.
+/// The projection that a request asks for, before it is resolved against a kind.
 #[derive(Debug, Clone, Default)]
 pub struct Shape {
     /// `attributes`
@@ -145,7 +145,7 @@ impl Service {
         kind: &ResourceType,
         body: Value,
         shape: &Shape,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteOutcome, Error> {
         let mut applied = Applied::default();
         let projection = shape.projection(kind, caller.quirks, &mut applied)?;
         let (draft, written) = self.prepare_create(caller, kind, body, &mut applied)?;
@@ -153,7 +153,7 @@ impl Service {
         let mut found = self.provider.insert(caller.tenant, &draft, with)?;
         self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
-        Ok(Written { found, shown: true, changed: true, projection, applied })
+        Ok(WriteOutcome { found, shown: true, changed: true, projection, applied })
     }
 
     /// Reads a resource (RFC 7644 §3.4.1).
@@ -177,8 +177,8 @@ impl Service {
         Ok((found, projection))
     }
 
-    /// Replaces a resource (RFC 7644 §3.5.1). What is left out is cleared, except `externalId` and
-    /// `active`: clients that do not map them would otherwise switch users on or unlink them.
+    /// Replaces a resource (RFC 7644 §3.5.1). Attributes that the body leaves out are cleared, except
+    /// `externalId` and `active`: clients that do not map these would otherwise unlink or activate users.
     ///
     /// # Errors
     ///
@@ -191,13 +191,15 @@ impl Service {
         body: Value,
         precondition: &Precondition,
         shape: &Shape,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteOutcome, Error> {
         self.check_id(kind, id)?;
-        let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let mut applied = Applied::default();
-        let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
-        let (mut change, written) =
-            self.prepare_replace(caller, kind, body, precondition, &mut applied).map_err(refuse)?;
+        let projection = shape
+            .projection(kind, caller.quirks, &mut applied)
+            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
+        let (mut change, written) = self
+            .prepare_replace(caller, kind, body, precondition, &mut applied)
+            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
         let with = self.reads_for(kind, &projection, self.limits.members_at_once);
         let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
@@ -205,7 +207,7 @@ impl Service {
             updated.map_err(|error| self.name_missing(kind, id, error))?;
         self.name_written(caller, kind, &projection, &mut found);
         let projection = projection.with_written(written);
-        Ok(Written { found, shown: true, changed, projection, applied })
+        Ok(WriteOutcome { found, shown: true, changed, projection, applied })
     }
 
     /// Changes a resource (RFC 7644 §3.5.2).
@@ -221,16 +223,17 @@ impl Service {
         body: Value,
         precondition: &Precondition,
         shape: &Shape,
-    ) -> Result<Written, Error> {
+    ) -> Result<WriteOutcome, Error> {
         self.check_id(kind, id)?;
-        let refuse = |error| self.refuse(caller, kind, id, precondition, error);
         let mut applied = Applied::default();
-        let projection = shape.projection(kind, caller.quirks, &mut applied).map_err(refuse)?;
+        let projection = shape
+            .projection(kind, caller.quirks, &mut applied)
+            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
         let (mut change, written) = self
             .prepare_patch(caller, kind, id, body, precondition, &mut applied)
-            .map_err(refuse)?;
+            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
         let with = match self.reads_for(kind, &projection, self.limits.members_at_once) {
-            // They are shown when there are few, and else not read.
+            // The reply shows the members if there are few of them. Otherwise they are not read.
             With::Members(_) if !projection.is_explicit() => {
                 With::AllMembers(self.limits.group_reply_members)
             }
@@ -244,7 +247,7 @@ impl Service {
         // The cost of adding one member must not depend on the size of the group.
         let shown = projection.is_explicit() || found.computed.more_members.is_none();
         let projection = projection.with_written(written);
-        Ok(Written { found, shown, changed, projection, applied })
+        Ok(WriteOutcome { found, shown, changed, projection, applied })
     }
 
     /// Deletes a resource (RFC 7644 §3.6).
@@ -261,12 +264,13 @@ impl Service {
     ) -> Result<(), Error> {
         self.check_id(kind, id)?;
         let mut check = self.prepare_delete(caller, kind, precondition);
-        let deleted = self.provider.delete(caller.tenant, &kind.kind, id, &mut *check);
-        deleted.map_err(|error| self.name_missing(kind, id, error))
+        self.provider
+            .delete(caller.tenant, &kind.kind, id, &mut *check)
+            .map_err(|error| self.name_missing(kind, id, error))
     }
 
-    /// Chooses the error of a request on one resource whose body was refused: a resource that is not
-    /// there, then a precondition that fails, come before what is wrong in the body (ETG-017).
+    /// Chooses the error of a request on one resource whose body was refused. A missing resource, and then a
+    /// failed precondition, take precedence over errors in the body (ETG-017).
     fn refuse(
         &self,
         caller: &Caller,
@@ -284,7 +288,7 @@ impl Service {
         }
     }
 
-    /// Returns a resource without anything beside it.
+    /// Returns a resource without computed parts.
     ///
     /// # Errors
     ///
@@ -300,7 +304,7 @@ impl Service {
         found.map(|found| found.resource).ok_or_else(|| Error::not_found(&kind.kind, id))
     }
 
-    /// Refuses an id that this server never gave out, before it reaches a store.
+    /// Refuses an id that this server cannot have made, before it reaches a store.
     fn check_id(&self, kind: &ResourceType, id: &ResourceId) -> Result<(), Error> {
         if self.ids.could_be(id.as_str()) && !id.as_str().contains('\0') {
             return Ok(());
@@ -308,7 +312,7 @@ impl Service {
         Err(Error::not_found(&kind.kind, id))
     }
 
-    /// Names the resource that a provider did not find.
+    /// Adds the kind and id to the error of a provider that did not find a resource.
     fn name_missing(&self, kind: &ResourceType, id: &ResourceId, error: Error) -> Error {
         match error {
             Error::Provider(ProviderError::NotFound) => Error::not_found(&kind.kind, id),
@@ -316,7 +320,7 @@ impl Service {
         }
     }
 
-    /// What has to be read beside a resource for a reply.
+    /// Returns what has to be read in addition to a resource for a reply.
     pub(crate) fn reads_for(
         &self,
         kind: &ResourceType,

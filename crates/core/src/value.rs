@@ -1,4 +1,4 @@
-//! Values by themselves: what a client gave, and the form in which values are compared.
+//! Values without their resources: what a client gave, and the form in which values are compared.
 //!
 //! The databases compare bytes and nothing else; every rule about case, width, numbers and time is
 //! applied here, before a value is stored or compared.
@@ -15,10 +15,10 @@ use crate::schema::{Attribute, ValueType};
 use crate::work::{VISIT, bytes, folding};
 
 pub use fold::{fold, fold_part};
-pub(crate) use given::{Given, says_nothing};
+pub(crate) use given::{Given, is_blank, is_null_or_empty};
 
-/// The version of [`fold`] and of the value forms below. Stores rebuild what they derived with
-/// another version.
+/// The version of [`fold`] and of the value forms below. Stores rebuild the rows that another version
+/// derived.
 pub const FOLD_VERSION: i64 = 2;
 
 /// Returns the comparable form of a text under an attribute's case rule.
@@ -34,7 +34,7 @@ pub fn part_form(attribute: &Attribute, text: &str) -> String {
 /// Returns the comparable form of a canonical value: equal values have equal bytes, and for ordered
 /// types the order of bytes is the order of values.
 ///
-/// None for complex values and for values that do not have the attribute's type.
+/// Returns `None` for complex values, and for values that do not have the attribute's type.
 pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
     match attribute.value_type {
         ValueType::String | ValueType::Reference => {
@@ -76,7 +76,7 @@ pub(crate) fn instant_form(instant: Instant) -> String {
     format!("{}{:03}", integer_form(instant.micros), instant.finer)
 }
 
-/// Returns the units of work that the comparable form of a value takes.
+/// Returns the cost of making the comparable form of a value, in units of work.
 pub(crate) fn units(attribute: &Attribute, value: &Value) -> u64 {
     match value {
         Value::String(text) if attribute.case_exact => bytes(text),

@@ -1,11 +1,11 @@
 //! What one request may cost, counted in units of work, and the flag that ends it early.
 //!
-//! Everything that a loop over a client's data does is paid for in units before it is done. The same
-//! request over the same data costs the same on every machine, so that a request which is refused is
-//! refused always. Time is no matter of this crate: the edge has the clock, and calls [`Work::stop`].
+//! A loop over a client's data pays for each step in units before it takes it. The same request over the
+//! same data costs the same on every machine, so that a request that is refused once is always refused.
+//! This crate has no clock: the edge has one, and calls [`Work::stop`].
 //!
 //! One unit is reading, folding or comparing one byte of ASCII text, a few nanoseconds. Other text
-//! takes [`FOLDING`] units a byte to fold.
+//! costs [`FOLDING`] units per byte to fold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -13,30 +13,30 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use serde_json::Value;
 use thiserror::Error as ThisError;
 
-/// Units that a request may spend where nothing else is set.
+/// The budget of a request by default, in units.
 ///
-/// A search without an index reads 200,000 documents at most, so that each may cost 6,250: to read
-/// 2,048 bytes, and to fold and compare one ASCII value that is all of them, takes 3 × 2,048 and two
-/// [`VISIT`]s, of the term and of the value, 6,176 in all.
+/// A search without an index reads at most 200,000 documents, so that each may cost 6,250 units. Reading
+/// 2,048 bytes, and folding and comparing one ASCII value of that length, costs 3 × 2,048 units and two
+/// [`VISIT`]s, for the term and the value: 6,176 in all.
 pub const DEFAULT_UNITS: u64 = 1_250_000_000;
 
-/// Units of looking at one node of a filter or at one value, whatever its length.
+/// The cost of visiting one node of a filter or one value of any length, in units.
 pub const VISIT: u64 = 16;
 
-/// Units of folding one byte of a text that is not ASCII.
+/// The cost of folding one byte of a text that is not ASCII, in units.
 pub const FOLDING: u64 = 50;
 
-/// Returns the units of reading or comparing a whole text.
+/// Returns the cost of reading or comparing a whole text, in units.
 pub fn bytes(text: &str) -> u64 {
     count(text.len())
 }
 
-/// Returns the units of folding a text.
+/// Returns the cost of folding a text, in units.
 pub fn folding(text: &str) -> u64 {
     if text.is_ascii() { bytes(text) } else { bytes(text).saturating_mul(FOLDING) }
 }
 
-/// Returns the units of going through a value of JSON.
+/// Returns the cost of walking through a JSON value, in units.
 pub fn weight(value: &Value) -> u64 {
     let inside = match value {
         Value::String(text) => bytes(text),
@@ -47,7 +47,7 @@ pub fn weight(value: &Value) -> u64 {
     VISIT + inside
 }
 
-/// Returns a number of things as units.
+/// Converts a length to units.
 pub fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
@@ -63,27 +63,27 @@ pub struct Work {
 #[derive(Debug)]
 struct Whole {
     count: Count,
-    /// 0 until it is stopped.
+    /// 0 while it runs, then [`DEADLINE`] or [`GONE`].
     stopped: AtomicU8,
 }
 
 #[derive(Debug)]
 struct Count {
     spent: AtomicU64,
-    most: u64,
+    max: u64,
 }
 
 impl Count {
-    fn new(most: u64) -> Self {
-        Self { spent: AtomicU64::new(0), most }
+    fn new(max: u64) -> Self {
+        Self { spent: AtomicU64::new(0), max }
     }
 
     fn spend(&self, units: u64) -> bool {
         let before = self.spent.fetch_add(units, Ordering::Relaxed);
-        before.saturating_add(units) <= self.most
+        before.saturating_add(units) <= self.max
     }
 
-    fn spent(&self) -> u64 {
+    fn units_spent(&self) -> u64 {
         self.spent.load(Ordering::Relaxed)
     }
 }
@@ -91,13 +91,13 @@ impl Count {
 /// Why a request ends although it has units left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Its time is over.
+    /// Its deadline has passed.
     Deadline,
-    /// No one waits for the answer any more.
+    /// The client has closed its connection.
     Gone,
 }
 
-/// Why work does not go on.
+/// Why work ends before it is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
 pub enum Halt {
     /// The budget is used up.
@@ -106,7 +106,7 @@ pub enum Halt {
          filter or sort by an indexed attribute, use fewer terms, or send several smaller requests"
     )]
     Spent,
-    /// The time of the request is over.
+    /// The deadline of the request has passed.
     #[error(
         "the request was not finished in time; repeat it later, or ask for less with one request"
     )]
@@ -117,19 +117,19 @@ pub enum Halt {
 }
 
 impl Work {
-    /// Makes a budget of so many units.
+    /// Makes a budget of `units`.
     pub fn new(units: u64) -> Self {
         let whole = Whole { count: Count::new(units), stopped: AtomicU8::new(0) };
         Self { whole: Arc::new(whole), part: None }
     }
 
-    /// Makes a budget that is never used up, but can be stopped: for jobs of the server's own.
+    /// Makes a budget that is never used up but can be stopped, for jobs of the server itself.
     pub fn unlimited() -> Self {
         Self::new(u64::MAX)
     }
 
-    /// Returns a smaller budget within this one: what it pays for, this one pays for, too, and both
-    /// are stopped together.
+    /// Returns a smaller budget within this one. Both pay for the same work, and both are stopped
+    /// together.
     #[must_use]
     pub fn part(&self, units: u64) -> Self {
         Self { whole: Arc::clone(&self.whole), part: Some(Arc::new(Count::new(units))) }
@@ -139,8 +139,8 @@ impl Work {
     ///
     /// # Errors
     ///
-    /// [`Halt`] when the units do not suffice, or when the request has been stopped. What is used up
-    /// stays so: whatever follows fails as well.
+    /// [`Halt`] when the units do not suffice, or when the request has been stopped. Once the budget is
+    /// used up, every later call fails.
     pub fn spend(&self, units: u64) -> Result<(), Halt> {
         self.check()?;
         let part = self.part.as_ref().is_none_or(|part| part.spend(units));
@@ -153,9 +153,8 @@ impl Work {
             Stop::Deadline => DEADLINE,
             Stop::Gone => GONE,
         };
-        // Whether it had been stopped before makes no difference to the caller.
-        let _first =
-            self.whole.stopped.compare_exchange(0, why, Ordering::Relaxed, Ordering::Relaxed);
+        // The first reason stays: an exchange that fails is not an error.
+        let _ = self.whole.stopped.compare_exchange(0, why, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Checks whether the request may go on.
@@ -172,13 +171,13 @@ impl Work {
     }
 
     /// Returns the units that were spent so far.
-    pub fn spent(&self) -> u64 {
-        self.part.as_ref().map_or_else(|| self.whole.count.spent(), |part| part.spent())
+    pub fn units_spent(&self) -> u64 {
+        self.part.as_ref().map_or_else(|| self.whole.count.units_spent(), |part| part.units_spent())
     }
 
     /// Returns whether a [`Work::part`] is used up.
     pub fn is_part_spent(&self) -> bool {
-        self.part.as_ref().is_some_and(|part| part.spent() > part.most)
+        self.part.as_ref().is_some_and(|part| part.units_spent() > part.max)
     }
 }
 
@@ -201,7 +200,7 @@ mod tests {
         let other = work.clone();
         assert_eq!(work.spend(6), Ok(()));
         assert_eq!(other.spend(4), Ok(()));
-        assert_eq!(work.spent(), 10);
+        assert_eq!(work.units_spent(), 10);
         assert_eq!(work.spend(1), Err(Halt::Spent));
         assert_eq!(other.spend(0), Err(Halt::Spent), "what is used up stays so");
     }
@@ -222,10 +221,10 @@ mod tests {
         let part = work.part(3);
         assert_eq!(part.spend(4), Err(Halt::Spent));
         assert!(part.is_part_spent() && !work.is_part_spent());
-        assert_eq!(work.spent(), 0, "what a part refuses is not done");
+        assert_eq!(work.units_spent(), 0, "what a part refuses is not done");
         let part = work.part(100);
         assert_eq!(part.spend(4), Ok(()));
-        assert_eq!(work.spent(), 4);
+        assert_eq!(work.units_spent(), 4);
         assert_eq!(part.spend(7), Err(Halt::Spent));
         assert!(!part.is_part_spent(), "it is the whole that ended");
         work.stop(Stop::Gone);

@@ -1,6 +1,6 @@
 //! Records and timelines in plain words, the same at the command line, in the API and on pages.
 
-use headcount_core::change::{Act, Recorded, Switched};
+use headcount_core::change::{Act, Activation, Recorded};
 
 use crate::request_log::RequestRecord;
 use crate::timeline::{IdentityTimeline, Present, Verdict};
@@ -126,7 +126,7 @@ impl RequestRecord {
 
     /// Returns what was repaired in the request, a sentence each.
     pub fn repairs(&self) -> Vec<String> {
-        self.quirks.iter().map(|quirk| format!("{} ({})", quirk.told, quirk.name)).collect()
+        self.quirks.iter().map(|quirk| format!("{} ({})", quirk.note, quirk.name)).collect()
     }
 }
 
@@ -134,8 +134,8 @@ impl RequestRecord {
 pub fn change(recorded: &Recorded) -> String {
     let mut parts: Vec<String> = Vec::new();
     match recorded.change.switched {
-        Some(Switched::On) => parts.push("activated".to_owned()),
-        Some(Switched::Off) => parts.push("deactivated".to_owned()),
+        Some(Activation::On) => parts.push("activated".to_owned()),
+        Some(Activation::Off) => parts.push("deactivated".to_owned()),
         None => {}
     }
     let rest = recorded.change.paths.iter().filter(|path| *path != "active" && *path != "members");

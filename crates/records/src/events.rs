@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use headcount_core::change::{Act, Actor, Recorded, Switched};
+use headcount_core::change::{Act, Activation, Actor, Recorded};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
 
@@ -206,8 +206,8 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
         events.push(event(recorded, EventKind::Updated, &attributes));
     }
     match change.switched {
-        Some(Switched::On) => events.push(event(recorded, EventKind::Reactivated, &[ACTIVE])),
-        Some(Switched::Off) => events.push(event(recorded, EventKind::Deactivated, &[ACTIVE])),
+        Some(Activation::On) => events.push(event(recorded, EventKind::Reactivated, &[ACTIVE])),
+        Some(Activation::Off) => events.push(event(recorded, EventKind::Deactivated, &[ACTIVE])),
         None => {}
     }
 }

@@ -149,7 +149,7 @@ pub fn newest_events(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use headcount_core::change::{Act, Actor, Change, Names, Recorded};
+    use headcount_core::change::{Act, Actor, Change, Recorded, ResourceNames};
     use headcount_core::clock::Timestamp;
     use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
     use headcount_core::members::MemberDelta;
@@ -204,7 +204,7 @@ mod tests {
                 act: Act::Created,
                 paths: Vec::new(),
                 switched: None,
-                names: Names::default(),
+                names: ResourceNames::default(),
             },
             members: MemberDelta {
                 added: ["a", "b", "c"].map(ResourceId::new).to_vec(),

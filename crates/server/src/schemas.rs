@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use headcount_core::schema::registry::{Document, IndexMarks};
+use headcount_core::schema::registry::{IndexMarks, SchemaFile};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_store_diesel::KindPlan;
 
@@ -44,12 +44,12 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-fn document(path: &Path) -> anyhow::Result<Document> {
+fn document(path: &Path) -> anyhow::Result<SchemaFile> {
     let file = path.display().to_string();
     let text = std::fs::read(path)
         .with_context(|| format!("{file} cannot be read; check path and permissions"))?;
     let content = headcount_core::json::parse(&text).with_context(|| file.clone())?;
-    Ok(Document { file, content })
+    Ok(SchemaFile { file, content })
 }
 
 /// Reads `indexes.toml`: under each kind, `indexed = ["path", …]`.

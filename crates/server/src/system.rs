@@ -33,7 +33,7 @@ impl IdSource for UuidSource {
         text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
     }
 
-    fn spelled(&self, text: &str) -> Option<ResourceId> {
+    fn respell(&self, text: &str) -> Option<ResourceId> {
         let id = uuid::Uuid::try_parse(text.trim()).ok()?;
         Some(ResourceId::new(id.hyphenated().to_string()))
     }
@@ -55,11 +55,11 @@ mod tests {
             format!("{{{}}}", id.to_uppercase()),
         ];
         for text in spellings {
-            assert_eq!(UuidSource.spelled(&text).as_ref().map(ResourceId::as_str), Some(id));
+            assert_eq!(UuidSource.respell(&text).as_ref().map(ResourceId::as_str), Some(id));
         }
         let cut: String = id.chars().skip(1).collect();
         for text in ["", "jane@example.com", "string id 1", &cut] {
-            assert_eq!(UuidSource.spelled(text), None, "{text}");
+            assert_eq!(UuidSource.respell(text), None, "{text}");
         }
     }
 }

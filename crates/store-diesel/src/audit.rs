@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use headcount_core::change::{Act, Author, Change, Names, TENANT_KIND, TOKEN_KIND};
+use headcount_core::change::{Act, Author, Change, ResourceNames, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
@@ -159,7 +159,8 @@ impl Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<usize, ProviderError> {
-        let change = Change { names: Names::default(), ..Change::of(Act::Erased, "", &[], at, by) };
+        let change =
+            Change { names: ResourceNames::default(), ..Change::of(Act::Erased, "", &[], at, by) };
         let done = self.writer.write(&mut |connection| {
             unlimited(connection)?;
             let count = forget(connection, tenant, Some(&of.id))?;

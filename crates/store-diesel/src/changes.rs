@@ -7,7 +7,9 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
-use headcount_core::change::{Act, Actor, Change, ChangeFeed, Left, Names, Recorded, Switched};
+use headcount_core::change::{
+    Act, Activation, Actor, Change, ChangeFeed, LeftGroup, Recorded, ResourceNames,
+};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
 use headcount_core::members::MemberDelta;
@@ -36,7 +38,7 @@ pub(crate) struct Effect<'a> {
     pub(crate) id: &'a ResourceId,
     pub(crate) version: i64,
     pub(crate) members: &'a MemberDelta,
-    pub(crate) left: &'a [Left],
+    pub(crate) left: &'a [LeftGroup],
 }
 
 /// Appends a change of a resource, and runs the last statement of its write; returns how many rows that one
@@ -120,8 +122,8 @@ impl<'a> NewRow<'a> {
                 digest.into(),
             ],
             switched: change.switched.map(|switched| match switched {
-                Switched::On => 1,
-                Switched::Off => 0,
+                Activation::On => 1,
+                Activation::Off => 0,
             }),
             personal,
             room: match backend {
@@ -280,8 +282,8 @@ fn texts(ids: &[ResourceId]) -> Vec<&str> {
     ids.iter().map(ResourceId::as_str).collect()
 }
 
-fn personal_text(names: &Names) -> Option<String> {
-    if *names == Names::default() {
+fn personal_text(names: &ResourceNames) -> Option<String> {
+    if *names == ResourceNames::default() {
         return None;
     }
     // Without the salt, a digest that outlives its names would let anyone test a guess.
@@ -290,11 +292,11 @@ fn personal_text(names: &Names) -> Option<String> {
 }
 
 /// Reads what [`personal_text`] wrote.
-pub(crate) fn names(personal: Option<&str>) -> Names {
+pub(crate) fn names(personal: Option<&str>) -> ResourceNames {
     let personal: Value =
         personal.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
-    Names { name: name("name"), external_id: name("externalId") }
+    ResourceNames { name: name("name"), external_id: name("externalId") }
 }
 
 #[derive(Queryable, Selectable)]
@@ -342,18 +344,18 @@ impl Row {
                 paths: self.paths.split_whitespace().map(str::to_owned).collect(),
                 switched: self
                     .switched
-                    .map(|on| if on != 0 { Switched::On } else { Switched::Off }),
+                    .map(|on| if on != 0 { Activation::On } else { Activation::Off }),
                 names: names(self.personal.as_deref()),
             },
         })
     }
 }
 
-fn left(delta: &Value) -> Vec<Left> {
+fn left(delta: &Value) -> Vec<LeftGroup> {
     let list = delta.get("left").and_then(Value::as_array);
     let one = |pair: &Value| {
         let (group, version) = (pair.get(0)?.as_str()?, pair.get(1)?.as_i64()?);
-        Some(Left { group: ResourceId::new(group), version: Version::new(version) })
+        Some(LeftGroup { group: ResourceId::new(group), version: Version::new(version) })
     };
     list.into_iter().flatten().filter_map(one).collect()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use headcount_core::filter::{Comparison, Filter, Operand, ResolvedFilter};
 use headcount_core::index::prefix_end;
-use headcount_core::path::{AttrRef, Place};
+use headcount_core::path::{AttrRef, AttrSource};
 
 use crate::names::Names;
 use crate::sql::Sql;
@@ -86,36 +86,38 @@ impl Scope<'_> {
     }
 
     fn present(&self, at: &AttrRef) -> Option<Sql> {
-        match &at.place {
-            Place::Id | Place::Created | Place::Modified | Place::Version | Place::ResourceType => {
-                Some(Sql::new("1 = 1"))
-            }
-            Place::Name => Some(Sql::new("r.name_key IS NOT NULL")),
-            Place::ExternalId => Some(Sql::new("r.external_id IS NOT NULL")),
-            Place::Active => Some(Sql::new("r.active IS NOT NULL")),
-            Place::Indexed(path) => Some(self.index_rows(path)?.text(")")),
-            Place::Members | Place::Groups => {
+        match &at.source {
+            AttrSource::Id
+            | AttrSource::Created
+            | AttrSource::Modified
+            | AttrSource::Version
+            | AttrSource::ResourceType => Some(Sql::new("1 = 1")),
+            AttrSource::Name => Some(Sql::new("r.name_key IS NOT NULL")),
+            AttrSource::ExternalId => Some(Sql::new("r.external_id IS NOT NULL")),
+            AttrSource::Active => Some(Sql::new("r.active IS NOT NULL")),
+            AttrSource::Indexed(path) => Some(self.index_rows(path)?.text(")")),
+            AttrSource::Members | AttrSource::Groups => {
                 let column = match &at.sub_attribute {
                     None => Sql::new("1 = 1"),
                     Some(sub) => self.row_present(at, &sub.name)?,
                 };
                 Some(self.rows(at)?.then(column).text(")"))
             }
-            Place::Schemas | Place::Document => None,
+            AttrSource::Schemas | AttrSource::Document => None,
         }
     }
 
     fn compare(&self, at: &AttrRef, comparison: Comparison, operand: &Operand) -> Option<Sql> {
         let text = operand.0.as_str();
-        match &at.place {
-            Place::Id => Some(compared("r.id", false, comparison, text)),
-            Place::Name => Some(compared("r.name_key", true, comparison, text)),
-            Place::ExternalId => Some(compared("r.external_id", true, comparison, text)),
-            Place::Active => Some(flag(comparison, text)),
-            Place::Created => moment("r.created", comparison, operand),
-            Place::Modified => moment("r.modified", comparison, operand),
-            Place::Version => version(comparison, text),
-            Place::Indexed(path) => {
+        match &at.source {
+            AttrSource::Id => Some(compared("r.id", false, comparison, text)),
+            AttrSource::Name => Some(compared("r.name_key", true, comparison, text)),
+            AttrSource::ExternalId => Some(compared("r.external_id", true, comparison, text)),
+            AttrSource::Active => Some(flag(comparison, text)),
+            AttrSource::Created => moment("r.created", comparison, operand),
+            AttrSource::Modified => moment("r.modified", comparison, operand),
+            AttrSource::Version => version(comparison, text),
+            AttrSource::Indexed(path) => {
                 // A value of several without `primary` is not primary and has no row for it (CHR-037).
                 if is_defaulted(at) && (comparison != Comparison::Equal || text != "1") {
                     return None;
@@ -132,7 +134,7 @@ impl Scope<'_> {
                     rows.text(" AND ").then(compared("x.value", false, comparison, text)).text(")"),
                 )
             }
-            Place::Members | Place::Groups => {
+            AttrSource::Members | AttrSource::Groups => {
                 let sub = at.sub_attribute.as_ref()?;
                 let rows = self.rows(at)?;
                 let matching =
@@ -145,12 +147,12 @@ impl Scope<'_> {
                 }
                 Some(matching)
             }
-            Place::Schemas | Place::ResourceType | Place::Document => None,
+            AttrSource::Schemas | AttrSource::ResourceType | AttrSource::Document => None,
         }
     }
 
     fn element(&self, at: &AttrRef, inner: &ResolvedFilter) -> Option<Sql> {
-        if matches!(at.place, Place::Members | Place::Groups) {
+        if matches!(at.source, AttrSource::Members | AttrSource::Groups) {
             return Some(self.rows(at)?.text("(").then(self.row_filter(at, inner)?).text("))"));
         }
         // One row carries one value and the `type` beside it: a filter over these two is answered by
@@ -192,9 +194,11 @@ impl Scope<'_> {
 
     /// `r.pk IN (SELECT … membership rows WHERE … AND `, open at its end.
     fn rows(&self, at: &AttrRef) -> Option<Sql> {
-        let sql = match at.place {
-            Place::Members => Sql::new("r.pk IN (SELECT m.group_pk FROM group_members m WHERE "),
-            Place::Groups => Sql::new(
+        let sql = match at.source {
+            AttrSource::Members => {
+                Sql::new("r.pk IN (SELECT m.group_pk FROM group_members m WHERE ")
+            }
+            AttrSource::Groups => Sql::new(
                 "r.pk IN (SELECT m.member_pk FROM group_members m JOIN resources g ON g.pk = m.group_pk WHERE ",
             ),
             _ => return None,
@@ -229,9 +233,9 @@ impl Scope<'_> {
     }
 
     fn row_present(&self, at: &AttrRef, sub: &str) -> Option<Sql> {
-        match (&at.place, sub) {
-            (Place::Members | Place::Groups, "value" | "type") => Some(Sql::new("1 = 1")),
-            (Place::Groups, "display") => Some(Sql::new("g.name_key IS NOT NULL")),
+        match (&at.source, sub) {
+            (AttrSource::Members | AttrSource::Groups, "value" | "type") => Some(Sql::new("1 = 1")),
+            (AttrSource::Groups, "display") => Some(Sql::new("g.name_key IS NOT NULL")),
             _ => None,
         }
     }
@@ -243,17 +247,19 @@ impl Scope<'_> {
         comparison: Comparison,
         text: &str,
     ) -> Option<Sql> {
-        match (&at.place, sub) {
+        match (&at.source, sub) {
             // By the member's key, which is indexed; its id in the row is not.
-            (Place::Members, "value") if comparison == Comparison::Equal => Some(
+            (AttrSource::Members, "value") if comparison == Comparison::Equal => Some(
                 Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE u.tenant + 0 = ")
                     .int(self.tenant)
                     .text(" AND u.id = ")
                     .string(text)
                     .text(")"),
             ),
-            (Place::Members, "value") => Some(compared("m.member_id", false, comparison, text)),
-            (Place::Members, "type") => {
+            (AttrSource::Members, "value") => {
+                Some(compared("m.member_id", false, comparison, text))
+            }
+            (AttrSource::Members, "type") => {
                 let kinds = self.names.kinds().iter();
                 let holds = kinds.filter(|(_, kind)| {
                     comparison.holds(&headcount_core::index::fold(kind.as_str()), text)
@@ -261,9 +267,9 @@ impl Scope<'_> {
                 let numbers: Vec<i64> = holds.map(|(id, _)| i64::from(*id)).collect();
                 Some(Sql::new("m.member_kind IN (").ints(&numbers).text(")"))
             }
-            (Place::Groups, "value") => Some(compared("g.id", false, comparison, text)),
-            (Place::Groups, "display") => Some(compared("g.name_key", true, comparison, text)),
-            (Place::Groups, "type") => {
+            (AttrSource::Groups, "value") => Some(compared("g.id", false, comparison, text)),
+            (AttrSource::Groups, "display") => Some(compared("g.name_key", true, comparison, text)),
+            (AttrSource::Groups, "type") => {
                 Some(Sql::new(if comparison.holds("direct", text) { "1 = 1" } else { "1 = 0" }))
             }
             _ => None,
@@ -277,7 +283,7 @@ fn is_selective(filter: &ResolvedFilter) -> bool {
         Filter::And(terms) => terms.iter().any(is_selective),
         Filter::Or(terms) => terms.iter().all(is_selective),
         Filter::Compare(at, Comparison::Equal | Comparison::StartsWith, Operand(text)) => {
-            matches!(at.place, Place::Indexed(_)) && !text.is_empty()
+            matches!(at.source, AttrSource::Indexed(_)) && !text.is_empty()
         }
         Filter::Not(_) | Filter::Present(_) | Filter::Compare(..) | Filter::Element(..) => false,
     }
@@ -380,8 +386,8 @@ fn is_type(at: &AttrRef) -> bool {
 fn row_path(filter: &ResolvedFilter) -> Option<Arc<str>> {
     let mut leaves = Vec::new();
     collect_leaves(filter, &mut leaves);
-    let path = |at: &&AttrRef| match &at.place {
-        Place::Indexed(path) => Some(Arc::clone(path)),
+    let path = |at: &&AttrRef| match &at.source {
+        AttrSource::Indexed(path) => Some(Arc::clone(path)),
         _ => None,
     };
     let other = leaves.iter().copied().filter(|at| !is_type(at)).find_map(|at| path(&at));
@@ -409,7 +415,7 @@ struct IndexRow {
 impl IndexRow {
     /// Tells whether the row's value is that of the attribute.
     fn is_of(&self, at: &AttrRef) -> bool {
-        matches!(&at.place, Place::Indexed(path) if *path == self.path)
+        matches!(&at.source, AttrSource::Indexed(path) if *path == self.path)
     }
 
     /// Tells whether only a value that has such a row can satisfy the filter.

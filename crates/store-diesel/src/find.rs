@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use headcount_core::clock::Timestamp;
 use headcount_core::filter::Filter;
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
-use headcount_core::path::Place;
+use headcount_core::path::AttrSource;
 use headcount_core::provider::{Found, Page, ProviderError, Query, Start, With};
 use headcount_core::resource::{Computed, Document, Resource};
 use headcount_core::work;
@@ -78,7 +78,7 @@ impl Search<'_> {
         let first = self.query.start == Start::Offset(0);
         let by_key = match &self.query.filter {
             Some(Filter::Compare(at, headcount_core::filter::Comparison::Equal, _)) => {
-                matches!(at.place, Place::Id | Place::Name | Place::ExternalId)
+                matches!(at.source, AttrSource::Id | AttrSource::Name | AttrSource::ExternalId)
             }
             _ => false,
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use diesel::deserialize::{FromSql, FromSqlRow};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
-use headcount_core::change::Left;
+use headcount_core::change::LeftGroup;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, Version};
 use headcount_core::members::{Member, MemberChange, MemberDelta, MemberNames, MembershipEntry};
@@ -200,7 +200,7 @@ pub(crate) fn leave_all(
     connection: &mut DbConnection,
     member_pk: i64,
     at: Timestamp,
-) -> QueryResult<Vec<Left>> {
+) -> QueryResult<Vec<LeftGroup>> {
     let mut groups: Vec<i64> = Sql::new("DELETE FROM group_members WHERE member_pk = ")
         .int(member_pk)
         .text(" RETURNING group_pk")
@@ -224,7 +224,7 @@ pub(crate) fn leave_all(
         let mut rows: Vec<(i64, String, i64)> =
             sql.query::<(BigInt, Text, BigInt)>().load(connection)?;
         rows.sort_unstable();
-        left.extend(rows.into_iter().map(|(_, id, version)| Left {
+        left.extend(rows.into_iter().map(|(_, id, version)| LeftGroup {
             group: ResourceId::new(id),
             version: Version::new(version),
         }));

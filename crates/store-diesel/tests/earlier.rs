@@ -15,7 +15,7 @@ use headcount_core::index;
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::Document;
 use headcount_core::schema::Registry;
-use headcount_core::schema::registry::{Document as File, IndexMarks};
+use headcount_core::schema::registry::{IndexMarks, SchemaFile};
 use headcount_core::service::{Caller, Precondition, Shape};
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, status};
@@ -39,7 +39,7 @@ fn registry() -> Arc<Registry> {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
         "name": THING, "endpoint": "/Things", "schema": URN});
     let files = [("schema.json", schema), ("kind.json", kind)]
-        .map(|(file, content)| File { file: file.to_owned(), content });
+        .map(|(file, content)| SchemaFile { file: file.to_owned(), content });
     let marks = IndexMarks::from([(THING.to_owned(), vec!["weight".to_owned()])]);
     Arc::new(Registry::from_documents(&files, &marks).unwrap())
 }

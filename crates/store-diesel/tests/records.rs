@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount_core::change::{Act, Actor, ChangeFeed as _, Recorded, Switched};
+use headcount_core::change::{Act, Activation, Actor, ChangeFeed as _, Recorded};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
@@ -107,7 +107,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
         assert!(changes.iter().all(|one| one.change.request == cli().request));
         assert_eq!(changes[0].change.names.name.as_deref(), Some("one"));
         let switched = [changes[5].change.switched, changes[6].change.switched];
-        assert_eq!(switched, [Some(Switched::Off), Some(Switched::On)]);
+        assert_eq!(switched, [Some(Activation::Off), Some(Activation::On)]);
         let second = store.changes(TenantId::new(2), ChainPosition::START, 100).unwrap();
         let second: Vec<_> = second.iter().map(|one| (one.change.act, one.kind.as_str())).collect();
         let wanted = [(Act::Created, "Tenant"), (Act::Created, "Token"), (Act::Deleted, "Tenant")];

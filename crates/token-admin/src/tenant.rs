@@ -1,6 +1,6 @@
 //! Tenants: the units of isolation that tokens open.
 
-use headcount_core::change::{Act, Author, Change, Switched};
+use headcount_core::change::{Act, Activation, Author, Change};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::quirks::Quirks;
@@ -54,7 +54,7 @@ impl Tenant {
         if paths.is_empty() {
             return None;
         }
-        let switched = if enabled { Switched::On } else { Switched::Off };
+        let switched = if enabled { Activation::On } else { Activation::Off };
         Some(Change {
             switched: (self.enabled != enabled).then_some(switched),
             ..Change::of(Act::Changed, &self.name, &paths, at, by)

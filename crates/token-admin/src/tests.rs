@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use headcount_core::change::{Act, Actor, Author, Switched};
+use headcount_core::change::{Act, Activation, Actor, Author};
 use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{RequestId, TenantId};
 use secrecy::ExposeSecret;
@@ -413,7 +413,7 @@ fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
     let last = bench.store.changes(TENANT).pop().unwrap().change;
     assert_eq!(
         (last.switched, last.names.name.as_deref(), last.actor),
-        (Some(Switched::Off), Some("default"), admin().actor)
+        (Some(Activation::Off), Some("default"), admin().actor)
     );
     let acts: Vec<Act> = told(second.id).into_iter().map(|(act, ..)| act).collect();
     assert_eq!(acts, [Act::Created, Act::Deleted]);

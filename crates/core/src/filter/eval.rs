@@ -1,38 +1,36 @@
-//! The evaluator: the meaning of a filter, to which the SQL of a store is held equal.
+//! Evaluates filters over resources. This is the meaning of a filter; the SQL of a store must agree with it.
 //!
-//! Each step is paid for before it is done, and a value is folded once however many terms ask for it.
+//! Each step is paid for before it is done, and a value is folded once for all terms.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
 use super::{Comparison, Filter, Operand, ResolvedFilter};
-use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::index;
-use crate::path::{AttrRef, Place};
+use crate::path::{AttrRef, AttrSource};
 use crate::resource::{Resource, schemas_of};
 use crate::schema::{Attribute, ResourceType};
 use crate::work::{Halt, VISIT, Work, bytes, count};
 
-/// Answers the parts of a filter that are about rows and not about the resource itself.
+/// Evaluates the parts of a filter that are about rows and not about the resource itself.
 pub trait Relations {
-    /// Tells whether the resource satisfies a predicate over `members` or `groups`: a
+    /// Returns whether the resource satisfies a predicate over `members` or `groups`: a
     /// [`Filter::Present`], [`Filter::Compare`] or [`Filter::Element`] of that attribute.
     ///
     /// # Errors
     ///
-    /// [`Halt`] when finding out takes more work than there is.
+    /// [`Halt`] when the work runs out.
     fn holds(&self, predicate: &ResolvedFilter) -> Result<bool, Halt>;
 }
 
 impl ResolvedFilter {
-    /// Tells whether a resource of the kind satisfies the filter, and pays for finding out.
+    /// Returns whether a resource of the kind satisfies the filter, and pays for the evaluation.
     ///
     /// # Errors
     ///
-    /// [`Halt`] when the work runs out; an internal error when the stored text is not what this
-    /// server wrote.
+    /// [`Halt`] when the work runs out; an internal error when this server did not write the stored text.
     pub fn matches(
         &self,
         kind: &ResourceType,
@@ -75,7 +73,7 @@ impl Evaluation<'_> {
             }
             Filter::Not(inner) => !self.holds(inner)?,
             Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)
-                if matches!(at.place, Place::Members | Place::Groups) =>
+                if matches!(at.source, AttrSource::Members | AttrSource::Groups) =>
             {
                 self.relations.holds(filter)?
             }
@@ -85,7 +83,7 @@ impl Evaluation<'_> {
             },
             Filter::Compare(at, comparison, Operand(operand)) => match own_value(at, resource) {
                 Some(value) => self.values.compare(*comparison, &value, operand)?,
-                None if at.place == Place::Schemas => {
+                None if at.source == AttrSource::Schemas => {
                     let attributes = resource.document.read(work)?;
                     schemas_of(self.kind, attributes)
                         .any(|urn| comparison.holds(urn.as_str(), operand))
@@ -95,7 +93,7 @@ impl Evaluation<'_> {
                     self.values.any(at, *comparison, operand, elements)?
                 }
             },
-            Filter::Element(at, inner) if at.place == Place::Schemas => {
+            Filter::Element(at, inner) if at.source == AttrSource::Schemas => {
                 for urn in schemas_of(self.kind, resource.document.read(work)?) {
                     if element_matches(inner, &urn.as_str().into(), work)? {
                         return Ok(true);
@@ -117,12 +115,11 @@ impl Evaluation<'_> {
 
 /// Returns the comparable value of an attribute that is not in the document.
 fn own_value(at: &AttrRef, resource: &Resource) -> Option<String> {
-    let moment = |at: Timestamp| index::date_time_form(&at.to_string());
-    match at.place {
-        Place::Id => Some(resource.id.as_str().to_owned()),
-        Place::Created => moment(resource.created),
-        Place::Modified => moment(resource.modified),
-        Place::Version => Some(resource.version.to_string()),
+    match at.source {
+        AttrSource::Id => Some(resource.id.as_str().to_owned()),
+        AttrSource::Created => index::date_time_form(&resource.created.to_string()),
+        AttrSource::Modified => index::date_time_form(&resource.modified.to_string()),
+        AttrSource::Version => Some(resource.version.to_string()),
         _ => None,
     }
 }
@@ -139,12 +136,12 @@ fn has_value(at: &AttrRef, resource: &Resource, work: &Work) -> Result<bool, Err
     Ok(false)
 }
 
-/// The values of one resource, or of some rows, as the terms of one filter see them.
+/// The comparable forms of the values of one resource, or of some rows, for the terms of one filter.
 ///
-/// What they borrow from must not move while this is in use: a value is known by its address.
+/// Invariant: the values do not move while this is in use, since a value is identified by its address.
 struct Values<'a> {
     work: &'a Work,
-    /// The comparable forms that were made so far; none when one term alone can ask.
+    /// The forms made so far, or `None` when the filter has only one comparison.
     forms: Option<HashMap<usize, Option<String>>>,
 }
 
@@ -159,7 +156,7 @@ impl<'a> Values<'a> {
         Ok(comparison.holds(value, operand))
     }
 
-    /// Compares a value with an operand in comparable form; `None` when the value has no such form.
+    /// Compares a value with an operand in comparable form. Returns `None` when the value has no such form.
     fn compares(
         &mut self,
         leaf: &Attribute,
@@ -168,21 +165,17 @@ impl<'a> Values<'a> {
         operand: &str,
     ) -> Result<Option<bool>, Halt> {
         let work = self.work;
-        let make = || -> Result<Option<String>, Halt> {
-            work.spend(index::units(leaf, value))?;
-            Ok(index::comparable(leaf, value))
-        };
-        let made;
+        let fresh;
         let form = match &mut self.forms {
             None => {
-                made = make()?;
-                made.as_deref()
+                fresh = comparable(leaf, value, work)?;
+                fresh.as_deref()
             }
             Some(forms) => {
                 use std::collections::hash_map::Entry;
                 match forms.entry(std::ptr::from_ref(value).addr()) {
                     Entry::Occupied(known) => known.into_mut().as_deref(),
-                    Entry::Vacant(free) => free.insert(make()?).as_deref(),
+                    Entry::Vacant(free) => free.insert(comparable(leaf, value, work)?).as_deref(),
                 }
             }
         };
@@ -191,7 +184,8 @@ impl<'a> Values<'a> {
         Ok(Some(comparison.holds(form, operand)))
     }
 
-    /// "Any value compares so"; an attribute without any value differs from everything (FLT-009, FLT-010).
+    /// Returns whether any value satisfies a comparison. An attribute without a value differs from every
+    /// operand (FLT-009, FLT-010).
     fn any(
         &mut self,
         at: &AttrRef,
@@ -202,7 +196,7 @@ impl<'a> Values<'a> {
         let mut any = false;
         for element in elements {
             let holds = match &at.sub_attribute {
-                Some(sub) => self.sub_value(at.is_plural(), sub, element, comparison, operand)?,
+                Some(sub) => self.sub_value(at, sub, element, comparison, operand)?,
                 None => self.compares(at.leaf(), element, comparison, operand)?,
             };
             if holds == Some(true) {
@@ -213,10 +207,10 @@ impl<'a> Values<'a> {
         Ok(!any && comparison == Comparison::NotEqual)
     }
 
-    /// Compares a sub-attribute of a value; `primary` that is absent is false (CHR-037).
+    /// Compares a sub-attribute of a value. An absent `primary` is false (CHR-037).
     fn sub_value(
         &mut self,
-        plural: bool,
+        at: &AttrRef,
         sub: &Attribute,
         element: &Value,
         comparison: Comparison,
@@ -224,7 +218,7 @@ impl<'a> Values<'a> {
     ) -> Result<Option<bool>, Halt> {
         match element.get(&*sub.name) {
             Some(value) => self.compares(sub, value, comparison, operand),
-            None if plural && &*sub.name == "primary" => {
+            None if at.is_plural() && &*sub.name == "primary" => {
                 self.compare(comparison, &index::boolean_form(false), operand).map(Some)
             }
             None => {
@@ -234,7 +228,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes.
+    /// Returns whether one value of a complex attribute satisfies a filter over its sub-attributes.
     fn element(&mut self, filter: &ResolvedFilter, element: &Value) -> Result<bool, Halt> {
         self.work.spend(VISIT)?;
         Ok(match filter {
@@ -261,9 +255,7 @@ impl<'a> Values<'a> {
             }
             Filter::Compare(at, comparison, Operand(operand)) => {
                 let holds = match &at.sub_attribute {
-                    Some(sub) => {
-                        self.sub_value(at.is_plural(), sub, element, *comparison, operand)?
-                    }
+                    Some(sub) => self.sub_value(at, sub, element, *comparison, operand)?,
                     None => self.compares(&at.attribute, element, *comparison, operand)?,
                 };
                 holds.unwrap_or(*comparison == Comparison::NotEqual)
@@ -274,19 +266,25 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Counts the comparisons of a filter, up to `most`.
-fn comparisons(filter: &ResolvedFilter, most: usize) -> usize {
+/// Makes the comparable form of a value, and pays for it.
+fn comparable(leaf: &Attribute, value: &Value, work: &Work) -> Result<Option<String>, Halt> {
+    work.spend(index::units(leaf, value))?;
+    Ok(index::comparable(leaf, value))
+}
+
+/// Counts the comparisons of a filter, up to `max`.
+fn comparisons(filter: &ResolvedFilter, max: usize) -> usize {
     match filter {
         Filter::And(terms) | Filter::Or(terms) => terms.iter().fold(0, |count, term| {
-            if count < most { count + comparisons(term, most - count) } else { count }
+            if count < max { count + comparisons(term, max - count) } else { count }
         }),
-        Filter::Not(inner) | Filter::Element(_, inner) => comparisons(inner, most),
+        Filter::Not(inner) | Filter::Element(_, inner) => comparisons(inner, max),
         Filter::Compare(..) => 1,
         Filter::Present(_) => 0,
     }
 }
 
-/// Returns how many bytes a comparison looks at.
+/// Returns the number of bytes that a comparison reads.
 fn length(comparison: Comparison, value: &str, operand: &str) -> u64 {
     match comparison {
         Comparison::Contains => bytes(value),
@@ -294,8 +292,8 @@ fn length(comparison: Comparison, value: &str, operand: &str) -> u64 {
     }
 }
 
-/// Tells whether one value of a complex attribute satisfies a filter over its sub-attributes, and
-/// pays for finding out.
+/// Returns whether one value of a complex attribute satisfies a filter over its sub-attributes, and pays
+/// for the evaluation.
 ///
 /// # Errors
 ///
@@ -308,7 +306,7 @@ pub fn element_matches(
     Values::of(filter, work).element(filter, element)
 }
 
-/// Answers a predicate over rows that are at hand as objects, such as `{"value": …, "type": …}`.
+/// Evaluates a predicate over rows that are given as objects, such as `{"value": …, "type": …}`.
 pub(crate) fn rows_match(
     predicate: &ResolvedFilter,
     rows: &[Value],
@@ -332,7 +330,7 @@ pub(crate) fn rows_match(
     Ok(false)
 }
 
-/// Makes the object over which a predicate on rows is evaluated.
+/// Returns a row as the object over which [`rows_match`] evaluates a predicate.
 pub(crate) fn row(value: &str, label: (&str, &str), extra: Option<(&str, &str)>) -> Value {
     let mut map = Map::new();
     map.insert("value".to_owned(), value.into());
@@ -342,15 +340,14 @@ pub(crate) fn row(value: &str, label: (&str, &str), extra: Option<(&str, &str)>)
     Value::Object(map)
 }
 
-/// Returns the key by which a resource is sorted; none when it has no value there.
+/// Returns the key by which a resource is sorted, or `None` when it has no value there.
 ///
-/// Of several values, the primary one counts, else the first (RFC 7644 §3.4.2.3). Long values are
-/// told apart by their beginning, so that a cursor can hold a key.
+/// Of several values, the primary one counts, else the first (RFC 7644 §3.4.2.3). A long value is cut to
+/// [`index::MAX_KEY_BYTES`], so that a cursor can contain the key.
 ///
 /// # Errors
 ///
-/// [`Halt`] when the work runs out; an internal error when the stored text is not what this server
-/// wrote.
+/// [`Halt`] when the work runs out; an internal error when this server did not write the stored text.
 pub fn sort_key(at: &AttrRef, resource: &Resource, work: &Work) -> Result<Option<String>, Error> {
     work.spend(VISIT)?;
     if let Some(value) = own_value(at, resource) {

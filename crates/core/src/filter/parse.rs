@@ -1,30 +1,30 @@
-//! From text to tree: a lexer and a recursive descent whose depth is checked before it descends.
+//! Parses filters: a lexer, and a recursive descent that checks its depth before it descends.
 
 use super::{Comparison, Filter, Literal, ParsedFilter};
 use crate::error::{FilterError, excerpt};
 use crate::json::{is_number, quoted_length};
 use crate::path::{AttrPath, is_path_char};
 
-/// The longest filter.
+/// Bytes of a filter.
 pub const MAX_BYTES: usize = 8 * 1024;
-/// How deep parentheses and brackets may nest.
+/// Levels of nested parentheses and brackets.
 pub const MAX_DEPTH: usize = 32;
-/// How many comparisons a filter may have.
+/// Comparisons in a filter.
 pub const MAX_TERMS: usize = 256;
 
-/// Which spellings outside the grammar are read; chosen by [`crate::lenient`].
+/// Which spellings outside the grammar are accepted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Syntax {
     /// `userName eq bob`: a bare word up to the next space or bracket is a text.
     pub bare_words: bool,
-    /// `emails[type eq "work"].value eq "x"`; `True` in any case, also where no other bare word is read.
+    /// `emails[type eq "work"].value eq "x"`, and `True` in any case even without `bare_words`.
     pub loose_forms: bool,
 }
 
-/// What a parse needed beyond the grammar, and what it cost.
+/// What a parse accepted beyond the grammar, and what it cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// A loose form was read.
+    /// Whether a loose form was accepted.
     pub loose_form: bool,
     /// Tokens taken; at most one per byte of the text.
     pub steps: usize,
@@ -37,12 +37,12 @@ impl ParsedFilter {
     ///
     /// # Errors
     ///
-    /// [`FilterError`] with the position of the first thing that does not belong there.
+    /// [`FilterError`] with the position of the first token that is not expected.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Self::parse_with(text, Syntax::default()).map(|(filter, _)| filter)
     }
 
-    /// Reads a filter with some spellings outside the grammar, and tells which were needed.
+    /// Reads a filter with some spellings outside the grammar, and returns which it accepted.
     ///
     /// # Errors
     ///
@@ -154,12 +154,12 @@ impl<'t> Parser<'t> {
     }
 
     fn keyword(&mut self, keyword: &str) -> Result<bool, FilterError> {
-        let is =
+        let found =
             matches!(self.peek()?.token, Token::Word(word) if word.eq_ignore_ascii_case(keyword));
-        if is {
+        if found {
             self.next()?;
         }
-        Ok(is)
+        Ok(found)
     }
 
     /// Enters one level, or refuses before the stack grows.
@@ -193,7 +193,7 @@ impl<'t> Parser<'t> {
         match token {
             Token::Open => self.group(start),
             Token::Word(word) if word.eq_ignore_ascii_case("not") => {
-                // Erratum 7319: a space may stand between "not" and its parenthesis.
+                // Erratum 7319: a space may be between "not" and its parenthesis.
                 match self.next()? {
                     Lexed { token: Token::Open, start } => {
                         Ok(Filter::Not(Box::new(self.group(start)?)))
@@ -225,7 +225,7 @@ impl<'t> Parser<'t> {
         if !word.chars().all(is_path_char)
             || !word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '$')
         {
-            return Err(self.error(start, format!("\"{}\" is no attribute", excerpt(word))));
+            return Err(self.error(start, format!("\"{}\" is not an attribute", excerpt(word))));
         }
         self.terms += 1;
         if self.terms > MAX_TERMS {
@@ -259,7 +259,7 @@ impl<'t> Parser<'t> {
         let known = Comparison::ALL.iter().find(|(name, _)| operator.eq_ignore_ascii_case(name));
         known.map(|(_, comparison)| *comparison).ok_or_else(|| {
             let reason = format!(
-                "\"{}\" is no operator; there are eq, ne, co, sw, ew, gt, ge, lt, le and pr",
+                "\"{}\" is not an operator; use one of eq, ne, co, sw, ew, gt, ge, lt, le and pr",
                 excerpt(operator)
             );
             self.error(start, reason)
@@ -276,8 +276,8 @@ impl<'t> Parser<'t> {
                 return Err(self.error(start, "expected \"and\", \"or\" or \"]\""));
             }
         }
-        let behind = self.text.get(self.at..).is_some_and(|rest| rest.starts_with('.'));
-        if !behind {
+        let sub_follows = self.text.get(self.at..).is_some_and(|rest| rest.starts_with('.'));
+        if !sub_follows {
             return Ok(Filter::Element(path, Box::new(inner)));
         }
         let Lexed { token, start } = self.next()?;
@@ -321,7 +321,7 @@ impl<'t> Parser<'t> {
         }
         Err(self.error(
             start,
-            format!("\"{}\" is no value; texts stand in double quotes", excerpt(word)),
+            format!("\"{}\" is not a value; write texts in double quotes", excerpt(word)),
         ))
     }
 }

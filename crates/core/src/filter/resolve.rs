@@ -1,4 +1,4 @@
-//! From names to references: every name is found in the kind, every literal fits its attribute.
+//! Resolves filters: names to references, and literals to the comparable form of their attribute.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use crate::clock::Instant;
 use crate::error::{Error, PathError};
 use crate::index;
 use crate::lenient::Repairs;
-use crate::path::{AttrRef, Place};
+use crate::path::{AttrRef, AttrSource};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, ResourceType, Returned, ValueType};
 use crate::value::base64;
 use crate::{json, lenient};
 
-/// What resolving needs to know of the tenant, and what it notes.
+/// What resolution needs of the kind and the tenant, and the repairs that it notes.
 pub(crate) struct Context<'a> {
     pub(crate) kind: &'a ResourceType,
     pub(crate) quirks: Quirks,
     pub(crate) applied: &'a mut Applied,
-    /// Names that the kind does not have count as attributes without value (RFC 7644 §3.4.2.1, for
-    /// queries over several kinds).
+    /// Whether names that the kind does not have count as attributes without value, as in queries over
+    /// several kinds (RFC 7644 §3.4.2.1).
     pub(crate) unknown_is_absent: bool,
 }
 
@@ -38,6 +38,12 @@ impl ParsedFilter {
 }
 
 impl Context<'_> {
+    /// Reads a filter with the spellings that the tenant allows, and resolves it.
+    pub(crate) fn parse_and_resolve(&mut self, text: &str) -> Result<ResolvedFilter, Error> {
+        let parsed = ParsedFilter::parse_leniently(text, &mut self.repairs())?;
+        self.resolve(&parsed)
+    }
+
     pub(crate) fn resolve(&mut self, filter: &ParsedFilter) -> Result<ResolvedFilter, Error> {
         Ok(match filter {
             Filter::And(terms) => {
@@ -52,14 +58,14 @@ impl Context<'_> {
                 None => Filter::nothing(),
             },
             Filter::Compare(path, comparison, literal) => match self.find(path.as_str())? {
-                Some(reference) => self.compare(self.valued(reference)?, *comparison, literal)?,
+                Some(reference) => self.compare(self.value_of(reference)?, *comparison, literal)?,
                 None => compare_absent(*comparison, literal),
             },
             Filter::Element(path, inner) => self.element(path.as_str(), inner)?,
         })
     }
 
-    /// An attribute with a filter in brackets.
+    /// Resolves an attribute with a filter in brackets.
     fn element(&mut self, path: &str, inner: &ParsedFilter) -> Result<ResolvedFilter, Error> {
         let Some(reference) = self.find(path)? else { return Ok(Filter::nothing()) };
         if self.is_list_of_values(&reference) {
@@ -101,7 +107,7 @@ impl Context<'_> {
         })
     }
 
-    /// Finds what a name inside brackets leads to.
+    /// Resolves a name inside brackets.
     fn sub(&mut self, parent: &AttrRef, name: &str) -> Result<AttrRef, Error> {
         if name.eq_ignore_ascii_case("value") && self.is_list_of_values(parent) {
             return Ok(parent.clone());
@@ -115,18 +121,15 @@ impl Context<'_> {
         })
     }
 
-    /// A list of plain values, whose values may be called `value` in brackets.
+    /// Returns whether an attribute is a list of plain values, which may be called `value` in brackets.
     pub(crate) fn is_list_of_values(&mut self, reference: &AttrRef) -> bool {
-        let is = reference.is_simple_list() && self.quirks.has(Quirks::VALUE_OR_OBJECT);
-        if is {
-            self.applied.note(Quirks::VALUE_OR_OBJECT);
-        }
-        is
+        reference.is_simple_list() && self.repairs().allows(Quirks::VALUE_OR_OBJECT)
     }
 
-    /// Resolves a filter over the values of a list: it asks whether there is a value that satisfies all of
-    /// it. A comparison by itself, and each alternative of an `or`, is asked as if it stood without brackets,
-    /// which the most indexes serve.
+    /// Resolves a filter that one of the values of a list has to satisfy as a whole.
+    ///
+    /// A single comparison, and each alternative of an `or`, means the same without brackets. That form is
+    /// the one that indexes serve.
     fn among_values(
         &mut self,
         list: &AttrRef,
@@ -147,7 +150,7 @@ impl Context<'_> {
     }
 
     fn find(&mut self, path: &str) -> Result<Option<AttrRef>, Error> {
-        let resolved = lenient::path(self.kind, self.quirks, self.applied, path);
+        let resolved = lenient::repair_path(self.kind, self.quirks, self.applied, path);
         match self.kind.resolve(&resolved) {
             Ok(reference) => Ok(Some(reference)),
             Err(_) if self.unknown_is_absent => Ok(None),
@@ -157,8 +160,9 @@ impl Context<'_> {
         }
     }
 
-    /// A complex attribute is compared by its `value` (RFC 7644 Figure 2; Entra asks `manager eq`).
-    fn valued(&self, reference: AttrRef) -> Result<AttrRef, Error> {
+    /// Returns the `value` of a complex attribute, by which it is compared (RFC 7644 Figure 2; Entra asks
+    /// `manager eq`).
+    fn value_of(&self, reference: AttrRef) -> Result<AttrRef, Error> {
         if reference.leaf().value_type != ValueType::Complex {
             return Ok(reference);
         }
@@ -176,7 +180,7 @@ impl Context<'_> {
         comparison: Comparison,
         literal: &Literal,
     ) -> Result<ResolvedFilter, Error> {
-        searchable(&reference)?;
+        check_searchable(&reference)?;
         let leaf = std::sync::Arc::clone(reference.leaf());
         if matches!(literal, Literal::Null) {
             // FLT-024: null is the absence of a value.
@@ -190,7 +194,7 @@ impl Context<'_> {
         }
         check_operator(&reference, &leaf, comparison)?;
         let operand = self.operand(&reference, &leaf, comparison, literal)?;
-        if reference.place == Place::ResourceType {
+        if reference.source == AttrSource::ResourceType {
             let kind = index::text_form(&leaf, self.kind.kind.as_str());
             let holds = comparison.holds(&kind, &operand);
             return Ok(if holds { Filter::everything() } else { Filter::nothing() });
@@ -198,7 +202,7 @@ impl Context<'_> {
         Ok(Filter::Compare(reference, comparison, Operand(operand)))
     }
 
-    /// Brings a literal into the comparable form of its attribute.
+    /// Converts a literal to the comparable form of its attribute.
     fn operand(
         &mut self,
         reference: &AttrRef,
@@ -206,7 +210,7 @@ impl Context<'_> {
         comparison: Comparison,
         literal: &Literal,
     ) -> Result<String, Error> {
-        let wanted = match leaf.value_type {
+        let expected = match leaf.value_type {
             ValueType::String | ValueType::Reference | ValueType::Binary => {
                 "a text in double quotes"
             }
@@ -236,18 +240,10 @@ impl Context<'_> {
             ValueType::Binary => self.text(literal).and_then(|text| self.bytes(&text)),
             ValueType::Complex => None,
         };
-        operand.ok_or_else(|| Error::filter(format!("{reference} is compared with {wanted}")))
+        operand.ok_or_else(|| Error::filter(format!("{reference} is compared with {expected}")))
     }
 
-    fn uses(&mut self, quirk: Quirks) -> bool {
-        let on = self.quirks.has(quirk);
-        if on {
-            self.applied.note(quirk);
-        }
-        on
-    }
-
-    /// A text; without quotes, where that is allowed, whatever stands there.
+    /// Reads a literal as a text: any word, where the tenant allows texts without quotes.
     fn text<'l>(&mut self, literal: &'l Literal) -> Option<Cow<'l, str>> {
         let bare: Cow<'l, str> = match literal {
             Literal::Text(text) => return Some(text.into()),
@@ -255,7 +251,7 @@ impl Context<'_> {
             Literal::Boolean(flag) => flag.to_string().into(),
             Literal::Null => return None,
         };
-        self.uses(Quirks::BARE_WORDS).then_some(bare)
+        self.repairs().allows(Quirks::BARE_WORDS).then_some(bare)
     }
 
     fn boolean(&mut self, literal: &Literal) -> Option<bool> {
@@ -275,8 +271,10 @@ impl Context<'_> {
 
     fn number<'l>(&mut self, literal: &'l Literal) -> Option<&'l str> {
         match literal {
-            Literal::Number(written) => Some(written),
-            Literal::Text(text) if json::is_number(text) && self.uses(Quirks::NUMBERS_AS_TEXT) => {
+            Literal::Number(digits) => Some(digits),
+            Literal::Text(text)
+                if json::is_number(text) && self.repairs().allows(Quirks::NUMBERS_AS_TEXT) =>
+            {
                 Some(text)
             }
             Literal::Null | Literal::Boolean(_) | Literal::Word(_) | Literal::Text(_) => None,
@@ -285,8 +283,8 @@ impl Context<'_> {
 
     fn moment(&mut self, text: &str) -> Option<String> {
         let instant = Instant::parse(&self.repairs().moment(text.to_owned()))?;
-        let known = instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE);
-        known.then(|| index::instant_form(instant))
+        let definite = instant.zoned || self.quirks.has(Quirks::TIMES_WITHOUT_ZONE);
+        definite.then(|| index::instant_form(instant))
     }
 
     fn bytes(&mut self, text: &str) -> Option<String> {
@@ -298,40 +296,42 @@ impl Context<'_> {
     }
 }
 
-fn searchable(reference: &AttrRef) -> Result<(), Error> {
+fn check_searchable(reference: &AttrRef) -> Result<(), Error> {
     if reference.attribute.returned == Returned::Never
         || reference.leaf().returned == Returned::Never
     {
         return Err(Error::filter(format!(
-            "{reference} cannot be searched: nobody may learn its value"
+            "{reference} cannot be searched: no one may learn its value"
         )));
     }
-    let computed = match &reference.place {
-        Place::Members => reference
+    let computed = match &reference.source {
+        AttrSource::Members => reference
             .sub_attribute
             .as_ref()
             .is_some_and(|sub| matches!(&*sub.name, "$ref" | "display")),
-        Place::Groups => reference.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "$ref"),
-        Place::Document => &*reference.attribute.name == "meta" && reference.container.is_none(),
+        AttrSource::Groups => {
+            reference.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "$ref")
+        }
+        AttrSource::Document => {
+            &*reference.attribute.name == "meta" && reference.container.is_none()
+        }
         _ => false,
     };
     if computed {
         return Err(Error::filter(format!(
-            "{reference} is made for each reply and cannot be searched; search by id"
+            "{reference} is computed for each reply and cannot be searched; search by id"
         )));
     }
     Ok(())
 }
 
 fn present(reference: AttrRef) -> Result<ResolvedFilter, Error> {
-    let always = |reference: &AttrRef| {
-        reference.container.is_none()
-            && matches!(&*reference.attribute.name, "id" | "schemas" | "meta")
-    };
-    if always(&reference) {
+    if reference.container.is_none()
+        && matches!(&*reference.attribute.name, "id" | "schemas" | "meta")
+    {
         return Ok(Filter::everything());
     }
-    searchable(&reference)?;
+    check_searchable(&reference)?;
     Ok(Filter::Present(reference))
 }
 
@@ -359,7 +359,7 @@ fn check_operator(
     Ok(())
 }
 
-/// FLT-009: an attribute without value differs from every value.
+/// Resolves a comparison with an attribute without value, which differs from every value (FLT-009).
 fn compare_absent(comparison: Comparison, literal: &Literal) -> ResolvedFilter {
     let null = matches!(literal, Literal::Null);
     match comparison {

@@ -1,6 +1,6 @@
 //! The dearest filters that the limits allow: what they cost is counted, and they fit a small stack.
 
-#![expect(clippy::print_stdout, reason = "the milliseconds are told, not asserted")]
+#![expect(clippy::print_stdout, reason = "the milliseconds are printed, not asserted")]
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
                 let work = Work::default();
                 let matches = resolved.matches(kind, &resource, &NoRows, &work);
                 matches.map_err(|error| error.to_string())?;
-                Ok(Cost { tokens: notes.steps, depth: notes.deepest, units: work.spent() })
+                Ok(Cost { tokens: notes.steps, depth: notes.deepest, units: work.units_spent() })
             })
         };
         let before = cpu_nanoseconds();
@@ -72,7 +72,7 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
     thread.unwrap().join().unwrap()
 }
 
-/// What this thread has used of the CPU, where the system tells.
+/// Returns the CPU time of this thread, where the system reports it.
 fn cpu_nanoseconds() -> Option<f64> {
     // The account is brought up to date when the thread could be exchanged for another.
     std::thread::yield_now();
@@ -165,7 +165,7 @@ fn flt_050_flt_051_filters_beyond_the_limits_are_refused_on_a_small_stack() {
     assert!(cost("33 levels", &deep).is_err());
 }
 
-/// A user as a store reads it: text that nobody has parsed yet.
+/// Returns a user as a store reads it: a text that has not been parsed.
 fn stored(attributes: Value) -> Resource {
     let resource = user(attributes);
     let document = Document::from_store(resource.document.text());
@@ -192,7 +192,7 @@ fn spend(filter: &str, resource: &Resource, times: usize, work: &Work) -> Result
 fn units(filter: &str, resource: &Resource) -> u64 {
     let work = Work::unlimited();
     spend(filter, resource, 1, &work).unwrap();
-    work.spent()
+    work.units_spent()
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn s1_many_terms_over_12_long_texts_end_within_the_budget() {
     let resource = stored(json!({"nickName": "Ä".repeat(30_000)}));
     let work = Work::default();
     assert!(spend(&terms("nickName", 250), &resource, 12, &work).is_ok());
-    assert!(work.spent() < DEFAULT_UNITS / 4, "{}", work.spent());
+    assert!(work.units_spent() < DEFAULT_UNITS / 4, "{}", work.units_spent());
 }
 
 #[test]
@@ -259,12 +259,12 @@ fn s1_evaluation_stops_where_the_budget_ends() {
     let each = document + folding(&long) + VISIT + 250 * (2 * VISIT + bytes(&long));
     let work = Work::new(3 * each);
     assert!(spend(&filter, &resource, 3, &work).is_ok());
-    assert_eq!(work.spent(), 3 * each);
+    assert_eq!(work.units_spent(), 3 * each);
     let refused = spend(&filter, &resource, 1, &work).unwrap_err();
     assert_eq!(refused.status_and_type(), (400, Some("tooMany")));
     assert!(refused.to_string().contains("limits.work"), "{refused}");
     // The first step that could not be paid for was the last one.
-    assert_eq!(work.spent(), 3 * each + VISIT);
+    assert_eq!(work.units_spent(), 3 * each + VISIT);
 }
 
 /// Every step of an evaluation ends it: reading, folding, each comparison and each node of the tree.
@@ -305,7 +305,7 @@ fn evaluation_stops_when_the_request_is_stopped() {
         work.stop(why);
         let stopped = spend("nickName co \"q\"", &resource, 1, &work).unwrap_err();
         assert!(matches!(stopped, Error::Halted(found) if found == halt), "{stopped}");
-        assert_eq!((stopped.status_and_type(), work.spent()), ((503, None), 0));
+        assert_eq!((stopped.status_and_type(), work.units_spent()), ((503, None), 0));
         // In its midst, too, whatever comes next.
         for next in [
             "nickName co \"q\"",
@@ -324,7 +324,7 @@ fn evaluation_stops_when_the_request_is_stopped() {
                 matches!(stopped, Err(Error::Halted(found)) if found == halt),
                 "{next}: {stopped:?}"
             );
-            assert_eq!(work.spent(), 2 * VISIT, "{next}: nothing more is done");
+            assert_eq!(work.units_spent(), 2 * VISIT, "{next}: nothing more is done");
         }
     }
 }
@@ -352,7 +352,7 @@ fn sort_keys_are_paid_for() {
         };
         let work = Work::new(cost);
         assert!(key(&work).is_ok(), "{by}");
-        assert_eq!(work.spent(), cost, "{by}");
+        assert_eq!(work.units_spent(), cost, "{by}");
         let stopped = key(&Work::new(cost - 1)).unwrap_err();
         assert!(matches!(stopped, Error::Halted(Halt::Spent)), "{by}: {stopped}");
     }

@@ -1,9 +1,9 @@
-//! Numbers keep the digits that they are written with.
+//! Numbers keep the digits that the client wrote.
 //!
-//! A [`serde_json::Number`] holds whole numbers of 64 bits and doubles. What it would print otherwise than
-//! it was written, `12345678901234567890` or `1.50`, is kept as its text instead: in a [`Value`] it is a
-//! text that begins with U+0000, which no text of a client can. The rules of its attribute decide what
-//! becomes of it, so that a number nobody asked for disturbs nobody.
+//! A [`serde_json::Number`] holds whole numbers of 64 bits and doubles. A number that it would print
+//! differently, such as `12345678901234567890` or `1.50`, is kept verbatim instead: as a text in a
+//! [`Value`] that begins with U+0000, which no text of a client contains. The rules of its attribute
+//! decide later whether it is accepted, so that a number in an unknown attribute causes no error.
 
 use serde_json::{Number, Value};
 
@@ -17,20 +17,20 @@ pub(crate) fn number(text: &str) -> Value {
     }
 }
 
-/// Returns the text of a number that was kept as one.
-pub(crate) fn written(value: &Value) -> Option<&str> {
+/// Returns the text of a number that is kept verbatim.
+pub(crate) fn verbatim(value: &Value) -> Option<&str> {
     value.as_str()?.strip_prefix(MARK)
 }
 
-/// Returns the text of a number, however it is kept.
+/// Returns the text of a number, verbatim or not.
 pub(crate) fn digits(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => Some(number.to_string()),
-        other => written(other).map(str::to_owned),
+        other => verbatim(other).map(str::to_owned),
     }
 }
 
-/// Returns the number if it prints as it is written.
+/// Returns the number if it prints as the client wrote it.
 fn plain(text: &str) -> Option<Number> {
     if let Ok(whole) = text.parse::<i64>() {
         return (text != "-0").then(|| whole.into());
@@ -39,7 +39,7 @@ fn plain(text: &str) -> Option<Number> {
     (number.to_string() == text).then_some(number)
 }
 
-/// Tells whether a text is a number by the grammar of JSON (RFC 8259 §6).
+/// Returns whether a text is a number by the grammar of JSON (RFC 8259 §6).
 pub(crate) fn is_number(text: &str) -> bool {
     let body = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match body.split_once(['e', 'E']) {
@@ -50,11 +50,14 @@ pub(crate) fn is_number(text: &str) -> bool {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (mantissa, None),
     };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(whole)
+    are_digits(whole)
         && (whole.len() == 1 || !whole.starts_with('0'))
-        && fraction.is_none_or(digits)
-        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+        && fraction.is_none_or(are_digits)
+        && exponent.is_none_or(|text| are_digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+}
+
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns the whole number of 64 bits that a JSON number means.
@@ -68,19 +71,18 @@ pub(crate) fn whole(text: &str) -> Option<i64> {
     format!("{}{digits}{}", if negative { "-" } else { "" }, "0".repeat(zeros?)).parse().ok()
 }
 
-/// Returns the double that means exactly what a JSON number says, if there is one: it prints with the
-/// same digits.
+/// Returns the double that is exactly a JSON number, if there is one: it prints with the same digits.
 pub(crate) fn exact(text: &str) -> Option<f64> {
     let double: f64 = text.parse().ok()?;
     let same = double.is_finite() && Meaning::of(text)? == Meaning::of(&format!("{double:e}"))?;
     same.then_some(double)
 }
 
-/// What a number says, whatever its spelling: 0.`digits` times ten to the `point`.
+/// The value of a number in any spelling: 0.`digits` times ten to the power of `point`.
 #[derive(Debug, PartialEq, Eq)]
 struct Meaning {
     negative: bool,
-    /// Without zeros at either end; none for zero.
+    /// Without zeros at either end; empty for zero.
     digits: String,
     point: i64,
 }
@@ -108,36 +110,39 @@ impl Meaning {
     }
 }
 
-/// The numbers of a JSON text that have to be kept as they are written, by their place among all numbers
-/// of the text.
-pub(super) struct Kept {
+/// The numbers of a JSON text that are kept verbatim.
+pub(super) struct Extracted {
+    /// By index among all numbers of the text.
     pub(super) numbers: Vec<(usize, String)>,
-    /// The text with a zero and blanks in their place, as long as it was.
+    /// The text with each of them replaced by a zero and blanks, so that positions in errors stay right.
     pub(super) text: Vec<u8>,
 }
 
-/// Looks for such numbers; none is the rule.
-pub(super) fn kept(bytes: &[u8]) -> Option<Kept> {
-    let mut kept: Option<Kept> = None;
+/// Takes such numbers out of a text. Most texts have none.
+pub(super) fn extract(bytes: &[u8]) -> Option<Extracted> {
+    let mut extracted: Option<Extracted> = None;
     let (mut at, mut count) = (0, 0);
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => at += string_length(bytes.get(at + 1..).unwrap_or_default()) + 1,
             b'-' | b'0'..=b'9' => {
                 let rest = bytes.get(at..).unwrap_or_default();
-                let token = |byte: &&u8| {
-                    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
-                };
-                let length = rest.iter().take_while(token).count();
-                let written = rest.get(..length).unwrap_or_default();
-                let text =
-                    (!is_short(written)).then(|| std::str::from_utf8(written).ok()).flatten();
+                let length = rest
+                    .iter()
+                    .take_while(|byte| {
+                        matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+                    })
+                    .count();
+                let token = rest.get(..length).unwrap_or_default();
+                let text = (!is_short(token)).then(|| std::str::from_utf8(token).ok()).flatten();
                 if let Some(text) = text.filter(|text| is_number(text) && plain(text).is_none()) {
-                    let kept = kept
-                        .get_or_insert_with(|| Kept { numbers: Vec::new(), text: bytes.to_vec() });
-                    kept.numbers.push((count, text.to_owned()));
+                    let extracted = extracted.get_or_insert_with(|| Extracted {
+                        numbers: Vec::new(),
+                        text: bytes.to_vec(),
+                    });
+                    extracted.numbers.push((count, text.to_owned()));
                     if let Some((first, others)) =
-                        kept.text.get_mut(at..at + length).and_then(<[u8]>::split_first_mut)
+                        extracted.text.get_mut(at..at + length).and_then(<[u8]>::split_first_mut)
                     {
                         *first = b'0';
                         others.fill(b' ');
@@ -149,15 +154,15 @@ pub(super) fn kept(bytes: &[u8]) -> Option<Kept> {
             _ => at += 1,
         }
     }
-    kept
+    extracted
 }
 
-/// Tells of most numbers at a glance that they print as they are written.
-fn is_short(written: &[u8]) -> bool {
-    written.len() <= 18 && written.iter().all(u8::is_ascii_digit)
+/// Returns whether a number prints as it is written without parsing it; true of most numbers.
+fn is_short(token: &[u8]) -> bool {
+    token.len() <= 18 && token.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the length of a string behind its opening quote, the closing one included.
+/// Returns the length of a string after its opening quote, with the closing one.
 fn string_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(step) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
@@ -170,7 +175,7 @@ fn string_length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Writes a value as JSON, with every number as it came.
+/// Writes a value as JSON, with every number as the client wrote it.
 pub(crate) fn write(value: &Value, out: &mut String) {
     match value {
         Value::Array(values) => {
@@ -191,7 +196,7 @@ pub(crate) fn write(value: &Value, out: &mut String) {
             }
             out.push('}');
         }
-        one => match written(one) {
+        one => match verbatim(one) {
             Some(number) => out.push_str(number),
             None => out.push_str(&one.to_string()),
         },

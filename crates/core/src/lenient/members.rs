@@ -1,9 +1,9 @@
-//! Members as identity providers name them.
+//! Members in the forms that identity providers send.
 
 use serde_json::Value;
 
 use super::Repairs;
-use super::forms::valued;
+use super::forms::wrap_value;
 use crate::clock::IdSource;
 use crate::json;
 use crate::members::{id_of, id_of_mut};
@@ -11,27 +11,27 @@ use crate::quirks::Quirks;
 use crate::schema::{Membership, ResourceType};
 
 impl Repairs<'_> {
-    /// Members as bare ids (Microsoft's Postman collection). An empty text names nobody, so that it
-    /// never empties a group.
+    /// Accepts members as bare ids (Microsoft's Postman collection). An empty text is refused later, so
+    /// that it never empties a group.
     pub(crate) fn members(&mut self, value: Value) -> Value {
         let value = self.json_in_text(value);
-        let values = match self.unwrapped_members(value) {
+        let values = match self.strip_members_wrapper(value) {
             Value::Array(values) => values,
-            one @ (Value::Object(_) | Value::String(_)) if self.uses(Quirks::ARRAYS_OF_ONE) => {
+            one @ (Value::Object(_) | Value::String(_)) if self.allows(Quirks::ARRAYS_OF_ONE) => {
                 vec![one]
             }
             other => return other,
         };
-        let object = |value: Value| match self.json_in_text(value) {
-            Value::String(id) if !id.is_empty() && self.uses(Quirks::VALUE_OR_OBJECT) => {
-                Value::Object(valued(Value::String(id)))
+        let objects = values.into_iter().map(|value| match self.json_in_text(value) {
+            Value::String(id) if !id.is_empty() && self.allows(Quirks::VALUE_OR_OBJECT) => {
+                Value::Object(wrap_value(Value::String(id)))
             }
             other => other,
-        };
-        Value::Array(values.into_iter().map(object).collect())
+        });
+        Value::Array(objects.collect())
     }
 
-    /// Reads ids of members in the body of a POST or PUT that differ from ids of this server by outer
+    /// Corrects ids of members in the body of a POST or PUT that differ from this server's form by outer
     /// blanks, case or hyphens.
     pub(crate) fn member_ids(&mut self, ids: &dyn IdSource, kind: &ResourceType, body: &mut Value) {
         if kind.membership != Membership::Members {
@@ -44,7 +44,7 @@ impl Repairs<'_> {
         }
     }
 
-    /// Reads the ids of members in a value, as [`Repairs::member_ids`] does.
+    /// Corrects the ids of members in a value, as [`Repairs::member_ids`] does.
     pub(crate) fn ids_in(&mut self, ids: &dyn IdSource, members: &mut Value) {
         for member in members.as_array_mut().into_iter().flatten() {
             if let Some(Value::String(id)) = id_of_mut(member) {
@@ -53,19 +53,19 @@ impl Repairs<'_> {
         }
     }
 
-    /// Reads one id of a member.
+    /// Corrects one id of a member.
     pub(crate) fn id(&mut self, ids: &dyn IdSource, id: &mut String) {
-        if let Some(spelled) = ids.spelled(id)
+        if let Some(spelled) = ids.respell(id)
             && spelled.as_str() != id
-            && self.uses(Quirks::RESPELLED_IDS)
+            && self.allows(Quirks::RESPELLED_IDS)
         {
             spelled.as_str().clone_into(id);
         }
     }
 
-    /// Takes away members whose ids have a form that this server never gives out: no directory holds
-    /// such an id of ours, only test suites send it. An id of the right form that does not exist is an
-    /// error all the same, and so is what somebody means by another name.
+    /// Removes members whose ids this server cannot have made. Only test suites send such ids: no
+    /// directory has stored one. An id of the right form that does not exist stays an error, and so does
+    /// the name of someone by another system.
     pub(crate) fn without_impossible(&mut self, ids: &dyn IdSource, members: &mut Value) {
         let Value::Array(members) = members else { return };
         if !self.quirks.has(Quirks::IMPOSSIBLE_MEMBERS) {
@@ -74,7 +74,7 @@ impl Repairs<'_> {
         let before = members.len();
         members.retain(|member| {
             let id = id_of(member).and_then(Value::as_str);
-            id.is_none_or(|id| id.is_empty() || ids.could_be(id) || names_somebody(id))
+            id.is_none_or(|id| id.is_empty() || ids.could_be(id) || names_someone(id))
         });
         if members.len() < before {
             self.applied.note(Quirks::IMPOSSIBLE_MEMBERS);
@@ -82,13 +82,12 @@ impl Repairs<'_> {
     }
 }
 
-/// Tells whether a text that is no id of ours looks like an e-mail address, an id of another system, a
-/// number or JSON: whoever sends it means somebody, and has to learn that nobody was found.
-fn names_somebody(text: &str) -> bool {
+/// Returns whether a text looks like an e-mail address, an id of another system, a number or JSON. The
+/// client means someone by it, and has to learn that there is no such member.
+fn names_someone(text: &str) -> bool {
     let text = text.trim();
-    let digits = |c: char| c.is_ascii_hexdigit();
     let bare: String = text.chars().filter(|c| !matches!(c, '-' | '{' | '}')).collect();
-    let is_uuid = bare.len() == 32 && bare.chars().all(digits);
+    let is_uuid = bare.len() == 32 && bare.chars().all(|c| c.is_ascii_hexdigit());
     let is_number = json::is_number(text) || text.bytes().all(|byte| byte.is_ascii_digit());
     text.contains('@') || text.starts_with(['{', '[', '"', '\0']) || is_uuid || is_number
 }
@@ -110,10 +109,10 @@ mod tests {
             "{\"value\":\"x\"}",
             "[1]",
         ] {
-            assert!(names_somebody(text), "{text}");
+            assert!(names_someone(text), "{text}");
         }
         for text in ["string id 1", "fake-member-id", "bulkId:x", "0193a5d0", "1-2"] {
-            assert!(!names_somebody(text), "{text}");
+            assert!(!names_someone(text), "{text}");
         }
     }
 }

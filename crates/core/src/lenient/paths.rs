@@ -1,4 +1,4 @@
-//! Paths as identity providers write them.
+//! Paths in the forms that identity providers send.
 
 use std::borrow::Cow;
 
@@ -6,15 +6,16 @@ use crate::path::AttrRef;
 use crate::quirks::{Applied, Quirks};
 use crate::schema::ResourceType;
 
-/// A path as the schemas write it: a colon behind a URN, and `manager` under the URN of its extension.
-pub(crate) fn path<'p>(
+/// Returns a path in the form of the RFC: with a colon after a URN, and with `manager` under the URN of
+/// its extension.
+pub(crate) fn repair_path<'p>(
     kind: &ResourceType,
     quirks: Quirks,
     applied: &mut Applied,
     path: &'p str,
 ) -> Cow<'p, str> {
     if quirks.has(Quirks::DOTTED_URNS)
-        && let Some(spelled) = kind.with_colon_behind_urn(path)
+        && let Some(spelled) = kind.with_colon_after_urn(path)
     {
         applied.note(Quirks::DOTTED_URNS);
         return Cow::Owned(spelled);
@@ -25,10 +26,10 @@ pub(crate) fn path<'p>(
         applied.note(Quirks::VALUE_OR_OBJECT);
         return Cow::Borrowed(list);
     }
-    manager_without_its_urn(kind, quirks, applied, path)
+    qualify_manager(kind, quirks, applied, path)
 }
 
-/// `list.value` for a list of plain values.
+/// Returns the list of plain values that `list.value` means.
 fn list_of_value<'p>(kind: &ResourceType, path: &'p str) -> Option<&'p str> {
     let (list, sub) = path.split_at_checked(path.len().checked_sub(".value".len())?)?;
     if !sub.eq_ignore_ascii_case(".value") {
@@ -37,8 +38,8 @@ fn list_of_value<'p>(kind: &ResourceType, path: &'p str) -> Option<&'p str> {
     kind.resolve(list).ok().filter(AttrRef::is_simple_list).map(|_| list)
 }
 
-/// `manager` without the URN of the extension that has it.
-fn manager_without_its_urn<'p>(
+/// Puts the URN of its extension before `manager`.
+fn qualify_manager<'p>(
     kind: &ResourceType,
     quirks: Quirks,
     applied: &mut Applied,

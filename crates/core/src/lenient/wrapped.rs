@@ -1,4 +1,4 @@
-//! Values that arrive inside an object under the attribute's own name, or an extension's under its URN.
+//! Values inside an object under the attribute's own name, or those of an extension under its URN.
 
 use serde_json::{Map, Value};
 
@@ -7,8 +7,8 @@ use crate::quirks::Quirks;
 use crate::schema::{Attribute, Extension};
 
 impl Repairs<'_> {
-    /// `{"emails": […]}` as the value of `emails`.
-    pub(super) fn unwrapped(&mut self, attribute: &Attribute, value: Value) -> Value {
+    /// Accepts `{"emails": […]}` as the value of `emails`.
+    pub(super) fn strip_wrapper(&mut self, attribute: &Attribute, value: Value) -> Value {
         // A sub-attribute of the same name makes it an ordinary object.
         if attribute.sub(&attribute.name).is_some() {
             return value;
@@ -16,19 +16,19 @@ impl Repairs<'_> {
         self.under_own_name(&attribute.name, value)
     }
 
-    /// `{"members": […]}` as the value of `members`.
-    pub(super) fn unwrapped_members(&mut self, value: Value) -> Value {
+    /// Accepts `{"members": […]}` as the value of `members`.
+    pub(super) fn strip_members_wrapper(&mut self, value: Value) -> Value {
         self.under_own_name("members", value)
     }
 
-    /// Reads what came as the value of an extension: an object, alone or as an array of one, whose keys
-    /// are attributes, or paths below the extension with or without its URN, or the URN itself.
+    /// Repairs the value of an extension: an object, alone or as an array of one, whose keys are
+    /// attributes, paths below the extension with or without its URN, or the URN itself.
     pub(crate) fn extension(&mut self, extension: &Extension, value: Value) -> Value {
         let value = match self.json_in_text(value) {
-            Value::Array(mut values) if values.len() <= 1 && self.uses(Quirks::ARRAYS_OF_ONE) => {
+            Value::Array(mut values) if values.len() <= 1 && self.allows(Quirks::ARRAYS_OF_ONE) => {
                 values.pop().unwrap_or(Value::Null)
             }
-            Value::String(text) if text.is_empty() && self.uses(Quirks::EMPTY_CLEARS) => {
+            Value::String(text) if text.is_empty() && self.allows(Quirks::EMPTY_CLEARS) => {
                 Value::Null
             }
             other => other,
@@ -42,16 +42,13 @@ impl Repairs<'_> {
 
     /// Takes the one value out of an object, or out of an array of one such object.
     fn under_own_name(&mut self, name: &str, value: Value) -> Value {
-        let wraps = |value: &Value| {
-            value.as_object().is_some_and(|map| {
-                map.len() == 1 && map.keys().all(|key| key.eq_ignore_ascii_case(name))
-            })
-        };
         let wrapped = match &value {
-            Value::Array(values) => values.len() == 1 && values.iter().all(wraps),
-            other => wraps(other),
+            Value::Array(values) => {
+                values.len() == 1 && values.iter().all(|value| is_wrapper(name, value))
+            }
+            other => is_wrapper(name, other),
         };
-        if !wrapped || !self.uses(Quirks::WRAPPED_VALUES) {
+        if !wrapped || !self.allows(Quirks::WRAPPED_VALUES) {
             return value;
         }
         let object = match value {
@@ -64,7 +61,7 @@ impl Repairs<'_> {
         }
     }
 
-    /// `urn:…:User:department` and `manager.value` as keys of the extension's own value.
+    /// Accepts `urn:…:User:department` and `manager.value` as keys of the extension's own value.
     fn plain_keys(&mut self, extension: &Extension, map: Map<String, Value>) -> Map<String, Value> {
         if map.keys().all(|key| extension.schema.attribute(key).is_some()) {
             return map;
@@ -85,7 +82,8 @@ impl Repairs<'_> {
         out
     }
 
-    /// The attribute that a key means, and its sub-attribute; none for a key that is no path.
+    /// Returns the attribute that a key means, and its sub-attribute, or `None` for a key that is not a
+    /// path.
     fn plain_key(&mut self, extension: &Extension, key: &str) -> Option<(String, Option<String>)> {
         let schema = &extension.schema;
         if schema.attribute(key).is_some() {
@@ -105,6 +103,13 @@ impl Repairs<'_> {
             Some(sub) => Some(attribute.sub(sub)?.name.to_string()),
             None => None,
         };
-        self.uses(Quirks::WRAPPED_VALUES).then(|| (attribute.name.to_string(), sub))
+        self.allows(Quirks::WRAPPED_VALUES).then(|| (attribute.name.to_string(), sub))
     }
+}
+
+/// Returns whether a value is an object with this name alone.
+fn is_wrapper(name: &str, value: &Value) -> bool {
+    value
+        .as_object()
+        .is_some_and(|map| map.len() == 1 && map.keys().all(|key| key.eq_ignore_ascii_case(name)))
 }

@@ -7,19 +7,19 @@ use crate::error::Error;
 use crate::ids::Version;
 use crate::lenient::Repairs;
 use crate::quirks::{Applied, Quirks};
-use crate::resource::write_json;
+use crate::resource::ObjectWriter;
 
 /// The URN of bulk requests.
 pub const BULK_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 /// The URN of bulk responses.
 pub const BULK_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
 
-/// A bulk request whose envelope is sound; its operations are judged one by one.
+/// A bulk request whose envelope is valid. Its operations are checked one by one.
 #[derive(Debug, Clone)]
 pub struct BulkRequest {
-    /// After how many errors the rest is left undone.
+    /// The number of errors after which the remaining operations are not run.
     pub fail_on_errors: Option<usize>,
-    /// The operations in order.
+    /// The operations, in the order of the request.
     pub operations: Vec<BulkOperation>,
 }
 
@@ -28,9 +28,9 @@ pub struct BulkRequest {
 pub struct BulkOperation {
     /// The HTTP method.
     pub method: String,
-    /// The client's name for what it creates.
+    /// The client's name for the resource that it creates.
     pub bulk_id: Option<String>,
-    /// The version that it wants to change.
+    /// The version that the client expects.
     pub version: Option<String>,
     /// The endpoint or resource, relative to the base.
     pub path: String,
@@ -39,7 +39,7 @@ pub struct BulkOperation {
 }
 
 impl BulkOperation {
-    /// Tells whether the operation creates something.
+    /// Returns whether the operation creates a resource.
     pub fn is_post(&self) -> bool {
         self.method.eq_ignore_ascii_case("post")
     }
@@ -50,7 +50,7 @@ impl BulkRequest {
     ///
     /// # Errors
     ///
-    /// `invalidSyntax` for what is no bulk request, `invalidValue` for `failOnErrors`, `413` for more
+    /// `invalidSyntax` for a body that is not a bulk request, `invalidValue` for `failOnErrors`, `413` for more
     /// than `limit` operations.
     pub fn from_body(
         body: Value,
@@ -107,14 +107,17 @@ impl BulkRequest {
     }
 }
 
-fn operation(raw: Value) -> Result<BulkOperation, Error> {
-    let Value::Object(map) = raw else {
-        return Err(Error::syntax("an operation must be an object with method and path"));
-    };
-    let text = |name: &str, value: Value| match value {
+fn text(name: &str, value: Value) -> Result<Option<String>, Error> {
+    match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         _ => Err(Error::syntax(format!("{name} of an operation must be a text"))),
+    }
+}
+
+fn operation(raw: Value) -> Result<BulkOperation, Error> {
+    let Value::Object(map) = raw else {
+        return Err(Error::syntax("an operation must be an object with method and path"));
     };
     let mut operation = BulkOperation {
         method: String::new(),
@@ -124,40 +127,36 @@ fn operation(raw: Value) -> Result<BulkOperation, Error> {
         data: None,
     };
     for (name, value) in map {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("method") {
-            operation.method = text("method", value)?.unwrap_or_default();
-        } else if is("bulkId") {
-            operation.bulk_id = text("bulkId", value)?.filter(|id| !id.is_empty());
-        } else if is("version") {
-            operation.version = text("version", value)?;
-        } else if is("path") {
-            operation.path = text("path", value)?.unwrap_or_default();
-        } else if is("data") && !value.is_null() {
-            operation.data = Some(value);
+        match &*name.to_ascii_lowercase() {
+            "method" => operation.method = text("method", value)?.unwrap_or_default(),
+            "bulkid" => operation.bulk_id = text("bulkId", value)?.filter(|id| !id.is_empty()),
+            "version" => operation.version = text("version", value)?,
+            "path" => operation.path = text("path", value)?.unwrap_or_default(),
+            "data" if !value.is_null() => operation.data = Some(value),
+            _ => {}
         }
     }
     Ok(operation)
 }
 
-/// What became of one operation.
+/// The outcome of one operation.
 #[derive(Debug)]
 pub struct BulkResult {
-    /// The method, as it was sent.
+    /// The method, as the client wrote it.
     pub method: String,
-    /// The client's name for it.
+    /// The client's name for the resource.
     pub bulk_id: Option<String>,
     /// The resource, relative to the base; none for a POST that failed.
     pub location: Option<String>,
-    /// The version afterwards, where there is one.
+    /// The version afterwards, if the resource exists.
     pub version: Option<Version>,
     /// Whether anything changed.
     pub changed: bool,
-    /// The HTTP status, or why nothing was done.
+    /// The HTTP status, or why the operation failed.
     pub outcome: Result<u16, Error>,
 }
 
-/// Writes the body of a bulk response. `base` is the base URL without a slash at its end.
+/// Returns the body of a bulk response. `base` is the base URL without a trailing slash.
 pub fn bulk_response(results: &[BulkResult], base: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(128 + results.len() * 160);
     out.extend_from_slice(b"{\"schemas\":[\"");
@@ -175,33 +174,25 @@ pub fn bulk_response(results: &[BulkResult], base: &str) -> Vec<u8> {
 
 impl BulkResult {
     fn write(&self, out: &mut Vec<u8>, base: &str) {
-        let mut first = true;
-        let mut put = |out: &mut Vec<u8>, name: &str, text: &str| {
-            out.extend_from_slice(if first { b"{\"" } else { b",\"" });
-            first = false;
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            write_json(out, text);
-        };
-        put(out, "method", &self.method);
+        let mut object = ObjectWriter::open(out);
+        object.text("method", &self.method);
         if let Some(bulk_id) = &self.bulk_id {
-            put(out, "bulkId", bulk_id);
+            object.text("bulkId", bulk_id);
         }
         if let Some(version) = self.version {
-            put(out, "version", &version.to_string());
+            object.text("version", &version.to_string());
         }
         if let Some(location) = &self.location {
-            put(out, "location", &format!("{base}{location}"));
+            object.text("location", &format!("{base}{location}"));
         }
         match &self.outcome {
-            Ok(status) => put(out, "status", &status.to_string()),
+            Ok(status) => object.text("status", &status.to_string()),
             Err(error) => {
                 let (status, scim_type) = error.status_and_type();
-                put(out, "status", &status.to_string());
-                out.extend_from_slice(b",\"response\":");
-                out.extend_from_slice(&error_body(status, scim_type, &error.to_string()));
+                object.text("status", &status.to_string());
+                object.raw("response", &error_body(status, scim_type, &error.to_string()));
             }
         }
-        out.push(b'}');
+        object.close();
     }
 }

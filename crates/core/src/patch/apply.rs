@@ -1,4 +1,4 @@
-//! The PATCH engine: operations applied in order to a copy, then the schema's checks over the result.
+//! The PATCH engine: applies operations in order to a copy, then checks the result against the schema.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use serde_json::{Map, Value};
 use super::effect::Effect;
 use super::immutable::check_immutable;
 use super::values::{append, drop_if_empty, set};
-use super::{Elements, Operation, PatchTarget, Patched, Verb};
+use super::{Elements, Operation, PatchTarget, Patched, Verb, read_only};
 use crate::error::{Error, PathError};
 use crate::ids::Urn;
 use crate::lenient::Repairs;
 use crate::members::{Member, MemberChange};
-use crate::path::{AttrRef, Place};
+use crate::path::{AttrRef, AttrSource};
 use crate::quirks::Quirks;
-use crate::resource::{At, Attributes, Identities, Rules, canonical_stored};
+use crate::resource::{At, Attributes, Identities, Others, Rules, canonical_stored};
 use crate::schema::{Extension, ResourceType, ValueType};
 use crate::value::Given;
 use crate::work::{Halt, VISIT, Work, count, weight};
 
-/// What came of applying operations.
+/// The outcome of applying operations.
 #[derive(Debug)]
 pub enum Outcome {
     /// They applied.
     Patched(Box<Patched>),
-    /// They select members by something else than ids: the caller has to bring the members.
+    /// They select members by something other than ids: the caller has to supply the members.
     NeedMembers,
 }
 
 /// Applies `operations` in order to a copy of `before`.
 ///
 /// The result satisfies the same invariants as `before`; a failing operation discards all of them.
-/// `members` are the group's members, if the caller has them at hand.
+/// `members` are the group's members, if the caller has read them.
 ///
 /// # Errors
 ///
@@ -57,8 +57,10 @@ pub(crate) fn apply(
         work,
     };
     for operation in operations {
-        let done = engine.operation(operation);
-        if !done.map_err(|error| error.within(&format!("operation {}", operation.number)))? {
+        let progress = engine
+            .operation(operation)
+            .map_err(|error| error.within(&format!("operation {}", operation.number)))?;
+        if progress == Progress::NeedMembers {
             return Ok(Outcome::NeedMembers);
         }
     }
@@ -70,15 +72,22 @@ pub(crate) fn apply(
     Ok(Outcome::Patched(Box::new(Patched { attributes: normalized.attributes, members })))
 }
 
-/// PAT-060: what a `remove` took away and the schema requires is a matter of mutability.
+/// Turns the error for a missing required value into one of mutability if a `remove` removed it (PAT-060).
 fn missing_required(error: Error, removed: &[String]) -> Error {
     match error {
-        Error::Value { path, .. } if removed.contains(&path) => Error::Mutability {
+        Error::Value { path: Some(path), .. } if removed.contains(&path) => Error::Mutability {
             path,
             reason: "a required attribute cannot be removed; replace its value".into(),
         },
         other => other,
     }
+}
+
+/// Whether an operation has been applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Applied,
+    NeedMembers,
 }
 
 /// The state between two operations.
@@ -87,17 +96,17 @@ pub(super) struct Engine<'a, 'r> {
     pub(super) repairs: &'a mut Repairs<'r>,
     map: Map<String, Value>,
     pub(super) members: MemberChange,
-    /// The members of the group before the request, if the caller had them at hand.
+    /// The members of the group before the request, if the caller has read them.
     pub(super) loaded: Option<&'a [Member]>,
     /// Paths that a `remove` named, for the choice of error.
     removed: Vec<String>,
-    /// Which values the lists have that were appended to, until something else changes them.
+    /// The values of lists that were appended to, until an operation changes them in another way.
     lists: HashMap<List, Identities>,
-    /// What the request may cost.
+    /// The budget of the request.
     pub(super) work: &'a Work,
 }
 
-/// Sub-attributes and the values that they get; none where they lose theirs.
+/// Sub-attributes with their new values; none where the value is cleared.
 type Changes = Vec<(Arc<str>, Option<Value>)>;
 
 /// An attribute with several values: the URN of its extension, and its name.
@@ -107,7 +116,7 @@ fn list(at: &AttrRef) -> List {
     (at.container.clone(), Arc::clone(&at.attribute.name))
 }
 
-/// The object in which attributes of a container are, made when it is not there.
+/// Returns the object that the attributes of a container are in, and makes it if it is missing.
 fn container<'m>(
     map: &'m mut Map<String, Value>,
     urn: Option<&Urn>,
@@ -120,8 +129,8 @@ fn container<'m>(
 }
 
 impl Engine<'_, '_> {
-    /// Applies one operation; false when it needs the members.
-    fn operation(&mut self, operation: &Operation) -> Result<bool, Error> {
+    /// Applies one operation.
+    fn operation(&mut self, operation: &Operation) -> Result<Progress, Error> {
         self.pay(operation)?;
         let value = operation.value.clone();
         match &operation.target {
@@ -136,10 +145,10 @@ impl Engine<'_, '_> {
                 return self.selected_members(operation.verb, filter);
             }
         }
-        Ok(true)
+        Ok(Progress::Applied)
     }
 
-    /// Pays for looking at the value of an operation and at those that its attribute has.
+    /// Pays for reading the value of an operation and those of its attribute.
     fn pay(&self, operation: &Operation) -> Result<(), Halt> {
         let (PatchTarget::Attribute(at) | PatchTarget::Elements(Elements { attribute: at, .. })) =
             &operation.target
@@ -159,13 +168,13 @@ impl Engine<'_, '_> {
         Rules::new(self.repairs.quirks)
     }
 
-    /// The object in which the attribute is, for a change of its values: made when it is not there.
+    /// Returns the object that an attribute is in, for a change of its values, and makes it if it is missing.
     pub(super) fn whole(&mut self, at: &AttrRef) -> Result<&mut Map<String, Value>, Error> {
         self.lists.remove(&list(at));
         container(&mut self.map, at.container.as_ref())
     }
 
-    /// Appends to the values of an attribute. Which values it has is remembered for the next time.
+    /// Appends to the values of an attribute, and remembers its values for the next time.
     fn append(&mut self, at: &AttrRef, new: Vec<Value>, path: &str) -> Result<(), Error> {
         let map = container(&mut self.map, at.container.as_ref())?;
         let slot = map.entry(&*at.attribute.name).or_insert_with(|| Value::Array(Vec::new()));
@@ -176,7 +185,7 @@ impl Engine<'_, '_> {
         append(values, identities, new, &At::Under(&At::Root, path))
     }
 
-    /// An extension as a whole.
+    /// Changes an extension as a whole.
     fn extension(&mut self, verb: Verb, extension: &Extension, value: Value) -> Result<(), Error> {
         let urn = &extension.schema.id;
         if verb == Verb::Remove {
@@ -186,7 +195,7 @@ impl Engine<'_, '_> {
         let effect = self.effect_by(verb, value, |engine, value| {
             match engine.repairs.extension(extension, value) {
                 Value::Null => Ok(Given::Cleared),
-                Value::Object(map) => engine.known(extension, map).map(Given::Value),
+                Value::Object(map) => engine.drop_unknown(extension, map).map(Given::Value),
                 _ => {
                     let reason = "an extension must be an object of attributes";
                     Err(Error::value(urn.as_str(), reason))
@@ -206,8 +215,8 @@ impl Engine<'_, '_> {
         self.lists.retain(|(container, _), _| container.as_ref() != Some(urn));
     }
 
-    /// Leaves out what the extension does not define, unless that is all there is.
-    fn known(
+    /// Drops attributes that the extension does not define, and refuses a value of such attributes alone.
+    fn drop_unknown(
         &mut self,
         extension: &Extension,
         mut map: Map<String, Value>,
@@ -216,21 +225,21 @@ impl Engine<'_, '_> {
         let Some(unknown) = map.keys().find(|name| schema.attribute(name).is_none()) else {
             return Ok(map);
         };
-        let understood = map.keys().any(|name| schema.attribute(name).is_some());
         if !self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) {
             let path = format!("{}:{unknown}", schema.id);
             let reason = "the extension has no attribute of this name";
             return Err(Error::Path(PathError::new(&path, reason)));
         }
-        if !understood {
+        let others = Others::of(&schema.attributes, &map);
+        if others == Others::None {
             let at = At::Under(&At::Root, schema.id.as_str());
-            return Err(self.rules().unknown(unknown, understood, &at));
+            return Err(self.rules().unknown(unknown, others, &at));
         }
         map.retain(|name, _| schema.attribute(name).is_some());
         Ok(map)
     }
 
-    /// A value as an object of attributes of an extension: each by its own rule (PAT-050).
+    /// Applies an object of attributes of an extension, each by its own rule (PAT-050).
     fn container(
         &mut self,
         verb: Verb,
@@ -245,23 +254,20 @@ impl Engine<'_, '_> {
                 if self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
                     continue;
                 }
-                return Err(Error::Mutability {
-                    path: name,
-                    reason: "only the server sets this attribute".into(),
-                });
+                return Err(read_only(name));
             }
             let at = AttrRef {
                 container: Some(extension.schema.id.clone()),
                 attribute: Arc::clone(attribute),
                 sub_attribute: None,
-                place: Place::Document,
+                source: AttrSource::Document,
             };
             self.attribute(verb, &at, Some(value))?;
         }
         Ok(())
     }
 
-    /// An attribute or sub-attribute named by a path.
+    /// Changes the attribute or sub-attribute of a path.
     fn attribute(&mut self, verb: Verb, at: &AttrRef, value: Option<Value>) -> Result<(), Error> {
         if at.sub_attribute.is_some() && at.is_plural() {
             return self.every_element(verb, at, value);
@@ -298,7 +304,8 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// A singular complex attribute: given sub-attributes are set, others stay (PAT-036, PAT-069).
+    /// Changes a singular complex attribute: sets the given sub-attributes and keeps others (PAT-036,
+    /// PAT-069).
     fn merge(&mut self, verb: Verb, at: &AttrRef, value: Value, path: &str) -> Result<(), Error> {
         let effect = self.effect_by(verb, value, |engine, value| {
             match engine.repairs.attribute(&at.attribute, value) {
@@ -329,7 +336,7 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// What happens to each sub-attribute that an object gives: its new value, or none.
+    /// Returns the change of each sub-attribute in an object.
     fn changes(
         &mut self,
         verb: Verb,
@@ -338,13 +345,13 @@ impl Engine<'_, '_> {
         path: &str,
     ) -> Result<Changes, Error> {
         let mut changes = Vec::with_capacity(map.len());
-        let understood = map.keys().any(|name| at.attribute.sub(name).is_some());
+        let others = Others::of(&at.attribute.sub_attributes, &map);
         for (name, value) in map {
             let Some(sub) = at.attribute.sub(&name) else {
                 let at = At::Under(&At::Root, path);
-                return Err(self.rules().unknown(&name, understood, &at));
+                return Err(self.rules().unknown(&name, others, &at));
             };
-            // A client may send back what only the server sets.
+            // Clients send back what they have read, with values that only the server sets.
             if sub.is_read_only() {
                 continue;
             }
@@ -377,51 +384,53 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// `schemas` follows the data; all that can be done to it is to take an extension's data away.
+    /// Removes the data of extensions whose URNs an operation removes from `schemas`. Otherwise `schemas`
+    /// follows the data.
     fn schemas(&mut self, verb: Verb, value: Option<Value>) -> Result<(), Error> {
-        let base = &self.kind.schema.id;
-        let refuse = || Error::Mutability {
-            path: "schemas".to_owned(),
-            reason: "the schema of the resource type cannot be removed".into(),
-        };
+        let kind = self.kind;
         let urns: Vec<String> = match value {
             Some(Value::Array(urns)) => {
                 urns.into_iter().filter_map(|urn| urn.as_str().map(str::to_owned)).collect()
             }
             Some(Value::String(urn)) => vec![urn],
-            None | Some(Value::Null) if verb == Verb::Remove => return Err(refuse()),
+            None | Some(Value::Null) if verb == Verb::Remove => return Err(core_schema_stays()),
             _ => return Err(Error::value("schemas", "must be an array of URNs")),
         };
-        let names = |urn: &Urn| urns.iter().any(|named| named.eq_ignore_ascii_case(urn.as_str()));
-        let known = |urn: &String| {
-            urn.eq_ignore_ascii_case(base.as_str()) || self.kind.extension(urn).is_some()
-        };
-        if verb != Verb::Remove
-            && !urns.iter().all(known)
-            && !self.repairs.allows(Quirks::SCHEMAS_REPAIRED)
-        {
+        let unknown = urns.iter().any(|urn| {
+            !urn.eq_ignore_ascii_case(kind.schema.id.as_str()) && kind.extension(urn).is_none()
+        });
+        if verb != Verb::Remove && unknown && !self.repairs.allows(Quirks::SCHEMAS_REPAIRED) {
             return Err(Error::value(
                 "schemas",
-                format!("names a schema that {} does not have", self.kind.kind),
+                format!("names a schema that {} does not have", kind.kind),
             ));
         }
-        let gone: Vec<&Urn> = match verb {
+        // `remove` removes the schemas that it names, `replace` those that it does not name.
+        let removed_if_named = match verb {
             Verb::Add => return Ok(()),
-            Verb::Replace if names(base) => self
-                .kind
-                .extensions
-                .iter()
-                .map(|e| &e.schema.id)
-                .filter(|urn| !names(urn))
-                .collect(),
-            Verb::Remove if !names(base) => {
-                self.kind.extensions.iter().map(|e| &e.schema.id).filter(|urn| names(urn)).collect()
-            }
-            Verb::Replace | Verb::Remove => return Err(refuse()),
+            Verb::Remove => true,
+            Verb::Replace => false,
         };
-        for urn in gone {
-            self.remove_extension(urn);
+        if contains_urn(&urns, &kind.schema.id) == removed_if_named {
+            return Err(core_schema_stays());
+        }
+        for extension in &kind.extensions {
+            let urn = &extension.schema.id;
+            if contains_urn(&urns, urn) == removed_if_named {
+                self.remove_extension(urn);
+            }
         }
         Ok(())
     }
+}
+
+fn core_schema_stays() -> Error {
+    Error::Mutability {
+        path: "schemas".to_owned(),
+        reason: "the schema of the resource type cannot be removed".into(),
+    }
+}
+
+fn contains_urn(urns: &[String], urn: &Urn) -> bool {
+    urns.iter().any(|known| known.eq_ignore_ascii_case(urn.as_str()))
 }

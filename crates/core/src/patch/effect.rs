@@ -1,4 +1,4 @@
-//! What an operation does with what it was given: decided here, once, on the normalized value.
+//! Decides, on the normalized value, what an operation does to its target.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::quirks::Quirks;
 use crate::resource::At;
 use crate::schema::Attribute;
-use crate::value::{Given, says_nothing};
+use crate::value::{Given, is_blank};
 
 /// What happens to the target of an `add` or `replace`.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) enum Effect<T = Value> {
 }
 
 impl<T> Effect<T> {
-    /// PAT-049, PAT-078: to add nothing changes nothing, to replace by nothing clears.
+    /// Adding nothing changes nothing; replacing by nothing clears (PAT-049, PAT-078).
     fn of(verb: Verb, given: Given<T>) -> Self {
         match (verb, given) {
             (_, Given::Value(value)) => Self::Set(value),
@@ -56,15 +56,15 @@ impl Engine<'_, '_> {
         })
     }
 
-    /// Decides by what `normalize` makes of the value.
+    /// Decides by the result of `normalize`.
     pub(super) fn effect_by<T>(
         &mut self,
         verb: Verb,
         value: Value,
         normalize: impl FnOnce(&mut Self, Value) -> Result<Given<T>, Error>,
     ) -> Result<Effect<T>, Error> {
-        // What says nothing adds nothing, also where it would be of the wrong type if it did.
-        let empty = verb == Verb::Add && says_nothing(&value);
+        // An `add` of a blank value changes nothing, even if the value has the wrong type.
+        let empty = verb == Verb::Add && is_blank(&value);
         let given = match normalize(self, value) {
             Err(Error::Value { .. } | Error::Syntax(_))
                 if empty && self.repairs.allows(Quirks::EMPTY_CLEARS) =>

@@ -1,10 +1,10 @@
-//! Operations on some values of a complex attribute: those that a filter or a list selects.
+//! Operations on the values of an attribute that a filter or a list selects.
 
 use serde_json::{Map, Value};
 
 use super::apply::Engine;
 use super::effect::Effect;
-use super::values::{Listed, demote_others, drop_if_empty, one_as_array, one_element, set};
+use super::values::{ListedValues, demote_others, drop_if_empty, one_as_array, one_element, set};
 use super::{Elements, Verb};
 use crate::error::Error;
 use crate::filter::{Filter, element_matches};
@@ -15,7 +15,7 @@ use crate::schema::Attribute;
 use crate::work::{VISIT, count};
 
 impl Engine<'_, '_> {
-    /// `remove` with a list beside the path takes away those values and no others (PAT-058).
+    /// Removes the values in the list of a `remove`, and no others (PAT-058).
     pub(super) fn remove_listed(
         &mut self,
         at: &AttrRef,
@@ -32,18 +32,18 @@ impl Engine<'_, '_> {
         let Some(Value::Array(listed)) = listed.value() else {
             return Ok(());
         };
-        let listed = Listed::new(&listed);
+        let listed = ListedValues::new(&listed);
         let work = self.work;
         let map = self.whole(at)?;
         if let Some(Value::Array(values)) = map.get_mut(&*at.attribute.name) {
             work.spend(VISIT * count(values.len()) * (1 + count(listed.partial())))?;
-            values.retain(|value| !listed.means(value));
+            values.retain(|value| !listed.select(value));
         }
         drop_if_empty(map, &at.attribute.name);
         Ok(())
     }
 
-    /// A sub-attribute of all values, as `emails.type`.
+    /// Changes a sub-attribute of all values, as `emails.type`.
     pub(super) fn every_element(
         &mut self,
         verb: Verb,
@@ -59,7 +59,7 @@ impl Engine<'_, '_> {
         self.elements(verb, &elements, value)
     }
 
-    /// The values that a filter selects, or one sub-attribute of them.
+    /// Changes the values that a filter selects, or one sub-attribute of them.
     pub(super) fn elements(
         &mut self,
         verb: Verb,
@@ -74,18 +74,19 @@ impl Engine<'_, '_> {
         let Some(change) = self.change(verb, target, value, &path)? else {
             return Ok(());
         };
-        let mut values: Vec<Value> =
-            match self.whole(&target.attribute)?.shift_remove_keeping(&definition.name) {
-                Some(Value::Array(values)) => values,
-                Some(one) => vec![one],
-                None => Vec::new(),
-            };
+        // Taking the value leaves `null` in its position: the order of names stays the same.
+        let slot = self.whole(&target.attribute)?.get_mut(&*definition.name);
+        let mut values: Vec<Value> = match slot.map(Value::take) {
+            Some(Value::Array(values)) => values,
+            Some(one) => vec![one],
+            None => Vec::new(),
+        };
         let mut selected = Vec::with_capacity(values.len());
         for value in &values {
             selected.push(element_matches(&target.filter, value, self.work)?);
         }
         if !selected.contains(&true)
-            && let Some(element) = self.created(verb, target, &change, &path)?
+            && let Some(element) = self.create_element(verb, target, &change, &path)?
         {
             selected.push(true);
             values.push(Value::Object(element));
@@ -93,7 +94,7 @@ impl Engine<'_, '_> {
         if change.sets_primary() && selected.iter().filter(|selected| **selected).count() > 1 {
             return Err(Error::value(path, "only one value can be primary; select one"));
         }
-        let values = self.changed(definition, &change, values, &selected);
+        let values = self.apply_change(definition, &change, values, &selected);
         let map = self.whole(&target.attribute)?;
         let whole = if definition.multi_valued {
             Value::Array(values)
@@ -105,22 +106,22 @@ impl Engine<'_, '_> {
         Ok(())
     }
 
-    /// Decides what happens to each selected value; none when nothing does.
+    /// Decides what happens to each selected value, or returns `None` when nothing does.
     fn change(
         &mut self,
         verb: Verb,
         target: &Elements,
         value: Option<Value>,
         path: &str,
-    ) -> Result<Option<Change>, Error> {
+    ) -> Result<Option<ElementChange>, Error> {
         let value = value.unwrap_or(Value::Null);
         let definition = &target.attribute.attribute;
         Ok(match (verb, &target.sub_attribute) {
-            (Verb::Remove, None) => Some(Change::Remove),
-            (Verb::Remove, Some(sub)) => Some(Change::Set(sub.name.to_string(), None)),
+            (Verb::Remove, None) => Some(ElementChange::Remove),
+            (Verb::Remove, Some(sub)) => Some(ElementChange::Set(sub.name.to_string(), None)),
             (_, Some(sub)) => match self.effect(verb, sub, value, path)? {
                 Effect::Keep => None,
-                effect => Some(Change::Set(sub.name.to_string(), effect.value())),
+                effect => Some(ElementChange::Set(sub.name.to_string(), effect.value())),
             },
             (_, None) => {
                 let effect = self.effect_by(verb, value, |engine, value| {
@@ -130,41 +131,44 @@ impl Engine<'_, '_> {
                 })?;
                 match effect {
                     Effect::Keep => None,
-                    Effect::Clear => Some(Change::Remove),
+                    Effect::Clear => Some(ElementChange::Remove),
                     // A plain value has no parts that could stay.
                     Effect::Set(value) if verb == Verb::Add && value.is_object() => {
-                        Some(Change::Merge(value))
+                        Some(ElementChange::Merge(value))
                     }
-                    Effect::Set(value) => Some(Change::Whole(value)),
+                    Effect::Set(value) => Some(ElementChange::Whole(value)),
                 }
             }
         })
     }
 
-    /// What a path without match creates, if it creates something.
-    fn created(
+    /// Returns the value that a path without match creates, if it creates one.
+    fn create_element(
         &mut self,
         verb: Verb,
         target: &Elements,
-        change: &Change,
+        change: &ElementChange,
         path: &str,
     ) -> Result<Option<Map<String, Value>>, Error> {
-        let creates = |engine: &mut Self| engine.repairs.allows(Quirks::CREATE_BY_FILTER);
-        match (change.gives(), &target.template) {
-            (true, Some(template)) if creates(self) => {
-                return self.created_from(target, template, path).map(Some);
-            }
-            // To take away what is not there is no mistake, except for `replace` (RFC 7644 §3.5.2.3).
-            (false, _) if verb == Verb::Remove || target.is_every() || creates(self) => {
-                return Ok(None);
-            }
-            _ => {}
+        if change.is_removal() && (verb == Verb::Remove || target.is_every()) {
+            return Ok(None);
+        }
+        // RFC 7644 §3.5.2.3: `replace` fails without a match, unless the tenant allows it.
+        if (change.is_removal() || target.template.is_some())
+            && self.repairs.allows(Quirks::CREATE_BY_FILTER)
+        {
+            return match &target.template {
+                Some(template) if !change.is_removal() => {
+                    self.create_from_template(target, template, path).map(Some)
+                }
+                _ => Ok(None),
+            };
         }
         Err(Error::NoTarget(format!("{path}: no value matches the filter of the path")))
     }
 
-    /// Makes a value of what the filter of a path says of it, by the rules for what a client sends.
-    fn created_from(
+    /// Makes the value that the filter of a path describes, by the rules for values from clients.
+    fn create_from_template(
         &mut self,
         target: &Elements,
         template: &Map<String, Value>,
@@ -181,14 +185,14 @@ impl Engine<'_, '_> {
     }
 
     /// Applies a change to the selected values.
-    fn changed(
+    fn apply_change(
         &mut self,
         definition: &Attribute,
-        change: &Change,
+        change: &ElementChange,
         mut values: Vec<Value>,
         selected: &[bool],
     ) -> Vec<Value> {
-        let clears = matches!(change, Change::Set(_, None));
+        let clears = matches!(change, ElementChange::Set(_, None));
         let sets_primary = change.sets_primary();
         let mut new_primary = None;
         let mut index = 0;
@@ -211,7 +215,7 @@ impl Engine<'_, '_> {
                 None => true,
             }
         });
-        // PAT-016: a new primary value makes the others ordinary.
+        // A new primary value makes the others ordinary (PAT-016).
         if let Some(keep) = new_primary {
             demote_others(&mut values, keep);
         }
@@ -221,17 +225,17 @@ impl Engine<'_, '_> {
 
 /// What happens to each selected value.
 #[derive(Debug)]
-enum Change {
+enum ElementChange {
     Remove,
     Set(String, Option<Value>),
     Merge(Value),
     Whole(Value),
 }
 
-impl Change {
-    /// Tells whether a value has more in it afterwards.
-    fn gives(&self) -> bool {
-        !matches!(self, Self::Remove | Self::Set(_, None))
+impl ElementChange {
+    /// Returns whether it only removes something.
+    fn is_removal(&self) -> bool {
+        matches!(self, Self::Remove | Self::Set(_, None))
     }
 
     fn sets_primary(&self) -> bool {
@@ -242,7 +246,7 @@ impl Change {
         }
     }
 
-    /// Changes one value; false when it goes.
+    /// Changes one value, and returns whether the value stays.
     fn apply(&self, value: &mut Value) -> bool {
         match (self, value) {
             (Self::Remove, _) => return false,
@@ -252,16 +256,5 @@ impl Change {
             (Self::Set(..) | Self::Merge(_), _) => {}
         }
         true
-    }
-}
-
-trait KeepPlace {
-    /// Takes a value out of a map without moving the others.
-    fn shift_remove_keeping(&mut self, name: &str) -> Option<Value>;
-}
-
-impl KeepPlace for Map<String, Value> {
-    fn shift_remove_keeping(&mut self, name: &str) -> Option<Value> {
-        self.get_mut(name).map(Value::take)
     }
 }

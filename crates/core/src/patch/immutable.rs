@@ -1,13 +1,14 @@
-//! Immutable attributes (RFC 7643 §7): once set, never changed.
+//! Immutable attributes (RFC 7643 §7).
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::ids::Urn;
 use crate::resource::Attributes;
 use crate::schema::{Attribute, Container, Mutability, ResourceType, ValueType};
 use crate::value::base64;
 
-/// Refuses changes of values that were immutable once set (RFC 7643 §7).
+/// Refuses changes of immutable attributes that have a value.
 ///
 /// # Errors
 ///
@@ -32,14 +33,10 @@ pub(crate) fn check_immutable(
                 continue;
             };
             let new = new.get(&*attribute.name);
-            let path = |sub: &str| match urn {
-                None => format!("{}{sub}", attribute.name),
-                Some(urn) => format!("{urn}:{}{sub}", attribute.name),
-            };
-            if attribute.mutability == Mutability::Immutable && !is_kept(attribute, old, new) {
-                return Err(immutable(path("")));
+            if attribute.mutability == Mutability::Immutable && !is_same(attribute, old, new) {
+                return Err(immutable(urn, &attribute.name));
             }
-            // Sub-attributes of several values belong to values that come and go as a whole.
+            // The elements of a list are added and removed as a whole, with their sub-attributes.
             if attribute.multi_valued {
                 continue;
             }
@@ -51,8 +48,8 @@ pub(crate) fn check_immutable(
                 let Some(old) = old.get(&*sub.name) else {
                     continue;
                 };
-                if !is_kept(sub, old, new.and_then(|new| new.get(&*sub.name))) {
-                    return Err(immutable(path(&format!(".{}", sub.name))));
+                if !is_same(sub, old, new.and_then(|new| new.get(&*sub.name))) {
+                    return Err(immutable(urn, &format!("{}.{}", attribute.name, sub.name)));
                 }
             }
         }
@@ -60,14 +57,14 @@ pub(crate) fn check_immutable(
     Ok(())
 }
 
-/// Returns whether a value is what it was: bytes may have been stored in another spelling.
-fn is_kept(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
+/// Returns whether a value means the same as before. Early releases stored bytes as clients sent them.
+fn is_same(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
     let Some(new) = new else { return false };
     old == new
         || match (attribute.value_type, old, new) {
             (_, Value::Array(old), Value::Array(new)) => {
                 old.len() == new.len()
-                    && old.iter().zip(new).all(|(old, new)| is_kept(attribute, old, Some(new)))
+                    && old.iter().zip(new).all(|(old, new)| is_same(attribute, old, Some(new)))
             }
             (ValueType::Binary, Value::String(old), Value::String(new)) => {
                 base64::read(old, true).is_some_and(|old| old == *new)
@@ -76,7 +73,7 @@ fn is_kept(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
                 let subs = attribute.sub_attributes.iter();
                 subs.map(|sub| (sub, old.get(&*sub.name), new.get(&*sub.name))).all(
                     |(sub, old, new)| match old {
-                        Some(old) => is_kept(sub, old, new),
+                        Some(old) => is_same(sub, old, new),
                         None => new.is_none(),
                     },
                 )
@@ -85,6 +82,7 @@ fn is_kept(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
         }
 }
 
-fn immutable(path: String) -> Error {
+fn immutable(urn: Option<&Urn>, name: &str) -> Error {
+    let path = urn.map_or_else(|| name.to_owned(), |urn| format!("{urn}:{name}"));
     Error::Mutability { path, reason: "the value was set before and can never change".into() }
 }

@@ -1,4 +1,4 @@
-//! The members that a PATCH names, wherever it names them.
+//! Repairs the ids of members in the values and filters of a PATCH.
 
 use super::{PatchRequest, PatchTarget, Verb};
 use crate::clock::IdSource;
@@ -6,7 +6,7 @@ use crate::filter::{Filter, Operand, ResolvedFilter};
 use crate::lenient::Repairs;
 
 impl PatchRequest {
-    /// Repairs ids of members that are spelled in another way, and drops added ones that can be no ids.
+    /// Corrects ids of members in another spelling, and drops added ones that this server cannot have made.
     pub(crate) fn repair_members(&mut self, ids: &dyn IdSource, repairs: &mut Repairs<'_>) {
         for operation in &mut self.operations {
             match &mut operation.target {

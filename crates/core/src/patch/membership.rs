@@ -1,10 +1,11 @@
-//! Operations on the members of a group: they gather what happens to whom, never the whole list.
+//! Operations on the members of a group. They collect additions and removals, never the whole list.
 
 use serde_json::Value;
 
 use super::Verb;
-use super::apply::Engine;
+use super::apply::{Engine, Progress};
 use super::effect::Effect;
+use super::request::members_are_whole;
 use crate::error::Error;
 use crate::filter::{
     Comparison, Filter, Operand, ResolvedFilter, element_matches, row, rows_match,
@@ -22,10 +23,10 @@ impl Engine<'_, '_> {
             return self.remove_members(value);
         }
         let effect = self.effect_by(verb, value, |engine, value| {
-            match members::given(engine.repairs.members(value))? {
-                // Only `null` and the empty array empty a group.
+            match members::parse(engine.repairs.members(value))? {
+                // Only `null` and the empty array empty a group: anything else here is an error.
                 given @ Given::Nothing if verb == Verb::Replace => {
-                    members::all(given).map(Given::Value)
+                    members::replacement(given).map(Given::Value)
                 }
                 given => Ok(given),
             }
@@ -49,7 +50,7 @@ impl Engine<'_, '_> {
                 "remove takes no value; name the member in the path, as in members[value eq \"id\"]",
             ));
         }
-        let named = members::all(members::given(self.repairs.members(value))?)?;
+        let named = members::replacement(members::parse(self.repairs.members(value))?)?;
         self.members.remove(&named);
         Ok(())
     }
@@ -58,30 +59,27 @@ impl Engine<'_, '_> {
         &mut self,
         verb: Verb,
         filter: &ResolvedFilter,
-    ) -> Result<bool, Error> {
+    ) -> Result<Progress, Error> {
         if verb != Verb::Remove {
-            return Err(Error::Mutability {
-                path: "members".to_owned(),
-                reason: "a member is added or removed as a whole, never edited".into(),
-            });
+            return Err(members_are_whole());
         }
         if let Some(ids) = named_members(filter) {
             self.members.remove(&ids);
-            return Ok(true);
+            return Ok(Progress::Applied);
         }
         let Some(loaded) = self.loaded else {
-            return Ok(false);
+            return Ok(Progress::NeedMembers);
         };
         let mut gone = Vec::new();
         for (id, kind) in self.members.preview(loaded) {
-            // Who becomes a member in this very request is taken for a user, as members mostly are.
+            // The kind of a member that this request adds is unknown here; most are users.
             let kind = kind.as_ref().map_or("User", |kind| kind.as_str());
             if element_matches(filter, &row(id.as_str(), ("type", kind), None), self.work)? {
                 gone.push(MemberRef(id));
             }
         }
         self.members.remove(&gone);
-        Ok(true)
+        Ok(Progress::Applied)
     }
 }
 
@@ -101,7 +99,7 @@ fn named_members(filter: &ResolvedFilter) -> Option<Vec<MemberRef>> {
     }
 }
 
-/// Answers filters over members that are at hand, for [`crate::memory`].
+/// Evaluates a predicate over members that the caller has read, for [`crate::memory`].
 pub(crate) fn members_match(
     predicate: &ResolvedFilter,
     members: &[Member],

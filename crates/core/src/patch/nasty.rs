@@ -1,4 +1,4 @@
-//! Texts that look like the grammar around them, in every place of a PATCH that can hold one.
+//! Texts that look like the grammar around them, in every part of a PATCH that can contain one.
 
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ fn roles(text: &str, verb: &str, path: &str, value: &Value, after: &Value) {
     }
     for operation in forms {
         let case = json!({"before": before, "operations": [operation]});
-        let done = run(kind, &case).unwrap_or_else(|error| panic!("{operation}: {error}"));
-        assert_eq!(&done["roles"], after, "{text:?}: {operation}");
+        let result = run(kind, &case).unwrap_or_else(|error| panic!("{operation}: {error}"));
+        assert_eq!(&result["roles"], after, "{text:?}: {operation}");
     }
 }
 

@@ -1,27 +1,27 @@
-//! From the body of a PATCH to operations with resolved paths.
+//! Reads the body of a PATCH into operations with resolved paths.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Elements, Operation, PatchTarget, Verb};
+use super::{Elements, Operation, PatchTarget, Verb, read_only};
 use crate::error::{Error, Lead, PathError, excerpt};
 use crate::filter::{Comparison, Filter, Literal, ParsedFilter};
 use crate::ids::ResourceId;
 use crate::json;
 use crate::lenient::{self, Repairs};
 use crate::members::MAX_MEMBERS;
-use crate::path::{AttrRef, Parts, Place, Target};
+use crate::path::{AttrRef, AttrSource, PathParts, PathTarget};
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, ResourceType, ValueType};
 
-/// Operations that one PATCH may have.
+/// Operations of one PATCH.
 pub const MAX_OPERATIONS: usize = 1_000;
-/// The longest path, in bytes.
+/// Bytes of a path.
 const MAX_PATH_BYTES: usize = 1_024;
 const URN: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// A PATCH whose paths are known to lead somewhere.
+/// A PATCH whose paths are resolved.
 #[derive(Debug, Clone)]
 pub struct PatchRequest {
     /// The operations in order.
@@ -71,7 +71,7 @@ impl PatchRequest {
     }
 
     /// Returns the attributes that the client writes, for replies (RFC 7643 §7 `returned: request`).
-    pub fn written(&self) -> impl Iterator<Item = &AttrRef> {
+    pub fn written_attributes(&self) -> impl Iterator<Item = &AttrRef> {
         self.operations.iter().filter_map(|operation| match &operation.target {
             PatchTarget::Attribute(reference) => Some(reference),
             PatchTarget::Elements(elements) => Some(&elements.attribute),
@@ -88,6 +88,7 @@ struct Reader<'a, 'r> {
     repairs: &'a mut Repairs<'r>,
     id: &'a ResourceId,
     operations: Vec<Operation>,
+    /// The number of values in all operations.
     values: usize,
 }
 
@@ -96,20 +97,7 @@ impl Reader<'_, '_> {
         let Value::Object(mut raw) = raw else {
             return Err(Error::syntax("an operation must be an object with op, path and value"));
         };
-        let verb = match raw.get("op").and_then(Value::as_str) {
-            Some("add") => Verb::Add,
-            Some("replace") => Verb::Replace,
-            Some("remove") => Verb::Remove,
-            Some(other) => {
-                return Err(Error::syntax(format!(
-                    "op is \"{}\"; it must be add, replace or remove",
-                    excerpt(other)
-                )));
-            }
-            None => {
-                return Err(Error::syntax("op is missing; it must be add, replace or remove"));
-            }
-        };
+        let verb = parse_verb(raw.get("op").and_then(Value::as_str))?;
         let value = raw.remove("value");
         if let Some(Value::Array(values)) = &value {
             self.values += values.len();
@@ -142,7 +130,7 @@ impl Reader<'_, '_> {
                 let Some(target) = self.target(&path)? else {
                     return Ok(());
                 };
-                self.writable(&target)?;
+                self.check_writable(&target)?;
                 let value = match (&target, value) {
                     (PatchTarget::Container(_), Some(value)) => {
                         Some(self.repairs.json_in_text(value))
@@ -179,7 +167,7 @@ impl Reader<'_, '_> {
                 continue;
             }
             if name.eq_ignore_ascii_case("id") {
-                self.same_id(&value)?;
+                self.check_id(&value)?;
                 continue;
             }
             if let Some(inner) = self.repairs.under_core_urn(self.kind, &name, &value) {
@@ -193,7 +181,7 @@ impl Reader<'_, '_> {
                 && !self.repairs.allows(Quirks::PATHS_AS_KEYS)
             {
                 return Err(Error::syntax(format!(
-                    "\"{}\" is no attribute of {}",
+                    "\"{}\" is not an attribute of {}",
                     excerpt(&name),
                     self.kind.kind
                 )));
@@ -201,7 +189,7 @@ impl Reader<'_, '_> {
             let target = match self.target(&name) {
                 Ok(Some(target)) => target,
                 Ok(None) => continue,
-                // Decision 12: an unknown name in a value is ignored, a mistaken one is not.
+                // An unknown name in a value is ignored, but not one with a mistake in it.
                 Err(Error::Path(error))
                     if error.lead != Lead::Mistaken
                         && self.repairs.allows(Quirks::UNKNOWN_ATTRIBUTES) =>
@@ -211,10 +199,10 @@ impl Reader<'_, '_> {
                 }
                 Err(error) => return Err(error),
             };
-            if self.writable(&target).is_err() && self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
-                continue;
+            match self.check_writable(&target) {
+                Err(_) if self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) => continue,
+                checked => checked?,
             }
-            self.writable(&target)?;
             self.operations.push(Operation { verb, target, value: Some(value), number });
         }
         match unknown.first() {
@@ -226,8 +214,8 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The id of the resource itself may be repeated; another one would be a change.
-    fn same_id(&mut self, value: &Value) -> Result<(), Error> {
+    /// Accepts the id of the resource itself, and refuses any other.
+    fn check_id(&mut self, value: &Value) -> Result<(), Error> {
         let same = value.is_null() || value.as_str() == Some(self.id.as_str());
         if same && self.repairs.allows(Quirks::READ_ONLY_IN_VALUE) {
             return Ok(());
@@ -238,11 +226,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    fn writable(&self, target: &PatchTarget) -> Result<(), Error> {
-        let read_only = |path: String| Error::Mutability {
-            path,
-            reason: "only the server sets this attribute".into(),
-        };
+    fn check_writable(&self, target: &PatchTarget) -> Result<(), Error> {
         match target {
             PatchTarget::Attribute(reference) => {
                 if reference.attribute.is_read_only() || reference.leaf().is_read_only() {
@@ -263,7 +247,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// Resolves a path; none when the whole operation is to be ignored.
+    /// Resolves a path, or returns `None` when the operation is to be ignored.
     fn target(&mut self, path: &str) -> Result<Option<PatchTarget>, Error> {
         if path.len() > MAX_PATH_BYTES {
             return Err(Error::Path(PathError::new(
@@ -271,15 +255,15 @@ impl Reader<'_, '_> {
                 format!("longer than {MAX_PATH_BYTES} bytes"),
             )));
         }
-        let parts = Parts::of(path)?;
+        let parts = PathParts::of(path)?;
         let Repairs { quirks, applied } = &mut *self.repairs;
-        let attribute = lenient::path(self.kind, *quirks, applied, parts.attribute);
+        let attribute = lenient::repair_path(self.kind, *quirks, applied, parts.attribute);
         let reference = match self.kind.resolve_target(&attribute) {
-            Ok(Target::Attribute(reference)) => reference,
-            Ok(Target::Container(extension)) if parts.filter.is_none() => {
+            Ok(PathTarget::Attribute(reference)) => reference,
+            Ok(PathTarget::Container(extension)) if parts.filter.is_none() => {
                 return Ok(Some(PatchTarget::Container(extension)));
             }
-            Ok(Target::Container(_)) => {
+            Ok(PathTarget::Container(_)) => {
                 return Err(Error::Path(PathError::new(
                     path,
                     "a filter selects values of an attribute, not of a schema",
@@ -294,9 +278,20 @@ impl Reader<'_, '_> {
                 return Err(Error::Path(PathError { path: excerpt(path), ..error }));
             }
         };
-        let Some(filter) = parts.filter else {
-            return self.plain(path, reference).map(Some);
-        };
+        match parts.filter {
+            None => self.plain_target(path, reference).map(Some),
+            Some(filter) => self.selected_target(path, filter, parts.sub, reference).map(Some),
+        }
+    }
+
+    /// Resolves the filter of a path, and the sub-attribute after it.
+    fn selected_target(
+        &mut self,
+        path: &str,
+        filter: &str,
+        sub: Option<&str>,
+        reference: AttrRef,
+    ) -> Result<PatchTarget, Error> {
         let parsed = ParsedFilter::parse_leniently(filter, self.repairs)?;
         let mut context = crate::filter::Context {
             kind: self.kind,
@@ -304,7 +299,8 @@ impl Reader<'_, '_> {
             applied: self.repairs.applied,
             unknown_is_absent: false,
         };
-        let is_list = reference.place != Place::Schemas && context.is_list_of_values(&reference);
+        let is_list =
+            reference.source != AttrSource::Schemas && context.is_list_of_values(&reference);
         if !is_list
             && (reference.sub_attribute.is_some()
                 || reference.attribute.value_type != ValueType::Complex)
@@ -314,7 +310,7 @@ impl Reader<'_, '_> {
             )));
         }
         let resolved = context.inside(&reference, &parsed)?;
-        let sub_attribute = match parts.sub {
+        let sub_attribute = match sub {
             None => None,
             Some(sub) if is_list && sub.eq_ignore_ascii_case("value") => None,
             Some(name) => Some(Arc::clone(reference.attribute.sub(name).ok_or_else(|| {
@@ -324,26 +320,26 @@ impl Reader<'_, '_> {
                 ))
             })?)),
         };
-        if reference.place == Place::Members {
+        if reference.source == AttrSource::Members {
             return match sub_attribute {
-                None => Ok(Some(PatchTarget::SelectedMembers(resolved))),
+                None => Ok(PatchTarget::SelectedMembers(resolved)),
                 Some(_) => Err(members_are_whole()),
             };
         }
         let template = template(self.repairs, &reference, &parsed);
-        Ok(Some(PatchTarget::Elements(Elements {
+        Ok(PatchTarget::Elements(Elements {
             attribute: reference,
             filter: resolved,
             sub_attribute,
             template,
-        })))
+        }))
     }
 
-    fn plain(&mut self, path: &str, reference: AttrRef) -> Result<PatchTarget, Error> {
-        match (&reference.place, &reference.sub_attribute) {
-            (Place::Schemas, _) => return Ok(PatchTarget::Schemas),
-            (Place::Members, None) => return Ok(PatchTarget::Members),
-            (Place::Members, Some(_)) => return Err(members_are_whole()),
+    fn plain_target(&mut self, path: &str, reference: AttrRef) -> Result<PatchTarget, Error> {
+        match (&reference.source, &reference.sub_attribute) {
+            (AttrSource::Schemas, _) => return Ok(PatchTarget::Schemas),
+            (AttrSource::Members, None) => return Ok(PatchTarget::Members),
+            (AttrSource::Members, Some(_)) => return Err(members_are_whole()),
             _ => {}
         }
         if reference.is_plural()
@@ -358,15 +354,28 @@ impl Reader<'_, '_> {
     }
 }
 
-/// CHR-007: members are added and removed, never edited.
-fn members_are_whole() -> Error {
+fn parse_verb(op: Option<&str>) -> Result<Verb, Error> {
+    match op {
+        Some("add") => Ok(Verb::Add),
+        Some("replace") => Ok(Verb::Replace),
+        Some("remove") => Ok(Verb::Remove),
+        Some(other) => Err(Error::syntax(format!(
+            "op is \"{}\"; it must be add, replace or remove",
+            excerpt(other)
+        ))),
+        None => Err(Error::syntax("op is missing; it must be add, replace or remove")),
+    }
+}
+
+/// Returns the error for an edit of a member: members are added and removed as a whole (CHR-007).
+pub(super) fn members_are_whole() -> Error {
     Error::Mutability {
         path: "members".to_owned(),
         reason: "a member is added or removed as a whole, never edited".into(),
     }
 }
 
-/// Returns what the filter's `eq` terms say of a value, if it has no others.
+/// Returns the sub-attributes of a value that satisfies a filter of `eq` terms joined by `and`.
 fn template(
     repairs: &mut Repairs<'_>,
     parent: &AttrRef,
@@ -385,7 +394,7 @@ fn template(
                     let value = literal_value(sub, literal)?;
                     (sub.name.to_string(), repairs.attribute(sub, value))
                 };
-                // No value satisfies two of them.
+                // No value satisfies two different ones.
                 if map.insert(name, value.clone()).is_some_and(|other| other != value) {
                     return None;
                 }
@@ -402,9 +411,7 @@ fn literal_value(attribute: &Attribute, literal: &Literal) -> Option<Value> {
         (_, Literal::Null) => return None,
         (ValueType::Boolean, Literal::Boolean(flag)) => Value::Bool(*flag),
         (ValueType::Boolean, Literal::Word(word)) => Value::Bool(lenient::flag(word)?),
-        (ValueType::Integer | ValueType::Decimal, Literal::Number(written)) => {
-            json::number(written)
-        }
+        (ValueType::Integer | ValueType::Decimal, Literal::Number(digits)) => json::number(digits),
         (_, Literal::Boolean(flag)) => Value::String(flag.to_string()),
         (_, Literal::Text(text) | Literal::Word(text) | Literal::Number(text)) => {
             Value::String(text.clone())

@@ -13,8 +13,7 @@ use crate::schema::{Registry, ResourceType};
 use crate::work::Work;
 
 pub(super) fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
-    let text = |name: &str| case[name].as_str();
-    let quirks = text("quirks").map_or(Quirks::ALL, |words| Quirks::parse(words).unwrap());
+    let quirks = case["quirks"].as_str().map_or(Quirks::ALL, |words| Quirks::parse(words).unwrap());
     let mut before = case["before"].clone();
     before["schemas"] = json!([kind.schema.id.as_str()]);
     let before = body(kind, Quirks::ALL, before).unwrap().attributes;
@@ -38,7 +37,7 @@ pub(super) fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
         Outcome::NeedMembers => {
             apply(kind, &mut repairs, &before, Some(&members), &request.operations, &work)?
         }
-        done @ Outcome::Patched(_) => done,
+        patched @ Outcome::Patched(_) => patched,
     };
     let Outcome::Patched(patched) = outcome else { panic!("members were given") };
     let again = crate::resource::canonical(kind, quirks, patched.attributes.map().clone()).unwrap();
@@ -81,22 +80,23 @@ macro_rules! fixtures {
 
 fixtures!(add, remove, replace, paths, members, quirks, husks, wrapped, unknown);
 
+/// Returns a case with so many operations, each of which adds ten addresses.
+fn additions(operations: usize) -> Value {
+    let operations = (0..operations).map(|operation| {
+        let emails = (operation * 10..operation * 10 + 10)
+            .map(|number| json!({"value": format!("{number}@example.com")}));
+        json!({"op": "add", "path": "emails", "value": emails.collect::<Vec<_>>()})
+    });
+    json!({"before": {"userName": "bj"}, "operations": operations.collect::<Vec<_>>()})
+}
+
 /// The second way of S2: many small additions to a long list.
 #[test]
 fn s2_additions_end_with_the_first_value_beyond_the_limit() {
     let registry = Registry::builtin().unwrap();
-    let email = |number: usize| json!({"value": format!("{number}@example.com")});
-    let add = |batch: usize| {
-        let new: Vec<Value> = (batch * 10..batch * 10 + 10).map(email).collect();
-        json!({"op": "add", "path": "emails", "value": new})
-    };
-    let case = |batches: usize| {
-        let operations: Vec<Value> = (0..batches).map(add).collect();
-        json!({"before": {"userName": "bj"}, "operations": operations})
-    };
     let kind = registry.kind("User").unwrap();
-    let full = run(kind, &case(100)).unwrap();
+    let full = run(kind, &additions(100)).unwrap();
     assert_eq!(full["emails"].as_array().unwrap().len(), 1_000);
-    let error = run(kind, &case(500)).unwrap_err().to_string();
+    let error = run(kind, &additions(500)).unwrap_err().to_string();
     assert!(error.contains("operation 101") && error.contains("1000 values"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What operations do to JSON values.
+//! Changes of JSON values.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::resource::{At, Identities, MAX_VALUES, is_primary, too_many_values};
 use crate::schema::Attribute;
 
-/// Sets a member of an object, or takes it away.
+/// Sets a field of an object, or removes it.
 pub(super) fn set(object: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(object.insert(name.to_owned(), value)),
@@ -16,7 +16,7 @@ pub(super) fn set(object: &mut Map<String, Value>, name: &str, value: Option<Val
     }
 }
 
-/// Takes an attribute away that has nothing left in it.
+/// Removes an attribute that has nothing left in it.
 pub(super) fn drop_if_empty(map: &mut Map<String, Value>, name: &str) {
     let empty = match map.get(name) {
         Some(Value::Object(object)) => object.is_empty(),
@@ -29,7 +29,7 @@ pub(super) fn drop_if_empty(map: &mut Map<String, Value>, name: &str) {
     }
 }
 
-/// CHR-035: in PATCH, one value may stand for an array of one.
+/// Accepts one value for an array of one, in PATCH (CHR-035).
 pub(super) fn one_as_array(attribute: &Attribute, value: Value) -> Value {
     match value {
         Value::Array(_) | Value::Null => value,
@@ -38,7 +38,7 @@ pub(super) fn one_as_array(attribute: &Attribute, value: Value) -> Value {
     }
 }
 
-/// The value for one selected element may come as an array of one.
+/// Accepts an array of one for the value of a selected element.
 pub(super) fn one_element(value: Value) -> Value {
     match value {
         Value::Array(mut values) if values.len() <= 1 => values.pop().unwrap_or(Value::Null),
@@ -46,9 +46,9 @@ pub(super) fn one_element(value: Value) -> Value {
     }
 }
 
-/// Appends values that are not there yet; one that is there is completed (PAT-038, PAT-039).
+/// Appends new values, and merges others into the values that they repeat (PAT-038, PAT-039).
 ///
-/// The work grows with the number of new values, not with that of the values that are there.
+/// The work grows with the number of appended values, not with the length of the list.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub(super) fn append(
                 values.len() - 1
             }
         };
-        // Of the new values one at most is primary, so that this happens once.
+        // At most one of the appended values is primary, so that this happens once.
         if makes_primary && demote_others(values, index) {
             *identities = Identities::default();
         }
@@ -84,7 +84,8 @@ pub(super) fn append(
     Ok(())
 }
 
-/// PAT-016: a new primary value makes the others ordinary. Tells whether that changed one.
+/// Makes all values but one ordinary, since that one is the new primary value (PAT-016). Returns whether a
+/// value changed.
 pub(super) fn demote_others(values: &mut [Value], keep: usize) -> bool {
     let mut demoted = false;
     for (index, value) in values.iter_mut().enumerate() {
@@ -99,17 +100,17 @@ pub(super) fn demote_others(values: &mut [Value], keep: usize) -> bool {
     demoted
 }
 
-/// Values that a client lists to say which stored ones it means.
-pub(super) struct Listed<'v> {
-    /// Objects with a `value`, by it.
+/// Values that a client lists to select stored ones.
+pub(super) struct ListedValues<'v> {
+    /// Objects with a `value`, by this value.
     by_value: HashMap<&'v Value, Vec<&'v Value>>,
-    /// Objects without: they mean each value that agrees with all that they say.
+    /// Objects without a `value`. They select each stored value that agrees in all their fields.
     partial: Vec<&'v Map<String, Value>>,
     /// Values of simple attributes.
     simple: HashSet<&'v Value>,
 }
 
-impl<'v> Listed<'v> {
+impl<'v> ListedValues<'v> {
     pub(super) fn new(values: &'v [Value]) -> Self {
         let mut listed =
             Self { by_value: HashMap::new(), partial: Vec::new(), simple: HashSet::new() };
@@ -123,19 +124,18 @@ impl<'v> Listed<'v> {
         listed
     }
 
-    /// How many of the list have to be compared with each stored value.
+    /// Returns how many of the list have to be compared with each stored value.
     pub(super) fn partial(&self) -> usize {
         self.partial.len()
     }
 
-    /// Tells whether the list means a stored value: by its `value` and the `type`, if it says one, else
-    /// by all that it says.
-    pub(super) fn means(&self, stored: &Value) -> bool {
-        let same_type = |listed: &&Value| {
-            listed.get("type").is_none_or(|kind| stored.get("type") == Some(kind))
-        };
+    /// Returns whether the list selects a stored value: by `value`, and by `type` where it is listed; or by
+    /// all fields of a listed object without a `value`.
+    pub(super) fn select(&self, stored: &Value) -> bool {
         let by_value = stored.get("value").and_then(|value| self.by_value.get(value));
-        by_value.is_some_and(|listed| listed.iter().any(same_type))
+        let mut same_value = by_value.into_iter().flatten();
+        same_value
+            .any(|listed| listed.get("type").is_none_or(|kind| stored.get("type") == Some(kind)))
             || self.simple.contains(stored)
             || self
                 .partial
@@ -164,11 +164,11 @@ mod tests {
         for start in (0..MAX_VALUES).step_by(10) {
             assert!(appended(&mut values, &mut identities, emails(start..start + 10)));
         }
-        let first = identities.compared;
+        let first = identities.comparisons;
         // Short lists are compared: 1 + 2 + … + 16.
         assert!(values.len() == MAX_VALUES && first <= 136, "{first}");
         assert!(appended(&mut values, &mut identities, emails(0..MAX_VALUES)));
-        assert_eq!((values.len(), identities.compared - first), (MAX_VALUES, MAX_VALUES));
+        assert_eq!((values.len(), identities.comparisons - first), (MAX_VALUES, MAX_VALUES));
     }
 
     #[test]
@@ -200,17 +200,17 @@ mod tests {
             json!({"type": "other"}),
             json!("text"),
         ];
-        let listed = Listed::new(&list);
+        let listed = ListedValues::new(&list);
         for stored in [
             json!({"value": "a", "type": "work", "primary": true}),
             json!({"value": "b", "type": "home"}),
             json!({"value": "c", "type": "other"}),
             json!("text"),
         ] {
-            assert!(listed.means(&stored), "{stored}");
+            assert!(listed.select(&stored), "{stored}");
         }
         for stored in [json!({"value": "a"}), json!({"value": "c", "type": "work"}), json!("b")] {
-            assert!(!listed.means(&stored), "{stored}");
+            assert!(!listed.select(&stored), "{stored}");
         }
     }
 }

@@ -45,7 +45,7 @@ fn s2_one_operation_of_48_terms_folds_each_value_once() {
     let work = Work::unlimited();
     attack(1, &work).unwrap();
     let each = folding(&long()) + 48 * (2 * VISIT + bytes(&long()));
-    let around = work.spent() - VALUES * each;
+    let around = work.units_spent() - VALUES * each;
     assert!(around < VALUES * 8 * VISIT, "{around}");
 }
 
@@ -53,8 +53,8 @@ fn s2_one_operation_of_48_terms_folds_each_value_once() {
 fn s2_one_operation_of_48_terms_leaves_the_lane_and_fits_a_request() {
     let work = Work::unlimited();
     attack(1, &work).unwrap();
-    assert!(work.spent() > MAX_LANE_UNITS, "{}", work.spent());
-    assert!(work.spent() * SCALE < DEFAULT_UNITS / 10, "{}", work.spent());
+    assert!(work.units_spent() > MAX_LANE_UNITS, "{}", work.units_spent());
+    assert!(work.units_spent() * SCALE < DEFAULT_UNITS / 10, "{}", work.units_spent());
 }
 
 /// What comparing the values costs in each operation.
@@ -70,29 +70,29 @@ fn s2_20_or_970_operations_of_48_terms_end_with_the_budget() {
         let refused = attack(operations, &work).unwrap_err();
         assert!(matches!(refused, Error::Halted(Halt::Spent)), "{refused}");
         // What could not be paid for was the last step, and was not done.
-        assert!(work.spent() <= 3 * comparing() + folding(&long()), "{}", work.spent());
+        assert!(work.units_spent() <= 3 * comparing() + folding(&long()), "{}", work.units_spent());
     }
-    // Each operation is paid for anew: with what three cost, three are done and no more.
+    // Each operation is paid for again: a budget for three runs three.
     let three = Work::unlimited();
     attack(3, &three).unwrap();
-    assert!(three.spent() >= 3 * comparing(), "{}", three.spent());
-    assert!(attack(3, &Work::new(three.spent())).is_ok());
-    assert!(attack(4, &Work::new(three.spent())).is_err());
+    assert!(three.units_spent() >= 3 * comparing(), "{}", three.units_spent());
+    assert!(attack(3, &Work::new(three.units_spent())).is_ok());
+    assert!(attack(4, &Work::new(three.units_spent())).is_err());
 }
 
 #[test]
 fn a_part_of_the_budget_ends_the_lane_and_not_the_request() {
     let one = Work::unlimited();
     attack(1, &one).unwrap();
-    let work = Work::new(MAX_LANE_UNITS + one.spent());
+    let work = Work::new(MAX_LANE_UNITS + one.units_spent());
     let lane = work.part(MAX_LANE_UNITS);
     let refused = attack(1, &lane).unwrap_err();
     assert!(matches!(refused, Error::Halted(Halt::Spent)), "{refused}");
     assert!(lane.is_part_spent());
     // The request has paid for what was done in the lane, but for the step that was not.
-    let paid = work.spent();
+    let paid = work.units_spent();
     assert!(paid <= MAX_LANE_UNITS && paid > MAX_LANE_UNITS - folding(&long()), "{paid}");
     assert_eq!(work.check(), Ok(()));
     assert!(attack(1, &work).is_ok(), "the change is computed outside the lane");
-    assert_eq!(work.spent(), paid + one.spent());
+    assert_eq!(work.units_spent(), paid + one.units_spent());
 }

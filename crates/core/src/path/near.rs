@@ -1,4 +1,4 @@
-//! URNs that are nearly those of a kind: whoever writes one means a schema that is here.
+//! Suggestions for paths that are nearly right: a mistake in a URN or in a name.
 
 use std::sync::Arc;
 
@@ -6,39 +6,43 @@ use crate::ids::Urn;
 use crate::path::Lead;
 use crate::schema::{Attribute, Container, ResourceType};
 
-/// Under these stand the schemas of the RFC and of nobody else, in either version of SCIM.
+/// The beginnings of the RFC's own schemas, in either version of SCIM.
 const CORE: [&str; 2] = ["urn:ietf:params:scim:schemas:core:", "urn:scim:schemas:core:"];
-/// The most letters of one segment that can be wrong, missing, too many or exchanged.
+/// Letters of one segment that may be wrong, missing, superfluous or exchanged.
 const MAX_SLIP: usize = 2;
-/// So many letters of a segment make room for one slip: short ones are told apart by each letter.
+/// A segment may have one slip per so many letters. In short segments every letter counts.
 const LETTERS_PER_SLIP: usize = 4;
 
 /// Returns what follows a URN at the start of a path, in any case.
-pub(super) fn behind<'p>(urn: &Urn, path: &'p str) -> Option<&'p str> {
+pub(super) fn after<'p>(urn: &Urn, path: &'p str) -> Option<&'p str> {
     let urn = urn.as_str();
     let head = path.get(..urn.len())?;
     head.eq_ignore_ascii_case(urn).then(|| path.get(urn.len()..)).flatten()
 }
 
-/// Returns the URN of the kind that a path means which begins with none of them and a colon: the one
-/// that it begins with, the one of which it has another version or one segment with a slip, or the core
-/// schema's when the path stands where core schemas do.
+/// Returns the URN of the kind that a path means whose own URN is not one of them.
+///
+/// It is the URN that the path begins with, without the colon; the one that it has in another version or
+/// with a slip in one segment; or the core schema's if the path begins like the RFC's own schemas.
 pub(super) fn meant<'k>(kind: &'k ResourceType, path: &str) -> Option<&'k Urn> {
-    let begun = kind.containers().filter(|(urn, _)| behind(urn, path).is_some());
-    let begun = begun.map(|(urn, _)| urn).max_by_key(|urn| urn.as_str().len());
-    let slipped = || kind.containers().map(|(urn, _)| urn).find(|urn| is_near(urn, path));
-    let core = || {
-        let starts = |core: &&str| {
-            path.get(..core.len()).is_some_and(|head| head.eq_ignore_ascii_case(core))
-        };
-        CORE.iter().any(starts).then_some(&kind.schema.id)
-    };
-    begun.or_else(slipped).or_else(core)
+    let urns = kind.containers().map(|(urn, _)| urn);
+    let begun = urns.filter(|urn| after(urn, path).is_some()).max_by_key(|urn| urn.as_str().len());
+    if begun.is_some() {
+        return begun;
+    }
+    let slipped = kind.containers().map(|(urn, _)| urn).find(|urn| is_near(urn, path));
+    if slipped.is_some() {
+        return slipped;
+    }
+    let is_core = CORE
+        .iter()
+        .any(|core| path.get(..core.len()).is_some_and(|head| head.eq_ignore_ascii_case(core)));
+    is_core.then_some(&kind.schema.id)
 }
 
 impl ResourceType {
-    /// Returns the path that was meant by one that leads nowhere, if it is nearly one of the kind's: it has
-    /// a mistaken URN, or a slip in its attribute.
+    /// Returns the path that a client meant by one that names nothing, if it has a mistaken URN or a slip in
+    /// its attribute.
     pub(crate) fn suggest(&self, path: &str) -> Option<String> {
         let error = self.resolve_target(path).err()?;
         match error.lead {
@@ -65,7 +69,7 @@ impl ResourceType {
     }
 }
 
-/// Puts the URN that a path means in the place of its own; with the attribute, if the path names one.
+/// Replaces the URN of a path by the one that is meant, and keeps the attribute if the path names one.
 fn under_meant_urn(kind: &ResourceType, path: &str) -> Option<String> {
     let urn = meant(kind, path)?;
     let last = path.rsplit(':').next()?;
@@ -75,43 +79,42 @@ fn under_meant_urn(kind: &ResourceType, path: &str) -> Option<String> {
     Some(known.unwrap_or_else(|| urn.to_string()))
 }
 
-/// Finds the attribute of a name but for a slip.
+/// Finds the attribute whose name is nearest, with at most a slip.
 fn nearest<'k>(attributes: &'k [Arc<Attribute>], name: &str) -> Option<&'k Arc<Attribute>> {
     let name = name.to_ascii_lowercase();
-    let distance = |attribute: &Arc<Attribute>| slip(&attribute.name.to_ascii_lowercase(), &name);
-    let near = attributes.iter().filter_map(|attribute| Some((distance(attribute)?, attribute)));
+    let near = attributes.iter().filter_map(|attribute| {
+        Some((slip(&attribute.name.to_ascii_lowercase(), &name)?, attribute))
+    });
     near.min_by_key(|(slip, _)| *slip).map(|(_, attribute)| attribute)
 }
 
-/// Returns the distance of two segments, `None` when it is more than a slip.
+/// Returns the distance of two segments, or `None` if it is more than a slip.
 ///
-/// What a client writes may be as long as a body. No two texts are nearer than their lengths, and a
-/// letter has at most four bytes, so that a long one is dismissed without being read.
+/// A client's segment may be as long as a body. The distance is at least the difference in length, and a
+/// letter has at most four bytes, so that a long segment is dismissed without being read.
 fn slip(known: &str, written: &str) -> Option<usize> {
     if written.len() > (known.len() + MAX_SLIP).saturating_mul(4) {
         return None;
     }
     let slip = strsim::osa_distance(known, written);
-    (slip <= room(known, written)).then_some(slip)
+    let max = (known.len().max(written.len()) / LETTERS_PER_SLIP).min(MAX_SLIP);
+    (slip <= max).then_some(slip)
 }
 
-/// Returns how many letters of a segment can be wrong.
-fn room(known: &str, written: &str) -> usize {
-    (known.len().max(written.len()) / LETTERS_PER_SLIP).min(MAX_SLIP)
+/// Returns the segments of a URN but its version, in lower case.
+fn segments(text: &str) -> Vec<String> {
+    text.split(':').filter(|part| !is_version(part)).map(str::to_ascii_lowercase).collect()
 }
 
-/// Tells whether a path begins with a URN but for its version and a slip in one other segment.
+/// Returns whether a path begins with a URN but for its version and a slip in one other segment.
 fn is_near(urn: &Urn, path: &str) -> bool {
-    let segments = |text: &str| -> Vec<String> {
-        text.split(':').filter(|part| !is_version(part)).map(str::to_ascii_lowercase).collect()
-    };
     let (known, written) = (segments(urn.as_str()), segments(path));
     if written.len() < known.len() {
         return false;
     }
     let mut slips = 0;
     for (index, (known_part, part)) in known.iter().zip(&written).enumerate() {
-        // A dot behind the last segment begins the attribute.
+        // A dot after the last segment begins the attribute.
         let last = index + 1 == known.len();
         let part = if last { part.split('.').next().unwrap_or_default() } else { part };
         if known_part == part {
@@ -125,13 +128,12 @@ fn is_near(urn: &Urn, path: &str) -> bool {
     true
 }
 
-/// `2.0` and `1`.
+/// Returns whether a segment is a version such as `2.0` or `1`.
 fn is_version(segment: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    match segment.split_once('.') {
-        Some((major, minor)) => digits(major) && digits(minor),
-        None => digits(segment),
-    }
+    let (major, minor) = segment.split_once('.').unwrap_or((segment, "0"));
+    [major, minor]
+        .iter()
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]

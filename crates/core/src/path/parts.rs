@@ -1,32 +1,31 @@
-//! A path of PATCH in its parts. Quotes are minded: a text in a filter may hold any character.
+//! Splits a path of PATCH into its parts. A quoted text in its filter may contain any character.
 
 use crate::error::{Error, PathError};
 use crate::json::quoted_length;
 
-/// `attribute[filter].sub` (RFC 7644 Figure 7); only the attribute is always there.
+/// The parts of `attribute[filter].sub` (RFC 7644 Figure 7), of which only the attribute is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts<'p> {
-    /// What stands before the bracket: an attribute path.
+pub struct PathParts<'p> {
+    /// The attribute path before the bracket.
     pub attribute: &'p str,
-    /// What stands in the brackets.
+    /// The text in the brackets.
     pub filter: Option<&'p str>,
-    /// What follows the bracket and its dot.
+    /// The name after the bracket and its dot.
     pub sub: Option<&'p str>,
 }
 
-impl<'p> Parts<'p> {
-    /// Splits a path. What the parts say is not looked at.
+impl<'p> PathParts<'p> {
+    /// Splits a path, without checking the parts themselves.
     ///
     /// # Errors
     ///
     /// `invalidPath` for brackets that do not close or are empty, `invalidFilter` for a bracket inside
     /// another one.
     pub fn of(path: &'p str) -> Result<Self, Error> {
-        let malformed = |reason: &str| Error::Path(PathError::new(path, reason));
         let Some((attribute, rest)) = path.split_once('[') else {
             return Ok(Self { attribute: path, filter: None, sub: None });
         };
-        let (filter, behind) = match bracket(rest) {
+        let (filter, tail) = match bracket(rest) {
             Bracket::Closed(end) => {
                 (rest.get(..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default())
             }
@@ -34,20 +33,24 @@ impl<'p> Parts<'p> {
             Bracket::Nested => {
                 return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
             }
-            Bracket::Open => return Err(malformed("a \"[\" without its \"]\"")),
+            Bracket::Open => {
+                return Err(malformed(path, "a \"[\" without its \"]\""));
+            }
         };
         if filter.trim().is_empty() || filter.trim().bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(malformed(
+                path,
                 "values have no numbers; select by a filter, as in emails[type eq \"work\"]",
             ));
         }
-        let sub = match behind {
+        let sub = match tail {
             "" => None,
-            behind => match behind.strip_prefix('.') {
+            tail => match tail.strip_prefix('.') {
                 Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
                 _ => {
                     return Err(malformed(
-                        "behind \"]\" only a dot and one sub-attribute can follow",
+                        path,
+                        "only a dot and one sub-attribute can follow \"]\"",
                     ));
                 }
             },
@@ -56,8 +59,12 @@ impl<'p> Parts<'p> {
     }
 }
 
-/// Splits a list of paths at its commas, but for those inside brackets.
-pub(crate) fn listed(list: &str) -> Vec<&str> {
+fn malformed(path: &str, reason: &str) -> Error {
+    Error::Path(PathError::new(path, reason))
+}
+
+/// Splits a list of paths at the commas outside brackets.
+pub(crate) fn split_list(list: &str) -> Vec<&str> {
     let (mut paths, mut start, mut at) = (Vec::new(), 0, 0);
     while let Some(byte) = list.as_bytes().get(at) {
         match byte {
@@ -79,15 +86,15 @@ pub(crate) fn listed(list: &str) -> Vec<&str> {
 }
 
 enum Bracket {
-    /// It closes at this byte.
+    /// It closes at this byte offset.
     Closed(usize),
-    /// Another one opens first.
+    /// Another one opens before it closes.
     Nested,
     /// It never closes.
     Open,
 }
 
-/// Finds the end of a bracket whose `[` stands before the text.
+/// Finds the end of a bracket in the text after its `[`.
 fn bracket(text: &str) -> Bracket {
     let mut at = 0;
     while let Some(byte) = text.as_bytes().get(at) {
@@ -116,12 +123,12 @@ mod tests {
             let filter = format!("value eq {text}");
             for sub in ["", ".display"] {
                 let path = format!("roles[{filter}]{sub}");
-                let parts = Parts::of(&path).unwrap();
+                let parts = PathParts::of(&path).unwrap();
                 assert_eq!(parts.attribute, "roles");
                 assert_eq!(parts.filter, Some(&*filter), "{path}");
                 assert_eq!(parts.sub, sub.strip_prefix('.'), "{path}");
                 let list = format!("title,{path},{path}");
-                assert_eq!(listed(&list), ["title", &path, &path], "{list}");
+                assert_eq!(split_list(&list), ["title", &path, &path], "{list}");
             }
         }
     }
@@ -129,9 +136,9 @@ mod tests {
     #[test]
     fn pat_022_brackets_close_and_do_not_nest() {
         for bad in ["a[", "a[b", "a[b eq \"]", "a[]", "a[ ]", "a[7]", "a[b pr]c", "a[b pr].c.d"] {
-            assert!(matches!(Parts::of(bad), Err(Error::Path(_))), "{bad}");
+            assert!(matches!(PathParts::of(bad), Err(Error::Path(_))), "{bad}");
         }
-        assert!(matches!(Parts::of("a[b[c pr]]"), Err(Error::Filter(_))));
-        assert_eq!(listed("a,,b[c"), ["a", "", "b[c"]);
+        assert!(matches!(PathParts::of("a[b[c pr]]"), Err(Error::Filter(_))));
+        assert_eq!(split_list("a,,b[c"), ["a", "", "b[c"]);
     }
 }

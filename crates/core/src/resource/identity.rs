@@ -1,11 +1,11 @@
-//! Which values of a multi-valued attribute are the same one (CHR-038), found without comparing all.
+//! Equal values of a multi-valued attribute (CHR-038), found without comparing each with each.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use serde_json::Value;
 
-/// CHR-038: the same `(type, value)` pair, or the same value as a whole, is kept once.
+/// Returns whether two values have the same pair of `type` and `value`, or are equal as a whole (CHR-038).
 pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
     match (a.get("value"), b.get("value")) {
         (Some(one), Some(other)) => one == other && a.get("type") == b.get("type"),
@@ -13,21 +13,20 @@ pub(crate) fn same_value(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Up to this many values, comparing with each costs less than hashing.
+/// Values up to which comparing with each costs less than hashing.
 const MAX_COMPARED: usize = 16;
 
-/// The values of one attribute by what makes each the one it is. In a long list, a value is compared only
-/// with those of the same hash.
+/// An index of the values of one list. In a long list, a value is compared only with those of the same hash.
 ///
-/// Belongs to one list, which may only grow, or change in values whose identity stays.
+/// Invariant: the list only grows, or changes in values whose identity stays the same.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     hasher: RandomState,
     /// Positions by hash, of the first `indexed` values.
     positions: HashMap<u64, Vec<usize>>,
     indexed: usize,
-    /// How many values have been compared with another.
-    pub(crate) compared: usize,
+    /// The number of comparisons made.
+    pub(crate) comparisons: usize,
 }
 
 impl Identities {
@@ -35,7 +34,7 @@ impl Identities {
     pub(crate) fn find(&mut self, values: &[Value], value: &Value) -> Option<usize> {
         if values.len() <= MAX_COMPARED {
             let found = values.iter().position(|known| same_value(known, value));
-            self.compared += found.map_or(values.len(), |position| position + 1);
+            self.comparisons += found.map_or(values.len(), |position| position + 1);
             return found;
         }
         for (position, known) in values.iter().enumerate().skip(self.indexed) {
@@ -43,7 +42,7 @@ impl Identities {
         }
         self.indexed = values.len();
         for &position in self.positions.get(&self.hash(value))? {
-            self.compared += 1;
+            self.comparisons += 1;
             if values.get(position).is_some_and(|known| same_value(known, value)) {
                 return Some(position);
             }
@@ -51,7 +50,7 @@ impl Identities {
         None
     }
 
-    /// Values that [`same_value`] calls the same have the same hash.
+    /// Returns a hash that is equal for values that are the same by [`same_value`].
     fn hash(&self, value: &Value) -> u64 {
         match value.get("value") {
             Some(inner) => self.hasher.hash_one((inner, value.get("type"))),
@@ -78,13 +77,16 @@ mod tests {
         let long: Vec<Value> = values.iter().cloned().chain(others).collect();
         for list in [&values[..], &long] {
             let mut identities = Identities::default();
-            let mut at = |value: Value| identities.find(list, &value);
-            assert_eq!(at(json!({"type": "work", "value": "a"})), Some(0));
-            assert_eq!(at(json!({"value": "a", "primary": true})), Some(1));
-            assert_eq!(at(json!({"value": "a", "type": "home"})), None);
-            assert_eq!(at(json!({"locality": "L"})), Some(2));
-            assert_eq!(at(json!({"locality": "L", "type": "work"})), None);
-            assert_eq!(at(json!("text")), Some(3));
+            for (value, position) in [
+                (json!({"type": "work", "value": "a"}), Some(0)),
+                (json!({"value": "a", "primary": true}), Some(1)),
+                (json!({"value": "a", "type": "home"}), None),
+                (json!({"locality": "L"}), Some(2)),
+                (json!({"locality": "L", "type": "work"}), None),
+                (json!("text"), Some(3)),
+            ] {
+                assert_eq!(identities.find(list, &value), position, "{value}");
+            }
         }
     }
 }

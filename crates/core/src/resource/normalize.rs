@@ -1,5 +1,5 @@
-//! The way in: from what a client sent to canonical attributes. Strictly RFC; what identity
-//! providers do differently has been repaired before (see [`crate::lenient`]).
+//! Normalizes what clients send to canonical attributes, strictly by the RFC. What identity providers do
+//! differently has been repaired before (see [`crate::lenient`]).
 
 use std::fmt;
 
@@ -13,20 +13,20 @@ use crate::members::{self, MemberRef};
 use crate::quirks::Quirks;
 use crate::schema::{Attribute, Membership, ResourceType, Returned, Schema};
 
-/// The longest text of one value, in bytes of UTF-8.
+/// Bytes of one text, in UTF-8.
 pub const MAX_STRING_BYTES: usize = 64 * 1024;
-/// The most values of one multi-valued attribute; `members` has its own limit.
+/// Values of one multi-valued attribute; `members` has its own limit.
 pub const MAX_VALUES: usize = 1_000;
 
 /// A body after normalization.
 #[derive(Debug)]
 pub(crate) struct Normalized {
     pub(crate) attributes: Attributes,
-    /// The `members`, when the body had the attribute; they are rows, not part of the document.
+    /// The `members`, if the body had the attribute. They are rows, not part of the document.
     pub(crate) members: Option<Vec<MemberRef>>,
 }
 
-/// Where in a body a value stands, for error messages.
+/// The position of a value in a body, for error messages.
 #[derive(Clone, Copy)]
 pub(crate) enum At<'a> {
     Root,
@@ -59,8 +59,8 @@ impl At<'_> {
 ///
 /// # Errors
 ///
-/// `invalidSyntax` for a body that is no object, repeats a name in another case, or names schemas
-/// that the kind does not have; `invalidValue` for values that do not fit.
+/// `invalidSyntax` for a body that is not an object, repeats a name in another case, or names schemas that
+/// the kind does not have; `invalidValue` for values that do not fit.
 pub(crate) fn body(kind: &ResourceType, quirks: Quirks, raw: Value) -> Result<Normalized, Error> {
     let Value::Object(map) = raw else {
         return Err(Error::syntax("the request body must be a JSON object"));
@@ -85,7 +85,7 @@ fn check_schemas(
     let mut base = false;
     for urn in urns {
         let Some(urn) = urn.as_str() else {
-            return Err(Error::syntax("schemas must hold URNs as texts"));
+            return Err(Error::syntax("schemas must be an array of texts"));
         };
         if urn.eq_ignore_ascii_case(kind.schema.id.as_str()) {
             base = true;
@@ -100,7 +100,7 @@ fn check_schemas(
     if !base {
         return Err(Error::syntax(format!("schemas must name {}", kind.schema.id)));
     }
-    // RFC 7643 §3: schemas name whatever the resource carries.
+    // RFC 7643 §3: schemas name each extension of which the resource has values.
     match kind.unnamed_extensions(map, urns).first() {
         Some(urn) if !quirks.has(Quirks::SCHEMAS_REPAIRED) => {
             Err(Error::syntax(format!("schemas must name {urn}, since the body has values of it")))
@@ -109,9 +109,9 @@ fn check_schemas(
     }
 }
 
-/// Brings a whole resource into canonical form: names, types, order, required attributes.
+/// Converts a whole resource to canonical form: names, types, order, required attributes.
 ///
-/// Applied to canonical attributes, it changes nothing.
+/// Canonical attributes stay the same.
 pub(crate) fn canonical(
     kind: &ResourceType,
     quirks: Quirks,
@@ -120,11 +120,11 @@ pub(crate) fn canonical(
     by_rules(kind, Rules::new(quirks), map)
 }
 
-/// Brings a resource into canonical form as [`canonical`] does, whose values are stored or have passed
-/// the rules before.
+/// Converts a resource to canonical form as [`canonical`] does. Its values are stored or have passed the
+/// rules before.
 ///
-/// What a value may look like binds the client that sends it. One that was stored by an earlier release, or under
-/// other switches of its tenant, stays: it must not refuse the change of another one.
+/// The rules for the form of values apply to what a client sends. A value that an earlier release stored, or
+/// that was stored under other quirks of the tenant, must not prevent the change of another one.
 pub(crate) fn canonical_stored(
     kind: &ResourceType,
     quirks: Quirks,
@@ -158,10 +158,10 @@ fn by_rules(
                 if members.is_some() {
                     return Err(twice(&name));
                 }
-                members = Some(members::all(members::given(value)?)?);
+                members = Some(members::replacement(members::parse(value)?)?);
                 continue;
             }
-            // Null marks the name as seen; it is dropped below.
+            // Null marks the name as seen; `fill` drops it.
             *slot = Some(
                 rules
                     .attribute(attribute, value, &At::Under(&root, &attribute.name))?
@@ -177,7 +177,7 @@ fn by_rules(
                 }
                 *seen = true;
             }
-            // RFC 7643 §3.1: `id` and `meta` are the server's; a client's values are ignored.
+            // RFC 7643 §3.1: only the server sets `id` and `meta`; a client's values are ignored.
             if name.eq_ignore_ascii_case("externalId") {
                 external_id = rules.text(value, &At::Under(&root, "externalId"))?;
             }
@@ -220,7 +220,7 @@ fn by_rules(
         if extension.required && map.is_empty() {
             return Err(at.refuse(format!("every {} must have this extension", kind.kind)));
         }
-        // EXT-006: what an extension requires binds only where the extension is used.
+        // An extension's required attributes are required only where the extension is used (EXT-006).
         if !map.is_empty() {
             require(&extension.schema.attributes, &map, &at)?;
             out.insert(extension.schema.id.as_str().to_owned(), Value::Object(map));
@@ -237,7 +237,7 @@ pub(super) fn position(attributes: &[std::sync::Arc<Attribute>], name: &str) -> 
 }
 
 pub(super) fn twice(name: &str) -> Error {
-    Error::syntax(format!("the attribute \"{}\" stands twice, in different case", excerpt(name)))
+    Error::syntax(format!("the attribute \"{}\" is sent twice, in different case", excerpt(name)))
 }
 
 fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value>) {
@@ -248,10 +248,11 @@ fn fill(schema: &Schema, values: Vec<Option<Value>>, out: &mut Map<String, Value
     }
 }
 
-/// Gives a new user who has no `active` the value that clients expect in every reply (USR-008).
+/// Makes a new user without `active` an active one, since clients expect the attribute in every reply
+/// (USR-008).
 ///
-/// Only at creation: a PATCH that removes `active` leaves it unassigned, as RFC 7644 §3.5.2.2 says,
-/// since a default here would switch a user on without anybody saying so.
+/// This applies to creation only: a PATCH that removes `active` leaves it unassigned (RFC 7644 §3.5.2.2). A
+/// default there would activate a user whom no client has activated.
 pub(crate) fn defaults(
     kind: &ResourceType,
     quirks: Quirks,
@@ -273,7 +274,7 @@ pub(super) fn require(
     at: &At<'_>,
 ) -> Result<(), Error> {
     for attribute in attributes.iter().filter(|attribute| attribute.required) {
-        // A value that is never kept cannot be seen to be missing later on.
+        // A value that is never stored is missing in every stored document.
         if attribute.returned == Returned::Never || &*attribute.name == "members" {
             continue;
         }
@@ -289,7 +290,7 @@ pub(super) fn require(
     Ok(())
 }
 
-/// I18-003: control characters name nobody; other characters only where the tenant allows them.
+/// Refuses control characters in names, and characters that the tenant does not allow (I18-003).
 fn check_user_name(
     kind: &ResourceType,
     quirks: Quirks,

@@ -1,10 +1,10 @@
-//! What of a resource a reply shows: `attributes`, `excludedAttributes` and the schema's `returned`
+//! Which attributes a reply shows: `attributes`, `excludedAttributes` and the schema's `returned`
 //! (RFC 7644 §3.9, RFC 7643 §7).
 
 use crate::error::{Error, excerpt};
 use crate::ids::Urn;
 use crate::lenient;
-use crate::path::{AttrRef, Target, listed};
+use crate::path::{AttrRef, PathTarget, split_list};
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{Attribute, Membership, ResourceType, Returned};
 
@@ -17,7 +17,7 @@ pub struct Projection {
     slip: Option<Slip>,
 }
 
-/// A name that was ignored although it is nearly one of the kind's.
+/// A name that was ignored although it is nearly a name of the kind.
 #[derive(Debug, Clone)]
 struct Slip {
     name: String,
@@ -36,18 +36,18 @@ enum Shape {
 #[derive(Debug, Clone)]
 struct Selected {
     container: Option<Urn>,
-    /// Absent when a whole extension is meant.
+    /// Absent for a whole extension.
     attribute: Option<String>,
     sub: Option<String>,
 }
 
 impl Selected {
-    fn of(target: Target) -> Self {
+    fn of(target: PathTarget) -> Self {
         match target {
-            Target::Container(extension) => {
+            PathTarget::Container(extension) => {
                 Self { container: Some(extension.schema.id.clone()), attribute: None, sub: None }
             }
-            Target::Attribute(reference) => Self {
+            PathTarget::Attribute(reference) => Self {
                 container: reference.container,
                 attribute: Some(reference.attribute.name.to_string()),
                 sub: reference.sub_attribute.map(|sub| sub.name.to_string()),
@@ -62,7 +62,7 @@ impl Selected {
 }
 
 /// How much of an attribute is shown.
-pub(super) enum Shown {
+pub(super) enum Extent {
     Nothing,
     Whole,
     /// Only these sub-attributes, and those that are always returned.
@@ -71,11 +71,59 @@ pub(super) enum Shown {
     AllBut(Vec<String>),
 }
 
+impl Extent {
+    /// Returns whether a sub-attribute is in it.
+    pub(super) fn covers(&self, sub: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Whole => true,
+            Self::Subs(subs) => subs.iter().any(|name| name == sub),
+            Self::AllBut(subs) => subs.iter().all(|name| name != sub),
+        }
+    }
+
+    /// Returns whether a sub-attribute is shown, by its own `returned`, too.
+    pub(super) fn shows(&self, sub: &Attribute) -> bool {
+        match sub.returned {
+            Returned::Always => true,
+            Returned::Never => false,
+            Returned::Default => self.covers(&sub.name),
+            Returned::Request => matches!(self, Self::Subs(_)) && self.covers(&sub.name),
+        }
+    }
+}
+
+/// Resolves the names of a projection.
+struct Resolver<'a> {
+    kind: &'a ResourceType,
+    quirks: Quirks,
+    applied: &'a mut Applied,
+    slip: Option<Slip>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, names: Vec<&str>) -> Vec<Selected> {
+        let mut selected = Vec::with_capacity(names.len());
+        for name in names {
+            let path = lenient::repair_path(self.kind, self.quirks, self.applied, name);
+            match self.kind.resolve_target(&path) {
+                Ok(target) => selected.push(Selected::of(target)),
+                Err(_) if self.slip.is_none() => {
+                    let name = excerpt(name);
+                    self.slip = self.kind.suggest(&path).map(|meant| Slip { name, meant });
+                }
+                Err(_) => {}
+            }
+        }
+        selected
+    }
+}
+
 impl Projection {
     /// Resolves the names of `attributes` and `excludedAttributes`.
     ///
-    /// Names that the kind does not have are ignored (PRJ-008): clients send those they map. The first one
-    /// that is nearly a name of the kind is kept for [`Projection::slip`].
+    /// Names that the kind does not have are ignored (PRJ-008), since clients send all names that they map.
+    /// [`Projection::slip`] returns the first one that is nearly a name of the kind.
     ///
     /// # Errors
     ///
@@ -104,84 +152,68 @@ impl Projection {
         let attributes = names(attributes);
         let excluded = names(excluded);
         if !attributes.is_empty() && !excluded.is_empty() {
-            return Err(Error::value(
-                "",
+            return Err(Error::message_value(
                 "attributes and excludedAttributes exclude each other; send one of them",
             ));
         }
-        let mut slip = None;
-        let mut resolve = |names: Vec<&str>| -> Vec<Selected> {
-            let mut selected = Vec::with_capacity(names.len());
-            for name in names {
-                let path = lenient::path(kind, quirks, applied, name);
-                match kind.resolve_target(&path) {
-                    Ok(target) => selected.push(Selected::of(target)),
-                    Err(_) if slip.is_none() => {
-                        let name = excerpt(name);
-                        slip = kind.suggest(&path).map(|meant| Slip { name, meant });
-                    }
-                    Err(_) => {}
-                }
-            }
-            selected
-        };
+        let mut resolver = Resolver { kind, quirks, applied, slip: None };
         let shape = match (attributes.is_empty(), excluded.is_empty()) {
             (true, true) => Shape::Default,
-            (false, _) => Shape::Only(resolve(attributes)),
-            (true, false) => Shape::Without(resolve(excluded)),
+            (false, _) => Shape::Only(resolver.resolve(attributes)),
+            (true, false) => Shape::Without(resolver.resolve(excluded)),
         };
-        Ok(Self { shape, written: Vec::new(), slip })
+        Ok(Self { shape, written: Vec::new(), slip: resolver.slip })
     }
 
-    /// Shows what the client has just written even where it is `returned: request`.
+    /// Shows what the client has just written even if it is `returned: request`.
     #[must_use]
     pub fn with_written(mut self, written: impl IntoIterator<Item = AttrRef>) -> Self {
         self.written = written
             .into_iter()
-            .map(|reference| Selected::of(Target::Attribute(reference)))
+            .map(|reference| Selected::of(PathTarget::Attribute(reference)))
             .collect();
         self
     }
 
-    /// Says which name was ignored although it is nearly one of the kind's, and which one is meant. The
-    /// answer to such a request is right by the RFC and hardly what the client wants.
+    /// Returns a warning about a name that was ignored although it is nearly a name of the kind. The reply
+    /// conforms to the RFC but is probably not what the client wants.
     pub fn slip(&self) -> Option<String> {
         let Slip { name, meant } = self.slip.as_ref()?;
         Some(format!("unknown attribute \"{name}\" was ignored; did you mean \"{meant}\"?"))
     }
 
-    /// Tells whether the client asked for particular attributes.
+    /// Returns whether the client asked for particular attributes.
     pub fn is_explicit(&self) -> bool {
         !matches!(self.shape, Shape::Default)
     }
 
-    /// Tells whether the reply shows the members of a group.
+    /// Returns whether the reply shows the members of a group.
     pub fn shows_members(&self, kind: &ResourceType) -> bool {
         kind.membership == Membership::Members && self.shows(kind, "members")
     }
 
-    /// Returns whether the reply shows what members are called: only when the client names
-    /// `members.display` itself.
+    /// Returns whether the reply shows the names of members: only when the client names `members.display`
+    /// itself.
     pub fn names_members(&self, kind: &ResourceType) -> bool {
-        let named = |selected: &Selected| {
-            selected.covers(None, "members")
-                && selected.attribute.is_some()
-                && selected.sub.as_deref() == Some("display")
-        };
+        let Shape::Only(list) = &self.shape else { return false };
         kind.membership == Membership::Members
-            && matches!(&self.shape, Shape::Only(list) if list.iter().any(named))
+            && list.iter().any(|selected| {
+                selected.covers(None, "members")
+                    && selected.attribute.is_some()
+                    && selected.sub.as_deref() == Some("display")
+            })
     }
 
-    /// Tells whether the reply shows the computed groups of a user.
+    /// Returns whether the reply shows the computed groups of a user.
     pub fn shows_groups(&self, kind: &ResourceType) -> bool {
         kind.membership == Membership::Groups && self.shows(kind, "groups")
     }
 
-    /// Tells whether the version covers everything that the reply shows.
+    /// Returns whether the version covers everything that the reply shows.
     ///
-    /// It counts what is stored with a resource. The groups of a user and the names of members come from
-    /// other resources, whose changes leave the version as it is: a reply that shows them must not be called
-    /// unmodified because the version is (ADR 44).
+    /// The groups of a user and the names of members come from other resources, whose changes do not change
+    /// the version of this one. A reply that shows them can be modified although the version is the same
+    /// (ADR 44).
     pub fn is_covered_by_version(&self, kind: &ResourceType) -> bool {
         !self.shows_groups(kind) && !self.names_members(kind)
     }
@@ -189,83 +221,81 @@ impl Projection {
     fn shows(&self, kind: &ResourceType, name: &str) -> bool {
         kind.schema
             .attribute(name)
-            .is_some_and(|attribute| !matches!(self.shown(None, attribute), Shown::Nothing))
+            .is_some_and(|attribute| !matches!(self.extent(None, attribute), Extent::Nothing))
     }
 
     /// Applies `returned` and the request's lists to one attribute.
-    pub(super) fn shown(&self, container: Option<&Urn>, attribute: &Attribute) -> Shown {
-        let selected = |list: &[Selected]| -> Option<Vec<String>> {
-            let mut subs = Vec::new();
-            let mut any = false;
-            for selected in
-                list.iter().filter(|selected| selected.covers(container, &attribute.name))
-            {
-                any = true;
-                match &selected.sub {
-                    Some(sub) => subs.push(sub.clone()),
-                    None => return Some(Vec::new()),
-                }
-            }
-            any.then_some(subs)
-        };
+    pub(super) fn extent(&self, container: Option<&Urn>, attribute: &Attribute) -> Extent {
         match attribute.returned {
-            Returned::Never => return Shown::Nothing,
-            Returned::Always => return Shown::Whole,
+            Returned::Never => return Extent::Nothing,
+            Returned::Always => return Extent::Whole,
             Returned::Default | Returned::Request => {}
         }
         let on_request = attribute.returned == Returned::Request;
         match &self.shape {
-            Shape::Only(list) => match selected(list) {
+            Shape::Only(list) => match subs_in(list, container, attribute) {
                 None if attribute
                     .sub_attributes
                     .iter()
                     .any(|sub| sub.returned == Returned::Always) =>
                 {
-                    Shown::Subs(Vec::new())
+                    Extent::Subs(Vec::new())
                 }
-                None => Shown::Nothing,
-                Some(subs) if subs.is_empty() => Shown::Whole,
-                Some(subs) => Shown::Subs(subs),
+                None => Extent::Nothing,
+                Some(subs) if subs.is_empty() => Extent::Whole,
+                Some(subs) => Extent::Subs(subs),
             },
             Shape::Default | Shape::Without(_)
-                if on_request && selected(&self.written).is_none() =>
+                if on_request && subs_in(&self.written, container, attribute).is_none() =>
             {
-                Shown::Nothing
+                Extent::Nothing
             }
-            Shape::Default => Shown::Whole,
-            Shape::Without(list) => match selected(list) {
-                None => Shown::Whole,
-                Some(subs) if subs.is_empty() => Shown::Nothing,
-                Some(subs) => Shown::AllBut(subs),
+            Shape::Default => Extent::Whole,
+            Shape::Without(list) => match subs_in(list, container, attribute) {
+                None => Extent::Whole,
+                Some(subs) if subs.is_empty() => Extent::Nothing,
+                Some(subs) => Extent::AllBut(subs),
             },
         }
     }
 
-    /// Tells whether the stored text can be sent: at most computed parts are left out.
+    /// Returns whether the stored text is sent as it is: the client leaves out at most computed parts.
     pub(super) fn splices(&self, kind: &ResourceType) -> bool {
-        let computed = |selected: &Selected| {
-            selected.container.is_none()
-                && selected
-                    .attribute
-                    .as_deref()
-                    .is_some_and(|name| matches!(name, "members" | "groups"))
+        let whole = match &self.shape {
+            Shape::Default => true,
+            Shape::Only(_) => false,
+            Shape::Without(list) => list.iter().all(|selected| {
+                selected.container.is_none()
+                    && matches!(selected.attribute.as_deref(), Some("members" | "groups"))
+            }),
         };
-        kind.spliceable
-            && match &self.shape {
-                Shape::Default => true,
-                Shape::Only(_) => false,
-                Shape::Without(list) => list.iter().all(computed),
-            }
+        kind.spliceable && whole
     }
 }
 
-/// Splits a list of names; a value filter behind a name (Microsoft's collection asks for
-/// `attributes=emails[type eq "work"]`) does not change which attribute is meant.
+/// Returns the sub-attributes that a list names of an attribute: `None` if it does not name the
+/// attribute, and no sub-attribute if it names the whole of it.
+fn subs_in(
+    list: &[Selected],
+    container: Option<&Urn>,
+    attribute: &Attribute,
+) -> Option<Vec<String>> {
+    let mut subs = None;
+    for selected in list.iter().filter(|selected| selected.covers(container, &attribute.name)) {
+        match &selected.sub {
+            Some(sub) => subs.get_or_insert_with(Vec::new).push(sub.clone()),
+            None => return Some(Vec::new()),
+        }
+    }
+    subs
+}
+
+/// Splits a list of names. A filter after a name does not change which attribute is meant: Microsoft's
+/// collection asks for `attributes=emails[type eq "work"]`.
 fn names(list: &[String]) -> Vec<&str> {
-    let bare = |name: &str| name.find('[').map_or(name.len(), |at| at);
     list.iter()
-        .flat_map(|item| listed(item))
-        .map(|name| name.get(..bare(name)).unwrap_or(name).trim())
+        .flat_map(|item| split_list(item))
+        .map(|name| name.split_once('[').map_or(name, |(bare, _)| bare).trim())
         .filter(|name| !name.is_empty())
         .collect()
 }

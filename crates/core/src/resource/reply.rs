@@ -1,28 +1,27 @@
-//! The way out: a resource written straight into the bytes of a reply.
+//! Writes resources into the bytes of a reply.
 //!
-//! A reply that shows a whole resource never parses it: the stored text is cut open behind its
-//! `schemas`, and `id`, computed parts and `meta` are put in.
+//! A reply that shows a whole resource never parses it: the stored text is split after its `schemas`, and
+//! `id`, computed parts and `meta` are inserted.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::projection::{Projection, Shown};
+use super::projection::{Extent, Projection};
 use super::{Attributes, Resource, write_json};
 use crate::error::Error;
-use crate::ids::Key;
-use crate::ids::{Kind, Urn};
+use crate::ids::{Key, Kind, Urn};
 use crate::members::{Member, MemberNames, MembershipEntry};
-use crate::schema::{Attribute, Membership, Registry, ResourceType, Returned};
+use crate::schema::{Attribute, Membership, Registry, ResourceType};
 
-/// What a reply shows beside the stored text.
+/// What a reply shows in addition to the stored text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Computed {
     /// The members of a group, or its first ones.
     pub members: Vec<Member>,
-    /// Where the other members begin, when there are more.
+    /// The position of the other members, when there are more.
     pub more_members: Option<Key>,
-    /// What the members are called, where the reply shows it.
+    /// The names of the members, if the reply shows them.
     pub names: Option<Arc<MemberNames>>,
     /// The groups of a user.
     pub groups: Vec<MembershipEntry>,
@@ -36,7 +35,7 @@ pub struct Reply<'a> {
     pub kind: &'a ResourceType,
     /// What to show.
     pub projection: &'a Projection,
-    /// The base URL without a slash at its end, as `https://host/scim/v2`.
+    /// The base URL without a trailing slash, as `https://host/scim/v2`.
     pub base: &'a str,
 }
 
@@ -50,7 +49,7 @@ impl Reply<'_> {
     ///
     /// # Errors
     ///
-    /// An internal error when the stored text has to be parsed and is not what this server wrote.
+    /// An internal error when the stored text has to be parsed and this server did not write it.
     pub fn write(
         &self,
         out: &mut Vec<u8>,
@@ -62,8 +61,8 @@ impl Reply<'_> {
         Ok(())
     }
 
-    /// Appends a resource up to and including the members at hand. More of them may follow with
-    /// [`Reply::write_members`]; then comes [`Reply::close`].
+    /// Appends a resource up to and including the members at hand. [`Reply::write_more_members`] appends
+    /// further ones, and [`Reply::close`] the end.
     ///
     /// # Errors
     ///
@@ -84,7 +83,7 @@ impl Reply<'_> {
         }
         if self.projection.shows_members(self.kind) {
             out.extend_from_slice(b",\"members\":[");
-            self.write_members(out, &computed.members, computed.names.as_deref(), true);
+            self.write_members(out, &computed.members, computed.names.as_deref());
         }
         Ok(())
     }
@@ -119,12 +118,6 @@ impl Reply<'_> {
         }
         out.extend_from_slice(b"],\"id\":");
         write_json(out, resource.id.as_str());
-        let mut put = |name: &str, value: &Value| {
-            out.push(b',');
-            write_json(out, name);
-            out.push(b':');
-            write_json(out, value);
-        };
         for (name, value) in attributes.map() {
             if let Some(extension) = self.kind.extension(name) {
                 let urn = &extension.schema.id;
@@ -139,7 +132,7 @@ impl Reply<'_> {
                     }
                 }
                 if !shown.is_empty() {
-                    put(name, &Value::Object(shown));
+                    write_field(out, name, &Value::Object(shown));
                 }
             } else {
                 let attribute =
@@ -147,72 +140,49 @@ impl Reply<'_> {
                 if let Some(part) =
                     attribute.and_then(|attribute| self.part(None, attribute, value))
                 {
-                    put(name, &part);
+                    write_field(out, name, &part);
                 }
             }
         }
     }
 
-    /// Returns what is shown of one value.
+    /// Returns the part of a value that is shown.
     fn part(&self, container: Option<&Urn>, attribute: &Attribute, value: &Value) -> Option<Value> {
-        let keep = |sub: &Attribute, named: bool| match sub.returned {
-            Returned::Always => true,
-            Returned::Never => false,
-            Returned::Default => named,
-            Returned::Request => false,
-        };
-        let filter = |keep: &dyn Fn(&Attribute) -> bool| -> Option<Value> {
-            let object = |element: &Value| -> Option<Value> {
-                let kept: Map<_, _> = element
-                    .as_object()?
-                    .iter()
-                    .filter(|(name, _)| attribute.sub(name).is_some_and(|sub| keep(sub)))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                (!kept.is_empty()).then_some(Value::Object(kept))
-            };
-            match value {
-                Value::Array(elements) => {
-                    let kept: Vec<_> = elements.iter().filter_map(object).collect();
-                    (!kept.is_empty()).then_some(Value::Array(kept))
-                }
-                one => object(one),
+        let extent = self.projection.extent(container, attribute);
+        match (&extent, value) {
+            (Extent::Nothing, _) => None,
+            (Extent::Whole, _) if attribute.sub_attributes.is_empty() => Some(value.clone()),
+            (_, Value::Array(elements)) => {
+                let elements = elements.iter().filter_map(|one| select(&extent, attribute, one));
+                let elements: Vec<_> = elements.collect();
+                (!elements.is_empty()).then_some(Value::Array(elements))
             }
-        };
-        match self.projection.shown(container, attribute) {
-            Shown::Nothing => None,
-            Shown::Whole if attribute.sub_attributes.is_empty() => Some(value.clone()),
-            Shown::Whole => filter(&|sub| keep(sub, true)),
-            Shown::Subs(subs) => filter(&|sub| {
-                let named = subs.iter().any(|name| *name == *sub.name);
-                keep(sub, named) || (named && sub.returned == Returned::Request)
-            }),
-            Shown::AllBut(subs) => {
-                filter(&|sub| keep(sub, subs.iter().all(|name| *name != *sub.name)))
-            }
+            (_, one) => select(&extent, attribute, one),
         }
     }
 
     fn write_groups(&self, out: &mut Vec<u8>, groups: &[MembershipEntry]) {
-        let shown = self.sub_filter("groups");
+        let extent = self.extent_of("groups");
         let endpoint = self.endpoint_of_groups();
         out.extend_from_slice(b",\"groups\":[");
         for (index, entry) in groups.iter().enumerate() {
-            out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
-            let mut object = ObjectWriter { out, first: true };
-            if shown("value") {
+            if index > 0 {
+                out.push(b',');
+            }
+            let mut object = ObjectWriter::open(out);
+            if extent.covers("value") {
                 object.text("value", entry.group.as_str());
             }
-            if shown("$ref") {
+            if extent.covers("$ref") {
                 object.address("$ref", &[self.base, endpoint, "/", entry.group.as_str()]);
             }
-            if shown("display") {
+            if extent.covers("display") {
                 object.text("display", &entry.display);
             }
-            if shown("type") {
+            if extent.covers("type") {
                 object.text("type", "direct");
             }
-            out.push(b'}');
+            object.close();
         }
         out.push(b']');
     }
@@ -223,20 +193,18 @@ impl Reply<'_> {
         groups.map_or("/Groups", |kind| kind.endpoint.as_str())
     }
 
-    /// Appends members, with what they are called if `names` has it; `first` tells whether the array
-    /// is still empty.
+    /// Appends the first members, with the names that `names` has of them.
     pub fn write_members(
         &self,
         out: &mut Vec<u8>,
         members: &[Member],
         names: Option<&MemberNames>,
-        first: bool,
     ) {
         let mut frame: Option<(&Kind, Frame)> = None;
         for (index, member) in members.iter().enumerate() {
             let known = frame.take().filter(|(kind, _)| **kind == member.kind);
             let known = known.unwrap_or_else(|| (&member.kind, self.frame(&member.kind)));
-            if !first || index > 0 {
+            if index > 0 {
                 out.push(b',');
             }
             let name = names.and_then(|names| names.get(&member.id));
@@ -245,19 +213,31 @@ impl Reply<'_> {
         }
     }
 
-    /// Writes what surrounds the id in each member of a kind.
+    /// Appends members after others, as [`Reply::write_members`] does.
+    pub fn write_more_members(
+        &self,
+        out: &mut Vec<u8>,
+        members: &[Member],
+        names: Option<&MemberNames>,
+    ) {
+        if !members.is_empty() {
+            out.push(b',');
+            self.write_members(out, members, names);
+        }
+    }
+
+    /// Returns the text around the id in each member of a kind.
     fn frame(&self, kind: &Kind) -> Frame {
-        let shown = self.sub_filter("members");
+        let extent = self.extent_of("members");
         let mut frame = Frame::default();
-        let mut object = ObjectWriter { out: &mut frame.open, first: true };
-        object.out.push(b'{');
-        if shown("value") {
+        let mut object = ObjectWriter::open(&mut frame.open);
+        if extent.covers("value") {
             object.name("value");
             frame.value = true;
         }
         let first = !frame.value;
         let mut object = ObjectWriter { out: &mut frame.between, first };
-        if shown("$ref") {
+        if extent.covers("$ref") {
             let endpoint =
                 self.registry.kind(kind.as_str()).map_or("", |kind| kind.endpoint.as_str());
             object.name("$ref");
@@ -269,88 +249,96 @@ impl Reply<'_> {
         }
         let first = object.first;
         let mut object = ObjectWriter { out: &mut frame.close, first };
-        if shown("type") {
+        if extent.covers("type") {
             object.text("type", kind.as_str());
         }
         frame.empty = object.first;
         frame
     }
 
-    fn sub_filter(&self, name: &str) -> impl Fn(&str) -> bool {
-        let shown = self
-            .kind
-            .schema
-            .attribute(name)
-            .map_or(Shown::Nothing, |a| self.projection.shown(None, a));
-        move |sub: &str| match &shown {
-            Shown::Nothing => false,
-            Shown::Whole => true,
-            Shown::Subs(subs) => subs.iter().any(|name| name == sub),
-            Shown::AllBut(subs) => subs.iter().all(|name| name != sub),
-        }
+    fn extent_of(&self, name: &str) -> Extent {
+        let attribute = self.kind.schema.attribute(name);
+        attribute.map_or(Extent::Nothing, |attribute| self.projection.extent(None, attribute))
     }
 
     fn write_meta(&self, out: &mut Vec<u8>, resource: &Resource) {
         let Some(meta) = self.kind.common_attribute("meta") else {
             return;
         };
-        let shown = self.projection.shown(None, meta);
-        let shows = |sub: &str| match &shown {
-            Shown::Nothing => false,
-            Shown::Whole => true,
-            Shown::Subs(subs) => subs.iter().any(|name| name == sub),
-            Shown::AllBut(subs) => subs.iter().all(|name| name != sub),
-        };
-        if matches!(shown, Shown::Nothing) {
+        let extent = self.projection.extent(None, meta);
+        if matches!(extent, Extent::Nothing) {
             return;
         }
-        out.extend_from_slice(b",\"meta\":{");
-        let mut object = ObjectWriter { out, first: true };
-        if shows("resourceType") {
+        out.extend_from_slice(b",\"meta\":");
+        let mut object = ObjectWriter::open(out);
+        if extent.covers("resourceType") {
             object.text("resourceType", resource.kind.as_str());
         }
-        if shows("created") {
+        if extent.covers("created") {
             object.plain("created", &resource.created.to_string());
         }
-        if shows("lastModified") {
+        if extent.covers("lastModified") {
             object.plain("lastModified", &resource.modified.to_string());
         }
-        if shows("location") {
+        if extent.covers("location") {
             object
                 .address("location", &[self.base, &self.kind.endpoint, "/", resource.id.as_str()]);
         }
-        if shows("version") {
+        if extent.covers("version") {
             object.text("version", &resource.version.to_string());
         }
-        out.push(b'}');
+        object.close();
     }
 }
 
-/// Writes the members of one JSON object.
-struct ObjectWriter<'a> {
+/// Appends a field after others of an object.
+fn write_field(out: &mut Vec<u8>, name: &str, value: &Value) {
+    out.push(b',');
+    write_json(out, name);
+    out.push(b':');
+    write_json(out, value);
+}
+
+/// Returns the sub-attributes of one value that are shown, if there are any.
+fn select(extent: &Extent, attribute: &Attribute, element: &Value) -> Option<Value> {
+    let shown: Map<_, _> = element
+        .as_object()?
+        .iter()
+        .filter(|(name, _)| attribute.sub(name).is_some_and(|sub| extent.shows(sub)))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    (!shown.is_empty()).then_some(Value::Object(shown))
+}
+
+/// Returns whether a text needs no escapes in JSON.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'))
+}
+
+/// Writes the fields of one JSON object.
+pub(crate) struct ObjectWriter<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
 }
 
-/// A member as it is written, but for its id: there may be a hundred thousand of one kind.
+/// A member without its id. It is made once per kind, since a group may have 100,000 members.
 #[derive(Default)]
 struct Frame {
     open: Vec<u8>,
-    /// Whether the id follows as a text.
+    /// Whether the id follows `open` as a text.
     value: bool,
     between: Vec<u8>,
-    /// Whether the id follows as the end of an address, whose quotation mark is open.
+    /// Whether the id follows `between` as the end of an address, whose quotation mark is open.
     reference: bool,
     close: Vec<u8>,
-    /// Whether nothing but the name is shown.
+    /// Whether the name is the only field.
     empty: bool,
 }
 
 impl Frame {
     fn write(&self, out: &mut Vec<u8>, id: &str, name: Option<&str>) {
-        let plain = id.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'));
         let mut quoted = Vec::new();
-        let id = if plain {
+        let id = if is_plain(id) {
             id.as_bytes()
         } else {
             write_json(&mut quoted, id);
@@ -375,21 +363,38 @@ impl Frame {
     }
 }
 
-impl ObjectWriter<'_> {
+impl<'a> ObjectWriter<'a> {
+    /// Begins an object.
+    pub(crate) fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, first: true }
+    }
+
+    /// Ends the object.
+    pub(crate) fn close(self) {
+        self.out.push(b'}');
+    }
+
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        // The names used here need no escapes.
+        // All names are constants that need no escapes.
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 
-    /// Writes any text.
-    fn text(&mut self, name: &str, value: &str) {
+    /// Writes a text.
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         write_json(self.out, value);
+    }
+
+    /// Writes a value that is JSON already.
+    pub(crate) fn raw(&mut self, name: &str, json: &[u8]) {
+        self.name(name);
+        self.out.extend_from_slice(json);
     }
 
     /// Writes a text that needs no escapes.
@@ -400,11 +405,10 @@ impl ObjectWriter<'_> {
         self.out.push(b'"');
     }
 
-    /// Writes an address made of parts.
+    /// Writes the concatenation of parts.
     fn address(&mut self, name: &str, parts: &[&str]) {
         self.name(name);
-        let plain = |byte: &u8| *byte >= b' ' && !matches!(byte, b'"' | b'\\');
-        if !parts.iter().all(|part| part.as_bytes().iter().all(plain)) {
+        if !parts.iter().all(|part| is_plain(part)) {
             return write_json(self.out, &parts.concat());
         }
         self.out.push(b'"');

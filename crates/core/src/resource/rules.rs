@@ -1,4 +1,4 @@
-//! The rules for values: each type and characteristic of the schema, as one tenant applies them.
+//! The rules for values: the types and characteristics of the schema, as one tenant applies them.
 
 use serde_json::{Map, Value};
 
@@ -16,12 +16,13 @@ use crate::value::{Given, base64, text_form};
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) quirks: Quirks,
-    /// The values are stored or have passed the rules before: their type counts, and not their form.
+    /// Whether the values are stored or have passed the rules before: only their type is checked, not their
+    /// form.
     pub(crate) stored: bool,
 }
 
 impl Rules {
-    /// The rules for what comes from a client.
+    /// Returns the rules for values from a client.
     pub(crate) fn new(quirks: Quirks) -> Self {
         Self { quirks, stored: false }
     }
@@ -47,7 +48,7 @@ impl Rules {
         } else {
             self.single(attribute, value, at)?
         };
-        // Decision 9: what nobody may ever read is checked and then discarded.
+        // A value that no one may read is checked, but not stored.
         Ok(if attribute.returned == Returned::Never { Given::Nothing } else { given })
     }
 
@@ -104,8 +105,8 @@ impl Rules {
             ValueType::Binary => {
                 let value = self.form(value, at)?;
                 let url_safe = self.spares(Quirks::URL_SAFE_BASE64);
-                let read = |text| base64::read(text, url_safe);
-                match value.as_ref().and_then(Value::as_str).and_then(read) {
+                let text = value.as_ref().and_then(Value::as_str);
+                match text.and_then(|text| base64::read(text, url_safe)) {
                     Some(text) => Some(Value::String(text)),
                     None => return Err(at.refuse("must be base64 (RFC 4648 §4)")),
                 }
@@ -127,7 +128,7 @@ impl Rules {
         Ok(value.map_or(Given::Nothing, Given::Value))
     }
 
-    /// Normalizes an object; none when nothing is left in it.
+    /// Normalizes an object, or returns `None` when nothing is left in it.
     fn complex(
         self,
         attribute: &Attribute,
@@ -153,14 +154,14 @@ impl Rules {
         at: &At<'_>,
     ) -> Result<Map<String, Value>, Error> {
         let mut values: Vec<Option<Value>> = vec![None; attributes.len()];
-        let understood = map.keys().any(|name| position(attributes, name).is_some());
+        let others = Others::of(attributes, &map);
         for (name, value) in map {
             let found = position(attributes, &name);
             let Some((slot, attribute)) = found
                 .and_then(|found| values.get_mut(found))
                 .zip(found.and_then(|found| attributes.get(found)))
             else {
-                return Err(self.unknown(&name, understood, at));
+                return Err(self.unknown(&name, others, at));
             };
             if slot.is_some() {
                 return Err(twice(&name));
@@ -177,22 +178,23 @@ impl Rules {
         Ok(out)
     }
 
-    /// The error for a name that the schema does not have. A value of which nothing is understood is no
-    /// empty one: it neither sets nor clears. Where unknown names are ignored, those that are left are
-    /// beside nothing that says something.
-    pub(crate) fn unknown(self, name: &str, understood: bool, at: &At<'_>) -> Error {
+    /// Returns the error for a name that the schema does not have.
+    ///
+    /// A value of unknown names alone is refused even where unknown names are ignored: it is not empty, and
+    /// must not clear the attribute.
+    pub(crate) fn unknown(self, name: &str, others: Others, at: &At<'_>) -> Error {
         let name = excerpt(name);
-        if understood && !self.quirks.has(Quirks::UNKNOWN_ATTRIBUTES) {
+        if others == Others::Known && !self.quirks.has(Quirks::UNKNOWN_ATTRIBUTES) {
             return Error::syntax(format!(
                 "{at} has no attribute \"{name}\"; remove it or correct its name"
             ));
         }
         at.refuse(format!(
-            "there is no attribute \"{name}\" here, and the value says nothing else; correct its name"
+            "there is no attribute \"{name}\" here, and the value has no other; correct its name"
         ))
     }
 
-    /// Checks a text; none when it is empty, which is the same as absent (RES-026, FLT-015).
+    /// Checks a text, or returns `None` for the empty one, which is the same as absent (RES-026, FLT-015).
     pub(super) fn text(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
         match value {
             Value::Null => Ok(None),
@@ -200,12 +202,12 @@ impl Rules {
             Value::String(text) if text.len() > MAX_STRING_BYTES => Err(
                 at.refuse(format!("longer than {MAX_STRING_BYTES} bytes, the limit for one value"))
             ),
-            Value::String(_) if json::written(&value).is_none() => Ok(Some(value)),
+            Value::String(_) if json::verbatim(&value).is_none() => Ok(Some(value)),
             _ => Err(at.refuse("must be a text")),
         }
     }
 
-    /// Checks a text that has a form of its own, which the empty text does not have.
+    /// Checks a text of a type that the empty text does not fit.
     fn form(self, value: Value, at: &At<'_>) -> Result<Option<Value>, Error> {
         match self.text(value, at)? {
             None => Err(at.refuse("must not be an empty text; leave it out or send null")),
@@ -237,17 +239,30 @@ impl Rules {
             return Ok(());
         };
         let form = text_form(attribute, text);
-        let known = |value: &&std::sync::Arc<str>| text_form(attribute, value) == form;
-        match attribute.canonical_values.iter().find(known) {
-            Some(_) => Ok(()),
-            None => {
-                Err(at.refuse(format!("must be one of {}", attribute.canonical_values.join(", "))))
-            }
+        if attribute.canonical_values.iter().any(|value| text_form(attribute, value) == form) {
+            return Ok(());
+        }
+        Err(at.refuse(format!("must be one of {}", attribute.canonical_values.join(", "))))
+    }
+}
+
+/// Whether a value with an unknown name has known ones as well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    Known,
+    None,
+}
+
+impl Others {
+    pub(crate) fn of(attributes: &[std::sync::Arc<Attribute>], map: &Map<String, Value>) -> Self {
+        match map.keys().any(|name| position(attributes, name).is_some()) {
+            true => Self::Known,
+            false => Self::None,
         }
     }
 }
 
-/// The error for an attribute with more values than any can have.
+/// Returns the error for an attribute with more than [`MAX_VALUES`].
 pub(crate) fn too_many_values(at: &At<'_>) -> Error {
     at.refuse(format!("more than {MAX_VALUES} values; that is the limit for one attribute"))
 }
@@ -256,19 +271,18 @@ pub(crate) fn is_primary(value: &Value) -> bool {
     value.get("primary") == Some(&Value::Bool(true))
 }
 
-/// Tells whether a text has the form of a URI (RFC 3986). One that leads to a resource of this server
-/// may be relative; one that leads elsewhere, as `profileUrl`, names its scheme (RFC 7643 §4.1.1).
+/// Returns whether a text has the form of a URI (RFC 3986). A reference to a resource of this server may
+/// be relative; any other, such as `profileUrl`, has a scheme (RFC 7643 §4.1.1).
 fn is_reference(attribute: &Attribute, text: &str) -> bool {
-    let scheme = || {
-        text.split_once(':').is_some_and(|(scheme, _)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        })
-    };
-    let allowed = |c: char| {
+    let allowed = text.chars().all(|c| {
         !c.is_whitespace()
             && !c.is_control()
             && !matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
-    };
-    text.chars().all(allowed) && (attribute.refers || scheme())
+    });
+    allowed && (attribute.refers || text.split_once(':').is_some_and(|(head, _)| is_scheme(head)))
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }

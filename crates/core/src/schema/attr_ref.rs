@@ -1,4 +1,5 @@
-//! Attributes as everything behind the parsers names them: by definition, and by where the value is.
+//! References to attributes, as everything after the parsers uses them: the definition, and where the
+//! value is found.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use crate::ids::Urn;
 
 /// Where the value of an attribute is found, so that a store needs no schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum AttrSource {
     /// The resource's `id`.
     Id,
     /// The resource's `externalId`.
@@ -31,37 +32,37 @@ pub enum Place {
     Members,
     /// A sub-attribute of a user's computed `groups`.
     Groups,
-    /// Derived rows under this path; see [`crate::index`].
+    /// Index rows under this path; see [`crate::index`].
     Indexed(Arc<str>),
-    /// Only the document knows.
+    /// The document alone.
     Document,
 }
 
-/// An attribute of a kind, or a sub-attribute, with everything a reader needs to know of it.
+/// An attribute of a kind, or a sub-attribute, with everything that its readers need.
 #[derive(Clone, PartialEq)]
 pub struct AttrRef {
-    /// The extension under whose URN the attribute stands; none for core and common attributes.
+    /// The extension under whose URN the attribute is; none for core and common attributes.
     pub container: Option<Urn>,
     /// The attribute.
     pub attribute: Arc<Attribute>,
     /// The sub-attribute, for paths such as `name.familyName`.
     pub sub_attribute: Option<Arc<Attribute>>,
     /// Where the value is found.
-    pub place: Place,
+    pub source: AttrSource,
 }
 
 impl AttrRef {
-    /// Returns the definition that the path ends at.
+    /// Returns the definition at the end of the path.
     pub fn leaf(&self) -> &Arc<Attribute> {
         self.sub_attribute.as_ref().unwrap_or(&self.attribute)
     }
 
-    /// Checks whether more than one value can be found at this path.
+    /// Returns whether the path can have more than one value.
     pub fn is_plural(&self) -> bool {
         self.attribute.multi_valued
     }
 
-    /// Returns whether it leads to several values without sub-attributes.
+    /// Returns whether the path has several values without sub-attributes.
     pub fn is_simple_list(&self) -> bool {
         let attribute = &self.attribute;
         attribute.multi_valued && attribute.value_type != ValueType::Complex
@@ -70,7 +71,7 @@ impl AttrRef {
     /// Returns the same attribute with a sub-attribute below it.
     pub(crate) fn with_sub(&self, kind: &ResourceType, sub: &Arc<Attribute>) -> Self {
         let mut reference = Self { sub_attribute: Some(Arc::clone(sub)), ..self.clone() };
-        reference.place = kind.place(&reference);
+        reference.source = kind.source(&reference);
         reference
     }
 }

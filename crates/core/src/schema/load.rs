@@ -1,4 +1,4 @@
-//! Reads a schema document (RFC 7643 §7) and refuses everything that could not be honoured.
+//! Reads a schema document (RFC 7643 §7) and refuses everything that could not be honored.
 
 use std::sync::Arc;
 
@@ -11,14 +11,19 @@ use crate::ids::Urn;
 const MAX_ATTRIBUTES: usize = 200;
 const MAX_CANONICAL_VALUES: usize = 500;
 
-/// A place in a file, for errors.
+/// A position in a file, for errors.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct FilePosition<'a> {
     pub(super) file: &'a str,
     pub(super) path: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> FilePosition<'a> {
+    /// Returns the beginning of a file.
+    pub(super) fn top(file: &'a str) -> Self {
+        Self { file, path: "" }
+    }
+
     pub(super) fn error(&self, name: &str, reason: impl Into<String>) -> SchemaError {
         let path = match (self.path.is_empty(), name.is_empty()) {
             (true, _) => name.to_owned(),
@@ -84,14 +89,21 @@ impl Place<'_> {
             return Err(self.error(name, format!("has more than {MAX_CANONICAL_VALUES} values")));
         }
         let texts = values.iter().map(|value| value.as_str().map(Arc::from));
-        texts.collect::<Option<_>>().ok_or_else(|| self.error(name, "must hold texts only"))
+        texts.collect::<Option<_>>().ok_or_else(|| self.error(name, "must be an array of texts"))
     }
+}
+
+/// How attributes are nested.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Attribute,
+    SubAttribute,
 }
 
 /// What a schema is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The attributes of a resource itself. It may list those that every resource has.
+    /// The attributes of a resource itself. The schema may list those that every resource has.
     Core,
     /// Attributes below its URN.
     Extension,
@@ -99,46 +111,48 @@ pub(super) enum Role {
 
 /// Reads a schema and checks all of it.
 pub(super) fn schema(file: &str, document: &Value, role: Role) -> Result<Schema, SchemaError> {
-    let place = Place { file, path: "" };
-    let object = document.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
-    let id = place.text(object, "id")?;
+    let at = FilePosition::top(file);
+    let object = document.as_object().ok_or_else(|| at.error("", "must be a JSON object"))?;
+    let id = at.text(object, "id")?;
     if !is_schema_urn(id) {
-        return Err(place.error(
+        return Err(at.error(
             "id",
             "must be a URN such as urn:example:params:scim:schemas:Thing (letters, digits, \"-\", \"_\", \".\" and \":\")",
         ));
     }
     if id.to_ascii_lowercase().starts_with("urn:ietf:params:scim:api:") {
-        return Err(place.error("id", "is reserved for protocol messages (RFC 7644 §3.1)"));
+        return Err(at.error("id", "is reserved for protocol messages (RFC 7644 §3.1)"));
     }
-    let name = place.text(object, "name")?;
-    let listed = own(file, place.list(object, "attributes")?, role)?;
-    let attributes = attributes(file, "attributes", &listed, false)?;
+    let name = at.text(object, "name")?;
+    let listed = own(file, at.list(object, "attributes")?, role)?;
+    let attributes = attributes(file, "attributes", &listed, Level::Attribute)?;
     if attributes.is_empty() {
-        return Err(place.error("attributes", "must define at least one attribute"));
+        return Err(at.error("attributes", "must define at least one attribute"));
     }
-    let served = json!({
+    let published = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
         "id": id,
         "name": name,
         "description": object.get("description").and_then(Value::as_str).unwrap_or(name),
         "attributes": listed.iter().zip(&attributes)
-            .map(|((_, source), attribute)| served(source, attribute)).collect::<Vec<_>>(),
+            .map(|((_, source), attribute)| publish(source, attribute)).collect::<Vec<_>>(),
     });
-    Ok(Schema { id: Urn::new(id), name: name.into(), attributes, document: served })
+    Ok(Schema { id: Urn::new(id), name: name.into(), attributes, document: published })
 }
 
-/// Tells whether a text can be the URN of a schema and stand in front of an attribute path.
+/// Returns whether a text can be the URN of a schema, and so the beginning of an attribute path.
 pub(super) fn is_schema_urn(text: &str) -> bool {
     let head = text.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("urn:"));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/');
     head && text.len() > 6
         && text.len() <= 255
-        && text.chars().all(plain)
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/'))
         && !text.ends_with([':', '.'])
 }
 
-/// RFC 7643 §2.1: `ALPHA *(nameChar)`, and `$` as in `$ref` (erratum 8924).
+/// Returns whether a text is `ALPHA *(nameChar)` (RFC 7643 §2.1), or that after a `$` as in `$ref`
+/// (erratum 8924).
 fn is_name(text: &str) -> bool {
     let body = text.strip_prefix('$').unwrap_or(text);
     text.len() <= 64
@@ -146,7 +160,7 @@ fn is_name(text: &str) -> bool {
         && body.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-/// What every resource has already, and of which type (RFC 7643 §3.1).
+/// The attributes that every resource has, with their types (RFC 7643 §3.1).
 const COMMON: [(&str, ValueType); 4] = [
     ("id", ValueType::String),
     ("externalId", ValueType::String),
@@ -154,8 +168,10 @@ const COMMON: [(&str, ValueType); 4] = [
     ("schemas", ValueType::String),
 ];
 
-/// Returns the definitions that are a schema's own, with their places in the file. Products print the
-/// common attributes among them; of the schema of a resource these are taken for what they are.
+/// Returns the definitions that are a schema's own, with their positions in the file.
+///
+/// Products list the common attributes among them. The schema of a resource may do so, as long as it
+/// demands nothing else of them.
 fn own<'v>(
     file: &str,
     documents: &'v [Value],
@@ -170,93 +186,107 @@ fn own<'v>(
             own.push((index, document));
             continue;
         };
-        let path = format!("attributes[{index}]");
-        let place = Place { file, path: &path };
-        let refuse = |at: &str, words: &str| {
-            place.error(
-                at,
-                format!("\"{name}\" belongs to every resource already{words} (RFC 7643 §3.1)"),
-            )
-        };
-        if role == Role::Extension {
-            return Err(refuse("name", "; an extension needs another name"));
-        }
-        let says = |name: &str| document.get(name).and_then(Value::as_str);
-        let of_schemas = *name == "schemas" && says("type") == Some("reference");
-        if says("type").is_some_and(|word| word != word_of(&TYPES, *value_type)) && !of_schemas {
-            return Err(refuse("type", ", with another type"));
-        }
-        let demands = document.get("required").and_then(Value::as_bool) == Some(true)
-            || says("uniqueness").is_some_and(|word| word != "none");
-        if *name == "externalId" && demands {
-            return Err(refuse("name", "; it can be neither required nor unique"));
+        if let Some((field, rule)) = misuse(document, name, *value_type, role) {
+            let path = format!("attributes[{index}]");
+            return Err(FilePosition { file, path: &path }.error(
+                field,
+                format!("\"{name}\" belongs to every resource already{rule} (RFC 7643 §3.1)"),
+            ));
         }
     }
     Ok(own)
+}
+
+/// Returns the field in which the definition of a common attribute demands what cannot be honored, and
+/// the rule.
+fn misuse(
+    document: &Value,
+    name: &str,
+    value_type: ValueType,
+    role: Role,
+) -> Option<(&'static str, &'static str)> {
+    if role == Role::Extension {
+        return Some(("name", "; an extension needs another name"));
+    }
+    let listed_type = document.get("type").and_then(Value::as_str);
+    let of_schemas = name == "schemas" && listed_type == Some("reference");
+    if listed_type.is_some_and(|word| word != word_of(&TYPES, value_type)) && !of_schemas {
+        return Some(("type", ", with another type"));
+    }
+    let required = document.get("required").and_then(Value::as_bool) == Some(true);
+    let uniqueness = document.get("uniqueness").and_then(Value::as_str);
+    if name == "externalId" && (required || uniqueness.is_some_and(|word| word != "none")) {
+        return Some(("name", "; it can be neither required nor unique"));
+    }
+    None
 }
 
 fn attributes(
     file: &str,
     path: &str,
     documents: &[(usize, &Value)],
-    nested: bool,
+    level: Level,
 ) -> Result<Vec<Arc<Attribute>>, SchemaError> {
     if documents.len() > MAX_ATTRIBUTES {
-        return Err(Place { file, path: "" }
+        return Err(FilePosition::top(file)
             .error(path, format!("has more than {MAX_ATTRIBUTES} attributes")));
     }
     let mut attributes: Vec<Arc<Attribute>> = Vec::with_capacity(documents.len());
     for (index, document) in documents {
         let path = format!("{path}[{index}]");
-        let place = Place { file, path: &path };
-        let attribute = attribute(&place, document, nested)?;
+        let at = FilePosition { file, path: &path };
+        let attribute = attribute(&at, document, level)?;
         if super::find(&attributes, &attribute.name).is_some() {
-            return Err(place.error("name", format!("\"{}\" is defined twice", attribute.name)));
+            return Err(at.error("name", format!("\"{}\" is defined twice", attribute.name)));
         }
         attributes.push(Arc::new(attribute));
     }
     Ok(attributes)
 }
 
-fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attribute, SchemaError> {
-    let object = document.as_object().ok_or_else(|| place.error("", "must be a JSON object"))?;
-    let name = place.text(object, "name")?;
+fn attribute(
+    at: &FilePosition<'_>,
+    document: &Value,
+    level: Level,
+) -> Result<Attribute, SchemaError> {
+    let object = document.as_object().ok_or_else(|| at.error("", "must be a JSON object"))?;
+    let name = at.text(object, "name")?;
     if !is_name(name) {
-        return Err(place.error(
+        return Err(at.error(
             "name",
-            format!("\"{name}\" is no attribute name: a letter, then letters, digits, \"-\" and \"_\" (RFC 7643 §2.1)"),
+            format!("\"{name}\" is not an attribute name: a letter, then letters, digits, \"-\" and \"_\" (RFC 7643 §2.1)"),
         ));
     }
-    let value_type = place.word(object, "type", ValueType::String, &TYPES)?;
-    let sub_path = format!("{}.subAttributes", place.path);
-    let sub_documents = place.list(object, "subAttributes")?;
-    if nested && value_type == ValueType::Complex {
-        return Err(place.error("type", "a sub-attribute cannot be complex (RFC 7643 §2.3.8)"));
+    let value_type = at.word(object, "type", ValueType::String, &TYPES)?;
+    let sub_path = format!("{}.subAttributes", at.path);
+    let sub_documents = at.list(object, "subAttributes")?;
+    if level == Level::SubAttribute && value_type == ValueType::Complex {
+        return Err(at.error("type", "a sub-attribute cannot be complex (RFC 7643 §2.3.8)"));
     }
     if (value_type == ValueType::Complex) == sub_documents.is_empty() {
-        return Err(place.error(
+        return Err(at.error(
             "subAttributes",
             "a complex attribute has sub-attributes, every other type has none",
         ));
     }
     let sub_documents: Vec<(usize, &Value)> = sub_documents.iter().enumerate().collect();
-    let sub_attributes = attributes(place.file, &sub_path, &sub_documents, true)?;
-    let to_resources = place
+    let sub_attributes = attributes(at.file, &sub_path, &sub_documents, Level::SubAttribute)?;
+    let to_resources = at
         .texts(object, "referenceTypes")?
         .iter()
         .any(|kind| !matches!(&**kind, "external" | "uri"));
     let attribute = Attribute {
         name: name.into(),
         value_type,
-        multi_valued: place.flag(object, "multiValued")?,
-        required: place.flag(object, "required")?,
+        multi_valued: at.flag(object, "multiValued")?,
+        required: at.flag(object, "required")?,
         // RFC 7643 §2.3.6, §2.3.7: binaries and references are case exact whatever the file says.
-        case_exact: place.flag(object, "caseExact")?
+        case_exact: at.flag(object, "caseExact")?
             || matches!(value_type, ValueType::Binary | ValueType::Reference),
-        mutability: place.word(object, "mutability", Mutability::ReadWrite, &MUTABILITIES)?,
-        returned: place.word(object, "returned", Returned::Default, &RETURNED)?,
-        uniqueness: place.word(object, "uniqueness", Uniqueness::None, &UNIQUENESS)?,
-        canonical_values: place.texts(object, "canonicalValues")?,
+        mutability: at.word(object, "mutability", Mutability::ReadWrite, &MUTABILITIES)?,
+        returned: at.word(object, "returned", Returned::Default, &RETURNED)?,
+        uniqueness: at.word(object, "uniqueness", Uniqueness::None, &UNIQUENESS)?,
+        canonical_values: at.texts(object, "canonicalValues")?,
         refers: match value_type {
             ValueType::Reference => to_resources,
             ValueType::Complex => {
@@ -266,32 +296,35 @@ fn attribute(place: &Place<'_>, document: &Value, nested: bool) -> Result<Attrib
         },
         sub_attributes,
     };
-    coherent(place, &attribute, nested)?;
+    check_coherence(at, &attribute, level)?;
     Ok(attribute)
 }
 
-/// Refuses combinations that the server could publish but not honour.
-fn coherent(place: &Place<'_>, attribute: &Attribute, nested: bool) -> Result<(), SchemaError> {
+/// Refuses combinations that the server could publish but not honor.
+fn check_coherence(
+    at: &FilePosition<'_>,
+    attribute: &Attribute,
+    level: Level,
+) -> Result<(), SchemaError> {
+    let nested = level == Level::SubAttribute;
     if nested && attribute.multi_valued {
-        return Err(place.error("multiValued", "a sub-attribute cannot be multi-valued here"));
+        return Err(at.error("multiValued", "a sub-attribute cannot be multi-valued here"));
     }
     if attribute.uniqueness == Uniqueness::Server
         && (attribute.multi_valued || nested || attribute.value_type != ValueType::String)
     {
-        return Err(
-            place.error("uniqueness", "only a singular top-level string can be unique here")
-        );
+        return Err(at.error("uniqueness", "only a singular top-level string can be unique here"));
     }
     if attribute.required && attribute.is_read_only() {
-        return Err(place.error("required", "a readOnly attribute cannot be required of a client"));
+        return Err(at.error("required", "a readOnly attribute cannot be required of a client"));
     }
     if attribute.mutability == Mutability::WriteOnly && attribute.returned != Returned::Never {
         return Err(
-            place.error("returned", "a writeOnly attribute has returned \"never\" (RFC 7643 §7)")
+            at.error("returned", "a writeOnly attribute has returned \"never\" (RFC 7643 §7)")
         );
     }
     if attribute.returned == Returned::Never && attribute.uniqueness == Uniqueness::Server {
-        return Err(place.error("uniqueness", "a value that is never kept cannot be unique"));
+        return Err(at.error("uniqueness", "a value that is never kept cannot be unique"));
     }
     // CHR-039: the predefined sub-attributes of RFC 7643 §2.4 keep their meaning.
     if nested {
@@ -302,7 +335,7 @@ fn coherent(place: &Place<'_>, attribute: &Attribute, nested: bool) -> Result<()
             _ => None,
         };
         if expected.is_some_and(|expected| expected != attribute.value_type) {
-            return Err(place.error(
+            return Err(at.error(
                 "type",
                 format!(
                     "the sub-attribute \"{}\" has its meaning from RFC 7643 §2.4",
@@ -314,46 +347,43 @@ fn coherent(place: &Place<'_>, attribute: &Attribute, nested: bool) -> Result<()
     Ok(())
 }
 
-/// Writes an attribute as `/Schemas` shows it: every characteristic, defaults included.
-fn served(source: &Value, attribute: &Attribute) -> Value {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
-    put("name", json!(&*attribute.name));
-    put("type", json!(word_of(&TYPES, attribute.value_type)));
-    put("multiValued", json!(attribute.multi_valued));
-    put(
-        "description",
-        json!(source.get("description").and_then(Value::as_str).unwrap_or(&attribute.name)),
-    );
-    put("required", json!(attribute.required));
-    if !attribute.canonical_values.is_empty() {
-        put(
-            "canonicalValues",
-            json!(attribute.canonical_values.iter().map(|v| &**v).collect::<Vec<_>>()),
-        );
-    }
-    if attribute.value_type != ValueType::Complex {
-        put("caseExact", json!(attribute.case_exact));
-    }
-    put("mutability", json!(word_of(&MUTABILITIES, attribute.mutability)));
-    put("returned", json!(word_of(&RETURNED, attribute.returned)));
-    // Erratum 6004: a complex attribute has no `uniqueness` of its own.
-    if attribute.value_type != ValueType::Complex {
-        put("uniqueness", json!(word_of(&UNIQUENESS, attribute.uniqueness)));
-    }
-    if attribute.value_type == ValueType::Reference {
-        put(
+/// Returns an attribute as `/Schemas` shows it: every characteristic, defaults included.
+fn publish(source: &Value, attribute: &Attribute) -> Value {
+    let complex = attribute.value_type == ValueType::Complex;
+    let canonical: Vec<&str> = attribute.canonical_values.iter().map(|value| &**value).collect();
+    let sub_sources = source.get("subAttributes").and_then(Value::as_array);
+    let subs: Vec<Value> = sub_sources
+        .into_iter()
+        .flatten()
+        .zip(&attribute.sub_attributes)
+        .map(|(source, sub)| publish(source, sub))
+        .collect();
+    let fields = [
+        ("name", Some(json!(&*attribute.name))),
+        ("type", Some(json!(word_of(&TYPES, attribute.value_type)))),
+        ("multiValued", Some(json!(attribute.multi_valued))),
+        (
+            "description",
+            Some(json!(
+                source.get("description").and_then(Value::as_str).unwrap_or(&attribute.name)
+            )),
+        ),
+        ("required", Some(json!(attribute.required))),
+        ("canonicalValues", (!canonical.is_empty()).then(|| json!(canonical))),
+        ("caseExact", (!complex).then(|| json!(attribute.case_exact))),
+        ("mutability", Some(json!(word_of(&MUTABILITIES, attribute.mutability)))),
+        ("returned", Some(json!(word_of(&RETURNED, attribute.returned)))),
+        // Erratum 6004: a complex attribute has no `uniqueness` of its own.
+        ("uniqueness", (!complex).then(|| json!(word_of(&UNIQUENESS, attribute.uniqueness)))),
+        (
             "referenceTypes",
-            source.get("referenceTypes").cloned().unwrap_or_else(|| json!(["uri"])),
-        );
-    }
-    if !attribute.sub_attributes.is_empty() {
-        let sources =
-            source.get("subAttributes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let subs = sources.iter().zip(&attribute.sub_attributes);
-        put("subAttributes", subs.map(|(source, sub)| served(source, sub)).collect());
-    }
-    Value::Object(shown)
+            (attribute.value_type == ValueType::Reference)
+                .then(|| source.get("referenceTypes").cloned().unwrap_or_else(|| json!(["uri"]))),
+        ),
+        ("subAttributes", (!subs.is_empty()).then(|| Value::Array(subs))),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(fields.collect())
 }
 
 const TYPES: [(&str, ValueType); 8] = [

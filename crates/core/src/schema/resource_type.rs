@@ -1,24 +1,25 @@
-//! A resource type: a schema, its extensions, and where each attribute is found.
+//! A resource type: a schema, its extensions, and the source of each attribute.
 
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value};
 
 use super::{
-    AttrRef, Attribute, GROUP, Mutability, Place, Returned, Schema, USER, Uniqueness, ValueType,
+    AttrRef, AttrSource, Attribute, GROUP, Mutability, Returned, Schema, USER, Uniqueness,
+    ValueType,
 };
 use crate::ids::{Kind, Urn};
 
-/// An extension that resources of a kind may or must carry (RFC 7643 §3.3).
+/// An extension that resources of a kind may or must have (RFC 7643 §3.3).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extension {
     /// The schema of the extension.
     pub schema: Arc<Schema>,
-    /// Whether every resource must carry it.
+    /// Whether every resource must have it.
     pub required: bool,
 }
 
-/// Where attributes stand: in the resource itself or under an extension's URN.
+/// The object that attributes belong to: the resource itself, or the one under an extension's URN.
 #[derive(Debug, Clone, Copy)]
 pub enum Container<'a> {
     /// The resource itself.
@@ -28,7 +29,7 @@ pub enum Container<'a> {
 }
 
 impl Container<'_> {
-    /// Returns the attributes that stand in it.
+    /// Returns its attributes.
     pub fn attributes<'k>(&'k self, kind: &'k ResourceType) -> &'k [Arc<Attribute>] {
         match self {
             Self::Core => &kind.schema.attributes,
@@ -37,7 +38,7 @@ impl Container<'_> {
     }
 }
 
-/// An attribute for which the store keeps rows that filters find.
+/// An attribute for which the store keeps index rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Indexed {
     /// The canonical path, also the key of the rows.
@@ -46,10 +47,10 @@ pub struct Indexed {
     pub reference: AttrRef,
 }
 
-/// The relation of a kind to group membership, which is kept as rows and not in documents.
+/// The relation of a kind to group membership, which is stored as rows and not in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
-    /// The kind has nothing to do with it.
+    /// None.
     None,
     /// The kind has `members`.
     Members,
@@ -74,7 +75,7 @@ pub struct ResourceType {
     pub indexed: Vec<Indexed>,
     /// Attributes whose values are unique among the resources of the kind.
     pub unique: Vec<AttrRef>,
-    /// The attribute that names a resource, if the kind has one.
+    /// The attribute that names a resource: `userName`, or `displayName` of kinds without one.
     pub name: Option<AttrRef>,
     /// The relation to group membership.
     pub membership: Membership,
@@ -95,20 +96,18 @@ impl ResourceType {
             USER if schema.attribute("groups").is_some() => Membership::Groups,
             _ => Membership::None,
         };
-        let schemas =
-            || std::iter::once(&schema).chain(extensions.iter().map(|extension| &extension.schema));
         // Members and groups are rows: they are not in the text.
         let rows = match membership {
             Membership::None => None,
             Membership::Members => Some("members"),
             Membership::Groups => Some("groups"),
         };
-        let on_request = |attribute: &Arc<Attribute>| {
-            rows != Some(&*attribute.name)
-                && (attribute.returned == Returned::Request
-                    || attribute.sub_attributes.iter().any(|sub| sub.returned == Returned::Request))
-        };
-        let spliceable = !schemas().any(|schema| schema.attributes.iter().any(on_request));
+        let mut schemas =
+            std::iter::once(&schema).chain(extensions.iter().map(|extension| &extension.schema));
+        let spliceable = !schemas.any(|schema| {
+            let mut stored = schema.attributes.iter().filter(|at| rows != Some(&*at.name));
+            stored.any(|attribute| is_on_request(attribute))
+        });
         let mut kind = Self {
             kind,
             endpoint,
@@ -127,7 +126,7 @@ impl ResourceType {
             plain.then(|| kind.reference(None, attribute))
         });
         if let Some(name) = &mut kind.name {
-            name.place = Place::Name;
+            name.source = AttrSource::Name;
         }
         for (urn, container) in kind.containers_owned() {
             for attribute in &container.attributes {
@@ -137,25 +136,25 @@ impl ResourceType {
                 }
             }
         }
-        // A unique attribute has index rows too, unless it is a column: filters ask for it.
+        // Clients search by unique attributes: those that are no columns have index rows.
         for reference in kind.unique.clone() {
-            if reference.place == Place::Document {
+            if reference.source == AttrSource::Document {
                 kind.mark_indexed(reference);
             }
         }
         kind
     }
 
-    /// Adds index rows for an attribute that has none yet.
+    /// Adds index rows for an attribute that has none.
     pub(super) fn mark_indexed(&mut self, mut reference: AttrRef) {
         let path: Arc<str> = reference.to_string().into();
         if self.indexed.iter().all(|indexed| indexed.path != path) {
-            reference.place = Place::Indexed(Arc::clone(&path));
+            reference.source = AttrSource::Indexed(Arc::clone(&path));
             self.indexed.push(Indexed { path, reference });
         }
-        let placed: Vec<_> = self.unique.iter().map(|reference| self.place(reference)).collect();
-        for (reference, place) in self.unique.iter_mut().zip(placed) {
-            reference.place = place;
+        let sources: Vec<_> = self.unique.iter().map(|reference| self.source(reference)).collect();
+        for (reference, source) in self.unique.iter_mut().zip(sources) {
+            reference.source = source;
         }
     }
 
@@ -164,9 +163,9 @@ impl ResourceType {
             container,
             attribute: Arc::clone(attribute),
             sub_attribute: None,
-            place: Place::Document,
+            source: AttrSource::Document,
         };
-        reference.place = self.place(&reference);
+        reference.source = self.source(&reference);
         reference
     }
 
@@ -193,18 +192,18 @@ impl ResourceType {
 
     /// Returns the extensions that a body has values of and its `schemas` do not name.
     pub(crate) fn unnamed_extensions(&self, body: &Map<String, Value>, urns: &[Value]) -> Vec<Urn> {
-        let has = |name: &str, value: &Value| {
+        let mut unnamed = Vec::new();
+        for (name, value) in body {
             let empty = value.as_object().map_or(value.is_null(), Map::is_empty);
-            !empty && self.extension(name).is_some()
-        };
-        let named = |name: &str| {
-            urns.iter().filter_map(Value::as_str).any(|urn| urn.eq_ignore_ascii_case(name))
-        };
-        let unnamed = body.iter().filter(|(name, value)| has(name, value) && !named(name));
+            let mut urns = urns.iter().filter_map(Value::as_str);
+            if let Some(extension) = self.extension(name)
+                && !empty
+                && !urns.any(|urn| urn.eq_ignore_ascii_case(name))
+            {
+                unnamed.push(extension.schema.id.clone());
+            }
+        }
         unnamed
-            .filter_map(|(name, _)| self.extension(name))
-            .map(|extension| extension.schema.id.clone())
-            .collect()
     }
 
     /// Finds one of the attributes that every resource has (RFC 7643 §3.1).
@@ -212,38 +211,48 @@ impl ResourceType {
         super::find(&*COMMON, name)
     }
 
-    /// Tells where the value of an attribute of this kind is found.
-    pub(crate) fn place(&self, reference: &AttrRef) -> Place {
+    /// Returns where the value of an attribute of this kind is found.
+    pub(crate) fn source(&self, reference: &AttrRef) -> AttrSource {
         let name = &*reference.attribute.name;
         let sub = reference.sub_attribute.as_ref().map(|sub| &*sub.name);
         if reference.container.is_none() {
             match (name, sub) {
-                ("id", None) => return Place::Id,
-                ("externalId", None) => return Place::ExternalId,
-                ("schemas", None) => return Place::Schemas,
-                ("meta", Some("resourceType")) => return Place::ResourceType,
-                ("meta", Some("created")) => return Place::Created,
-                ("meta", Some("lastModified")) => return Place::Modified,
-                ("meta", Some("version")) => return Place::Version,
-                ("active", None) if self.schema.id.as_str() == USER => return Place::Active,
-                ("members", _) if self.membership == Membership::Members => return Place::Members,
-                ("groups", _) if self.membership == Membership::Groups => return Place::Groups,
+                ("id", None) => return AttrSource::Id,
+                ("externalId", None) => return AttrSource::ExternalId,
+                ("schemas", None) => return AttrSource::Schemas,
+                ("meta", Some("resourceType")) => return AttrSource::ResourceType,
+                ("meta", Some("created")) => return AttrSource::Created,
+                ("meta", Some("lastModified")) => return AttrSource::Modified,
+                ("meta", Some("version")) => return AttrSource::Version,
+                ("active", None) if self.schema.id.as_str() == USER => return AttrSource::Active,
+                ("members", _) if self.membership == Membership::Members => {
+                    return AttrSource::Members;
+                }
+                ("groups", _) if self.membership == Membership::Groups => {
+                    return AttrSource::Groups;
+                }
                 (name, None) if self.name.as_ref().is_some_and(|n| &*n.attribute.name == name) => {
-                    return Place::Name;
+                    return AttrSource::Name;
                 }
                 _ => {}
             }
         }
-        let same = |indexed: &&Indexed| {
+        let indexed = self.indexed.iter().find(|indexed| {
             indexed.reference.container == reference.container
                 && indexed.reference.attribute.name == reference.attribute.name
                 && indexed.reference.sub_attribute == reference.sub_attribute
-        };
-        match self.indexed.iter().find(same) {
-            Some(indexed) => Place::Indexed(Arc::clone(&indexed.path)),
-            None => Place::Document,
+        });
+        match indexed {
+            Some(indexed) => AttrSource::Indexed(Arc::clone(&indexed.path)),
+            None => AttrSource::Document,
         }
     }
+}
+
+/// Returns whether the attribute or a part of it is shown only when a client names it.
+fn is_on_request(attribute: &Attribute) -> bool {
+    attribute.returned == Returned::Request
+        || attribute.sub_attributes.iter().any(|sub| sub.returned == Returned::Request)
 }
 
 fn common(name: &str, value_type: ValueType, sub_attributes: Vec<Arc<Attribute>>) -> Attribute {
@@ -264,14 +273,15 @@ fn common(name: &str, value_type: ValueType, sub_attributes: Vec<Arc<Attribute>>
 
 /// The attributes of RFC 7643 §3.1, which belong to no schema and to every resource.
 static COMMON: LazyLock<[Arc<Attribute>; 4]> = LazyLock::new(|| {
-    let sub = |name: &str, value_type| Arc::new(common(name, value_type, Vec::new()));
-    let meta = vec![
-        sub("resourceType", ValueType::String),
-        sub("created", ValueType::DateTime),
-        sub("lastModified", ValueType::DateTime),
-        sub("location", ValueType::Reference),
-        sub("version", ValueType::String),
-    ];
+    let meta = [
+        ("resourceType", ValueType::String),
+        ("created", ValueType::DateTime),
+        ("lastModified", ValueType::DateTime),
+        ("location", ValueType::Reference),
+        ("version", ValueType::String),
+    ]
+    .map(|(name, value_type)| Arc::new(common(name, value_type, Vec::new())))
+    .to_vec();
     [
         Arc::new(Attribute {
             multi_valued: true,

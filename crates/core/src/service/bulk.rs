@@ -1,9 +1,9 @@
 //! Bulk (RFC 7644 §3.7) as one dependency graph.
 //!
-//! An operation waits for those that create what it names by `bulkId:…`, and for earlier ones on the
-//! same resource. Whatever is ready goes to the provider in slices, so that a thousand operations are
-//! a few commits. A circle of creations is cut: one of them is created without its references and
-//! completed when the others are there.
+//! An operation waits for those that create what it names by `bulkId:…`, and for earlier ones on the same
+//! resource. Operations that are ready go to the provider in batches, so that a thousand of them are a few
+//! commits. A circle of creations is cut: one resource is created without its references, and completed
+//! after the others.
 
 mod plan;
 mod references;
@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use self::plan::{Plan, Subject, Verb, in_data};
+use self::plan::{Action, Plan, Subject, in_data};
 use super::{Caller, Precondition, Service};
 use crate::error::{Error, excerpt};
 use crate::ids::{ResourceId, Version};
@@ -24,12 +24,12 @@ use crate::quirks::Applied;
 use crate::schema::ResourceType;
 
 /// Operations that go to the provider at once.
-const SLICE: usize = 64;
+const OPERATION_BATCH: usize = 64;
 
-/// Asks whether the caller may write resources of a kind.
+/// A function that checks whether the caller may write resources of a kind.
 pub type Permit<'a> = dyn Fn(&ResourceType) -> Result<(), Error> + 'a;
 
-/// What a bulk request did.
+/// The outcome of a bulk request.
 #[derive(Debug)]
 pub struct BulkDone {
     /// One result per operation that was processed, in the order of the request.
@@ -38,18 +38,18 @@ pub struct BulkDone {
     pub applied: Applied,
 }
 
-/// How far an operation has come.
+/// The progress of an operation.
 #[derive(Debug)]
 enum State {
     Waiting,
     /// Created without the references that close a circle.
     Begun(ResourceId),
-    Done(Result<Settled, Error>),
+    Done(Result<Effect, Error>),
 }
 
-/// What an operation that succeeded did.
+/// The effect of an operation that succeeded.
 #[derive(Debug)]
-struct Settled {
+struct Effect {
     status: u16,
     id: Option<ResourceId>,
     version: Option<Version>,
@@ -62,22 +62,22 @@ struct Run<'a> {
     operations: &'a [BulkOperation],
     plans: Vec<Option<Plan>>,
     states: Vec<State>,
-    /// Which operation creates what a bulk id names.
+    /// The operation that creates the resource of each bulk id.
     creators: HashMap<&'a str, usize>,
     ids: HashMap<String, ResourceId>,
     applied: Applied,
-    /// Errors that may still happen before the rest is left undone.
+    /// The number of errors after which the remaining operations are not run.
     errors_left: Option<usize>,
 }
 
 impl Service {
-    /// Carries out a bulk request.
+    /// Runs a bulk request.
     ///
-    /// Each operation is atomic by itself; those that were done stay done when a later one fails.
-    /// Without `failOnErrors` every operation is processed.
+    /// Each operation is atomic; a later failure does not undo it. Without `failOnErrors` every operation is
+    /// processed.
     pub fn bulk(&self, caller: &Caller, request: BulkRequest, permit: &Permit<'_>) -> BulkDone {
         let BulkRequest { mut operations, fail_on_errors } = request;
-        // Thousands of bodies are not copied: each goes into its plan, and on into what it asks for.
+        // Bodies are moved into the plans and from there into drafts, since there may be thousands.
         let bodies: Vec<Option<Value>> =
             operations.iter_mut().map(|operation| operation.data.take()).collect();
         let mut creators = HashMap::new();
@@ -86,17 +86,17 @@ impl Service {
         for (index, (operation, body)) in operations.iter().zip(bodies).enumerate() {
             let planned = self.plan(operation, body, permit).and_then(|plan| {
                 let Some(bulk_id) = operation.bulk_id.as_deref() else { return Ok(plan) };
-                match (plan.verb, creators.contains_key(bulk_id)) {
-                    (Verb::Create, false) => drop(creators.insert(bulk_id, index)),
-                    (Verb::Create, true) => {
+                match (plan.action, creators.contains_key(bulk_id)) {
+                    (Action::Create, false) => drop(creators.insert(bulk_id, index)),
+                    (Action::Create, true) => {
                         let name = excerpt(bulk_id);
-                        return Err(Error::syntax(format!("the bulkId \"{name}\" stands twice")));
+                        return Err(Error::syntax(format!("the bulkId \"{name}\" is used twice")));
                     }
                     _ => {}
                 }
                 Ok(plan)
             });
-            // A refused operation takes its turn like the others, so that failOnErrors counts it.
+            // A refused operation waits for its turn like the others, so that failOnErrors counts it.
             let (plan, state) = match planned {
                 Ok(plan) => (Some(plan), State::Waiting),
                 Err(error) => {
@@ -126,16 +126,15 @@ impl Service {
 }
 
 impl Run<'_> {
-    /// Carries out operations until none is left or too many have failed; returns which ones were
-    /// processed.
+    /// Runs operations until none is left or too many have failed, and returns which ones were processed.
     fn all(&mut self) -> Vec<bool> {
         let mut processed = vec![false; self.operations.len()];
         loop {
-            self.give_up_on_the_impossible();
+            self.fail_impossible();
             let (ready, refused) = self.ready(&processed);
             if let Some(index) = refused {
                 mark(&mut processed, index);
-                if self.one_more_error() {
+                if self.count_error() {
                     return processed;
                 }
                 continue;
@@ -147,7 +146,7 @@ impl Run<'_> {
                 }
                 continue;
             }
-            for index in self.slice(&ready) {
+            for index in self.run_batch(&ready) {
                 mark(&mut processed, index);
             }
             if self.errors_left == Some(0) {
@@ -156,17 +155,17 @@ impl Run<'_> {
         }
     }
 
-    /// Counts an error; true when it was the last one allowed.
-    fn one_more_error(&mut self) -> bool {
+    /// Counts an error, and returns whether it was the last one allowed.
+    fn count_error(&mut self) -> bool {
         if let Some(left) = &mut self.errors_left {
             *left = left.saturating_sub(1);
         }
         self.errors_left == Some(0)
     }
 
-    /// Fails operations that name what nobody creates, or what could not be created.
-    fn give_up_on_the_impossible(&mut self) {
-        // One that fails here can be what another one waits for.
+    /// Fails operations that name a resource that no operation creates, or whose creation failed.
+    fn fail_impossible(&mut self) {
+        // Other operations may wait for one that fails here.
         loop {
             let mut failed = Vec::new();
             for (index, plan) in self.plans.iter().enumerate() {
@@ -191,10 +190,9 @@ impl Run<'_> {
     fn impossible(&self, bulk_id: &str) -> Option<Error> {
         let name = excerpt(bulk_id);
         match self.creators.get(bulk_id).and_then(|index| self.states.get(*index)) {
-            None => Some(Error::value(
-                "",
-                format!("no operation of this request creates the bulkId \"{name}\""),
-            )),
+            None => Some(Error::message_value(format!(
+                "no operation of this request creates the bulkId \"{name}\""
+            ))),
             Some(State::Done(Err(_))) => Some(Error::Conflict(format!(
                 "the operation that creates the bulkId \"{name}\" failed; correct it and send both again"
             ))),
@@ -202,7 +200,7 @@ impl Run<'_> {
         }
     }
 
-    /// Fails an operation; what it has begun is taken back.
+    /// Fails an operation, and deletes the resource that it has begun.
     fn abandon(&mut self, index: usize, error: Error) {
         let begun = match self.states.get(index) {
             Some(State::Begun(id)) => Some(id.clone()),
@@ -210,8 +208,8 @@ impl Run<'_> {
         };
         if let (Some(id), Some(Some(plan))) = (begun, self.plans.get(index)) {
             let none = Precondition::default();
-            // If even this fails, the resource stays without its references; the client is told
-            // that the operation failed, finds the resource and repairs it.
+            // If even this fails, the resource stays without its references. The client learns that the
+            // operation failed, finds the resource and repairs it.
             drop(self.service.delete(self.caller, &plan.kind, &id, &none));
         }
         if let Some(state) = self.states.get_mut(index) {
@@ -219,15 +217,15 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the operations that wait for nothing, in order, up to the first refused one; that one
-    /// when it stands before all of them.
+    /// Returns the operations that are ready, in order, up to the first refused one; or only that one, if it
+    /// is before all of them.
     fn ready(&self, processed: &[bool]) -> (Vec<usize>, Option<usize>) {
         let mut ready = Vec::new();
         let mut busy: HashSet<ResourceId> = HashSet::new();
         for (index, state) in self.states.iter().enumerate() {
-            let done = processed.get(index) == Some(&true);
+            let is_processed = processed.get(index) == Some(&true);
             match (state, self.plans.get(index)) {
-                (State::Done(Err(_)), _) if !done => {
+                (State::Done(Err(_)), _) if !is_processed => {
                     if ready.is_empty() {
                         return (ready, Some(index));
                     }
@@ -236,22 +234,22 @@ impl Run<'_> {
                     }
                 }
                 (State::Waiting | State::Begun(_), Some(Some(plan))) => {
-                    let known = plan.needs.iter().all(|id| self.has(id, index));
+                    let available = plan.needs.iter().all(|id| self.is_available(id, index));
                     let subject = self.subject(plan);
                     let first = subject.as_ref().is_none_or(|id| !busy.contains(id));
-                    if known && first {
+                    if available && first {
                         ready.push(index);
-                        if ready.len() == SLICE {
+                        if ready.len() == OPERATION_BATCH {
                             break;
                         }
                         continue;
                     }
                     busy.extend(subject);
-                    // With failOnErrors nothing overtakes an operation that waits but what it
-                    // waits for: whatever stands behind an error must be left undone.
+                    // With failOnErrors only the operations that a waiting one depends on overtake it:
+                    // nothing after an error may run.
                     if self.errors_left.is_some() {
                         if ready.is_empty() {
-                            ready.extend(self.awaited(index, &mut HashSet::new()));
+                            ready.extend(self.find_blocker(index, &mut HashSet::new()));
                         }
                         break;
                     }
@@ -270,7 +268,7 @@ impl Run<'_> {
         }
     }
 
-    /// Creates a resource without the references that nobody can give yet.
+    /// Creates a resource without the references to resources that do not exist yet.
     fn begin(&mut self, index: usize) {
         let Some(Some(plan)) = self.plans.get(index) else { return };
         let missing: Vec<&str> = plan
@@ -279,7 +277,7 @@ impl Run<'_> {
             .filter(|id| !self.ids.contains_key(*id))
             .map(String::as_str)
             .collect();
-        let data = self.filled(plan, references::without(&plan.kind, &plan.data, &missing));
+        let data = self.fill_in(plan, references::without(&plan.kind, &plan.data, &missing));
         let created = self
             .service
             .prepare_create(self.caller, &plan.kind, data, &mut self.applied)
@@ -289,7 +287,9 @@ impl Run<'_> {
             });
         let state = match created {
             Ok(StepDone::Stored(resource) | StepDone::Kept(resource)) => State::Begun(resource.id),
-            Ok(StepDone::Deleted) => State::Done(Err(Error::internal("an insert inserts"))),
+            Ok(StepDone::Deleted) => {
+                State::Done(Err(Error::internal("an insert stores a resource")))
+            }
             Err(error) => State::Done(Err(error)),
         };
         if let (State::Begun(id), Some(operation)) = (&state, self.operations.get(index))
@@ -302,9 +302,9 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the body of an operation that is carried out now.
+    /// Returns the body of an operation that is run now.
     fn body(&mut self, index: usize) -> Value {
-        // With failOnErrors an operation may have to take its turn again.
+        // With failOnErrors an operation may be prepared more than once.
         let once = self.errors_left.is_none();
         if let Some(Some(plan)) = self.plans.get_mut(index)
             && once
@@ -313,15 +313,15 @@ impl Run<'_> {
             return std::mem::take(&mut plan.data);
         }
         let plan = self.plans.get(index).and_then(Option::as_ref);
-        plan.map_or(Value::Null, |plan| self.filled(plan, plan.data.clone()))
+        plan.map_or(Value::Null, |plan| self.fill_in(plan, plan.data.clone()))
     }
 
-    /// Puts real ids in the place of bulk ids.
-    fn filled(&self, plan: &Plan, mut data: Value) -> Value {
+    /// Replaces bulk ids by ids.
+    fn fill_in(&self, plan: &Plan, mut data: Value) -> Value {
         if plan.needs.is_empty() {
             return data;
         }
-        in_data(&plan.kind, plan.verb, &mut data, &mut |text| {
+        in_data(&plan.kind, plan.action, &mut data, &mut |text| {
             if let Some(id) = references::bulk_id(text).and_then(|id| self.ids.get(id)) {
                 *text = id.to_string();
             }
@@ -329,8 +329,8 @@ impl Run<'_> {
         data
     }
 
-    /// Carries out operations that are ready; returns those that were processed.
-    fn slice(&mut self, ready: &[usize]) -> Vec<usize> {
+    /// Runs operations that are ready, and returns those that were processed.
+    fn run_batch(&mut self, ready: &[usize]) -> Vec<usize> {
         let mut repairs = vec![Applied::default(); ready.len()];
         let mut early = Vec::new();
         let bodies: Vec<Value> = ready.iter().map(|index| self.body(*index)).collect();
@@ -341,7 +341,7 @@ impl Run<'_> {
                     prepared.push(one);
                     turns.push(index);
                 }
-                // With failOnErrors, its turn comes when those before it have been counted.
+                // With failOnErrors, the operations before it are run and counted first.
                 Err(_) if self.errors_left.is_some() && !turns.is_empty() => break,
                 Err(error) => {
                     early.push((index, error));
@@ -351,18 +351,17 @@ impl Run<'_> {
                 }
             }
         }
-        let results = self.carry_out(&mut prepared);
+        let results = self.run_prepared(&mut prepared);
         drop(prepared);
         for applied in repairs {
             self.applied.merge(applied);
         }
-        let done = turns.into_iter().zip(results);
-        let done: Vec<_> =
-            done.chain(early.into_iter().map(|(index, error)| (index, Err(error)))).collect();
-        done.into_iter().map(|(index, result)| self.settle(index, result)).collect()
+        let early = early.into_iter().map(|(index, error)| (index, Err(error)));
+        let processed: Vec<_> = turns.into_iter().zip(results).chain(early).collect();
+        processed.into_iter().map(|(index, result)| self.settle(index, result)).collect()
     }
 
-    /// Notes what became of an operation.
+    /// Stores the outcome of an operation.
     fn settle(&mut self, index: usize, result: Result<StepDone, Error>) -> usize {
         let plan = self.plans.get(index).and_then(Option::as_ref);
         let operation = self.operations.get(index);
@@ -371,11 +370,11 @@ impl Run<'_> {
         let kept = matches!(result, Ok(StepDone::Kept(_)));
         let result = match result {
             Ok(StepDone::Stored(resource) | StepDone::Kept(resource)) => {
-                if let (Verb::Create, Some(bulk_id)) = (plan.verb, &operation.bulk_id) {
+                if let (Action::Create, Some(bulk_id)) = (plan.action, &operation.bulk_id) {
                     self.ids.insert(bulk_id.clone(), resource.id.clone());
                 }
-                let created = plan.verb == Verb::Create;
-                Ok(Settled {
+                let created = plan.action == Action::Create;
+                Ok(Effect {
                     status: if created { 201 } else { 200 },
                     id: Some(resource.id),
                     version: Some(resource.version),
@@ -383,7 +382,7 @@ impl Run<'_> {
                 })
             }
             Ok(StepDone::Deleted) => {
-                Ok(Settled { status: 204, id: subject, version: None, changed: true })
+                Ok(Effect { status: 204, id: subject, version: None, changed: true })
             }
             Err(error) => Err(match &subject {
                 Some(id) => self.service.name_missing(&plan.kind, id, error),
@@ -391,20 +390,20 @@ impl Run<'_> {
             }),
         };
         match result {
-            Ok(done) => {
+            Ok(effect) => {
                 if let Some(state) = self.states.get_mut(index) {
-                    *state = State::Done(Ok(done));
+                    *state = State::Done(Ok(effect));
                 }
             }
             Err(error) => {
                 self.abandon(index, error);
-                self.one_more_error();
+                self.count_error();
             }
         }
         index
     }
 
-    /// Takes back what was begun and not completed, and lists the results.
+    /// Deletes resources that were begun and not completed, and returns the results.
     fn finish(mut self, processed: Vec<bool>) -> BulkDone {
         let begun: Vec<usize> = self
             .states
@@ -427,23 +426,23 @@ impl Run<'_> {
             }
             let target = plan.as_ref().and_then(|plan| {
                 let id = match (&plan.subject, &outcome) {
-                    (_, Ok(Settled { id: Some(id), .. })) => id.clone(),
+                    (_, Ok(Effect { id: Some(id), .. })) => id.clone(),
                     (Subject::Id(id), _) => id.clone(),
                     (Subject::BulkId(id), _) => ids.get(id)?.clone(),
                     (Subject::New, _) => return None,
                 };
                 Some(format!("{}/{id}", plan.kind.endpoint))
             });
-            let is_post = operation.is_post();
-            let as_sent = || operation.path.starts_with('/').then(|| operation.path.clone());
-            let location = target.or_else(|| if is_post { None } else { as_sent() });
+            // A refused operation is located by its path, unless it should have created a resource.
+            let has_path = !operation.is_post() && operation.path.starts_with('/');
+            let location = target.or_else(|| has_path.then(|| operation.path.clone()));
             results.push(BulkResult {
                 method: operation.method.clone(),
                 bulk_id: operation.bulk_id.clone(),
                 location,
-                version: outcome.as_ref().ok().and_then(|settled| settled.version),
-                changed: outcome.as_ref().is_ok_and(|settled| settled.changed),
-                outcome: outcome.map(|settled| settled.status),
+                version: outcome.as_ref().ok().and_then(|effect| effect.version),
+                changed: outcome.as_ref().is_ok_and(|effect| effect.changed),
+                outcome: outcome.map(|effect| effect.status),
             });
         }
         BulkDone { results, applied }

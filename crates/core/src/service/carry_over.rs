@@ -1,4 +1,4 @@
-//! What a PUT keeps although the body leaves it out.
+//! Values that a PUT keeps although the body leaves them out.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::quirks::Quirks;
 use crate::resource::{Attributes, canonical_stored};
 use crate::schema::{Mutability, ResourceType};
 
-/// Which of the attributes that PUT keeps when they are left out the body has named.
+/// Whether a body names the attributes that PUT keeps when they are left out.
 pub(super) struct Named {
     external_id: bool,
     active: bool,
@@ -15,14 +15,14 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn of(body: &Value) -> Self {
-        let has = |wanted: &str| {
+        let [external_id, active] = ["externalId", "active"].map(|wanted| {
             body.as_object()
                 .is_some_and(|map| map.keys().any(|name| name.eq_ignore_ascii_case(wanted)))
-        };
-        Self { external_id: has("externalId"), active: has("active") }
+        });
+        Self { external_id, active }
     }
 
-    /// Takes over what was left out and must stay: `externalId`, `active`, immutable values (CHR-005).
+    /// Adds what the body left out and must stay: `externalId`, `active`, immutable values (CHR-005).
     pub(super) fn carry_over(
         &self,
         kind: &ResourceType,
@@ -32,15 +32,9 @@ impl Named {
     ) -> Result<Attributes, Error> {
         let mut map = after.into_map();
         let mut carried = false;
-        let mut keep = |map: &mut Map<String, Value>, name: &str, value: &Value| {
-            if map.get(name) != Some(value) {
-                map.insert(name.to_owned(), value.clone());
-                carried = true;
-            }
-        };
         for (name, named) in [("externalId", self.external_id), ("active", self.active)] {
             if let (false, Some(value)) = (named, before.top(name)) {
-                keep(&mut map, name, value);
+                carried |= keep(&mut map, name, value);
             }
         }
         for attribute in kind.schema.attributes.iter() {
@@ -48,7 +42,7 @@ impl Named {
             if let (true, false, Some(value)) =
                 (immutable, map.contains_key(&*attribute.name), before.top(&attribute.name))
             {
-                keep(&mut map, &attribute.name, value);
+                carried |= keep(&mut map, &attribute.name, value);
             }
         }
         for extension in &kind.extensions {
@@ -64,7 +58,7 @@ impl Named {
                 if let (true, Some(inner)) = (immutable, inner.as_object_mut())
                     && !inner.contains_key(&*attribute.name)
                 {
-                    keep(inner, &attribute.name, value);
+                    carried |= keep(inner, &attribute.name, value);
                 }
             }
         }
@@ -74,4 +68,13 @@ impl Named {
         }
         Ok(canonical_stored(kind, quirks, map)?.attributes)
     }
+}
+
+/// Sets a field, and returns whether that changed it.
+fn keep(map: &mut Map<String, Value>, name: &str, value: &Value) -> bool {
+    let changes = map.get(name) != Some(value);
+    if changes {
+        map.insert(name.to_owned(), value.clone());
+    }
+    changes
 }

@@ -1,10 +1,10 @@
-//! From the body of a write to what a provider runs under its lock. A request on one resource and an
-//! operation of a bulk request are the same command.
+//! Turns the body of a write into the function that a provider runs under its lock, for requests on one
+//! resource and for operations of a bulk request.
 
 use serde_json::Value;
 
 use super::carry_over::Named;
-use super::draft::{Content, Subject};
+use super::draft::{Base, Content};
 use super::lane::Compute;
 use super::{Caller, Precondition, Service};
 use crate::change::Act;
@@ -21,10 +21,10 @@ use crate::schema::{Membership, ResourceType};
 use crate::work::{bytes, weight};
 
 /// A change, and the attributes that the client writes with it.
-type Changing<'a> = (Box<Compute<'a>>, Vec<AttrRef>);
+type Prepared<'a> = (Box<Compute<'a>>, Vec<AttrRef>);
 
 impl Service {
-    /// POST: a new resource with an id of its own.
+    /// Prepares a POST.
     pub(super) fn prepare_create(
         &self,
         caller: &Caller,
@@ -36,7 +36,7 @@ impl Service {
         let mut body = repairs.resource_body(kind, body)?;
         repairs.member_ids(&*self.ids, kind, &mut body);
         let normalized = resource::body(kind, caller.quirks, body)?;
-        let written = written(kind, &normalized.attributes);
+        let written = written_attributes(kind, &normalized.attributes);
         let attributes = resource::defaults(kind, caller.quirks, normalized.attributes)?;
         let members = match normalized.members {
             Some(members) => {
@@ -46,11 +46,11 @@ impl Service {
         };
         let id = self.ids.next_id();
         let content = Content { attributes, members, act: Act::Created };
-        let draft = self.draft(caller, kind, Subject::New(&id), content, &caller.work)?;
+        let draft = self.draft(caller, kind, Base::New(&id), content, &caller.work)?;
         Ok((draft, written))
     }
 
-    /// PUT.
+    /// Prepares a PUT.
     pub(super) fn prepare_replace<'a>(
         &'a self,
         caller: &'a Caller,
@@ -58,13 +58,13 @@ impl Service {
         body: Value,
         precondition: &'a Precondition,
         applied: &mut Applied,
-    ) -> Result<Changing<'a>, Error> {
+    ) -> Result<Prepared<'a>, Error> {
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut body = repairs.resource_body(kind, body)?;
         repairs.member_ids(&*self.ids, kind, &mut body);
         let named = Named::of(&body);
         let Normalized { attributes, members } = resource::body(kind, caller.quirks, body)?;
-        let written = written(kind, &attributes);
+        let written = written_attributes(kind, &attributes);
         let members = match kind.membership {
             Membership::Members => MemberChange::Replace(
                 members.unwrap_or_default().into_iter().map(|member| member.0).collect(),
@@ -78,15 +78,15 @@ impl Service {
             work.spend(size)?;
             let attributes = named.carry_over(kind, caller.quirks, before, attributes.clone())?;
             patch::check_immutable(kind, before, &attributes)?;
-            let subject = Subject::Existing(current.resource);
+            let base = Base::Existing(current.resource);
             let content = Content { attributes, members: members.clone(), act: Act::Replaced };
-            let draft = self.draft(caller, kind, subject, content, work)?;
+            let draft = self.draft(caller, kind, base, content, work)?;
             Ok(Update::Store(Box::new(draft)))
         });
         Ok((change, written))
     }
 
-    /// PATCH.
+    /// Prepares a PATCH.
     pub(super) fn prepare_patch<'a>(
         &'a self,
         caller: &'a Caller,
@@ -95,15 +95,15 @@ impl Service {
         body: Value,
         precondition: &'a Precondition,
         applied: &'a mut Applied,
-    ) -> Result<Changing<'a>, Error> {
+    ) -> Result<Prepared<'a>, Error> {
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body)?;
         request.repair_members(&*self.ids, &mut repairs);
-        let written = request.written().cloned().collect();
+        let written = request.written_attributes().cloned().collect();
         let change: Box<Compute<'a>> = Box::new(move |current, work| {
             precondition.check(current.resource)?;
             let before = current.resource.document.read(work)?;
-            // A copy is changed, and compared with what it was.
+            // The engine copies the document and compares the result with it.
             work.spend(2 * bytes(current.resource.document.text()))?;
             let mut repairs = Repairs { quirks: caller.quirks, applied };
             let operations = &request.operations;
@@ -114,9 +114,9 @@ impl Service {
                         return Ok(Update::Keep);
                     }
                     let (attributes, members) = (patched.attributes, patched.members);
-                    let subject = Subject::Existing(current.resource);
+                    let base = Base::Existing(current.resource);
                     let content = Content { attributes, members, act: Act::Patched };
-                    let draft = self.draft(caller, kind, subject, content, work)?;
+                    let draft = self.draft(caller, kind, base, content, work)?;
                     Ok(Update::Store(Box::new(draft)))
                 }
             }
@@ -124,7 +124,7 @@ impl Service {
         Ok((change, written))
     }
 
-    /// DELETE.
+    /// Prepares a DELETE.
     pub(super) fn prepare_delete<'a>(
         &'a self,
         caller: &'a Caller,
@@ -138,9 +138,9 @@ impl Service {
         })
     }
 
-    /// Returns what has to be stored for a resource to become what `body` says, as PUT does it.
+    /// Returns the update that a PUT of `body` requests, with the members left as they are.
     ///
-    /// For callers that compute the body from the state under the lock, such as tests of providers.
+    /// For callers that compute the body from the state under the lock, such as the suite for providers.
     ///
     /// # Errors
     ///
@@ -156,15 +156,15 @@ impl Service {
         let body =
             Repairs { quirks: caller.quirks, applied: &mut applied }.resource_body(kind, body)?;
         let attributes = resource::body(kind, caller.quirks, body)?.attributes;
-        let subject = Subject::Existing(current);
+        let base = Base::Existing(current);
         let content = Content { attributes, members: MemberChange::Unchanged, act: Act::Replaced };
-        let draft = self.draft(caller, kind, subject, content, &caller.work)?;
+        let draft = self.draft(caller, kind, base, content, &caller.work)?;
         Ok(Update::Store(Box::new(draft)))
     }
 }
 
-/// The attributes that a body has, for kinds that return some only when asked or written.
-fn written(kind: &ResourceType, attributes: &Attributes) -> Vec<AttrRef> {
+/// Returns the attributes of a body, for kinds that return some only when they are named or written.
+fn written_attributes(kind: &ResourceType, attributes: &Attributes) -> Vec<AttrRef> {
     if kind.spliceable {
         return Vec::new();
     }

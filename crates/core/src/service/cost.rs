@@ -1,4 +1,4 @@
-//! What a read will cost, as far as its words say it: nothing is read to find out.
+//! Estimates the cost of reads from the request alone, without reading anything.
 
 use std::sync::Arc;
 
@@ -7,27 +7,26 @@ use crate::filter::{Comparison, Filter, ResolvedFilter, parse_filter};
 use crate::index::is_indexed;
 use crate::lenient;
 use crate::message::SearchRequest;
-use crate::path::{AttrRef, Place};
+use crate::path::{AttrRef, AttrSource};
 use crate::provider::With;
 use crate::quirks::{Applied, Quirks};
 use crate::schema::{ResourceType, ValueType};
 
-/// The cost of a read, from cheap to dear.
+/// The estimated cost of a read, from cheap to expensive.
 ///
-/// It is a judgment, not a promise: an equality may hold for every resource there is. Whoever acts on it
-/// must not depend on its being right.
+/// The estimate can be wrong: an equality may hold for every resource. Callers must not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cost {
-    /// A resource or a few, by a key.
+    /// One or a few resources, found by a key.
     Point,
-    /// A page that an index serves.
+    /// A page, found by an index.
     Page,
-    /// Resources are read until enough are found, or all are.
+    /// Resources are read until enough are found, or all of them.
     Scan,
 }
 
 impl Service {
-    /// Judges a read of one resource.
+    /// Estimates a read of one resource.
     pub fn cost_of_get(&self, kind: &ResourceType, shape: &Shape) -> Cost {
         let projection = shape.projection(kind, Quirks::ALL, &mut Applied::default());
         match projection.map(|projection| self.reads_for(kind, &projection, 1)) {
@@ -37,10 +36,9 @@ impl Service {
         }
     }
 
-    /// Judges a search over kinds.
+    /// Estimates a search over kinds.
     pub fn cost_of_search(&self, kinds: &[Arc<ResourceType>], request: &SearchRequest) -> Cost {
-        let cost = |kind: &Arc<ResourceType>| self.cost_in(kind, request);
-        kinds.iter().map(cost).max().unwrap_or(Cost::Point)
+        kinds.iter().map(|kind| self.cost_in(kind, request)).max().unwrap_or(Cost::Point)
     }
 
     fn cost_in(&self, kind: &ResourceType, request: &SearchRequest) -> Cost {
@@ -48,52 +46,52 @@ impl Service {
             attributes: request.attributes.clone(),
             excluded: request.excluded_attributes.clone(),
         };
-        let parse = |text| parse_filter(kind, Quirks::ALL, &mut Applied::default(), text);
-        let filter = request.filter.as_deref().filter(|_| request.is_filtered());
-        let filter = match filter.map(parse).transpose() {
-            Ok(filter) => filter.as_ref().map_or(Cost::Page, of_filter),
-            // Refused, or of another kind among several.
-            Err(_) => return Cost::Point,
+        let filter = match request.filter.as_deref().filter(|_| request.is_filtered()) {
+            None => Cost::Page,
+            Some(text) => match parse_filter(kind, Quirks::ALL, &mut Applied::default(), text) {
+                Ok(filter) => of_filter(&filter),
+                // Refused, or meant for another one of several kinds.
+                Err(_) => return Cost::Point,
+            },
         };
         let sort_by = request.sort_by.as_deref().unwrap_or_default();
-        let sort_by = lenient::path(kind, Quirks::ALL, &mut Applied::default(), sort_by);
+        let sort_by = lenient::repair_path(kind, Quirks::ALL, &mut Applied::default(), sort_by);
         let sort = match search::sort(kind, request, &sort_by) {
-            Ok(Some(sort)) if filter > Cost::Point && !is_indexed(&sort.by.place) => Cost::Scan,
+            Ok(Some(sort)) if filter > Cost::Point && !is_indexed(&sort.by.source) => Cost::Scan,
             Ok(_) | Err(_) => Cost::Point,
         };
         filter.max(sort).max(self.cost_of_get(kind, &shape))
     }
 }
 
-/// Judges a filter.
+/// Estimates a filter.
 pub fn of_filter(filter: &ResolvedFilter) -> Cost {
     match filter {
         Filter::And(terms) => {
-            let costs = || terms.iter().map(of_filter);
-            // A key leaves so few that the other terms do not matter.
-            match costs().min() {
-                None => Cost::Page,
-                Some(Cost::Point) => Cost::Point,
-                Some(Cost::Page | Cost::Scan) => costs().max().unwrap_or(Cost::Page),
+            let costs: Vec<Cost> = terms.iter().map(of_filter).collect();
+            // A key leaves so few resources that the other terms do not matter.
+            match costs.contains(&Cost::Point) {
+                true => Cost::Point,
+                false => costs.into_iter().max().unwrap_or(Cost::Page),
             }
         }
         Filter::Or(terms) => terms.iter().map(of_filter).fold(Cost::Page, Cost::max),
         // Most resources satisfy it.
         Filter::Not(_) => Cost::Scan,
-        Filter::Present(at) => of_place(at),
-        Filter::Compare(at, comparison, _) => compared(at, *comparison),
-        Filter::Element(at, inner) => element(at, inner),
+        Filter::Present(at) => of_source(at),
+        Filter::Compare(at, comparison, _) => of_comparison(at, *comparison),
+        Filter::Element(at, inner) => of_element(at, inner),
     }
 }
 
-fn of_place(at: &AttrRef) -> Cost {
-    if is_indexed(&at.place) { Cost::Page } else { Cost::Scan }
+fn of_source(at: &AttrRef) -> Cost {
+    if is_indexed(&at.source) { Cost::Page } else { Cost::Scan }
 }
 
-fn compared(at: &AttrRef, comparison: Comparison) -> Cost {
-    let is_key = match at.place {
-        Place::Id | Place::Name | Place::ExternalId => true,
-        Place::Indexed(_) => at.leaf().value_type != ValueType::Boolean,
+fn of_comparison(at: &AttrRef, comparison: Comparison) -> Cost {
+    let is_key = match at.source {
+        AttrSource::Id | AttrSource::Name | AttrSource::ExternalId => true,
+        AttrSource::Indexed(_) => at.leaf().value_type != ValueType::Boolean,
         _ => false,
     };
     match comparison {
@@ -103,16 +101,17 @@ fn compared(at: &AttrRef, comparison: Comparison) -> Cost {
         | Comparison::Greater
         | Comparison::GreaterOrEqual
         | Comparison::Less
-        | Comparison::LessOrEqual => of_place(at),
-        // An index holds these texts, but is read from its beginning to its end.
+        | Comparison::LessOrEqual => of_source(at),
+        // An index has these texts, but is read from beginning to end.
         Comparison::Contains | Comparison::EndsWith | Comparison::NotEqual => Cost::Scan,
     }
 }
 
-/// One row of an index carries a value with the type beside it, so that a key among the terms decides.
-fn element(at: &AttrRef, inner: &ResolvedFilter) -> Cost {
-    match (&at.place, of_filter(inner)) {
-        (Place::Members | Place::Groups, _) => Cost::Page,
+/// Estimates a filter in brackets. An index row has a value and its type, so that a key among the terms
+/// decides.
+fn of_element(at: &AttrRef, inner: &ResolvedFilter) -> Cost {
+    match (&at.source, of_filter(inner)) {
+        (AttrSource::Members | AttrSource::Groups, _) => Cost::Page,
         (_, Cost::Point) => Cost::Point,
         (_, Cost::Page | Cost::Scan) => Cost::Scan,
     }

@@ -1,26 +1,27 @@
-//! Drafts: a document and everything that follows from it.
+//! Drafts: a document with everything that is derived from it.
 
 use super::{Caller, Service};
-use crate::change::{Act, Change, Names, Switched};
+use crate::change::{Act, Activation, Change, ResourceNames};
 use crate::error::Error;
 use crate::ids::ResourceId;
-use crate::index::{self, Columns, Difference};
+use crate::index::{self, Columns, Difference, IndexEntry, UniqueKey};
 use crate::members::MemberChange;
 use crate::provider::Draft;
+use crate::quirks::Quirks;
 use crate::resource::{Attributes, Document, Resource};
 use crate::schema::ResourceType;
 use crate::work::{Halt, Work, bytes};
 
-/// What a draft is about.
+/// The state that a draft replaces.
 #[derive(Clone, Copy)]
-pub(super) enum Subject<'a> {
-    /// A resource that will have this id.
+pub(super) enum Base<'a> {
+    /// None: the resource will have this id.
     New(&'a ResourceId),
     /// A resource under the provider's lock.
     Existing(&'a Resource),
 }
 
-/// What a resource shall be, and by which act.
+/// What a resource becomes, and by which act.
 pub(super) struct Content {
     pub(super) attributes: Attributes,
     pub(super) members: MemberChange,
@@ -33,44 +34,41 @@ impl Service {
         &self,
         caller: &Caller,
         kind: &ResourceType,
-        subject: Subject<'_>,
+        base: Base<'_>,
         content: Content,
         work: &Work,
     ) -> Result<Draft, Error> {
         let Content { attributes, members, act } = content;
-        let (id, before) = match subject {
-            Subject::New(id) => (id, None),
-            Subject::Existing(resource) => {
+        let (id, before) = match base {
+            Base::New(id) => (id, None),
+            Base::Existing(resource) => {
                 (&resource.id, Some((resource, resource.document.attributes()?)))
             }
         };
         members.check(id)?;
-        let derive = |attributes: &_| -> Result<_, Halt> {
-            let entries = index::index_entries(kind, attributes, work)?;
-            Ok((entries, index::unique_keys(kind, caller.quirks, attributes, work)?))
-        };
-        let (entries, keys) = derive(&attributes)?;
+        let (entries, keys) = derive(kind, caller.quirks, &attributes, work)?;
         index::check_lengths(kind, &attributes, &entries, &keys)?;
         let (old_entries, old_keys) = match before {
             None => (Vec::new(), Vec::new()),
-            Some((_, old)) => derive(old)?,
+            Some((_, old)) => derive(kind, caller.quirks, old, work)?,
         };
-        // `lastModified` never goes back, whatever the clock does (RES-019).
+        // `lastModified` grows even if the clock goes back (RES-019).
         let now = self.clock.now();
         let at = before.map_or(now, |(resource, _)| now.max(resource.modified.next()));
         let columns = Columns::of(kind, &attributes);
         let switched =
-            before.and_then(|(_, old)| switched(Columns::of(kind, old).active, columns.active));
+            before.and_then(|(_, old)| activation(Columns::of(kind, old).active, columns.active));
         let empty = Attributes::default();
         let paths = changed_paths(before.map_or(&empty, |(_, old)| old), &attributes, &members);
-        let names = Names { name: columns.name.clone(), external_id: columns.external_id.clone() };
+        let names =
+            ResourceNames { name: columns.name.clone(), external_id: columns.external_id.clone() };
         let document = Document::from_attributes(kind, attributes);
         work.spend(bytes(document.text()))?;
         if document.text().len() > self.limits.document_bytes {
-            return Err(Error::value(
-                "",
-                format!("the resource is larger than {} bytes", self.limits.document_bytes),
-            ));
+            return Err(Error::message_value(format!(
+                "the resource is larger than {} bytes",
+                self.limits.document_bytes
+            )));
         }
         Ok(Draft {
             kind: kind.kind.clone(),
@@ -94,7 +92,7 @@ impl Service {
         })
     }
 
-    /// The record of a deletion.
+    /// Returns the record of a deletion.
     pub(super) fn deletion_record(
         &self,
         caller: &Caller,
@@ -109,29 +107,40 @@ impl Service {
             act: Act::Deleted,
             paths: Vec::new(),
             switched: None,
-            names: Names { name: columns.name, external_id: columns.external_id },
+            names: ResourceNames { name: columns.name, external_id: columns.external_id },
         })
     }
 
     fn member_kinds(&self) -> std::sync::Arc<[crate::ids::Kind]> {
-        // RFC 7643 §4.2: members are users and groups, whatever else a deployment defines.
+        // RFC 7643 §4.2: members are users and groups, even if a deployment defines other kinds.
         let kinds = self.registry.kinds().iter();
-        let person = |kind: &&std::sync::Arc<ResourceType>| {
-            kind.membership != crate::schema::Membership::None
-        };
-        kinds.filter(person).map(|kind| kind.kind.clone()).collect()
+        kinds
+            .filter(|kind| kind.membership != crate::schema::Membership::None)
+            .map(|kind| kind.kind.clone())
+            .collect()
     }
 }
 
-fn switched(before: Option<bool>, after: Option<bool>) -> Option<Switched> {
+/// Derives index rows and unique keys.
+fn derive(
+    kind: &ResourceType,
+    quirks: Quirks,
+    attributes: &Attributes,
+    work: &Work,
+) -> Result<(Vec<IndexEntry>, Vec<UniqueKey>), Halt> {
+    let entries = index::index_entries(kind, attributes, work)?;
+    Ok((entries, index::unique_keys(kind, quirks, attributes, work)?))
+}
+
+fn activation(before: Option<bool>, after: Option<bool>) -> Option<Activation> {
     match (before, after) {
-        (Some(true) | None, Some(false)) => Some(Switched::Off),
-        (Some(false), Some(true)) => Some(Switched::On),
+        (Some(true) | None, Some(false)) => Some(Activation::Off),
+        (Some(false), Some(true)) => Some(Activation::On),
         _ => None,
     }
 }
 
-/// Names the attributes that differ; inside extensions, one by one.
+/// Returns the paths of the attributes that differ, also of those inside extensions.
 fn changed_paths(before: &Attributes, after: &Attributes, members: &MemberChange) -> Vec<String> {
     let mut paths = Vec::new();
     let names =
@@ -141,11 +150,10 @@ fn changed_paths(before: &Attributes, after: &Attributes, members: &MemberChange
         if old == new {
             continue;
         }
-        let inner = |value: Option<&serde_json::Value>| {
-            value.and_then(serde_json::Value::as_object).cloned().unwrap_or_default()
-        };
         if name.contains(':') {
-            let (old, new) = (inner(old), inner(new));
+            let empty = serde_json::Map::new();
+            let old = old.and_then(serde_json::Value::as_object).unwrap_or(&empty);
+            let new = new.and_then(serde_json::Value::as_object).unwrap_or(&empty);
             let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
             paths.extend(
                 keys.filter(|key| old.get(*key) != new.get(*key))

@@ -1,6 +1,6 @@
-//! Changes run under the provider's lock, where others wait for it, as long as they are cheap. One that
-//! is not leaves this lane: it is computed on a copy, while no one waits, and stored if the resource is
-//! still the one that was copied.
+//! Runs cheap changes under the provider's lock, where other writers wait for them. An expensive change
+//! leaves this lane: it is computed on a copy without the lock, and stored if the version of the resource
+//! is still the same.
 
 use super::{Caller, Service};
 use crate::error::Error;
@@ -8,24 +8,24 @@ use crate::ids::{Kind, ResourceId};
 use crate::provider::{Current, ProviderError, Update, Updated, With};
 use crate::work::{Halt, Work};
 
-/// Units of work that a change may take under the lock: less than a millisecond.
+/// Units of work of a change under the lock: less than a millisecond.
 ///
-/// A PATCH of a document of 2 KB takes about 10,000.
+/// A PATCH of a document of 2 KB costs about 10,000.
 pub const MAX_LANE_UNITS: u64 = 200_000;
 
 /// Members of a group that are read under the lock, for a change that selects some of them.
 pub const MAX_LANE_MEMBERS: usize = 1_000;
 
-/// How often a change is computed on a copy before the client is asked to come again.
+/// Attempts to compute a change on a copy before the client has to repeat the request.
 const MAX_TRIES: usize = 3;
 
-/// A change of the state that it is given, paid for with the work that it is given.
+/// A change of a state, paid for with a budget.
 pub(super) type Compute<'a> = dyn FnMut(&Current<'_>, &Work) -> Result<Update, Error> + 'a;
 
 /// The budget of one change under the lock.
 pub(super) struct Lane<'a> {
     work: &'a Work,
-    /// Whether the change turned out to be too expensive for the lane.
+    /// Whether the change was too expensive for the lane.
     left: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Lane<'a> {
         Self { work, left: false }
     }
 
-    /// Runs the change under the lock; fails when it is too expensive to be run there.
+    /// Runs the change under the lock, and fails if it is too expensive for that.
     pub(super) fn run(
         &mut self,
         change: &mut Compute<'_>,
@@ -46,15 +46,15 @@ impl<'a> Lane<'a> {
             return Err(Halt::Spent.into());
         }
         let part = self.work.part(MAX_LANE_UNITS);
-        let done = change(current, &part);
-        self.left = matches!(done, Err(Error::Halted(Halt::Spent))) && part.is_part_spent();
-        match done? {
+        let update = change(current, &part);
+        self.left = matches!(update, Err(Error::Halted(Halt::Spent))) && part.is_part_spent();
+        match update? {
             Update::NeedMembers(_) => Ok(Update::NeedMembers(MAX_LANE_MEMBERS + 1)),
-            done => Ok(done),
+            update => Ok(update),
         }
     }
 
-    /// Returns whether the change failed for no other reason than that it is too expensive for the lane.
+    /// Returns whether the change failed only because it is too expensive for the lane.
     pub(super) fn was_left(&self) -> bool {
         self.left
     }
@@ -71,13 +71,13 @@ impl Service {
         change: &mut Compute<'_>,
     ) -> Result<Updated, Error> {
         let mut lane = Lane::new(&caller.work);
-        let done = self
+        let updated = self
             .provider
             .update(caller.tenant, kind, id, with, &mut |current| lane.run(change, current));
-        if lane.was_left() { self.update_on_copy(caller, kind, id, with, change) } else { done }
+        if lane.was_left() { self.update_on_copy(caller, kind, id, with, change) } else { updated }
     }
 
-    /// Computes a change on a copy and stores it, unless another writer was faster each time.
+    /// Computes a change on a copy and stores it, unless other writers were faster each time.
     ///
     /// # Errors
     ///
@@ -93,19 +93,19 @@ impl Service {
         for _ in 0..MAX_TRIES {
             let (update, version) = self.compute(caller, kind, id, change)?;
             let mut moved = false;
-            let done = self.provider.update(caller.tenant, kind, id, with, &mut |current| {
+            let updated = self.provider.update(caller.tenant, kind, id, with, &mut |current| {
                 caller.work.check()?;
                 moved = current.resource.version != version;
                 if moved { Err(ProviderError::VersionConflict.into()) } else { Ok(update.clone()) }
             });
             if !moved {
-                return done;
+                return updated;
             }
         }
         Err(ProviderError::VersionConflict.into())
     }
 
-    /// Computes a change on a copy; returns it with the version that was copied.
+    /// Computes a change on a copy, and returns it with the version of the copy.
     fn compute(
         &self,
         caller: &Caller,
@@ -113,18 +113,17 @@ impl Service {
         id: &ResourceId,
         change: &mut Compute<'_>,
     ) -> Result<(Update, crate::ids::Version), Error> {
-        let copy = |with| {
-            let found = self.provider.get(caller.tenant, kind, id, with)?;
-            found.ok_or_else(|| Error::from(ProviderError::NotFound))
-        };
-        let found = copy(With::Nothing)?;
+        let (tenant, provider) = (caller.tenant, &self.provider);
+        let found =
+            provider.get(tenant, kind, id, With::Nothing)?.ok_or(ProviderError::NotFound)?;
         let current = Current { resource: &found.resource, members: None };
         let update = change(&current, &caller.work)?;
-        let Update::NeedMembers(most) = update else {
+        let Update::NeedMembers(max) = update else {
             return Ok((update, found.resource.version));
         };
-        // Both anew: members and version belong together.
-        let found = copy(With::Members(most))?;
+        // The resource is read again, since its version has to be the one of the members.
+        let found = provider.get(tenant, kind, id, With::Members(max))?;
+        let found = found.ok_or(ProviderError::NotFound)?;
         let current = Current { resource: &found.resource, members: Some(&found.computed.members) };
         Ok((change(&current, &caller.work)?, found.resource.version))
     }

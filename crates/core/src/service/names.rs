@@ -1,4 +1,4 @@
-//! What members are called, for a client that names `members.display` (ADR 47).
+//! Names of members, for a client that names `members.display` (ADR 47).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::resource::Projection;
 use crate::schema::ResourceType;
 
 impl Service {
-    /// Reads what members are called, in one look-up; none when the reply does not show it.
+    /// Reads the names of members in one look-up, or returns `None` when the reply does not show them.
     ///
     /// # Errors
     ///
@@ -33,8 +33,8 @@ impl Service {
         Ok(Some(self.provider.names(tenant, &ids)?))
     }
 
-    /// Adds to a resource that was written what its members are called. The write is done and stays
-    /// acknowledged: when the look-up fails, the reply goes without the names.
+    /// Adds the names of its members to a resource that was written. The write has happened and is
+    /// acknowledged: when the look-up fails, the reply has no names.
     pub(super) fn name_written(
         &self,
         caller: &Caller,
@@ -45,7 +45,7 @@ impl Service {
         drop(self.name_members(caller.tenant, kind, projection, std::slice::from_mut(found)));
     }
 
-    /// Adds to resources of one kind what their members are called.
+    /// Adds the names of their members to resources of one kind.
     pub(super) fn name_members(
         &self,
         tenant: TenantId,

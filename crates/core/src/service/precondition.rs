@@ -9,7 +9,7 @@ use crate::resource::Resource;
 pub enum Tags {
     /// `*`
     Any,
-    /// The opaque parts of the tags, without quotes and without their weakness.
+    /// The opaque parts of the tags, without quotes and `W/`.
     List(Vec<String>),
 }
 
@@ -18,22 +18,17 @@ impl Tags {
     ///
     /// # Errors
     ///
-    /// `invalidSyntax`: a header that is not understood must not be ignored, since it was meant to
-    /// protect something (ETG-013).
+    /// `invalidSyntax` for a malformed header. It must not be ignored, since the client relies on the
+    /// condition (ETG-013).
     pub fn parse(header: &str) -> Result<Self, Error> {
-        let malformed = || {
-            Error::syntax(
-                "If-Match and If-None-Match hold entity tags such as W/\"3\", joined by commas, or *",
-            )
-        };
         if header.trim() == "*" {
             return Ok(Self::Any);
         }
         let (mut tags, mut rest) = (Vec::new(), header);
         loop {
-            let (tag, behind) = first_tag(rest.trim_start()).ok_or_else(malformed)?;
+            let (tag, tail) = first_tag(rest.trim_start()).ok_or_else(malformed)?;
             tags.push(tag.to_owned());
-            match behind.trim_start().split_at_checked(1) {
+            match tail.trim_start().split_at_checked(1) {
                 None => return Ok(Self::List(tags)),
                 Some((",", more)) => rest = more,
                 Some(_) => return Err(malformed()),
@@ -41,13 +36,13 @@ impl Tags {
         }
     }
 
-    /// Tells whether the version is among the tags.
-    pub fn include(&self, version: Version) -> bool {
-        self.name(&version.counter().to_string())
+    /// Returns whether the version is among the tags.
+    pub fn contain_version(&self, version: Version) -> bool {
+        self.contain(&version.counter().to_string())
     }
 
-    /// Tells whether the opaque part of a tag is among them.
-    pub fn name(&self, opaque: &str) -> bool {
+    /// Returns whether the opaque part of a tag is among them.
+    pub fn contain(&self, opaque: &str) -> bool {
         match self {
             Self::Any => true,
             Self::List(tags) => tags.iter().any(|tag| tag == opaque),
@@ -55,18 +50,24 @@ impl Tags {
     }
 }
 
-/// Reads the tag at the start of a list, and what is behind it. Between quotes, a comma is part of it.
+fn malformed() -> Error {
+    Error::syntax(
+        "If-Match and If-None-Match are lists of entity tags such as W/\"3\", joined by commas, or *",
+    )
+}
+
+/// Reads the tag at the start of a list, and returns the rest. A comma between quotes is part of a tag.
 fn first_tag(list: &str) -> Option<(&str, &str)> {
     let list = list.strip_prefix("W/").unwrap_or(list);
-    let (tag, behind) = match list.strip_prefix('"') {
+    let (tag, tail) = match list.strip_prefix('"') {
         Some(quoted) => quoted.split_once('"')?,
         None => list.split_at_checked(list.find([',', ' ', '\t', '"']).unwrap_or(list.len()))?,
     };
-    let sound = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_graphic());
-    sound.then_some((tag, behind))
+    let valid = !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_graphic());
+    valid.then_some((tag, tail))
 }
 
-/// What must hold of the stored version for a request to be carried out.
+/// The condition of a request on the stored version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Precondition {
     /// The version must be among these.
@@ -82,18 +83,19 @@ impl Precondition {
     ///
     /// [`Error::PreconditionFailed`].
     pub fn check(&self, resource: &Resource) -> Result<(), Error> {
-        let matches = self.if_match.as_ref().is_none_or(|tags| tags.include(resource.version));
+        let matches =
+            self.if_match.as_ref().is_none_or(|tags| tags.contain_version(resource.version));
         let excluded =
-            self.if_none_match.as_ref().is_some_and(|tags| tags.include(resource.version));
+            self.if_none_match.as_ref().is_some_and(|tags| tags.contain_version(resource.version));
         if matches && !excluded {
             return Ok(());
         }
         Err(Error::PreconditionFailed { current: resource.version.to_string() })
     }
 
-    /// Tells whether a read may be answered with 304.
-    pub fn unmodified(&self, resource: &Resource) -> bool {
-        self.if_none_match.as_ref().is_some_and(|tags| tags.include(resource.version))
+    /// Returns whether the reply to a read may be 304.
+    pub fn is_unmodified(&self, resource: &Resource) -> bool {
+        self.if_none_match.as_ref().is_some_and(|tags| tags.contain_version(resource.version))
     }
 }
 
@@ -104,10 +106,10 @@ mod tests {
     #[test]
     fn etg_010_spellings_of_a_tag_are_one() {
         for header in ["W/\"3\"", "\"3\"", "3", "\"1\", W/\"3\""] {
-            assert!(Tags::parse(header).unwrap().include(Version::new(3)), "{header}");
-            assert!(!Tags::parse(header).unwrap().include(Version::new(33)), "{header}");
+            assert!(Tags::parse(header).unwrap().contain_version(Version::new(3)), "{header}");
+            assert!(!Tags::parse(header).unwrap().contain_version(Version::new(33)), "{header}");
         }
-        assert!(Tags::parse(" * ").unwrap().include(Version::new(3)));
+        assert!(Tags::parse(" * ").unwrap().contain_version(Version::new(3)));
     }
 
     #[test]

@@ -1,28 +1,28 @@
-//! Queries (RFC 7644 §3.4.2): from the words of a request to a page.
+//! Searches (RFC 7644 §3.4.2), over one kind or several.
 
 use std::sync::Arc;
 
 use super::{Caller, Service};
-use crate::cursor::{self, Cursor};
+use crate::cursor::{self, Cursor, Plus};
 use crate::error::Error;
-use crate::filter::{Context, ParsedFilter, ResolvedFilter, sort_key};
+use crate::filter::{Context, ResolvedFilter, sort_key};
 use crate::lenient::{self, Repairs};
 use crate::message::{ListHead, SearchRequest};
-use crate::path::Place;
+use crate::path::AttrSource;
 use crate::provider::{Found, Page, Query, Sort, Start};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::Projection;
 use crate::schema::{ResourceType, Returned, ValueType};
 use crate::work::bytes;
 
-/// A page, and how to show it.
+/// A page of resources, with the projections for its reply.
 #[derive(Debug)]
 pub struct Listing {
     /// The head of the response.
     pub head: ListHead,
     /// The resources.
     pub resources: Vec<Found>,
-    /// What to show of resources of each kind that was searched.
+    /// The projection of each kind that was searched.
     pub projections: Vec<(Arc<ResourceType>, Projection)>,
     /// The repairs that the request needed.
     pub applied: Applied,
@@ -31,8 +31,8 @@ pub struct Listing {
 impl Service {
     /// Finds resources of one kind or of several (RFC 7644 §3.4.2, §3.4.3).
     ///
-    /// Of several kinds, those named first come first, unless the request says how to sort. An
-    /// attribute that one of several kinds does not have counts there as one without a value.
+    /// Resources of several kinds are in the order of `kinds`, unless the request sorts them. An attribute
+    /// that one of several kinds does not have counts there as one without a value.
     ///
     /// # Errors
     ///
@@ -50,12 +50,15 @@ impl Service {
             usize::try_from(count.max(0)).unwrap_or(usize::MAX)
         });
         let count = wanted.min(self.limits.max_page);
+        let unknown = if kinds.len() > 1 { Unknown::IsAbsent } else { Unknown::IsError };
         let parts = kinds
             .iter()
-            .map(|kind| self.part(caller, kind, kinds.len() > 1, request, &mut applied))
+            .map(|kind| self.part(caller, kind, unknown, request, &mut applied))
             .collect::<Result<Vec<_>, Error>>()?;
         let several_sorted = parts.len() > 1 && parts.iter().any(|part| part.sort.is_some());
         let mut next_cursor = None;
+        let mut pages =
+            Pages { service: self, caller, parts: &parts, applied: &mut applied, limit: count };
         let (total, resources) = if let Some(text) = &request.cursor {
             if request.start_index.is_some() {
                 return Err(Error::value("cursor", "excludes startIndex; send one of them"));
@@ -66,20 +69,19 @@ impl Service {
             if several_sorted {
                 return Err(Error::value(
                     "cursor",
-                    "sorted queries over several resource types go by startIndex",
+                    "sorted queries over several resource types use startIndex",
                 ));
             }
             let endpoints: Vec<&str> = kinds.iter().map(|kind| &*kind.endpoint).collect();
             let purpose = cursor::purpose(caller.tenant, &endpoints.join(" "), request);
             let from = self.open_cursor(text, &purpose)?;
-            let (total, found, next) =
-                self.page_by_cursor(caller, &parts, &mut applied, &from, count)?;
+            let (total, found, next) = pages.resume(&from)?;
             next_cursor = next.map(|next| next.write(&*self.cursor_cipher, &purpose));
             (total, found)
         } else if several_sorted {
-            self.merge_sorted(caller, &parts, &mut applied, start_index - 1, count)?
+            pages.merge_sorted(start_index - 1)?
         } else {
-            self.concatenate(caller, &parts, &mut applied, start_index - 1, count)?
+            pages.concatenate(start_index - 1)?
         };
         let head = ListHead {
             total,
@@ -88,7 +90,7 @@ impl Service {
             next_cursor,
         };
         if parts.iter().any(|part| part.projection.is_explicit()) {
-            // What is cut out of a document is read in it first.
+            // The reply parses the documents to select attributes.
             let texts = resources.iter().map(|found| bytes(found.resource.document.text()));
             caller.work.spend(texts.sum())?;
         }
@@ -96,11 +98,11 @@ impl Service {
         Ok(Listing { head, resources, projections, applied })
     }
 
-    /// Reads where a walk goes on; an empty cursor begins one (RFC 9865 §2).
+    /// Reads the position of the next page. An empty cursor asks for the first one (RFC 9865 §2).
     fn open_cursor(&self, text: &str, purpose: &str) -> Result<Cursor, Error> {
         let now = self.clock.now();
         if text.is_empty() {
-            return Ok(Cursor { issued: now, part: 0, plus: false, after: None });
+            return Ok(Cursor { issued: now, part: 0, plus: Plus::Space, after: None });
         }
         let cursor = Cursor::read(&*self.cursor_cipher, purpose, text)?;
         if now > cursor.issued.plus_seconds(self.limits.cursor_seconds) {
@@ -114,26 +116,25 @@ impl Service {
         &self,
         caller: &Caller,
         kind: &Arc<ResourceType>,
-        one_of_several: bool,
+        unknown: Unknown,
         request: &SearchRequest,
         applied: &mut Applied,
     ) -> Result<Part, Error> {
-        let mut filter = |text: &Option<String>| -> Result<Option<ResolvedFilter>, Error> {
-            let Some(text) = text else { return Ok(None) };
-            let mut repairs = Repairs { quirks: caller.quirks, applied };
-            let parsed = ParsedFilter::parse_leniently(text, &mut repairs)?;
-            let mut context =
-                Context { kind, quirks: caller.quirks, applied, unknown_is_absent: one_of_several };
-            context.resolve(&parsed).map(Some)
-        };
+        let unknown_is_absent = unknown == Unknown::IsAbsent;
+        let mut context = Context { kind, quirks: caller.quirks, applied, unknown_is_absent };
         let is_filtered = request.is_filtered();
-        let resolved = if is_filtered { filter(&request.filter) } else { Ok(None) };
-        // Where "+" stands for a space, as it mostly does, the other reading is no filter at all.
-        let with_plus = match is_filtered && caller.quirks.has(Quirks::PLUS_IN_QUERY) {
-            true => filter(&request.filter_with_plus).unwrap_or_default(),
-            false => None,
+        let resolved = match &request.filter {
+            Some(text) if is_filtered => context.parse_and_resolve(text).map(Some),
+            _ => Ok(None),
         };
-        // And where it stands for itself, as in a time zone, the first reading may be none.
+        // If "+" is a space, as in most filters, the reading as a plus usually does not parse.
+        let with_plus = match &request.filter_with_plus {
+            Some(text) if is_filtered && caller.quirks.has(Quirks::PLUS_IN_QUERY) => {
+                context.parse_and_resolve(text).ok()
+            }
+            _ => None,
+        };
+        // If it is a plus, as in a time zone, the reading as a space may not parse.
         let (resolved, with_plus) = match (resolved, with_plus) {
             (Err(_), Some(literal)) => {
                 applied.note(Quirks::PLUS_IN_QUERY);
@@ -142,10 +143,10 @@ impl Service {
             (resolved, with_plus) => (resolved?, with_plus),
         };
         let sort_by = request.sort_by.as_deref().unwrap_or_default();
-        let sort_by = lenient::path(kind, caller.quirks, applied, sort_by);
+        let sort_by = lenient::repair_path(kind, caller.quirks, applied, sort_by);
         let sort = match sort(kind, request, &sort_by) {
-            // Of several kinds, one may lack the attribute: its resources have no value there.
-            Err(_) if one_of_several && kind.resolve(&sort_by).is_err() => None,
+            // One of several kinds may lack the attribute: its resources have no value there.
+            Err(_) if unknown_is_absent && kind.resolve(&sort_by).is_err() => None,
             sorted => sorted?,
         };
         let projection = Projection::read(
@@ -157,84 +158,88 @@ impl Service {
         )?;
         Ok(Part { kind: Arc::clone(kind), filter: resolved, with_plus, sort, projection })
     }
+}
 
-    /// Reads a page of one kind; true when the filter was read with its `+` taken literally.
+/// The pages of a search over kinds.
+struct Pages<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    parts: &'a [Part],
+    applied: &'a mut Applied,
+    /// The maximum number of resources of the reply.
+    limit: usize,
+}
+
+impl Pages<'_> {
+    /// Reads a page of one kind, and returns how the `+` of the filter was read.
     fn page(
-        &self,
-        caller: &Caller,
+        &mut self,
         part: &Part,
         start: Start,
-        plus: bool,
+        plus: Plus,
         limit: usize,
-    ) -> Result<(Page, bool), Error> {
+    ) -> Result<(Page, Plus), Error> {
+        let service = self.service;
         let mut query = Query {
             kind: &part.kind,
-            filter: if plus { part.with_plus.clone() } else { part.filter.clone() },
+            filter: match plus {
+                Plus::Space => part.filter.clone(),
+                Plus::Literal => part.with_plus.clone(),
+            },
             sort: part.sort.clone(),
             start,
             limit,
-            with: self.reads_for(&part.kind, &part.projection, self.limits.members_at_once),
-            work: caller.work.clone(),
+            with: service.reads_for(&part.kind, &part.projection, service.limits.members_at_once),
+            work: self.caller.work.clone(),
         };
-        let page = self.found(caller, part, &query)?;
-        let walking = matches!(query.start, Start::After(_));
-        let Some(with_plus) =
-            part.with_plus.as_ref().filter(|_| page.total == 0 && !plus && !walking)
-        else {
-            return Ok((page, plus));
-        };
-        query.filter = Some(with_plus.clone());
-        let page = self.found(caller, part, &query)?;
-        let found = page.total > 0;
-        Ok((page, found))
+        let mut page = self.find(part, &query)?;
+        let mut plus = plus;
+        if let (Plus::Space, Start::Offset(_), Some(with_plus)) =
+            (plus, &query.start, &part.with_plus)
+            && page.total == 0
+        {
+            query.filter = Some(with_plus.clone());
+            page = self.find(part, &query)?;
+            plus = if page.total > 0 { Plus::Literal } else { Plus::Space };
+        }
+        if plus == Plus::Literal {
+            self.applied.note(Quirks::PLUS_IN_QUERY);
+        }
+        Ok((page, plus))
     }
 
-    /// Reads a page, and what members are called if the reply shows it.
-    fn found(&self, caller: &Caller, part: &Part, query: &Query<'_>) -> Result<Page, Error> {
-        let mut page = self.provider.find(caller.tenant, query)?;
-        self.name_members(caller.tenant, &part.kind, &part.projection, &mut page.resources)?;
+    /// Reads a page, and the names of members if the reply shows them.
+    fn find(&self, part: &Part, query: &Query<'_>) -> Result<Page, Error> {
+        let (service, tenant) = (self.service, self.caller.tenant);
+        let mut page = service.provider.find(tenant, query)?;
+        service.name_members(tenant, &part.kind, &part.projection, &mut page.resources)?;
         Ok(page)
     }
 
-    /// Reads a page over kinds, one behind the other.
-    fn concatenate(
-        &self,
-        caller: &Caller,
-        parts: &[Part],
-        applied: &mut Applied,
-        offset: u64,
-        limit: usize,
-    ) -> Result<(u64, Vec<Found>), Error> {
+    /// Reads a page over kinds, one after the other.
+    fn concatenate(&mut self, offset: u64) -> Result<(u64, Vec<Found>), Error> {
         let (mut total, mut found) = (0, Vec::new());
-        for part in parts {
+        for part in self.parts {
             let skip = Start::Offset(offset.saturating_sub(total));
-            let (page, plus) = self.page(caller, part, skip, false, limit - found.len())?;
-            note_plus(applied, plus);
+            let (page, _) = self.page(part, skip, Plus::Space, self.limit - found.len())?;
             total += page.total;
             found.extend(page.resources);
         }
         Ok((total, found))
     }
 
-    /// Reads the next page of a walk over kinds, one behind the other, and where it goes on.
-    fn page_by_cursor(
-        &self,
-        caller: &Caller,
-        parts: &[Part],
-        applied: &mut Applied,
-        from: &Cursor,
-        limit: usize,
-    ) -> Result<(u64, Vec<Found>, Option<Cursor>), Error> {
+    /// Reads the next page over kinds, one after the other, and returns the position of the page after it.
+    fn resume(&mut self, from: &Cursor) -> Result<(u64, Vec<Found>, Option<Cursor>), Error> {
         let (mut total, mut found, mut next) = (0, Vec::new(), None);
-        for (index, part) in parts.iter().enumerate() {
+        for (index, part) in self.parts.iter().enumerate() {
             let here = index == from.part;
             let start = match &from.after {
                 Some(key) if here => Start::After(key.clone()),
                 _ => Start::Offset(0),
             };
-            let room = if index < from.part { 0 } else { limit - found.len() };
-            let (page, plus) = self.page(caller, part, start, here && from.plus, room)?;
-            note_plus(applied, plus);
+            let plus = if here { from.plus } else { Plus::Space };
+            let room = if index < from.part { 0 } else { self.limit - found.len() };
+            let (page, plus) = self.page(part, start, plus, room)?;
             total += page.total;
             found.extend(page.resources);
             let follows = match page.next {
@@ -246,59 +251,52 @@ impl Service {
                 next = Some(Cursor { issued: from.issued, part: index, plus, after });
             }
         }
-        Ok((total, found, next.filter(|_| limit > 0)))
+        Ok((total, found, next.filter(|_| self.limit > 0)))
     }
 
     /// Reads a page over several kinds in one order.
-    fn merge_sorted(
-        &self,
-        caller: &Caller,
-        parts: &[Part],
-        applied: &mut Applied,
-        offset: u64,
-        limit: usize,
-    ) -> Result<(u64, Vec<Found>), Error> {
+    fn merge_sorted(&mut self, offset: u64) -> Result<(u64, Vec<Found>), Error> {
         let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        let deepest = skip.saturating_add(limit);
-        if deepest > MERGED {
+        let deepest = skip.saturating_add(self.limit);
+        if deepest > MAX_MERGED {
             return Err(Error::TooMany(format!(
-                "sorted queries over several resource types reach {MERGED} resources deep; ask one endpoint instead"
+                "sorted queries over several resource types reach {MAX_MERGED} resources deep; search one endpoint instead"
             )));
         }
         let (mut total, mut keyed, mut descending) = (0, Vec::new(), false);
-        for (order, part) in parts.iter().enumerate() {
-            let (page, plus) = self.page(caller, part, Start::Offset(0), false, deepest)?;
-            note_plus(applied, plus);
+        for (order, part) in self.parts.iter().enumerate() {
+            let (page, _) = self.page(part, Start::Offset(0), Plus::Space, deepest)?;
             total += page.total;
             descending |= part.sort.as_ref().is_some_and(|sort| sort.descending);
             for (index, found) in page.resources.into_iter().enumerate() {
                 let key = match &part.sort {
-                    Some(sort) => sort_key(&sort.by, &found.resource, &caller.work)?,
+                    Some(sort) => sort_key(&sort.by, &found.resource, &self.caller.work)?,
                     None => None,
                 };
                 keyed.push((key, (order, index), found));
             }
         }
-        keyed.sort_by(|(a, a_place, _), (b, b_place, _)| {
+        keyed.sort_by(|(a, a_position, _), (b, b_position, _)| {
             // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
             let by_key = (a.is_none(), a).cmp(&(b.is_none(), b));
-            (if descending { by_key.reverse() } else { by_key }).then(a_place.cmp(b_place))
+            (if descending { by_key.reverse() } else { by_key }).then(a_position.cmp(b_position))
         });
-        let page = keyed.into_iter().skip(skip).take(limit).map(|(_, _, found)| found);
+        let page = keyed.into_iter().skip(skip).take(self.limit).map(|(_, _, found)| found);
         Ok((total, page.collect()))
     }
 }
 
-fn note_plus(applied: &mut Applied, plus: bool) {
-    if plus {
-        applied.note(Quirks::PLUS_IN_QUERY);
-    }
+/// Resources that a sorted query over several kinds may reach.
+const MAX_MERGED: usize = 10_000;
+
+/// What an attribute is that a kind does not have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    IsError,
+    IsAbsent,
 }
 
-/// Resources that a sorted query over several kinds may reach.
-const MERGED: usize = 10_000;
-
-/// A request, resolved against one kind.
+/// A search, resolved against one kind.
 struct Part {
     kind: Arc<ResourceType>,
     filter: Option<ResolvedFilter>,
@@ -321,19 +319,24 @@ pub(super) fn sort(
     if path.is_empty() {
         return Ok(None);
     }
-    let refuse = |reason: String| Error::value("sortBy", reason);
-    let by = kind.resolve(path).map_err(|error| refuse(error.to_string()))?;
+    let by = kind.resolve(path).map_err(|error| Error::value("sortBy", error.to_string()))?;
     let leaf = by.leaf();
     if leaf.value_type == ValueType::Complex {
-        return Err(refuse(format!("{by} is complex; sort by one of its sub-attributes")));
+        let reason = format!("{by} is complex; sort by one of its sub-attributes");
+        return Err(Error::value("sortBy", reason));
     }
     if leaf.returned == Returned::Never || by.attribute.returned == Returned::Never {
-        return Err(refuse(format!("{by} cannot be sorted by: nobody may learn its value")));
+        let reason = format!("{by} cannot be sorted by: no one may learn its value");
+        return Err(Error::value("sortBy", reason));
     }
-    let unordered = matches!(by.place, Place::Members | Place::Groups | Place::Schemas)
-        || (by.container.is_none() && &*by.attribute.name == "meta" && by.place == Place::Document);
+    let unordered =
+        matches!(by.source, AttrSource::Members | AttrSource::Groups | AttrSource::Schemas)
+            || (by.container.is_none()
+                && &*by.attribute.name == "meta"
+                && by.source == AttrSource::Document);
     if unordered {
-        return Err(refuse(format!("{by} has no order; sort by another attribute")));
+        let reason = format!("{by} has no order; sort by another attribute");
+        return Err(Error::value("sortBy", reason));
     }
     Ok(Some(Sort { by, descending }))
 }

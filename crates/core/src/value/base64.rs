@@ -2,8 +2,8 @@
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Returns base64 as RFC 4648 §4 writes it: with its padding, which may be left out in what comes, and
-/// with zeros for the bits that say nothing.
+/// Returns base64 in the one form of RFC 4648 §4: with padding, which clients may leave out, and with
+/// zeros for the unused bits.
 pub(crate) fn canonical(text: &str) -> Option<String> {
     let body = text.trim_end_matches('=');
     let padding = text.len() - body.len();
@@ -26,8 +26,8 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Returns base64 in its canonical form, also out of the URL-safe alphabet (RFC 4648 §5) if that is
-/// allowed. What was stored before there was one form may be in it.
+/// Returns base64 in its canonical form, also from the URL-safe alphabet (RFC 4648 §5) if that is
+/// allowed. Values that early releases stored may have any form.
 pub(crate) fn read(text: &str, url_safe: bool) -> Option<String> {
     match url_safe && text.contains(['-', '_']) {
         true => canonical(&ordinary(text)),
@@ -35,7 +35,7 @@ pub(crate) fn read(text: &str, url_safe: bool) -> Option<String> {
     }
 }
 
-/// Puts the ordinary alphabet in the place of the URL-safe one.
+/// Replaces the URL-safe alphabet by the ordinary one.
 pub(crate) fn ordinary(text: &str) -> String {
     text.replace('-', "+").replace('_', "/")
 }

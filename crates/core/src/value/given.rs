@@ -1,16 +1,16 @@
-//! What a client gave for an attribute, known only after normalization (RFC 7643 §2.5).
+//! What a client gave for an attribute (RFC 7643 §2.5), which only normalization can determine.
 
 use serde_json::Value;
 
 /// What normalization found in what a client sent for an attribute.
 ///
-/// An operation decides what to do by this and never by the text that arrived: `[{"value": ""}]` is as
-/// empty as `null`, but only a schema can tell.
+/// An operation decides by this and never by the JSON that arrived: `[{"value": ""}]` is as empty as
+/// `null`, but only the schema shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Given<T = Value> {
-    /// `null` or an empty array: the client says that there is no value.
+    /// `null` or an empty array: the client clears the attribute.
     Cleared,
-    /// Something in which no value is, as `""` or `[{"value": ""}]`.
+    /// JSON without a value in it, as `""` or `[{"value": ""}]`.
     Nothing,
     /// A value.
     Value(T),
@@ -26,14 +26,19 @@ impl<T> Given<T> {
     }
 }
 
-/// Tells whether no number, no boolean and no character of text is anywhere in a value.
-pub(crate) fn says_nothing(value: &Value) -> bool {
+/// Returns whether a value is `null` or the empty text.
+pub(crate) fn is_null_or_empty(value: &Value) -> bool {
+    value.is_null() || value.as_str() == Some("")
+}
+
+/// Returns whether there is no number, no boolean and no character of text anywhere in a value.
+pub(crate) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) | Value::Number(_) => false,
         Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.iter().all(says_nothing),
-        Value::Object(map) => map.values().all(says_nothing),
+        Value::Array(values) => values.iter().all(is_blank),
+        Value::Object(map) => map.values().all(is_blank),
     }
 }
 
@@ -44,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_says_nothing_when_all_that_is_in_it_says_nothing() {
+    fn a_value_says_nothing_when_all_that_is_in_it_is_blank() {
         for value in [
             json!(null),
             json!(""),
@@ -55,11 +60,11 @@ mod tests {
             json!([{"value": ""}]),
             json!([{"value": null, "sub": [[""]]}]),
         ] {
-            assert!(says_nothing(&value), "{value}");
+            assert!(is_blank(&value), "{value}");
         }
         for value in [json!(0), json!(false), json!(" "), json!([{"value": "", "primary": false}])]
         {
-            assert!(!says_nothing(&value), "{value}");
+            assert!(!is_blank(&value), "{value}");
         }
     }
 }

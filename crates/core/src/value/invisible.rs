@@ -1,9 +1,9 @@
-//! Characters that nobody sees, and that therefore tell no two names apart.
+//! Characters that are not drawn, and therefore do not distinguish names.
 
-/// Code points that a reader sees nothing of: those that Unicode calls default-ignorable, and the format
-/// characters (Cf) beyond them. Sorted; both ends belong to a range.
+/// Invisible code points: the default-ignorable ones of Unicode, and the other format characters (Cf).
+/// Sorted; both ends belong to a range.
 ///
-/// Not among them are the format characters that are drawn, such as U+06DD: they enclose the digits after them.
+/// The format characters that are drawn, such as U+06DD around digits, are not among them.
 const INVISIBLE: [(char, char); 18] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{34f}', '\u{34f}'),
@@ -25,9 +25,9 @@ const INVISIBLE: [(char, char); 18] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Tells whether a reader sees nothing of a character.
+/// Returns whether a character is invisible.
 pub(super) fn is_invisible(c: char) -> bool {
-    // Latin has only the soft hyphen.
+    // The soft hyphen is the first one.
     if c < '\u{ad}' {
         return false;
     }

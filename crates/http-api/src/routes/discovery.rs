@@ -194,7 +194,7 @@ fn one(document: &Value, condition: &Precondition) -> Reply {
 /// Answers with a document, or with 304 when the client has it (DSC-017).
 fn unless_known(body: Vec<u8>, condition: &Precondition) -> Reply {
     let opaque = format!("{:016x}", digest(&body));
-    let known = condition.if_none_match.as_ref().is_some_and(|tags| tags.name(&opaque));
+    let known = condition.if_none_match.as_ref().is_some_and(|tags| tags.contain(&opaque));
     let reply = match known {
         true => Reply::empty(StatusCode::NOT_MODIFIED),
         false => Reply::whole(StatusCode::OK, body),

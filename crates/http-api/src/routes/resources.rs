@@ -11,7 +11,7 @@ use headcount_core::quirks::Applied;
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
-use headcount_core::service::{Caller, Written};
+use headcount_core::service::{Caller, WriteOutcome};
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Provision, Read};
@@ -53,7 +53,7 @@ pub(super) async fn get(
         let kind = target.kind()?;
         let shape = query.shape(caller)?;
         let (found, projection) = api.service.get(caller, &kind, &target.id(caller)?, &shape)?;
-        let unmodified = condition.check()?.unmodified(&found.resource);
+        let unmodified = condition.check()?.is_unmodified(&found.resource);
         if unmodified && projection.is_covered_by_version(&kind) {
             let etag = found.resource.version.to_string();
             let location = location(&job_api, &kind, &projection, &target.form.base, &found);
@@ -235,9 +235,9 @@ fn stored(
     kind: Arc<ResourceType>,
     form: Form,
     status: StatusCode,
-    written: Written,
+    written: WriteOutcome,
 ) -> Result<Reply, ApiError> {
-    let Written { found, shown: body, changed, projection, applied } = written;
+    let WriteOutcome { found, shown: body, changed, projection, applied } = written;
     let slip = projection.slip();
     let notes = LogContext { changed: Some(changed), slip, ..notes(&kind, applied) };
     if body {

@@ -1,5 +1,5 @@
 use super::*;
-use headcount_core::change::{Change, Left, Names};
+use headcount_core::change::{Change, LeftGroup, ResourceNames};
 use headcount_core::members::MemberDelta;
 
 fn recorded(kind: &str, act: Act, paths: &[&str]) -> Recorded {
@@ -15,14 +15,17 @@ fn recorded(kind: &str, act: Act, paths: &[&str]) -> Recorded {
             act,
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             switched: None,
-            names: Names { name: Some("jane".to_owned()), external_id: Some("x1".to_owned()) },
+            names: ResourceNames {
+                name: Some("jane".to_owned()),
+                external_id: Some("x1".to_owned()),
+            },
         },
         members: MemberDelta::default(),
         left: Vec::new(),
     }
 }
 
-fn switched(mut recorded: Recorded, switched: Switched) -> Recorded {
+fn switched(mut recorded: Recorded, switched: Activation) -> Recorded {
     recorded.change.switched = Some(switched);
     recorded
 }
@@ -59,11 +62,11 @@ fn an_update_names_what_changed_by_put_and_by_patch() {
 
 #[test]
 fn evt_007_a_switch_is_an_event_of_its_own() {
-    let off = switched(recorded("User", Act::Patched, &["active"]), Switched::Off);
+    let off = switched(recorded("User", Act::Patched, &["active"]), Activation::Off);
     assert_eq!(told(&off), ["7.1 user.deactivated r1 v4 [active] -"]);
-    let on = switched(recorded("User", Act::Replaced, &["active"]), Switched::On);
+    let on = switched(recorded("User", Act::Replaced, &["active"]), Activation::On);
     assert_eq!(told(&on), ["7.1 user.reactivated r1 v4 [active] -"]);
-    let more = switched(recorded("User", Act::Replaced, &["title", "active"]), Switched::Off);
+    let more = switched(recorded("User", Act::Replaced, &["title", "active"]), Activation::Off);
     assert_eq!(
         told(&more),
         ["7.1 user.updated r1 v4 [title] -", "7.2 user.deactivated r1 v4 [active] -"]
@@ -106,7 +109,7 @@ fn members_come_and_go_one_by_one() {
 
 #[test]
 fn evt_006_who_is_deleted_leaves_its_groups_first() {
-    let left = |group: &str, version| Left {
+    let left = |group: &str, version| LeftGroup {
         group: ResourceId::new(group),
         version: Version::new(version),
     };
@@ -144,7 +147,7 @@ fn tokens_and_tenants_have_events_of_their_own() {
         assert!(OTHER_TYPES.contains(&wanted));
     }
     // A tenant that is switched off is changed like by any other setting.
-    let off = switched(recorded("Tenant", Act::Changed, &["enabled"]), Switched::Off);
+    let off = switched(recorded("Tenant", Act::Changed, &["enabled"]), Activation::Off);
     assert_eq!(told(&off), ["7.1 tenant.updated r1 v4 [enabled] -"]);
     assert_eq!(told(&recorded("User", Act::Erased, &[])), ["7.1 user.erased r1 v4 [] -"]);
 }

@@ -124,7 +124,7 @@ mod tests {
         for pk in 5..10 {
             best.offer(Position { value: Some("e".repeat(1_000)), pk }).unwrap();
         }
-        assert_eq!(work.spent(), 9 * VISIT + 4 * VISIT + 9);
+        assert_eq!(work.units_spent(), 9 * VISIT + 4 * VISIT + 9);
         let work = Work::new(2 * VISIT + 3);
         let mut best = Best::new(&work, false, None, 0, 1);
         let refused = best.offer(Position { value: Some("aaaa".to_owned()), pk: 1 });

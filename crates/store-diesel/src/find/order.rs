@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use headcount_core::path::Place;
+use headcount_core::path::AttrSource;
 use headcount_core::provider::{Key, Query};
 
 use crate::filter_sql::Scope;
@@ -41,16 +41,16 @@ impl Order {
         let column = |name, nullable, number| {
             Self::Column(Column { name, nullable, number }, sort.descending)
         };
-        match &sort.by.place {
-            Place::Created => column("r.created", false, true),
-            Place::Modified => column("r.modified", false, true),
-            Place::Id => column("r.id", false, false),
-            Place::Name => {
+        match &sort.by.source {
+            AttrSource::Created => column("r.created", false, true),
+            AttrSource::Modified => column("r.modified", false, true),
+            AttrSource::Id => column("r.id", false, false),
+            AttrSource::Name => {
                 let required = query.kind.name.as_ref().is_some_and(|name| name.attribute.required);
                 column("r.name_key", !required, false)
             }
-            Place::ExternalId => column("r.external_id", true, false),
-            Place::Indexed(path) if !sort.by.is_plural() => {
+            AttrSource::ExternalId => column("r.external_id", true, false),
+            AttrSource::Indexed(path) if !sort.by.is_plural() => {
                 Self::Indexed(Arc::clone(path), sort.descending)
             }
             _ => Self::Evaluated,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use diesel::sql_types::BigInt;
 use headcount_core::filter::{Filter, Relations, ResolvedFilter, sort_key};
-use headcount_core::path::Place;
+use headcount_core::path::AttrSource;
 use headcount_core::provider::{Page, ProviderError, Start};
 use headcount_core::work::{self, Halt, VISIT};
 
@@ -190,7 +190,7 @@ fn relation_leaves(filter: &ResolvedFilter) -> Vec<&ResolvedFilter> {
         Filter::And(terms) | Filter::Or(terms) => terms.iter().flat_map(relation_leaves).collect(),
         Filter::Not(inner) => relation_leaves(inner),
         Filter::Present(at) | Filter::Compare(at, ..) | Filter::Element(at, _)
-            if matches!(at.place, Place::Members | Place::Groups) =>
+            if matches!(at.source, AttrSource::Members | AttrSource::Groups) =>
         {
             vec![filter]
         }

@@ -95,7 +95,7 @@ impl Reach {
 }
 
 fn is_indexed(kind: &ResourceType, attribute: &str) -> bool {
-    kind.resolve(attribute).is_ok_and(|found| index::is_indexed(&found.place))
+    kind.resolve(attribute).is_ok_and(|found| index::is_indexed(&found.source))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn document(content: Value) -> Document {
-    Document { file: "devices.json".to_owned(), content }
+fn document(content: Value) -> SchemaFile {
+    SchemaFile { file: "devices.json".to_owned(), content }
 }
 
 fn device_schema() -> Value {

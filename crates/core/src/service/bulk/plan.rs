@@ -1,4 +1,4 @@
-//! What an operation of a bulk request asks for, as far as it can be told before others have run.
+//! Plans: the part of a bulk operation that does not depend on other operations.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use crate::message::BulkOperation;
 use crate::schema::ResourceType;
 use crate::service::{Precondition, Service, Tags};
 
-/// What is done.
+/// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(super) enum Action {
     Create,
     Replace,
     Patch,
     Delete,
 }
 
-/// What an operation is about.
+/// The resource that an operation works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Something new.
+    /// A new resource.
     New,
-    /// A resource that is there.
+    /// An existing resource.
     Id(ResourceId),
     /// A resource that another operation creates.
     BulkId(String),
 }
 
-/// What an operation asks for, as far as it can be told before others have run.
+/// An operation as far as it is known before others have run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) kind: Arc<ResourceType>,
-    pub(super) verb: Verb,
+    pub(super) action: Action,
     pub(super) subject: Subject,
     pub(super) data: Value,
     pub(super) precondition: Precondition,
@@ -44,37 +44,37 @@ pub(super) struct Plan {
 }
 
 impl Service {
-    /// Reads an operation and its body: everything about it that depends on no other.
+    /// Reads an operation and its body.
     pub(super) fn plan(
         &self,
         operation: &BulkOperation,
         data: Option<Value>,
         permit: &Permit<'_>,
     ) -> Result<Plan, Error> {
-        let verb = match operation.method.to_ascii_uppercase().as_str() {
-            "POST" => Verb::Create,
-            "PUT" => Verb::Replace,
-            "PATCH" => Verb::Patch,
-            "DELETE" => Verb::Delete,
+        let action = match operation.method.to_ascii_uppercase().as_str() {
+            "POST" => Action::Create,
+            "PUT" => Action::Replace,
+            "PATCH" => Action::Patch,
+            "DELETE" => Action::Delete,
             _ => {
                 return Err(Error::syntax(
                     "method is missing or unknown; it must be POST, PUT, PATCH or DELETE",
                 ));
             }
         };
-        let (kind, subject) = self.target(verb, &operation.path)?;
+        let (kind, subject) = self.target(action, &operation.path)?;
         permit(&kind)?;
-        if verb == Verb::Create && operation.bulk_id.is_none() {
+        if action == Action::Create && operation.bulk_id.is_none() {
             return Err(Error::syntax("a POST needs a bulkId (RFC 7644 §3.7)"));
         }
-        let mut data = match (data, verb) {
-            (_, Verb::Delete) => Value::Null,
+        let mut data = match (data, action) {
+            (_, Action::Delete) => Value::Null,
             (Some(data), _) => data,
             (None, _) => {
                 return Err(Error::syntax("data is missing; it is the body of the operation"));
             }
         };
-        let if_match = match operation.version.as_deref().filter(|_| verb != Verb::Create) {
+        let if_match = match operation.version.as_deref().filter(|_| action != Action::Create) {
             Some(version) => Some(Tags::parse(version)?),
             None => None,
         };
@@ -82,7 +82,7 @@ impl Service {
         if let Subject::BulkId(id) = &subject {
             needs.push(id.clone());
         }
-        in_data(&kind, verb, &mut data, &mut |text| {
+        in_data(&kind, action, &mut data, &mut |text| {
             if let Some(id) = references::bulk_id(text)
                 && !needs.iter().any(|known| known == id)
             {
@@ -90,35 +90,29 @@ impl Service {
             }
         });
         let precondition = Precondition { if_match, if_none_match: None };
-        Ok(Plan { kind, verb, subject, data, precondition, needs })
+        Ok(Plan { kind, action, subject, data, precondition, needs })
     }
 
     /// Reads a path: `/Users` to create, `/Users/id` for everything else.
-    fn target(&self, verb: Verb, path: &str) -> Result<(Arc<ResourceType>, Subject), Error> {
-        let refuse = || {
-            Error::syntax(format!(
-                "the path \"{}\" must be an endpoint such as /Users for POST, and a resource such as /Users/id otherwise",
-                excerpt(path)
-            ))
-        };
-        let rest = path.strip_prefix('/').ok_or_else(refuse)?;
+    fn target(&self, action: Action, path: &str) -> Result<(Arc<ResourceType>, Subject), Error> {
+        let rest = path.strip_prefix('/').ok_or_else(|| bad_path(path))?;
         let (endpoint, id) = match rest.trim_end_matches('/').split_once('/') {
             None => (rest.trim_end_matches('/'), None),
             Some((endpoint, id)) => (endpoint, Some(id)),
         };
-        let plain = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '%', '\\']);
-        if !plain(endpoint) || id.is_some_and(|id| !plain(id) || id == "." || id == "..") {
-            return Err(refuse());
+        if !is_segment(endpoint) || id.is_some_and(|id| !is_segment(id) || id == "." || id == "..")
+        {
+            return Err(bad_path(path));
         }
         if ["Bulk", "Me", ".search"].iter().any(|own| endpoint.eq_ignore_ascii_case(own)) {
-            return Err(Error::syntax(format!("/{endpoint} cannot stand in a bulk request")));
+            return Err(Error::syntax(format!("/{endpoint} cannot be part of a bulk request")));
         }
         let kind = self.registry.by_endpoint(endpoint).ok_or_else(|| Error::NotFound {
             what: format!("endpoint \"/{}\"", excerpt(endpoint)),
         })?;
-        let subject = match (verb, id) {
-            (Verb::Create, None) => Subject::New,
-            (Verb::Create, Some(_)) | (_, None) => return Err(refuse()),
+        let subject = match (action, id) {
+            (Action::Create, None) => Subject::New,
+            (Action::Create, Some(_)) | (_, None) => return Err(bad_path(path)),
             (_, Some(id)) => match references::bulk_id(id) {
                 Some(id) => Subject::BulkId(id.to_owned()),
                 None => Subject::Id(ResourceId::new(id)),
@@ -128,16 +122,28 @@ impl Service {
     }
 }
 
-/// Shows each reference in the data of an operation.
+fn bad_path(path: &str) -> Error {
+    Error::syntax(format!(
+        "the path \"{}\" must be an endpoint such as /Users for POST, and a resource such as /Users/id otherwise",
+        excerpt(path)
+    ))
+}
+
+/// Returns whether a text can be a segment of a path without encoding.
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['/', '?', '#', '%', '\\'])
+}
+
+/// Visits each reference in the data of an operation.
 pub(super) fn in_data(
     kind: &ResourceType,
-    verb: Verb,
+    action: Action,
     data: &mut Value,
     visit: &mut references::Visitor<'_>,
 ) {
-    match verb {
-        Verb::Patch => references::in_patch(kind, data, visit),
-        Verb::Create | Verb::Replace => references::in_resource(kind, data, visit),
-        Verb::Delete => {}
+    match action {
+        Action::Patch => references::in_patch(kind, data, visit),
+        Action::Create | Action::Replace => references::in_resource(kind, data, visit),
+        Action::Delete => {}
     }
 }

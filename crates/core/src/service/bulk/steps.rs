@@ -1,27 +1,31 @@
-//! The operations of a slice as steps of the provider, and those that leave its lane.
+//! Runs the operations of a batch as steps of the provider, and those that leave its lane on a copy.
 
 use serde_json::Value;
 
 use super::Run;
-use super::plan::{Subject, Verb};
+use super::plan::{Action, Subject};
 use crate::error::Error;
 use crate::ids::{Kind, ResourceId};
 use crate::provider::{CheckFn, Draft, Step, StepDone, With};
 use crate::quirks::Applied;
 use crate::service::lane::{Compute, Lane};
 use crate::service::{Caller, Service};
-use crate::work::VISIT;
+use crate::work::{VISIT, Work};
 
 use super::State;
 
-/// An operation that the provider can carry out.
+/// An operation that the provider can run.
 pub(super) enum Prepared<'a> {
     Insert(Box<Draft>),
     Update(&'a Kind, ResourceId, Box<Compute<'a>>, Lane<'a>),
     Delete(&'a Kind, ResourceId, Box<CheckFn<'a>>),
 }
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
+    fn update(kind: &'a Kind, id: ResourceId, change: Box<Compute<'a>>, work: &'a Work) -> Self {
+        Self::Update(kind, id, change, Lane::new(work))
+    }
+
     fn step(&mut self) -> Step<'_> {
         match self {
             Self::Insert(draft) => Step::Insert(draft),
@@ -36,18 +40,18 @@ impl Prepared<'_> {
         }
     }
 
-    /// Returns what the operation came to, once one that has left the lane is carried out on a copy.
+    /// Returns the outcome of the operation, after running it on a copy if it has left the lane.
     fn outcome(
         &mut self,
         service: &Service,
         caller: &Caller,
-        done: Result<StepDone, Error>,
+        result: Result<StepDone, Error>,
     ) -> Result<StepDone, Error> {
         match self {
             Self::Update(kind, id, change, lane) if lane.was_left() => service
                 .update_on_copy(caller, kind, id, With::Nothing, &mut **change)
                 .map(|updated| StepDone::Stored(updated.found.resource)),
-            Self::Insert(_) | Self::Update(..) | Self::Delete(..) => done,
+            Self::Insert(_) | Self::Update(..) | Self::Delete(..) => result,
         }
     }
 }
@@ -64,11 +68,10 @@ impl Run<'_> {
         let plan = plan.ok_or_else(|| Error::internal("an operation that is ready has a plan"))?;
         let (service, caller, kind) = (self.service, self.caller, &*plan.kind);
         caller.work.spend(VISIT)?;
-        let update = |id, change| Prepared::Update(&kind.kind, id, change, Lane::new(&caller.work));
         if let Some(State::Begun(id)) = self.states.get(index) {
             let (change, _) =
                 service.prepare_replace(caller, kind, data, &plan.precondition, applied)?;
-            return Ok(update(id.clone(), change));
+            return Ok(Prepared::update(&kind.kind, id.clone(), change, &caller.work));
         }
         let id = match (&plan.subject, self.subject(plan)) {
             (Subject::New, _) => {
@@ -79,30 +82,33 @@ impl Run<'_> {
             (_, None) => return Err(Error::internal("an operation that is ready has its subject")),
         };
         service.check_id(kind, &id)?;
-        let refuse = |error| service.refuse(caller, kind, &id, &plan.precondition, error);
-        Ok(match plan.verb {
-            Verb::Create | Verb::Replace => {
-                let change =
-                    service.prepare_replace(caller, kind, data, &plan.precondition, applied);
-                update(id.clone(), change.map_err(refuse)?.0)
+        let change = match plan.action {
+            Action::Create | Action::Replace => {
+                service.prepare_replace(caller, kind, data, &plan.precondition, applied)
             }
-            Verb::Patch => {
-                let change =
-                    service.prepare_patch(caller, kind, &id, data, &plan.precondition, applied);
-                update(id.clone(), change.map_err(refuse)?.0)
+            Action::Patch => {
+                service.prepare_patch(caller, kind, &id, data, &plan.precondition, applied)
             }
-            Verb::Delete => {
+            Action::Delete => {
                 let check = service.prepare_delete(caller, kind, &plan.precondition);
-                Prepared::Delete(&kind.kind, id, check)
+                return Ok(Prepared::Delete(&kind.kind, id, check));
             }
-        })
+        };
+        match change {
+            Ok((change, _)) => Ok(Prepared::update(&kind.kind, id, change, &caller.work)),
+            Err(error) => Err(service.refuse(caller, kind, &id, &plan.precondition, error)),
+        }
     }
 
-    /// Carries out prepared operations in order, until as many have failed as may; returns the results
-    /// of those that were carried out.
+    /// Runs prepared operations in order, until the allowed number has failed, and returns the results of
+    /// those that were run.
     ///
-    /// The provider stops at an operation that leaves the lane: what follows it comes after it.
-    pub(super) fn carry_out(&self, mut rest: &mut [Prepared<'_>]) -> Vec<Result<StepDone, Error>> {
+    /// The provider stops at an operation that leaves the lane. That one is run on a copy before the
+    /// operations after it.
+    pub(super) fn run_prepared(
+        &self,
+        mut rest: &mut [Prepared<'_>],
+    ) -> Vec<Result<StepDone, Error>> {
         let (service, caller) = (self.service, self.caller);
         let mut results = Vec::with_capacity(rest.len());
         while !rest.is_empty() {
@@ -111,21 +117,22 @@ impl Run<'_> {
             if failures == Some(0) {
                 break;
             }
-            let done = match caller.work.spend(0) {
+            let step_results = match caller.work.spend(0) {
                 Ok(()) => {
                     let mut steps: Vec<_> = rest.iter_mut().map(Prepared::step).collect();
                     service.provider.batch(caller.tenant, &mut steps, failures)
                 }
                 Err(halt) => vec![Err(halt.into())],
             };
-            if done.is_empty() {
+            if step_results.is_empty() {
                 break;
             }
-            let (ran, behind) =
-                std::mem::take(&mut rest).split_at_mut_checked(done.len()).unwrap_or_default();
-            let outcomes = ran.iter_mut().zip(done);
-            results.extend(outcomes.map(|(one, done)| one.outcome(service, caller, done)));
-            rest = behind;
+            let count = step_results.len();
+            let (ran, tail) =
+                std::mem::take(&mut rest).split_at_mut_checked(count).unwrap_or_default();
+            let outcomes = ran.iter_mut().zip(step_results);
+            results.extend(outcomes.map(|(one, result)| one.outcome(service, caller, result)));
+            rest = tail;
         }
         results
     }

@@ -6,7 +6,7 @@ use super::super::redact;
 use super::{member, text_of};
 use headcount_core::filter::{Filter, Literal, ParsedFilter, Syntax};
 use headcount_core::index::fold;
-use headcount_core::path::Parts;
+use headcount_core::path::PathParts;
 
 /// Names kept of one request, at most.
 const MOST_NAMES: usize = 256;
@@ -83,7 +83,7 @@ impl Names {
     }
 
     fn of_brackets(&mut self, path: &str) {
-        if let Some(filter) = Parts::of(path).ok().and_then(|parts| parts.filter) {
+        if let Some(filter) = PathParts::of(path).ok().and_then(|parts| parts.filter) {
             self.of_filter(filter);
         }
     }
