@@ -239,7 +239,7 @@ fn goes_by(
 ) -> Vec<headcount_core::filter::ResolvedFilter> {
     let quoted = serde_json::Value::from(name);
     let parse = |attribute| {
-        if kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.place) != indexed) {
+        if kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.source) != indexed) {
             return None;
         }
         let term = format!("{attribute} eq {quoted}");

@@ -138,96 +138,118 @@ fn by_rules(
     rules: Rules,
     map: Map<String, Value>,
 ) -> Result<Normalized, Error> {
-    let root = At::Root;
-    let mut core: Vec<Option<Value>> = vec![None; kind.schema.attributes.len()];
-    let mut extensions: Vec<Option<Map<String, Value>>> = vec![None; kind.extensions.len()];
-    let (mut external_id, mut members) = (None, None);
-    let mut seen_common = [false; 4];
+    let mut slots = Slots::of(kind, rules);
     for (name, value) in map {
-        let at = At::Under(&root, &name);
-        if let Some(position) = position(&kind.schema.attributes, &name) {
-            let Some((slot, attribute)) =
-                core.get_mut(position).zip(kind.schema.attributes.get(position))
-            else {
-                continue;
-            };
-            if slot.is_some() {
-                return Err(twice(&name));
-            }
-            if kind.membership == Membership::Members && &*attribute.name == "members" {
-                if members.is_some() {
-                    return Err(twice(&name));
-                }
-                members = Some(members::replacement(members::parse(value)?)?);
-                continue;
-            }
-            // Null marks the name as seen; `fill` drops it.
-            *slot = Some(
-                rules
-                    .attribute(attribute, value, &At::Under(&root, &attribute.name))?
-                    .value()
-                    .unwrap_or(Value::Null),
-            );
-        } else if let Some(common) =
-            COMMON_NAMES.iter().position(|common| common.eq_ignore_ascii_case(&name))
+        slots.put(&name, value)?;
+    }
+    slots.finish()
+}
+
+/// The normalized values of a resource, in the order of its schemas.
+struct Slots<'k> {
+    kind: &'k ResourceType,
+    rules: Rules,
+    /// By position in the core schema. `null` marks a name as seen.
+    core: Vec<Option<Value>>,
+    extensions: Vec<Option<Map<String, Value>>>,
+    external_id: Option<Value>,
+    members: Option<Vec<MemberRef>>,
+    seen_common: [bool; COMMON_NAMES.len()],
+}
+
+impl<'k> Slots<'k> {
+    fn of(kind: &'k ResourceType, rules: Rules) -> Self {
+        Self {
+            kind,
+            rules,
+            core: vec![None; kind.schema.attributes.len()],
+            extensions: vec![None; kind.extensions.len()],
+            external_id: None,
+            members: None,
+            seen_common: [false; COMMON_NAMES.len()],
+        }
+    }
+
+    /// Normalizes a value into its slot. A name may be in a body once, in any case.
+    fn put(&mut self, name: &str, value: Value) -> Result<(), Error> {
+        let kind = self.kind;
+        let mut core = self.core.iter_mut().zip(&kind.schema.attributes);
+        if let Some((slot, attribute)) =
+            core.find(|(_, attribute)| attribute.name.eq_ignore_ascii_case(name))
         {
-            if let Some(seen) = seen_common.get_mut(common) {
-                if *seen {
-                    return Err(twice(&name));
-                }
-                *seen = true;
+            if kind.membership == Membership::Members && &*attribute.name == "members" {
+                refuse_second(name, &self.members)?;
+                self.members = Some(members::replacement(members::parse(value)?)?);
+                return Ok(());
+            }
+            refuse_second(name, slot)?;
+            let at = At::Under(&At::Root, &attribute.name);
+            let given = self.rules.attribute(attribute, value, &at)?;
+            *slot = Some(given.value().unwrap_or(Value::Null));
+            return Ok(());
+        }
+        let mut common = COMMON_NAMES.iter().zip(&mut self.seen_common);
+        if let Some((_, seen)) = common.find(|(common, _)| common.eq_ignore_ascii_case(name)) {
+            if std::mem::replace(seen, true) {
+                return Err(twice(name));
             }
             // RFC 7643 §3.1: only the server sets `id` and `meta`; a client's values are ignored.
             if name.eq_ignore_ascii_case("externalId") {
-                external_id = rules.text(value, &At::Under(&root, "externalId"))?;
+                self.external_id = self.rules.text(value, &At::Under(&At::Root, "externalId"))?;
             }
-        } else if let Some(index) =
-            kind.extensions.iter().position(|e| e.schema.id.as_str().eq_ignore_ascii_case(&name))
+            return Ok(());
+        }
+        let mut extensions = self.extensions.iter_mut().zip(&kind.extensions);
+        if let Some((slot, extension)) =
+            extensions.find(|(_, one)| one.schema.id.as_str().eq_ignore_ascii_case(name))
         {
-            let Some((slot, extension)) = extensions.get_mut(index).zip(kind.extensions.get(index))
-            else {
-                continue;
-            };
-            if slot.is_some() {
-                return Err(twice(&name));
-            }
+            refuse_second(name, slot)?;
+            let at = At::Under(&At::Root, extension.schema.id.as_str());
             *slot = Some(match value {
                 Value::Null => Map::new(),
-                Value::Object(map) => rules.object(
-                    &extension.schema.attributes,
-                    map,
-                    &At::Under(&root, extension.schema.id.as_str()),
-                )?,
-                _ => return Err(at.refuse("an extension must be an object")),
+                Value::Object(map) => self.rules.object(&extension.schema.attributes, map, &at)?,
+                _ => {
+                    let at = At::Under(&At::Root, name);
+                    return Err(at.refuse("an extension must be an object"));
+                }
             });
-        } else {
-            return Err(Error::syntax(format!(
-                "{} has no attribute \"{}\"; remove it or correct its name",
-                kind.kind,
-                excerpt(&name)
-            )));
+            return Ok(());
         }
+        Err(Error::syntax(format!(
+            "{} has no attribute \"{}\"; remove it or correct its name",
+            kind.kind,
+            excerpt(name)
+        )))
     }
-    let mut out = Map::new();
-    if let Some(external_id) = external_id {
-        out.insert("externalId".to_owned(), external_id);
-    }
-    fill(&kind.schema, core, &mut out);
-    require(&kind.schema.attributes, &out, &root)?;
-    for (extension, map) in kind.extensions.iter().zip(extensions) {
-        let map = map.unwrap_or_default();
-        let at = At::Under(&root, extension.schema.id.as_str());
-        if extension.required && map.is_empty() {
-            return Err(at.refuse(format!("every {} must have this extension", kind.kind)));
+
+    /// Checks what the schemas require, and returns the values.
+    fn finish(self) -> Result<Normalized, Error> {
+        let kind = self.kind;
+        let mut out = Map::new();
+        if let Some(external_id) = self.external_id {
+            out.insert("externalId".to_owned(), external_id);
         }
-        // An extension's required attributes are required only where the extension is used (EXT-006).
-        if !map.is_empty() {
-            require(&extension.schema.attributes, &map, &at)?;
-            out.insert(extension.schema.id.as_str().to_owned(), Value::Object(map));
+        fill(&kind.schema, self.core, &mut out);
+        require(&kind.schema.attributes, &out, &At::Root)?;
+        for (extension, map) in kind.extensions.iter().zip(self.extensions) {
+            let map = map.unwrap_or_default();
+            let at = At::Under(&At::Root, extension.schema.id.as_str());
+            if extension.required && map.is_empty() {
+                return Err(at.refuse(format!("every {} must have this extension", kind.kind)));
+            }
+            // An extension's required attributes are required only where the extension is used (EXT-006).
+            if !map.is_empty() {
+                require(&extension.schema.attributes, &map, &at)?;
+                out.insert(extension.schema.id.as_str().to_owned(), Value::Object(map));
+            }
         }
+        check_user_name(kind, self.rules.quirks, &out)?;
+        Ok(Normalized { attributes: Attributes::from_canonical(out), members: self.members })
     }
-    check_user_name(kind, rules.quirks, &out)?;
-    Ok(Normalized { attributes: Attributes::from_canonical(out), members })
+}
+
+fn refuse_second<T>(name: &str, slot: &Option<T>) -> Result<(), Error> {
+    if slot.is_some() { Err(twice(name)) } else { Ok(()) }
 }
 
 const COMMON_NAMES: [&str; 4] = ["schemas", "id", "meta", "externalId"];
