@@ -61,7 +61,7 @@ pub fn pages_are_right_while_resources_come_and_go(subject: Subject) {
         assert_eq!(found, (expected, total), "round {round}: {count} after {start}");
         match round % 5 {
             1 => {
-                let (_, id) = present.remove(draw(present.len()));
+                let (_, id) = present.remove(random.below(present.len()));
                 assert!(bench.try_delete(0, USER, &id).is_ok());
             }
             // The last one, so that the next one may get its position and key.
