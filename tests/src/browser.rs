@@ -168,7 +168,7 @@ pub struct Page {
     clicks: AtomicUsize,
 }
 
-/// What went wrong in a page, as the browser tells it.
+/// What went wrong in a page, as the browser reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
     /// Violations of the content security policy.

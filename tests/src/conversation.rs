@@ -45,7 +45,7 @@ pub struct Case {
     pub exchanges: Vec<Exchange>,
 }
 
-/// A token that a case needs beside the first.
+/// A token that a case needs in addition to the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewToken {
     /// Of the case's tenant, with these flags of `token create`.

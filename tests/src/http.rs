@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that sends exactly the bytes it is told and nothing else.
+//! An HTTP/1.1 client that sends exactly the given bytes.
 //!
 //! Clients of libraries add headers, normalize paths and refuse what is malformed; a test of a server
 //! needs none of that.
@@ -52,6 +52,21 @@ impl Response {
             None => String::new(),
         }
     }
+
+    /// Fails with the body when the status is another one.
+    #[track_caller]
+    pub fn assert_status(&self, expected: u16) -> &Self {
+        assert_eq!(self.status, expected, "the status of {}", self.text());
+        self
+    }
+
+    /// Fails with the body when the value at a JSON pointer is another one.
+    #[track_caller]
+    pub fn assert_at(&self, pointer: &str, expected: impl Into<Value>) -> &Self {
+        let found = self.json().pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(found, expected.into(), "{pointer} of {}", self.text());
+        self
+    }
 }
 
 /// A connection that is kept open between requests.
@@ -88,7 +103,7 @@ impl Connection {
         status.ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {line:?}")))
     }
 
-    /// Reads one answer; `head` tells that it has no body whatever it says.
+    /// Reads one answer; with `head` it has no body, whatever its headers say.
     pub fn receive(&mut self, head: bool) -> std::io::Result<Response> {
         let started = Instant::now();
         let status_line = self.line()?;
@@ -197,7 +212,7 @@ impl Client {
         if body.is_some() && !typed {
             request.push_str("Content-Type: application/scim+json\r\n");
         }
-        // A header whose value is "-" stands for one that is left out.
+        // The value "-" omits a header.
         for (name, value) in headers.iter().filter(|(_, value)| *value != "-") {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -1,5 +1,5 @@
-//! What black-box tests need: a server in a private directory, a client that sends exactly what it is
-//! told, and the replay of recorded conversations.
+//! What black-box tests need: a server in a private directory, a client that sends exactly the given
+//! bytes, and the replay of recorded conversations.
 //!
 //! It must never know what is inside the server: everything goes over HTTP or the command line.
 

@@ -89,7 +89,7 @@ impl Database {
         }
     }
 
-    /// Tells whether it is PostgreSQL.
+    /// Returns whether it is PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         self.postgres.is_some()
     }
@@ -118,7 +118,7 @@ pub fn psql(url: &str, statement: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The binary that is tested: the one built beside the tests, or the one that the test command names.
+/// The binary that is tested: the one built next to the tests, or the one that the test command names.
 pub fn binary() -> PathBuf {
     if let Some(named) = std::env::var_os("HEADCOUNT_BIN") {
         return PathBuf::from(named);
@@ -147,7 +147,7 @@ pub struct Server {
     /// What it has written to standard error.
     pub log: Arc<Mutex<Vec<String>>>,
     directory: PathBuf,
-    /// What commands beside it need to know of its configuration.
+    /// What other commands need to know of its configuration.
     environment: Vec<(String, String)>,
 }
 
@@ -258,7 +258,7 @@ impl Server {
         self.child.lock().expect("no user panics").id()
     }
 
-    /// Tells the server to stop, as a supervisor does.
+    /// Signals the server to stop, as a supervisor does.
     pub fn terminate(&self) {
         let pid = self.pid().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status();

@@ -1,4 +1,4 @@
-//! Somebody who speaks HTTP as a browser does, and whatever else a test wants.
+//! A client that sends HTTP as a browser does, and anything else that a test needs.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub const OURS: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 impl Visitor {
-    /// Somebody without a session.
+    /// A visitor without a session.
     pub fn of(server: &Server) -> Self {
         let client = Client { address: server.address, token: None, base: String::new() };
         Self { client, cookie: String::new() }
@@ -76,7 +76,7 @@ impl Visitor {
         visitor
     }
 
-    /// Tells whether the session is alive.
+    /// Returns whether the session is alive.
     pub fn is_in(&self) -> bool {
         self.get("/console").status == 200
     }
@@ -93,7 +93,7 @@ impl Visitor {
         Self { client: Self::of(server).client, cookie: self.cookie.clone() }
     }
 
-    /// Invites somebody, who takes the account at once.
+    /// Invites a person, who accepts the account at once.
     pub fn invite(&self, server: &Server, name: &str, role: &str) -> Self {
         let form = format!("token={}&act=invite&name={name}&role={role}", self.form_token());
         let page = self.post("/console/settings", &[OURS], &form).text();

@@ -38,20 +38,23 @@ on_both!(me_001_me_002_me_003_a_token_with_a_user_is_that_user_at_me, |server: &
     for named in ["jane", id.as_str()] {
         let me = Client::new(server.address, &server.token(&["--user", named]));
         let read = me.get("/Me");
-        assert_eq!((read.status, read.at("/id")), (200, id.clone()));
+        read.assert_status(200);
+        assert_eq!(read.at("/id"), id.clone());
         assert_eq!(read.header("location"), Some(own.as_str()));
         assert_eq!(read.at("/meta/location"), own);
         assert_eq!(read.json(), client.get(&format!("/Users/{id}")).json());
     }
     let me = Client::new(server.address, &server.token(&["--user", "jane"]));
     let patched = me.patch("/Me", &json!([{"op": "replace", "path": "title", "value": "t"}]));
-    assert_eq!((patched.status, patched.at("/title")), (200, "t".to_owned()));
+    patched.assert_status(200);
+    patched.assert_at("/title", "t");
     assert_eq!(patched.header("location"), Some(own.as_str()));
     let put = json!({"userName": "jane", "title": "u"});
     let stale = me.raw("PUT", "/Me", &[("If-Match", "W/\"1\"")], Some(put.to_string().as_bytes()));
     refused(&stale, 412);
     let put = me.put("/Me", &put);
-    assert_eq!((put.status, put.header("location")), (200, Some(own.as_str())));
+    put.assert_status(200);
+    assert_eq!(put.header("location"), Some(own.as_str()));
     assert_eq!(client.get(&format!("/Users/{id}")).at("/title"), "u");
     refused(&me.post("/Me", &json!({"userName": "third"})), 501);
     let reader =
@@ -62,7 +65,8 @@ on_both!(me_001_me_002_me_003_a_token_with_a_user_is_that_user_at_me, |server: &
     assert_eq!(me.delete("/Me").status, 204);
     refused(&me.get("/Me"), 404);
     let left = client.get("/Users").json();
-    assert_eq!((&left["totalResults"], &left["Resources"][0]["id"]), (&json!(1), &json!(other)));
+    assert_eq!(left["totalResults"], json!(1));
+    assert_eq!(left["Resources"][0]["id"], json!(other));
     let nobody = server.run(&["token", "create", "--name", "x", "--user", "nobody"]);
     assert!(!nobody.status.success());
 });

@@ -87,7 +87,8 @@ on_both!(aud_01_each_change_has_one_line_that_says_who_did_what, |server: &Serve
     step("DELETE", &path, None, Some("deleted"));
     assert_eq!(client.post("/Users", &json!({"active": true})).status, 400);
     let verdict = verdict(server);
-    assert_eq!((&verdict["holds"], &verdict["sealed"]), (&json!(true), &json!(wanted.len())));
+    assert_eq!(verdict["holds"], json!(true));
+    assert_eq!(verdict["sealed"], json!(wanted.len()));
 
     let lines = exported(&done(&server.run(&["audit", "export"])));
     let told: Vec<_> = lines
@@ -110,9 +111,12 @@ on_both!(aud_01_each_change_has_one_line_that_says_who_did_what, |server: &Serve
     let token = lines[0]["resource"].clone();
     assert!(lines[1..].iter().all(|line| line["actor"]["id"] == token));
     let off = &lines[2];
-    assert_eq!((&off["paths"], &off["switchedOn"]), (&json!(["active"]), &json!(false)));
-    assert_eq!((&off["name"], &off["externalId"]), (&json!("jane@example.com"), &json!("e1")));
-    assert_eq!((&off["resource"], &off["version"]), (&json!(made), &json!(2)));
+    assert_eq!(off["paths"], json!(["active"]));
+    assert_eq!(off["switchedOn"], json!(false));
+    assert_eq!(off["name"], json!("jane@example.com"));
+    assert_eq!(off["externalId"], json!("e1"));
+    assert_eq!(off["resource"], json!(made));
+    assert_eq!(off["version"], json!(2));
     assert_eq!(lines[4]["membersAdded"], json!([made]));
     assert_eq!(lines[5]["groupsLeft"], json!([group]));
     assert_eq!(verdict["last"]["hash"], lines[5]["hash"]);
@@ -218,10 +222,8 @@ fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told()
     assert_eq!(json.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(report["holds"], false);
-    assert_eq!(
-        (&report["findings"][0]["place"], &report["findings"][0]["kind"]),
-        (&json!(2), &json!("rewritten"))
-    );
+    assert_eq!(report["findings"][0]["place"], json!(2));
+    assert_eq!(report["findings"][0]["kind"], json!("rewritten"));
     failed(&verify("none.json"), &["cannot be read"]);
     std::fs::write(place("empty.json"), "").unwrap();
     failed(&verify("empty.json"), &["holds no checkpoint"]);
@@ -283,10 +285,12 @@ fn a_server_appends_checkpoints_signed_by_the_configured_key() {
         }
         let text = std::fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (3, "{\"place\":"), "{text}");
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(lines[0], "{\"place\":", "{text}");
         std::fs::write(&file, lines[1..].join("\n")).unwrap();
         let made: Vec<Value> = exported(&lines[1..].join("\n"));
-        assert_eq!((&made[0]["place"], &made[1]["place"]), (&json!(2), &json!(4)));
+        assert_eq!(made[0]["place"], json!(2));
+        assert_eq!(made[1]["place"], json!(4));
         let verify = |more: &[&str]| {
             let all = ["audit", "verify", "--checkpoint", file.to_str().unwrap()];
             headcount(&database, &[&all[..], more].concat())
@@ -336,10 +340,8 @@ fn a_token_that_ends_soon_is_recorded_once_by_the_server() {
             let lines = lines.expect("the server tells it soon after it starts");
             let told: Vec<_> = lines.iter().filter(|line| line["act"] == "expiring").collect();
             assert_eq!(told.len(), 1);
-            assert_eq!(
-                (&told[0]["name"], &told[0]["actor"]["kind"]),
-                (&json!("soon"), &json!("system"))
-            );
+            assert_eq!(told[0]["name"], json!("soon"));
+            assert_eq!(told[0]["actor"]["kind"], json!("system"));
             server.terminate();
             assert_eq!(server.stopped(PATIENCE), Some(true));
         }
@@ -458,7 +460,8 @@ fn two_servers_make_one_chain() {
         }
     });
     let verdict = verdict(&servers[1]);
-    assert_eq!((&verdict["holds"], &verdict["sealed"]), (&json!(true), &json!(101)));
+    assert_eq!(verdict["holds"], json!(true));
+    assert_eq!(verdict["sealed"], json!(101));
     assert_eq!(verdict["last"]["place"], 101);
 }
 

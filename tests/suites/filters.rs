@@ -78,7 +78,8 @@ on_both!(flt_050_flt_051_what_is_over_a_limit_is_refused, |server: &Server| {
         assert_eq!(response.at("/scimType"), "invalidFilter", "{flood}");
     }
     let uri = client.get(&format!("/Users?filter={}", "x".repeat(40_000)));
-    assert_eq!((uri.status, uri.at("/status").as_str()), (414, "414"));
+    uri.assert_status(414);
+    uri.assert_at("/status", "414");
     assert_eq!(client.get("/Users").at("/totalResults"), "1", "the server is well");
 });
 
@@ -181,7 +182,8 @@ fn by_patch(
         ]});
         let response = client.on(connection, "PATCH", &format!("/Users/{id}"), Some(&body));
         let (kind, detail) = (response.at("/scimType"), response.at("/detail"));
-        assert_eq!((response.status, kind.as_str()), (400, "noTarget"), "{path}: {detail}");
+        response.assert_status(400);
+        assert_eq!(kind.as_str(), "noTarget", "{path}: {detail}");
         detail.contains("operation 2")
     };
     let mut selects = selects;

@@ -35,7 +35,8 @@ mod postgres {
             })
             .collect();
         let again = client.post("/Users", &json!({"userName": "U0"}));
-        assert_eq!((again.status, again.at("/scimType").as_str()), (409, "uniqueness"));
+        again.assert_status(409);
+        again.assert_at("/scimType", "uniqueness");
         let members: Vec<Value> = ids.iter().map(|id| json!({"value": id})).collect();
         let group = client.create("/Groups", &json!({"displayName": "all", "members": members}));
         let filter = "/Users?filter=emails%5Btype%20eq%20%22work%22%20and%20value%20co%20%22u1%22%5D&count=5";

@@ -169,7 +169,8 @@ fn ids_come_once(database: Database) {
     let server = Server::start_with(database, &[], &[]);
     let second = Client { address: server.address, ..second };
     let read = second.get(&path);
-    assert_eq!((read.at("/id"), read.at("/userName")), (kept, "again".to_owned()));
+    assert_eq!(read.at("/id"), kept);
+    read.assert_at("/userName", "again");
     for id in seed::users(&second, &seed::named("later", 500)) {
         assert!(known.insert(id));
     }
@@ -223,7 +224,8 @@ fn extensions_are_required(database: Database) {
     let (second, red) = (json!({"level": "2"}), json!({"color": "red"}));
     for missing in [room(&[]), room(&[(&chairs, red.clone())]), room(&[(&floor, json!({}))])] {
         let refused = client.post("/Rooms", &missing);
-        assert_eq!((refused.status, refused.at("/scimType").as_str()), (400, "invalidValue"));
+        refused.assert_status(400);
+        refused.assert_at("/scimType", "invalidValue");
         assert!(refused.at("/detail").contains(&floor), "{}", refused.text());
     }
     let both = room(&[(&floor, second.clone()), (&chairs, red)]);
@@ -234,7 +236,8 @@ fn extensions_are_required(database: Database) {
     assert_eq!(client.patch(&path, &remove).status, 400);
     assert_eq!(client.get(&path).at("/meta/version"), "W/\"1\"");
     let one = client.put(&path, &room(&[(&floor, second)]));
-    assert_eq!((one.status, one.json()["schemas"].as_array().map(Vec::len)), (200, Some(2)));
+    one.assert_status(200);
+    assert_eq!(one.json()["schemas"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

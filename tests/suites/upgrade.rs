@@ -206,7 +206,8 @@ upgraded!(writes_go_on, |upgraded: &Upgraded| {
     let version = client.get(&path).at("/meta/version");
     let title = json!([{"op": "replace", "path": "title", "value": "Pilot"}]);
     let patched = client.patch(&path, &title);
-    assert_eq!((patched.status, patched.at("/title")), (200, "Pilot".to_owned()));
+    patched.assert_status(200);
+    patched.assert_at("/title", "Pilot");
     assert_ne!(patched.at("/meta/version"), version);
     let group = upgraded.known("/groups/0/id").as_str().unwrap();
     let add = json!([{"op": "add", "path": "members", "value": [{"value": made}]}]);
@@ -246,7 +247,8 @@ upgraded!(a9_names_that_look_alike_are_one_and_the_older_keeps_it, |upgraded: &U
         };
         assert!(note(&ids[0], "x1").status < 300, "the older one is as it was");
         let refused = note(&ids[1], "x2");
-        assert_eq!((refused.status, refused.at("/scimType").as_str()), (409, "uniqueness"));
+        refused.assert_status(409);
+        refused.assert_at("/scimType", "uniqueness");
         let rename =
             json!([{"op": "replace", "path": attribute, "value": format!("free {attribute}")}]);
         assert!(client.patch(&format!("{path}/{}", ids[1]), &rename).status < 300);
@@ -282,10 +284,10 @@ upgraded!(a9_duplicates_are_warned_of_and_listed, |upgraded: &Upgraded| {
     let listed = list();
     assert_eq!(listed.len(), 4, "{listed:#?}");
     let one = listed.iter().find(|one| one["id"] == *users[1]).unwrap();
-    assert_eq!(
-        (&one["tenant"], &one["kind"], &one["attribute"], &one["older"]),
-        (&json!("default"), &json!("User"), &json!("userName"), &json!(users[0]))
-    );
+    assert_eq!(one["tenant"], json!("default"));
+    assert_eq!(one["kind"], json!("User"));
+    assert_eq!(one["attribute"], json!("userName"));
+    assert_eq!(one["older"], json!(users[0]));
     assert_eq!(client.delete(&format!("/Users/{}", users[1])).status, 204);
     assert_eq!(list().len(), 3);
     // Made anew by hand, they are what they were.

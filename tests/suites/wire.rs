@@ -154,17 +154,20 @@ on_both!(htp_015_answers_without_a_body_leave_the_connection_sound, |server: &Se
         );
         let path = format!("/Users/{}", made.at("/id"));
         let head = client.on(&mut connection, "HEAD", &path, None);
-        assert_eq!((head.status, head.body.len()), (200, 0));
+        head.assert_status(200);
+        assert_eq!(head.body.len(), 0);
         assert_eq!(head.header("content-type"), Some("application/scim+json"));
         let tag = made.header("etag").unwrap();
         let covered = format!("{path}?excludedAttributes=groups");
         let known = client.request("GET", &covered, &[("If-None-Match", tag)], None);
         connection.send(&known).unwrap();
         let known = connection.receive(false).unwrap();
-        assert_eq!((known.status, known.header("etag")), (304, Some(tag)));
+        known.assert_status(304);
+        assert_eq!(known.header("etag"), Some(tag));
         let gone = client.on(&mut connection, "DELETE", &path, None);
         assert_eq!(gone.status, 204);
-        assert_eq!((gone.header("content-type"), gone.header("transfer-encoding")), (None, None));
+        assert_eq!(gone.header("content-type"), None);
+        assert_eq!(gone.header("transfer-encoding"), None);
         assert!(gone.header("content-length").is_none_or(|length| length == "0"));
         // Had one of them sent a body, it would stand before this answer.
         assert_eq!(client.on(&mut connection, "GET", &path, None).status, 404);
@@ -272,10 +275,8 @@ on_both!(a9_large_answers_to_reads_are_compressed, |server: &Server| {
     let client = server.client();
     client.post("/Bulk", &creations(300));
     let plain = client.get("/Users?count=300");
-    assert_eq!(
-        (plain.header("content-encoding"), plain.header("vary")),
-        (None, Some("Accept-Encoding"))
-    );
+    assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(plain.header("vary"), Some("Accept-Encoding"));
     let (list, sent) = packed(&client, "GET", "/Users?count=300", None);
     assert_eq!(list.header("content-encoding"), Some("gzip"));
     assert_eq!(list.header("vary"), Some("Accept-Encoding"));
@@ -322,17 +323,16 @@ on_both!(a9_a_group_that_is_streamed_is_compressed_as_it_goes, |server: &Server|
     let plain = client.get(&path);
     let (group, sent) = packed(&client, "GET", &path, None);
     assert_eq!(group.header("content-encoding"), Some("gzip"));
-    assert_eq!(
-        (group.header("transfer-encoding"), group.header("content-length")),
-        (Some("chunked"), None)
-    );
+    assert_eq!(group.header("transfer-encoding"), Some("chunked"));
+    assert_eq!(group.header("content-length"), None);
     assert!(sent < plain.body.len() / 3, "{sent} of {}", plain.body.len());
     assert_eq!(group.text(), plain.text());
     assert_eq!(group.header("etag"), plain.header("etag"));
     let tag = plain.header("etag").unwrap();
     let headers = [("If-None-Match", tag), ("Accept-Encoding", "gzip")];
     let known = client.raw("GET", &path, &headers, None);
-    assert_eq!((known.status, known.header("vary")), (304, Some("Accept-Encoding")));
+    known.assert_status(304);
+    assert_eq!(known.header("vary"), Some("Accept-Encoding"));
     assert_eq!(known.header("content-encoding"), None);
 });
 

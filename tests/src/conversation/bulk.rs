@@ -12,7 +12,7 @@ const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const GROUPS: [&str; 12] =
     ["CHR", "CRE", "DEL", "ENT", "ETG", "EXT", "GRP", "I18", "PAT", "PUT", "RES", "USR"];
 
-/// Tells whether the case can be played as bulk requests as well.
+/// Returns whether the case can be played as bulk requests as well.
 pub fn can_be_bulk(case: &Case) -> bool {
     let of = |groups: &[&str]| {
         case.ids.iter().any(|id| groups.iter().any(|group| id.starts_with(group)))
@@ -28,7 +28,7 @@ pub fn can_be_bulk(case: &Case) -> bool {
             .any(|exchange| wraps(exchange) && is_resource(&exchange.method, &path(exchange)))
 }
 
-/// Tells whether the headers and the body of an exchange can stand in an operation.
+/// Returns whether the headers and the body of an exchange can be those of an operation.
 fn wraps(exchange: &Exchange) -> bool {
     let body = exchange.body.trim();
     let written = body.starts_with("raw ") || body.starts_with("hex ");
@@ -37,7 +37,7 @@ fn wraps(exchange: &Exchange) -> bool {
     headers && !written && (exchange.method == "DELETE" || !body.is_empty())
 }
 
-/// Tells whether a target is an endpoint for POST, or a resource for the other writes.
+/// Returns whether a target is an endpoint for POST, or a resource for the other writes.
 fn is_resource(method: &str, target: &str) -> bool {
     let own = ["Me", "Bulk", ".search", "Schemas", "ResourceTypes", "ServiceProviderConfig"];
     let mut parts = target.split('/');
@@ -54,7 +54,7 @@ fn is_resource(method: &str, target: &str) -> bool {
 }
 
 /// Sends an exchange as the one operation of a bulk request and returns the answer that the request
-/// itself would have had; none when it cannot stand in an operation.
+/// itself would have had; `None` when it cannot be an operation.
 pub(super) fn send(
     exchange: &Exchange,
     client: &Client,

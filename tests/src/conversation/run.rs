@@ -1,4 +1,4 @@
-//! Plays a case against a server and tells everything that is not as it must be.
+//! Plays a case against a server and reports every difference.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::replay::{Variables, invariants, matches, pointer};
 
 const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// Plays a case; the error tells the exchange that went wrong and how.
+/// Plays a case; the error names the exchange that failed and why.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ fn send(exchange: &Exchange, stage: &Stage, variables: &mut Variables) -> Result
         .map_err(|error| format!("no answer: {error}"))
 }
 
-/// Encodes what cannot stand in a request line; `%` and `+` are the author's own.
+/// Encodes characters that a request line cannot have; `%` and `+` are the author's own.
 fn encode(target: &str) -> String {
     let mut out = String::new();
     for byte in target.bytes() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Blocked, Scenario, judge, send};
 
 impl Scenario<'_> {
-    /// Walks, and checks that totals hold still and nobody is lost or seen twice.
+    /// Walks, and checks that totals stay the same and that no user is missing or seen twice.
     pub(super) fn walk(&mut self, step: &Value) -> Result<Vec<String>, Blocked> {
         let walk = &step["walk"];
         let template = walk["path"].as_str().unwrap_or_default().to_owned();
@@ -40,15 +40,13 @@ impl Scenario<'_> {
                 return Ok(vec![format!("asked for {count:?}, got {here}")]);
             }
             if mode != "authentik" && body["startIndex"].as_u64() != Some(start) {
-                return Ok(vec![format!(
-                    "asked for startIndex {start}, the answer says {}",
-                    body["startIndex"]
-                )]);
+                let answered = &body["startIndex"];
+                return Ok(vec![format!("asked for startIndex {start}, got {answered}")]);
             }
             seen.extend(items.iter().filter_map(|item| item["id"].as_str().map(str::to_owned)));
             pages += 1;
             let so_far = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            let done = match mode {
+            let last = match mode {
                 // Blindly on by the page size until the total is passed.
                 "okta" => {
                     start += count.unwrap_or(100);
@@ -61,9 +59,7 @@ impl Scenario<'_> {
                 }
                 // No page size at all, on from what was seen.
                 "authentik" if items.is_empty() && so_far < all => {
-                    return Ok(vec![
-                        "an empty page before the end: this client would loop for ever".to_owned(),
-                    ]);
+                    return Ok(vec!["an empty page before the end repeats for ever".to_owned()]);
                 }
                 "authentik" => {
                     start = so_far + 1;
@@ -71,7 +67,7 @@ impl Scenario<'_> {
                 }
                 other => return Ok(vec![format!("there is no way to walk called {other}")]),
             };
-            if done || pages > 300 {
+            if last || pages > 300 {
                 break;
             }
         }

@@ -184,13 +184,15 @@ both_ways!(a_token_is_made_rotated_and_revoked, |scripts| {
     page.follow("details[open] button");
     page.wait_for("Copy the token now");
     let second = Client::new(site.server.address, &page.value("#secret"));
-    assert_eq!((first.get("/Users").status, second.get("/Users").status), (200, 200));
+    first.get("/Users").assert_status(200);
+    second.get("/Users").assert_status(200);
     page.follow(".note a");
     page.wait_for("Replaced by");
     page.click("details.danger summary");
     page.follow("details.danger button");
     page.wait_for("revoked");
-    assert_eq!((first.get("/Users").status, second.get("/Users").status), (401, 200));
+    first.get("/Users").assert_status(401);
+    second.get("/Users").assert_status(200);
     page.goto(&site.url("/audit"));
     for done in ["created", "rotated", "revoked", "owner (console)"] {
         page.wait_for(done);
