@@ -1,21 +1,21 @@
-//! What sources and documents promise: lengths, names of migrations, keys and errors that are
-//! documented.
+//! Lengths of files, names of migrations, and settings and errors that have to be documented.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::repository::root;
 
-/// Lines that a file of the product may have, without its tests.
-const LONGEST: usize = 500;
+/// The most lines of a Rust file, without the module of its tests.
+const MAX_LINES: usize = 500;
 
 pub(super) fn check() -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
-    let sources = rust_files(&root().join("crates"))?;
-    for path in &sources {
-        let text = std::fs::read_to_string(path)?;
-        findings.extend(length(path, &text));
-        findings.extend(todo(path, &text));
+    for folder in ["crates", "tests", "xtask"] {
+        for path in rust_files(&root().join(folder))? {
+            let text = std::fs::read_to_string(&path)?;
+            findings.extend(length(&path, &text));
+            findings.extend(todo(&path, &text));
+        }
     }
     findings.extend(migrations()?);
     findings.extend(settings()?);
@@ -38,27 +38,28 @@ fn rust_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn shown(path: &Path) -> String {
+fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
 fn length(path: &Path, text: &str) -> Option<String> {
-    let is_test =
-        path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
     let product = text.split("\n#[cfg(test)]").next().unwrap_or_default();
     let lines = product.lines().count();
-    (!is_test && lines > LONGEST)
-        .then(|| format!("{} has {lines} lines; split it at {LONGEST}", shown(path)))
+    (lines > MAX_LINES)
+        .then(|| format!("{} has {lines} lines; split it at {MAX_LINES}", relative(path)))
 }
 
 fn todo(path: &Path, text: &str) -> Vec<String> {
-    let marks = text.lines().enumerate().filter(|(_, line)| {
-        let mark = line.find("TODO").or_else(|| line.find("FIXME"));
-        mark.is_some_and(|at| !line.get(at..).unwrap_or_default().starts_with("TODO(#"))
-    });
+    let is_open = |line: &str| {
+        ["TODO", "FIXME"].into_iter().any(|word| {
+            let mark = line.split_once(&format!("// {word}"));
+            mark.is_some_and(|(_, rest)| word == "FIXME" || !rest.starts_with("(#"))
+        })
+    };
+    let marks = text.lines().enumerate().filter(|(_, line)| is_open(line));
     marks
         .map(|(number, _)| {
-            format!("{}:{} has a TODO without its issue: TODO(#123)", shown(path), number + 1)
+            format!("{}:{} has a TODO without its issue: TODO(#123)", relative(path), number + 1)
         })
         .collect()
 }
@@ -111,7 +112,7 @@ fn errors() -> std::io::Result<Vec<String>> {
 /// The top level holds what the architecture says and nothing else.
 fn folders() -> std::io::Result<Vec<String>> {
     const KNOWN: [&str; 6] = ["crates", "deploy", "docs", "xtask", "tests", "target"];
-    const FILES: [&str; 12] = [
+    const FILES: [&str; 13] = [
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "Cargo.lock",
@@ -120,6 +121,7 @@ fn folders() -> std::io::Result<Vec<String>> {
         "LICENSE-MIT",
         "README.md",
         "SECURITY.md",
+        "_typos.toml",
         "clippy.toml",
         "deny.toml",
         "rust-toolchain.toml",
