@@ -7,13 +7,12 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::apt;
 use crate::postgres::{Cluster, Durability};
 use crate::repository::{cargo, root, run, target};
 
 const USAGE: &str = "cargo xtask bench [--users N] [--database postgres] [--only W1,W2]
                   [--against URL TOKEN] [--check | --record]";
-/// Where reports and pictures are kept.
+/// Where reports are kept.
 const DIRECTORY: &str = "docs/reference";
 
 #[derive(Default)]
@@ -32,7 +31,7 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
         _ => {}
     }
     let options = options(arguments)?;
-    // Only who wants to know what the record of changes costs needs a server without one.
+    // Only `records` measures what the record of changes costs, and needs a server without one.
     let plain = match options.only {
         Some(only) if !only.split(',').any(|only| only == "records") => None,
         _ if options.against.is_some() => None,
@@ -75,11 +74,11 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
     if let Some(plain) = plain {
         measure.arg("--plain").arg(plain);
     }
-    measure.arg("--directory").arg(&directory).arg("--shim").arg(shim()?);
+    measure.arg("--directory").arg(&directory);
     measure.args(["--commit", &commit()?]).arg("--json").arg(report);
-    let done = run(&mut measure);
+    let result = run(&mut measure);
     drop(std::fs::remove_dir_all(&directory));
-    done?;
+    result?;
     match options.only {
         Some(_) => Ok(()),
         None => run(Command::new(&binary).arg("page").arg(DIRECTORY)),
@@ -121,16 +120,6 @@ fn build_plain() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(target().join("bench"))?;
     std::fs::copy(target().join("release/headcount"), &plain).context("the binary is put aside")?;
     Ok(plain)
-}
-
-/// Builds the library that makes each sync slower.
-fn shim() -> anyhow::Result<PathBuf> {
-    apt::ensure("cc", "gcc")?;
-    let library = target().join("bench/slow_sync.so");
-    let mut compile = Command::new("cc");
-    compile.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library);
-    run(compile.arg(root().join("tests/shim/slow_sync.c")).arg("-ldl"))?;
-    Ok(library)
 }
 
 /// What was measured: the commit, and whether more than that was.

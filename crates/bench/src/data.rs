@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::client::Request;
+
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -99,6 +101,17 @@ pub(crate) fn entra_patch(numbers: &mut Numbers) -> Value {
     ]))
 }
 
+/// Such a PATCH for one user after another.
+pub(crate) fn patches(
+    ids: &[String],
+    mut numbers: Numbers,
+) -> impl FnMut() -> Option<Request> + '_ {
+    move || {
+        let path = format!("/Users/{}", numbers.of(ids)?);
+        Some(Request::with("PATCH", path, entra_patch(&mut numbers).to_string()))
+    }
+}
+
 pub(crate) fn add_members(ids: &[String]) -> String {
     let members: Vec<Value> = ids.iter().map(|id| json!({"value": id})).collect();
     patch_of(&json!([{"op": "Add", "path": "members", "value": members}])).to_string()
@@ -118,32 +131,30 @@ fn patch_of(operations: &Value) -> Value {
 
 /// A bulk request that creates users.
 pub(crate) fn bulk(tag: &str, numbers: impl Iterator<Item = usize>) -> String {
-    let operation = |number: usize| {
+    bulk_of(numbers.map(|number| {
         let data = user(tag, number);
         json!({"method": "POST", "path": "/Users", "bulkId": number.to_string(), "data": data})
-    };
-    json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
-        "Operations": numbers.map(operation).collect::<Vec<_>>()
-    })
-    .to_string()
+    }))
 }
 
 /// A bulk request that gives users a title.
 pub(crate) fn titles(ids: &[String], title: &str) -> String {
-    let operation = |id: &String| {
-        let change = json!([{"op": "replace", "path": "title", "value": title}]);
-        let data = json!({"Operations": change});
-        json!({"method": "PATCH", "path": format!("/Users/{id}"), "data": data})
-    };
+    let change = json!({"Operations": [{"op": "replace", "path": "title", "value": title}]});
+    bulk_of(
+        ids.iter()
+            .map(|id| json!({"method": "PATCH", "path": format!("/Users/{id}"), "data": change})),
+    )
+}
+
+fn bulk_of(operations: impl Iterator<Item = Value>) -> String {
     json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
-        "Operations": ids.iter().map(operation).collect::<Vec<_>>()
+        "Operations": operations.collect::<Vec<_>>()
     })
     .to_string()
 }
 
-/// A filter as it stands in a URL.
+/// The path of a query by a filter.
 pub(crate) fn by_filter(filter: &str) -> String {
     let mut path = String::from("/Users?filter=");
     for byte in filter.bytes() {

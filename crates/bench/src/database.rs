@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use diesel::connection::SimpleConnection as _;
-use diesel::{Connection as _, RunQueryDsl as _, sql_query};
+use diesel::{Connection as _, RunQueryDsl as _};
 
 use crate::process::{Process, parent};
 
@@ -25,21 +25,20 @@ impl Database {
     pub(crate) fn sqlite(directory: &Path, name: &str) -> anyhow::Result<Self> {
         let file = directory.join(format!("{name}.db"));
         remove(&file);
-        let url = format!("sqlite:{}", file.display());
-        Ok(Self { url, place: Place::File(file) })
+        Ok(Self { url: format!("sqlite:{}", file.display()), place: Place::File(file) })
     }
 
     /// A new database on a PostgreSQL server, given by the URL of its database `postgres`.
     pub(crate) fn postgres(server: &str, name: &str) -> anyhow::Result<Self> {
-        let name = format!("bench_{name}");
-        execute(server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
-        execute(server, &format!("CREATE DATABASE {name}"))?;
-        Ok(Self::on(server, name))
+        Self::on(server, name, "template1")
     }
 
-    fn on(server: &str, name: String) -> Self {
+    fn on(server: &str, name: &str, template: &str) -> anyhow::Result<Self> {
+        let name = format!("bench_{name}");
+        execute(server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
+        execute(server, &format!("CREATE DATABASE {name} TEMPLATE {template}"))?;
         let url = server.replacen("/postgres?", &format!("/{name}?"), 1);
-        Self { url, place: Place::Server(server.to_owned(), name) }
+        Ok(Self { url, place: Place::Server(server.to_owned(), name) })
     }
 
     /// The URL as the server takes it.
@@ -47,28 +46,24 @@ impl Database {
         &self.url
     }
 
-    /// Copies the database while nobody works on it.
+    /// Copies the database while no server works on it.
     pub(crate) fn copy(&self, name: &str) -> anyhow::Result<Self> {
         match &self.place {
             Place::File(file) => {
-                let copy = file.with_file_name(format!("{name}.db"));
-                remove(&copy);
-                std::fs::copy(file, &copy).context("the database file is copied")?;
-                let url = format!("sqlite:{}", copy.display());
-                Ok(Self { url, place: Place::File(copy) })
+                let copy = Self::sqlite(file.parent().context("a file is in a directory")?, name)?;
+                std::fs::copy(file, copy.url.trim_start_matches("sqlite:"))
+                    .context("cannot copy the database file")?;
+                Ok(copy)
             }
             Place::Server(server, original) => {
-                let name = format!("bench_{name}");
-                execute(server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
-                execute(server, &format!("CREATE DATABASE {name} TEMPLATE {original}"))?;
-                let copy = Self::on(server, name);
+                let copy = Self::on(server, name, original)?;
                 copy.settle()?;
                 Ok(copy)
             }
         }
     }
 
-    /// Brings a database that was just filled into the state of one that is in use for long.
+    /// Brings a database that was just filled into the state of one that has long been in use.
     pub(crate) fn settle(&self) -> anyhow::Result<()> {
         match &self.place {
             Place::File(file) => {
@@ -84,20 +79,12 @@ impl Database {
 
     /// The processes of the database server, where there is one.
     pub(crate) fn process(&self) -> anyhow::Result<Option<Process>> {
-        let Place::Server(server, _) = &self.place else {
-            return Ok(None);
-        };
+        let Place::Server(server, _) = &self.place else { return Ok(None) };
         let mut connection = diesel::PgConnection::establish(server)?;
-        let row: Backend =
-            sql_query("SELECT pg_backend_pid() AS id").get_result(&mut connection)?;
-        Ok(parent(u32::try_from(row.id)?).map(Process::family))
+        let pid = diesel::dsl::sql::<diesel::sql_types::Integer>("SELECT pg_backend_pid()");
+        let pid: i32 = pid.get_result(&mut connection)?;
+        Ok(parent(u32::try_from(pid)?).map(Process::family))
     }
-}
-
-#[derive(diesel::QueryableByName)]
-struct Backend {
-    #[diesel(sql_type = diesel::sql_types::Integer)]
-    id: i32,
 }
 
 impl Drop for Database {
@@ -111,7 +98,7 @@ impl Drop for Database {
     }
 }
 
-/// Removes a database file with all that stands beside it.
+/// Removes a database file with all files that belong to it.
 fn remove(file: &Path) {
     let (Some(directory), Some(stem)) = (file.parent(), file.file_stem()) else { return };
     let stem = stem.to_string_lossy().into_owned();

@@ -4,20 +4,19 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::try_join_all;
 use tokio::runtime::Runtime;
 
 use crate::client::{Connection, Endpoint, Request};
 use crate::process::Process;
 
-/// One of the things that are measured in turn.
-pub(crate) trait Side {
+/// Work that is measured in slices, in turn with other work.
+pub(crate) trait Load {
     /// Works for about so many seconds.
     fn slice(&mut self, seconds: f64) -> anyhow::Result<Slice>;
 }
 
-/// What one slice of work came to.
+/// What one slice of work did.
 #[derive(Default)]
 pub(crate) struct Slice {
     pub(crate) done: u64,
@@ -28,7 +27,7 @@ pub(crate) struct Slice {
     pub(crate) database_cpu: f64,
     /// Microseconds of each request.
     pub(crate) latencies: Vec<u32>,
-    /// Bytes of all bodies that came back.
+    /// Bytes of all bodies that were returned.
     pub(crate) bytes: u64,
 }
 
@@ -82,92 +81,81 @@ pub(crate) fn ratio(a: &Series, b: &Series) -> f64 {
     median(pairs.map(|(a, b)| a.rate() / b.rate().max(1e-9)).collect())
 }
 
-/// Runs sides in turn, so that whatever disturbs the machine disturbs them alike. The first round
+/// Runs loads in turn, so that whatever disturbs the machine disturbs them alike. The first round
 /// only warms up.
 pub(crate) fn in_turn(
     rounds: usize,
     seconds: f64,
-    sides: &mut [&mut dyn Side],
+    loads: &mut [Box<dyn Load + '_>],
 ) -> anyhow::Result<Vec<Series>> {
-    let mut all: Vec<Series> = sides.iter().map(|_| Series::default()).collect();
-    for side in sides.iter_mut() {
-        drop(side.slice(seconds / 3.0)?);
+    let mut all: Vec<Series> = loads.iter().map(|_| Series::default()).collect();
+    for load in loads.iter_mut() {
+        drop(load.slice(seconds / 3.0)?);
     }
     for _ in 0..rounds {
-        for (side, series) in sides.iter_mut().zip(&mut all) {
-            series.0.push(side.slice(seconds)?);
+        for (load, series) in loads.iter_mut().zip(&mut all) {
+            series.0.push(load.slice(seconds)?);
         }
     }
     Ok(all)
 }
 
+/// The processes whose processor time counts: of the server and of its database.
+pub(crate) type Processes<'a> = (Option<&'a Process>, Option<&'a Process>);
+
 /// Load over HTTP.
 pub(crate) struct Http<'a> {
     runtime: &'a Runtime,
     connections: Vec<Connection>,
-    generate: RefCell<Box<dyn FnMut() -> Option<Request> + 'a>>,
-    server: Option<&'a Process>,
-    database: Option<&'a Process>,
-    /// Tells whether a status is what the workload is about.
+    generate: RefCell<Generate<'a>>,
+    processes: Processes<'a>,
+    /// Statuses that are right.
     expected: fn(u16) -> bool,
 }
 
+/// Makes the next request; a slice ends early when there is none.
+type Generate<'a> = Box<dyn FnMut() -> Option<Request> + 'a>;
+
 impl<'a> Http<'a> {
-    /// Opens connections to a server. A generator that has nothing left ends its slice early.
+    /// Opens connections to a server.
     pub(crate) fn open(
         runtime: &'a Runtime,
         endpoint: &Endpoint,
         connections: usize,
-        processes: (Option<&'a Process>, Option<&'a Process>),
+        processes: Processes<'a>,
         generate: impl FnMut() -> Option<Request> + 'a,
     ) -> anyhow::Result<Self> {
-        let open = async {
-            let mut open = Vec::with_capacity(connections);
-            for _ in 0..connections {
-                open.push(Connection::open(endpoint).await?);
-            }
-            anyhow::Ok(open)
-        };
-        let connections = runtime.block_on(open)?;
-        let (server, database) = processes;
-        let generate: Box<dyn FnMut() -> Option<Request> + 'a> = Box::new(generate);
-        let generate = RefCell::new(generate);
+        let open = (0..connections).map(|_| Connection::open(endpoint));
+        let connections = runtime.block_on(try_join_all(open))?;
+        let generate = RefCell::new(Box::new(generate) as Generate<'a>);
         let expected = |status| (200..300).contains(&status);
-        Ok(Self { runtime, connections, generate, server, database, expected })
+        Ok(Self { runtime, connections, generate, processes, expected })
     }
 
-    /// The same load, to which other answers are right.
+    /// The same load with other statuses that are right.
     pub(crate) fn expecting(self, expected: fn(u16) -> bool) -> Self {
         Self { expected, ..self }
     }
 }
 
-impl Side for Http<'_> {
+impl Load for Http<'_> {
     fn slice(&mut self, seconds: f64) -> anyhow::Result<Slice> {
         let cpu = |process: Option<&Process>| process.map_or(0.0, Process::cpu_seconds);
-        let before = (cpu(self.server), cpu(self.database));
+        let (server, database) = self.processes;
+        let before = (cpu(server), cpu(database));
         let started = Instant::now();
         let end = started + Duration::from_secs_f64(seconds);
         let (generate, expected) = (&self.generate, self.expected);
-        let work = async {
-            let mut tasks: FuturesUnordered<_> = self
-                .connections
-                .iter_mut()
-                .map(|one| until(one, generate, expected, end))
-                .collect();
-            let mut slice = Slice::default();
-            while let Some(done) = tasks.next().await {
-                let done = done?;
-                slice.done += done.done;
-                slice.bytes += done.bytes;
-                slice.latencies.extend(done.latencies);
-            }
-            anyhow::Ok(slice)
-        };
-        let mut slice = self.runtime.block_on(work)?;
+        let work = self.connections.iter_mut().map(|one| until(one, generate, expected, end));
+        let mut slice = Slice::default();
+        for part in self.runtime.block_on(try_join_all(work))? {
+            slice.done += part.done;
+            slice.bytes += part.bytes;
+            slice.latencies.extend(part.latencies);
+        }
         slice.seconds = started.elapsed().as_secs_f64();
-        slice.cpu = cpu(self.server) - before.0;
-        slice.database_cpu = cpu(self.database) - before.1;
+        slice.cpu = cpu(server) - before.0;
+        slice.database_cpu = cpu(database) - before.1;
         Ok(slice)
     }
 }
@@ -176,7 +164,7 @@ impl Side for Http<'_> {
 /// has to be what was meant.
 async fn until<'a>(
     connection: &mut Connection,
-    generate: &RefCell<Box<dyn FnMut() -> Option<Request> + 'a>>,
+    generate: &RefCell<Generate<'a>>,
     expected: fn(u16) -> bool,
     end: Instant,
 ) -> anyhow::Result<Slice> {
@@ -187,9 +175,7 @@ async fn until<'a>(
             return Ok(slice);
         }
         let next = (generate.borrow_mut())();
-        let Some(request) = next else {
-            return Ok(slice);
-        };
+        let Some(request) = next else { return Ok(slice) };
         let answer = connection.call(&request).await?;
         if !expected(answer.status) {
             bail!("{} {}: {}", request.method, request.path, answer.shown());
@@ -221,7 +207,7 @@ pub(crate) fn count(value: u64) -> f64 {
     value as f64
 }
 
-/// How many values, as a number that is as wide everywhere.
+/// The length of a list as a `u64`.
 pub(crate) fn size<T>(values: &[T]) -> u64 {
     u64::try_from(values.len()).unwrap_or(u64::MAX)
 }
@@ -239,16 +225,6 @@ mod tests {
     fn the_middle_of_an_even_number_of_values_is_between_two() {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn ratios_compare_neighbours() {
-        let series = |rates: [u64; 3]| {
-            let slice = |done| Slice { done, seconds: 1.0, ..Slice::default() };
-            Series(rates.into_iter().map(slice).collect())
-        };
-        let r = ratio(&series([10, 20, 30]), &series([20, 40, 60]));
-        assert!((r - 0.5).abs() < 1e-9);
     }
 
     #[test]

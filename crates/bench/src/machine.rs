@@ -58,14 +58,16 @@ pub(crate) fn fresh_tag() -> String {
 
 /// Processor, cores and memory, without anything that names the machine.
 pub(crate) fn class() -> String {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let value = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        line.split_once(':').map(|(_, value)| value.trim().to_owned())
-    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = value(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "processor".into());
-    let kib = value(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
+    let model = value("/proc/cpuinfo", "model name").unwrap_or_else(|| "processor".to_owned());
+    let kib = value("/proc/meminfo", "MemTotal").unwrap_or_default();
     let kib: u64 = kib.trim_end_matches(" kB").parse().unwrap_or(0);
     format!("{cores} cores of {model}, {} GiB, {}", kib.div_ceil(1024 * 1024), std::env::consts::OS)
+}
+
+/// The value of a `name: value` line in a file of the kernel.
+pub(crate) fn value(file: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }

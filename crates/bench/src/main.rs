@@ -1,7 +1,7 @@
-//! The benchmark of Headcount: servers, load, floors and the page that shows them.
+//! The benchmark of Headcount: servers, load, floors and the page with the results.
 //!
 //! `cargo xtask bench` builds and calls it. It depends on the store, because floor (b) is the store
-//! without a server around it; nothing depends on it. Start with [`run`], then a workload, as
+//! without a server around it; nothing depends on it. Start with [`run`], then a workload such as
 //! [`reads`].
 
 #![allow(
@@ -11,7 +11,6 @@
 
 mod by_hand;
 mod client;
-mod commits;
 mod data;
 mod database;
 mod floor;
@@ -22,7 +21,6 @@ mod load;
 mod machine;
 mod output;
 mod page;
-mod plot;
 mod process;
 mod reads;
 mod records;
@@ -45,26 +43,24 @@ use crate::workload::Options;
 const USAGE: &str = "usage: headcount-bench COMMAND
 
   run --binary FILE --directory DIRECTORY [--plain FILE] [--users N] [--postgres URL]
-      [--shim FILE] [--only W1,W2] [--commit TEXT] [--json FILE] [--rounds N] [--seconds S]
+      [--only W1,W2] [--commit TEXT] [--json FILE] [--rounds N] [--seconds S]
   run --against URL TOKEN [--users N] [--only W1,W2] [--json FILE]
   floor                     serve constants, as floor (a)
   hot NAME TIMES            run one of the functions whose instructions are counted
   page DIRECTORY            write performance.md from the reports in DIRECTORY/performance
-  commits DIRECTORY         compare ways to commit on SQLite
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
+    let result = match words.as_slice() {
         ["run", rest @ ..] => run_all(rest),
         ["floor"] => floor::serve(),
         ["hot", name, times] => hot::run(name, times.parse().unwrap_or(1)),
         ["page", directory] => page::write(Path::new(directory)),
-        ["commits", directory] => compare_commits(Path::new(directory)),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("headcount-bench: {error:#}"));
@@ -73,16 +69,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare_commits(directory: &Path) -> anyhow::Result<()> {
-    let rates = commits::compare(directory)?;
-    output::line(&serde_json::to_string(&rates)?);
-    Ok(())
-}
-
 fn run_all(words: &[&str]) -> anyhow::Result<()> {
     let (options, json) = options(words)?;
     let report = run::run(&options)?;
-    output::line(&report.table());
+    output::line(&report.tables());
     if let Some(file) = json {
         std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
             .with_context(|| file.display().to_string())?;
@@ -98,7 +88,6 @@ fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
         plain: None,
         postgres: None,
         directory: PathBuf::new(),
-        shim: None,
         only: Vec::new(),
         commit: "unknown".to_owned(),
         rounds: 5,
@@ -115,7 +104,6 @@ fn options(words: &[&str]) -> anyhow::Result<(Options, Option<PathBuf>)> {
             "--directory" => options.directory = absolute(value()?)?,
             "--plain" => options.plain = Some(absolute(value()?)?),
             "--postgres" => options.postgres = Some(value()?.to_owned()),
-            "--shim" => options.shim = Some(absolute(value()?)?),
             "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
             "--commit" => value()?.clone_into(&mut options.commit),
             "--json" => json = Some(PathBuf::from(value()?)),

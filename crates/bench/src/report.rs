@@ -1,8 +1,9 @@
-//! What a run found out, as it is kept and printed.
+//! What a run measured, as it is kept, printed and published: the rows are those of Markdown tables.
 
 use serde::{Deserialize, Serialize};
 
 use crate::load::Series;
+use crate::output;
 
 /// One run on one database with one number of users.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -17,122 +18,77 @@ pub(crate) struct Report {
     pub(crate) verdicts: Vec<Verdict>,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct What<'a> {
+    /// The workload, as `W1`.
+    pub(crate) workload: &'a str,
+    pub(crate) name: &'a str,
+    /// What grows, where this is measured at several sizes: users, members or records.
+    pub(crate) size: usize,
+    pub(crate) connections: usize,
+}
+
 /// What one kind of request costs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// The workload, as `W1`.
-    pub(crate) workload: String,
-    pub(crate) name: String,
-    /// What grows, where this was measured at several sizes: users or members.
-    pub(crate) size: usize,
-    pub(crate) connections: usize,
-    pub(crate) per_second: f64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    /// Microseconds of the server's processor per request, where the server runs here.
-    pub(crate) cpu_us: Option<f64>,
+    workload: String,
+    name: String,
+    size: usize,
+    connections: usize,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    /// Processor time of the server in microseconds per request, where the server runs here.
+    cpu_us: Option<f64>,
     /// The same of the database server.
-    pub(crate) database_cpu_us: Option<f64>,
-    /// The floor that it ran beside, and its rate.
-    pub(crate) floor: Option<(String, f64)>,
-    pub(crate) bytes: f64,
-}
-
-impl Measured {
-    /// What is known before it was measured.
-    pub(crate) fn of(
-        (workload, name, size): (&str, &str, usize),
-        connections: usize,
-        floor: Option<(&str, &Series)>,
-    ) -> Self {
-        Self {
-            workload: workload.to_owned(),
-            name: name.to_owned(),
-            size,
-            connections,
-            per_second: 0.0,
-            p50_ms: 0.0,
-            p99_ms: 0.0,
-            cpu_us: None,
-            database_cpu_us: None,
-            floor: floor.map(|(name, series)| (name.to_owned(), series.rate())),
-            bytes: 0.0,
-        }
-    }
+    database_cpu_us: Option<f64>,
+    /// The floor that ran next to it, and its rate.
+    floor: Option<(String, f64)>,
+    bytes: f64,
 }
 
 /// A target and what was reached.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    pub(crate) workload: String,
-    pub(crate) what: String,
-    pub(crate) target: Target,
-    pub(crate) reached: f64,
-    pub(crate) unit: String,
+    workload: String,
+    what: String,
+    target: Target,
+    reached: f64,
+    unit: String,
 }
 
-/// What is wanted.
+/// A bound from one side.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
 }
 
-impl Target {
-    fn bound(self) -> f64 {
-        match self {
-            Self::AtLeast(bound) | Self::AtMost(bound) => bound,
-        }
-    }
-
-    pub(crate) fn shown(self) -> String {
-        let sign = match self {
-            Self::AtLeast(_) => '≥',
-            Self::AtMost(_) => '≤',
-        };
-        format!("{sign} {}", number(self.bound()))
-    }
-}
-
-impl Verdict {
-    pub(crate) fn met(&self) -> bool {
-        match self.target {
-            Target::AtLeast(bound) => self.reached >= bound,
-            Target::AtMost(bound) => self.reached <= bound,
-        }
-    }
-
-    /// What was reached in terms of the target: below one is good for a bound from above.
-    pub(crate) fn of_target(&self) -> f64 {
-        self.reached / self.target.bound().max(1e-9)
-    }
-}
-
 impl Report {
-    /// Adds what a series of slices cost.
-    pub(crate) fn add(&mut self, mut measured: Measured, series: &Series, here: bool) {
-        measured.per_second = series.rate();
-        measured.p50_ms = series.quantile(0.5);
-        measured.p99_ms = series.quantile(0.99);
-        measured.cpu_us = here.then(|| series.cpu());
-        let database = series.database_cpu();
-        measured.database_cpu_us = (database > 0.0).then_some(database);
-        measured.bytes = series.bytes_each();
-        crate::output::note(&line(&measured));
-        self.measured.push(measured);
-    }
-
-    /// Notes what a series on a server of its own cost.
-    pub(crate) fn note(
+    /// Adds what a series cost next to its floor.
+    pub(crate) fn measure(
         &mut self,
-        workload: &str,
-        name: &str,
-        size: usize,
-        connections: usize,
+        what: What<'_>,
         series: &Series,
+        floor: Option<(&str, &Series)>,
     ) {
-        let measured = Measured::of((workload, name, size), connections, None);
-        self.add(measured, series, true);
+        let (cpu, database) = (series.cpu(), series.database_cpu());
+        let measured = Measured {
+            workload: what.workload.to_owned(),
+            name: what.name.to_owned(),
+            size: what.size,
+            connections: what.connections,
+            per_second: series.rate(),
+            p50_ms: series.quantile(0.5),
+            p99_ms: series.quantile(0.99),
+            cpu_us: (cpu > 0.0).then_some(cpu),
+            database_cpu_us: (database > 0.0).then_some(database),
+            floor: floor.map(|(name, series)| (name.to_owned(), series.rate())),
+            bytes: series.bytes_each(),
+        };
+        output::note(&measured.row());
+        self.measured.push(measured);
     }
 
     /// Compares a value with its target.
@@ -141,8 +97,7 @@ impl Report {
         workload: &str,
         what: &str,
         target: Target,
-        reached: f64,
-        unit: &str,
+        (reached, unit): (f64, &str),
     ) {
         let verdict = Verdict {
             workload: workload.to_owned(),
@@ -151,55 +106,72 @@ impl Report {
             reached,
             unit: unit.to_owned(),
         };
-        crate::output::note(&format!("    {}", sentence(&verdict)));
+        output::note(&verdict.row());
         self.verdicts.push(verdict);
     }
 
-    /// The tables for a terminal.
-    pub(crate) fn table(&self) -> String {
-        let mut lines = vec![format!(
-            "{} users on {}, {}, commit {}\n{}\n",
-            thousands(self.users),
-            self.database,
-            self.date,
-            self.commit,
-            self.machine
-        )];
-        lines.extend(self.measured.iter().map(line));
-        lines.push(String::new());
-        lines.extend(self.verdicts.iter().map(sentence));
-        let missed = self.verdicts.iter().filter(|verdict| !verdict.met()).count();
-        lines.push(format!("{} of {} targets missed", missed, self.verdicts.len()));
+    /// Returns both tables as Markdown.
+    pub(crate) fn tables(&self) -> String {
+        let mut lines = vec![
+            format!("{}, commit {}, {}.\n", self.date, self.commit, self.machine),
+            "| | | target | reached | of target | |".to_owned(),
+            "|---|---|--:|--:|--:|---|".to_owned(),
+        ];
+        lines.extend(self.verdicts.iter().map(Verdict::row));
+        lines.push(
+            "\n| | | size | requests/s | p50 ms | p99 ms | CPU µs | floor/s | of floor |\n\
+             |---|---|--:|--:|--:|--:|--:|--:|--:|"
+                .to_owned(),
+        );
+        lines.extend(self.measured.iter().map(Measured::row));
         lines.join("\n")
     }
 }
 
-fn line(m: &Measured) -> String {
-    let floor = m.floor.as_ref().map_or_else(String::new, |(name, rate)| {
-        format!("{:>5.2} of {name} at {rate:.0}/s", m.per_second / rate.max(1e-9))
-    });
-    let cpu = m.cpu_us.map_or_else(String::new, |cpu| format!("{cpu:>9.1} µs"));
-    let database = m.database_cpu_us.map_or_else(String::new, |cpu| format!(" +{cpu:.1} µs"));
-    format!(
-        "{:<4}{:<34}{:>7}{:>11.1}/s  p50 {:>8.3}  p99 {:>8.3} ms {cpu}{database}  {floor}",
-        m.workload, m.name, m.size, m.per_second, m.p50_ms, m.p99_ms
-    )
+impl Measured {
+    fn row(&self) -> String {
+        let cpu = match (self.cpu_us, self.database_cpu_us) {
+            (Some(server), Some(database)) => format!("{} + {}", number(server), number(database)),
+            (Some(server), None) => number(server),
+            (None, _) => String::new(),
+        };
+        let (floor, part) = self.floor.as_ref().map_or_else(Default::default, |(name, rate)| {
+            let sign = name.split_once(' ').map_or("", |(_, sign)| sign);
+            (format!("{} {sign}", number(*rate)), number(self.per_second / rate.max(1e-9)))
+        });
+        format!(
+            "| {} | {} | {} | {} | {} | {} | {cpu} | {floor} | {part} |",
+            self.workload,
+            self.name,
+            thousands(self.size),
+            number(self.per_second),
+            number(self.p50_ms),
+            number(self.p99_ms)
+        )
+    }
 }
 
-fn sentence(v: &Verdict) -> String {
-    format!(
-        "{:<4}{:<62}{:>8} {:<4} reached {:>8}  {}",
-        v.workload,
-        v.what,
-        v.target.shown(),
-        v.unit,
-        number(v.reached),
-        if v.met() { "met" } else { "MISSED" }
-    )
+impl Verdict {
+    fn row(&self) -> String {
+        let (sign, bound, met) = match self.target {
+            Target::AtLeast(bound) => ('≥', bound, self.reached >= bound),
+            Target::AtMost(bound) => ('≤', bound, self.reached <= bound),
+        };
+        format!(
+            "| {} | {} | {sign} {} {unit} | {} {unit} | {} | {} |",
+            self.workload,
+            self.what,
+            number(bound),
+            number(self.reached),
+            number(self.reached / bound.max(1e-9)),
+            if met { "met" } else { "**missed**" },
+            unit = self.unit
+        )
+    }
 }
 
-/// A number with as many digits as say something.
-pub(crate) fn number(value: f64) -> String {
+/// A number with as many digits as are worth reading.
+fn number(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),
@@ -225,24 +197,20 @@ mod tests {
 
     #[test]
     fn a_target_bounds_from_one_side() {
-        let verdict = |target, reached| Verdict {
-            workload: String::new(),
-            what: String::new(),
-            target,
-            reached,
-            unit: String::new(),
+        let row = |target, reached| {
+            let (workload, what, unit) = ("W1".to_owned(), "rate".to_owned(), "×".to_owned());
+            Verdict { workload, what, target, reached, unit }.row()
         };
-        assert!(verdict(Target::AtLeast(0.3), 0.31).met());
-        assert!(!verdict(Target::AtLeast(0.3), 0.29).met());
-        assert!(verdict(Target::AtMost(60.0), 60.0).met());
-        assert!(!verdict(Target::AtMost(60.0), 60.1).met());
-        assert_eq!(Target::AtMost(0.4).shown(), "≤ 0.40");
+        let met = "| W1 | rate | ≥ 0.30 × | 0.31 × | 1.03 | met |";
+        assert_eq!(row(Target::AtLeast(0.3), 0.31), met);
+        assert!(row(Target::AtLeast(0.3), 0.29).ends_with("| **missed** |"));
+        assert!(row(Target::AtMost(60.0), 60.0).ends_with("| met |"));
+        assert!(row(Target::AtMost(60.0), 60.1).ends_with("| **missed** |"));
     }
 
     #[test]
     fn numbers_are_short() {
-        let shown = [1234.5, 12.34, 0.456].map(number);
-        assert_eq!(shown, ["1234", "12.3", "0.46"]);
+        assert_eq!([1234.5, 12.34, 0.456].map(number), ["1234", "12.3", "0.46"]);
         assert_eq!(thousands(100_000), "100,000");
         assert_eq!(thousands(999), "999");
     }

@@ -12,12 +12,12 @@ use crate::{
     groups, life, machine, output, reads, records, seed, server, statements, sync, writes,
 };
 
-/// Users that are created beside the others, to come into groups and to go.
+/// Users that are created in addition, to join groups and to leave them.
 const SPARE: usize = 300;
 /// Users of the servers that a run compares itself with.
 const FEW: usize = 1_000;
 
-/// Runs everything that was asked for.
+/// Runs every workload that was asked for.
 pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let floor = server::floor()?;
@@ -34,42 +34,38 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         report.database.clone_from(url);
         let endpoint = Endpoint::parse(url, token)?;
         let subject = fill(&runtime, endpoint, &machine::fresh_tag(), options.users)?;
-        let bench = Bench::new(&runtime, options, &subject, &floor, report);
-        return run_workloads(bench);
+        return run_workloads(Bench {
+            runtime: &runtime,
+            options,
+            subject: &subject,
+            database: None,
+            floor: &floor,
+            store: None,
+            few: None,
+            report,
+            peak: 0.0,
+        });
     }
     std::fs::create_dir_all(&options.directory)?;
-    let many = seeded(&runtime, options, "many", options.users, options.postgres.as_deref())?;
-    let few = seeded(&runtime, options, "few", FEW, options.postgres.as_deref())?;
-    let sqlite = match options.postgres {
-        Some(_) => Some(seeded(&runtime, options, "sqlite", FEW, None)?),
-        None => None,
-    };
+    let many = Seeded::new(&runtime, options, "many", options.users)?;
+    let few = Seeded::new(&runtime, options, "few", FEW)?;
     let copy = many.database.copy("floor")?;
-    let store = statements::open(&statements::settings(copy.url())?)?;
-    life::start(&mut report, options, &many.installation, &many.token)?;
-    let server = many.installation.start(&many.token)?;
-    let subject = many.subject_of(&server);
-    let few_server = few.installation.start(&few.token)?;
-    let few_subject = few.subject_of(&few_server);
-    let other = match &sqlite {
-        Some(seeded) => Some((seeded.installation.start(&seeded.token)?, seeded)),
-        None => None,
-    };
-    let other = other.as_ref().map(|(server, seeded)| seeded.subject_of(server));
-    let postmaster = many.database.process()?;
-    let store = (store, copy);
-    let bench = Bench {
-        database: postmaster.as_ref(),
+    let store = (statements::open(copy.url())?, copy);
+    life::start(&mut report, &many.installation, &many.token)?;
+    let (server, subject) = many.start()?;
+    let (few_server, few) = few.start()?;
+    let mut report = run_workloads(Bench {
+        runtime: &runtime,
+        options,
+        subject: &subject,
+        database: many.database.process()?.as_ref(),
+        floor: &floor,
         store: Some(&store),
-        few: Some(&few_subject),
-        sqlite: other.as_ref(),
-        ..Bench::new(&runtime, options, &subject, &floor, report)
-    };
-    let mut report = run_workloads(bench)?;
+        few: Some(&few),
+        report,
+        peak: 0.0,
+    })?;
     drop((server, few_server));
-    if options.wants("W3") && options.postgres.is_none() {
-        writes::group_commit(&mut report, &runtime, options, &many.installation.binary)?;
-    }
     if options.wants("W11") {
         records::timeline(&mut report, &runtime, options)?;
     }
@@ -84,44 +80,34 @@ struct Seeded {
     installation: Installation,
     token: String,
     database: Database,
-    ids: Vec<String>,
-    spare: Vec<String>,
+    filled: Subject,
 }
 
 impl Seeded {
-    fn subject_of(&self, server: &Server) -> Subject {
-        Subject {
+    fn new(runtime: &Runtime, options: &Options, name: &str, users: usize) -> anyhow::Result<Self> {
+        let database = options.database(name)?;
+        let installation =
+            Installation::new(&options.binary, &options.directory, database.url().to_owned());
+        let token = installation.token(&[])?;
+        let server = installation.start(&token)?;
+        let started = std::time::Instant::now();
+        let filled = fill(runtime, server.endpoint.clone(), "u", users)?;
+        let seconds = started.elapsed().as_secs_f64();
+        output::note(&format!("{name}: {users} users in {seconds:.1} s"));
+        drop(server);
+        database.settle()?;
+        Ok(Self { installation, token, database, filled })
+    }
+
+    fn start(&self) -> anyhow::Result<(Server, Subject)> {
+        let server = self.installation.start(&self.token)?;
+        let subject = Subject {
             endpoint: server.endpoint.clone(),
             process: Some(server.process),
-            ids: self.ids.clone(),
-            spare: self.spare.clone(),
-            tag: "u".to_owned(),
-        }
+            ..self.filled.clone()
+        };
+        Ok((server, subject))
     }
-}
-
-fn seeded(
-    runtime: &Runtime,
-    options: &Options,
-    name: &str,
-    users: usize,
-    postgres: Option<&str>,
-) -> anyhow::Result<Seeded> {
-    let database = match postgres {
-        Some(server) => Database::postgres(server, name)?,
-        None => Database::sqlite(&options.directory, name)?,
-    };
-    let installation =
-        Installation::new(&options.binary, &options.directory, database.url().to_owned());
-    let token = installation.token()?;
-    let server = installation.start(&token)?;
-    let started = std::time::Instant::now();
-    let filled = fill(runtime, server.endpoint.clone(), "u", users)?;
-    let seconds = started.elapsed().as_secs_f64();
-    output::note(&format!("{name}: {users} users in {seconds:.1} s"));
-    drop(server);
-    database.settle()?;
-    Ok(Seeded { installation, token, database, ids: filled.ids, spare: filled.spare })
 }
 
 fn fill(runtime: &Runtime, endpoint: Endpoint, tag: &str, users: usize) -> anyhow::Result<Subject> {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::client::{Connection, Endpoint, Request};
@@ -16,6 +17,12 @@ const CHANGES: usize = 1_000;
 /// Members that one PATCH adds.
 const MEMBERS: usize = 5_000;
 
+/// Asks a server whether it takes bulk requests.
+pub(crate) async fn has_bulk(connection: &mut Connection) -> anyhow::Result<bool> {
+    let probe = Request::with("POST", "/Bulk".to_owned(), data::bulk("", 0..0));
+    Ok(connection.call(&probe).await?.succeeded())
+}
+
 /// Creates users and returns their ids by number.
 pub(crate) fn users(
     runtime: &Runtime,
@@ -24,9 +31,7 @@ pub(crate) fn users(
     count: usize,
 ) -> anyhow::Result<Vec<String>> {
     runtime.block_on(async {
-        let mut first = Connection::open(endpoint).await?;
-        let probe = Request::with("POST", "/Bulk".to_owned(), data::bulk(tag, 0..0));
-        let has_bulk = first.call(&probe).await?.succeeded();
+        let has_bulk = has_bulk(&mut Connection::open(endpoint).await?).await?;
         let slice = if has_bulk { SLICE } else { 1 };
         let (next, ids) = (Cell::new(0), RefCell::new(vec![String::new(); count]));
         let work = (0..4).map(async |_| {
@@ -38,14 +43,16 @@ pub(crate) fn users(
                 }
                 let end = (begin + slice).min(count);
                 next.set(end);
-                let made = if has_bulk {
-                    in_bulk(&mut connection, tag, begin..end).await?
+                if has_bulk {
+                    let operations =
+                        in_bulk(&mut connection, data::bulk(tag, begin..end), end - begin).await?;
+                    for operation in &operations {
+                        store_id(operation, &mut ids.borrow_mut())?;
+                    }
                 } else {
-                    vec![create(&mut connection, "/Users", data::user(tag, begin)).await?]
-                };
-                let mut ids = ids.borrow_mut();
-                let places = ids.get_mut(begin..end).unwrap_or_default();
-                places.iter_mut().zip(made).for_each(|(place, id)| *place = id);
+                    let id = create(&mut connection, "/Users", data::user(tag, begin)).await?;
+                    ids.borrow_mut()[begin] = id;
+                }
             }
         });
         try_join_all(work).await?;
@@ -53,32 +60,14 @@ pub(crate) fn users(
     })
 }
 
-async fn in_bulk(
-    connection: &mut Connection,
-    tag: &str,
-    numbers: std::ops::Range<usize>,
-) -> anyhow::Result<Vec<String>> {
-    let body = data::bulk(tag, numbers.clone());
-    let answer = connection.call(&Request::with("POST", "/Bulk".to_owned(), body)).await?;
-    if !answer.succeeded() {
-        bail!("users could not be created in bulk: {}", answer.shown());
-    }
-    let json = answer.json();
-    let operations = json["Operations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut ids = vec![String::new(); numbers.len()];
-    for operation in operations {
-        let number: Option<usize> = operation["bulkId"].as_str().and_then(|id| id.parse().ok());
-        let id = operation["location"].as_str().and_then(|location| location.rsplit('/').next());
-        let place = number.and_then(|number| ids.get_mut(number.checked_sub(numbers.start)?));
-        match (id, place) {
-            (Some(id), Some(place)) => *place = id.to_owned(),
-            _ => bail!("an operation of a bulk request failed: {operation}"),
-        }
-    }
-    if ids.iter().any(String::is_empty) {
-        bail!("a bulk request answered fewer operations than it was given");
-    }
-    Ok(ids)
+/// Keeps the id of a user that an operation of a bulk request created, under its number.
+fn store_id(operation: &Value, ids: &mut [String]) -> anyhow::Result<()> {
+    let number: Option<usize> = operation["bulkId"].as_str().and_then(|id| id.parse().ok());
+    let id = operation["location"].as_str().and_then(|location| location.rsplit('/').next());
+    let place = number.and_then(|number| ids.get_mut(number));
+    let (Some(id), Some(place)) = (id, place) else { bail!("{operation} has no location") };
+    id.clone_into(place);
+    Ok(())
 }
 
 /// Changes each of some users once.
@@ -91,17 +80,29 @@ pub(crate) fn change(
     runtime.block_on(async {
         let mut connection = Connection::open(endpoint).await?;
         for part in ids.chunks(CHANGES) {
-            let body = data::titles(part, title);
-            let answer = connection.call(&Request::with("POST", "/Bulk".to_owned(), body)).await?;
-            let json = answer.json();
-            let operations = json["Operations"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let failed = operations.iter().find(|done| !done["status"].to_string().contains("20"));
-            if !answer.succeeded() || failed.is_some() {
-                bail!("users could not be changed in bulk: {failed:?} {}", answer.shown());
-            }
+            in_bulk(&mut connection, data::titles(part, title), part.len()).await?;
         }
         Ok(())
     })
+}
+
+/// Sends a bulk request and returns its operations, each of which succeeded.
+async fn in_bulk(
+    connection: &mut Connection,
+    body: String,
+    count: usize,
+) -> anyhow::Result<Vec<Value>> {
+    let answer = connection.call(&Request::with("POST", "/Bulk".to_owned(), body)).await?;
+    let mut json = answer.json();
+    let Value::Array(operations) = json["Operations"].take() else {
+        bail!("a bulk request failed: {}", answer.shown());
+    };
+    let failed = operations.iter().find(|one| !one["status"].to_string().contains("20"));
+    if let Some(failed) = failed {
+        bail!("an operation of a bulk request failed: {failed}");
+    }
+    anyhow::ensure!(operations.len() == count, "a bulk request did not carry out every operation");
+    Ok(operations)
 }
 
 pub(crate) async fn create(

@@ -1,6 +1,6 @@
 //! The servers of a run: those that are measured, and the floor.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::client::Endpoint;
 use crate::process::Process;
 
 /// How long a server may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server; stops with this value.
 pub(crate) struct Server {
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Installation {
     pub(crate) binary: PathBuf,
-    /// Where its processes are at home: what they leave there goes with the run.
+    /// The working directory of its processes, which is removed after the run.
     directory: PathBuf,
     pub(crate) database: String,
     /// Environment variables of its processes.
@@ -63,15 +63,10 @@ impl Installation {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Makes a token and returns its secret.
-    pub(crate) fn token(&self) -> anyhow::Result<String> {
-        Ok(self.run(&["token", "create", "--name", "benchmark"])?.trim().to_owned())
-    }
-
-    /// Makes a token with a scope and returns its secret.
-    pub(crate) fn token_for(&self, scope: &str) -> anyhow::Result<String> {
-        let printed = self.run(&["token", "create", "--name", "benchmark", "--scope", scope])?;
-        Ok(printed.trim().to_owned())
+    /// Creates a token, with more arguments of the command, and returns its secret.
+    pub(crate) fn token(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let create = ["token", "create", "--name", "benchmark"];
+        Ok(self.run(&[&create[..], arguments].concat())?.trim().to_owned())
     }
 
     /// Starts a server and waits until it is ready.
@@ -115,27 +110,27 @@ impl Server {
         };
         let mut stream = BufReader::new(stream);
         let mut lines = stream.by_ref().lines();
-        let mut said = Vec::new();
+        let mut lines_before = Vec::new();
         let found = loop {
             let Some(line) = lines.next().transpose()? else { break None };
             match url(&line) {
                 Some(url) => break Some(url),
-                None => said.push(line),
+                None => lines_before.push(line),
             }
         };
         std::thread::spawn(move || drain(&mut stream));
         let Some(url) = found else {
             drop(child.kill());
             drop(child.wait());
-            bail!("the server did not start: {}", said.join("\n"));
+            bail!("the server did not start: {}", lines_before.join("\n"));
         };
         let endpoint = Endpoint::parse(&url, "")?;
         Ok(Self { child, endpoint, process, ready: started.elapsed() })
     }
 
     fn await_ready(&mut self, started: Instant) -> anyhow::Result<()> {
-        while started.elapsed() < PATIENCE {
-            if answers_ready(self.endpoint.address) {
+        while started.elapsed() < START_TIMEOUT {
+            if answers_ready(self.endpoint.address).unwrap_or(false) {
                 self.ready = started.elapsed();
                 return Ok(());
             }
@@ -160,8 +155,8 @@ impl Drop for Server {
     }
 }
 
-/// Reads on, or the server would wait for it one day; seldom, so that its log does not wake somebody with
-/// each line on the processors that it is measured on.
+/// Reads the rest, for which the server would wait otherwise; seldom, since each line that wakes a reader
+/// takes time of the processors that are measured.
 fn drain(stream: &mut impl Read) {
     let mut lines = vec![0; 64 * 1024];
     while stream.read(&mut lines).is_ok_and(|count| count > 0) {
@@ -169,15 +164,10 @@ fn drain(stream: &mut impl Read) {
     }
 }
 
-fn answers_ready(address: std::net::SocketAddr) -> bool {
-    use std::io::Write;
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = std::net::TcpStream::connect(address)?;
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200 "))
-    };
-    ask().unwrap_or(false)
+fn answers_ready(address: std::net::SocketAddr) -> std::io::Result<bool> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
 }

@@ -4,11 +4,10 @@
 //! same statements, the same group commit, and none of what a server does around them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use headcount_core::change::Actor;
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
@@ -25,17 +24,18 @@ use headcount_core::work::Work;
 use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
 use serde_json::Value;
 
-use crate::load::{Side, Slice, micros};
+use crate::load::{Load, Slice, micros};
 use crate::machine::{PlainCursors, SystemClock, UuidSource};
 
 /// The tenant that every database begins with.
 const TENANT: i64 = 1;
 
 /// Opens a database as a server does.
-pub(crate) fn open(settings: &Settings) -> anyhow::Result<Arc<Store>> {
+pub(crate) fn open(url: &str) -> anyhow::Result<Arc<Store>> {
+    let settings = Settings::serve(DatabaseUrl::parse(url)?);
     let registry = Registry::builtin()?;
     let plan: Vec<KindPlan> = registry.kinds().iter().map(|kind| plan(kind)).collect();
-    Ok(Store::open(settings, &plan, true)?)
+    Ok(Store::open(&settings, &plan, true)?)
 }
 
 fn plan(kind: &ResourceType) -> KindPlan {
@@ -113,7 +113,8 @@ impl Preparation {
     }
 }
 
-/// A provider that keeps what it is told to write, and shows each update the state of the one before.
+/// A provider that keeps writes instead of making them, and gives each update the state after the one
+/// before.
 struct Recorder {
     provider: Arc<dyn Provider>,
     made: Mutex<Vec<Ready>>,
@@ -233,43 +234,38 @@ impl Provider for Recorder {
 
 /// A store that is written to by several threads at once.
 pub(crate) struct Statements<'a> {
-    /// One for all threads, or one for each.
-    stores: Vec<Arc<Store>>,
+    store: &'a Store,
     threads: usize,
     /// Makes so many writes before the clock starts.
     prepare: Box<dyn FnMut(usize) -> anyhow::Result<Vec<Ready>> + 'a>,
-    /// What the last slice reached, for the size of the next.
+    /// Writes per second of the last slice, for the size of the next.
     rate: f64,
 }
 
 impl<'a> Statements<'a> {
     pub(crate) fn new(
-        stores: Vec<Arc<Store>>,
+        store: &'a Store,
         threads: usize,
         prepare: impl FnMut(usize) -> anyhow::Result<Vec<Ready>> + 'a,
     ) -> Self {
-        Self { stores, threads, prepare: Box::new(prepare), rate: 4_000.0 }
+        Self { store, threads, prepare: Box::new(prepare), rate: 4_000.0 }
     }
 }
 
-impl Side for Statements<'_> {
+impl Load for Statements<'_> {
     fn slice(&mut self, seconds: f64) -> anyhow::Result<Slice> {
-        let ready = (self.prepare)(crate::load::whole(self.rate * seconds * 1.5) + self.threads)?;
-        let ready: Vec<Mutex<Option<Ready>>> =
-            ready.into_iter().map(|one| Mutex::new(Some(one))).collect();
-        let next = AtomicUsize::new(0);
+        let mut ready =
+            (self.prepare)(crate::load::whole(self.rate * seconds * 1.5) + self.threads)?;
+        // They are taken from the end, in the order in which they were prepared.
+        ready.reverse();
+        let ready = Mutex::new(ready);
         let started = Instant::now();
         let end = started + Duration::from_secs_f64(seconds);
-        let stores = &self.stores;
+        let store = self.store;
         let results: Vec<anyhow::Result<Vec<u32>>> = std::thread::scope(|scope| {
-            let work = |thread: usize| {
-                let (ready, next) = (&ready, &next);
-                scope.spawn(move || {
-                    let store = stores.get(thread % stores.len()).context("there is a store")?;
-                    write_until(store, ready, next, end)
-                })
-            };
-            let threads: Vec<_> = (0..self.threads).map(work).collect();
+            let threads: Vec<_> = (0..self.threads)
+                .map(|_| scope.spawn(|| write_until(store, &ready, end)))
+                .collect();
             threads.into_iter().map(|thread| thread.join().map_err(|_panic| panicked())?).collect()
         });
         let mut slice = Slice { seconds: started.elapsed().as_secs_f64(), ..Slice::default() };
@@ -286,24 +282,16 @@ fn panicked() -> anyhow::Error {
     anyhow::anyhow!("a writing thread panicked")
 }
 
-fn write_until(
-    store: &Store,
-    ready: &[Mutex<Option<Ready>>],
-    next: &AtomicUsize,
-    end: Instant,
-) -> anyhow::Result<Vec<u32>> {
+/// Writes what is prepared until the time is over or nothing is left; returns the microseconds of each.
+fn write_until(store: &Store, ready: &Mutex<Vec<Ready>>, end: Instant) -> anyhow::Result<Vec<u32>> {
     let mut latencies = Vec::new();
     loop {
         let started = Instant::now();
         if started >= end {
             return Ok(latencies);
         }
-        let Some(cell) = ready.get(next.fetch_add(1, Ordering::Relaxed)) else {
-            return Ok(latencies);
-        };
-        let Some(one) = cell.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            bail!("each write is prepared once");
-        };
+        let next = ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(one) = next else { return Ok(latencies) };
         let tenant = TenantId::new(TENANT);
         if one.new {
             store.insert(tenant, &one.draft, one.with)?;
@@ -317,9 +305,4 @@ fn write_until(
         }
         latencies.push(micros(started.elapsed()));
     }
-}
-
-/// The settings of floor (b): those of a server, on a database of its own.
-pub(crate) fn settings(url: &str) -> anyhow::Result<Settings> {
-    Ok(Settings::serve(DatabaseUrl::parse(url)?))
 }

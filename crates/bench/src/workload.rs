@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use headcount_store_diesel::Store;
 use tokio::runtime::Runtime;
 
 use crate::client::{Endpoint, Request};
 use crate::database::Database;
-use crate::load::{Http, Series, Side, in_turn};
+use crate::load::{Http, Load, Series, in_turn};
 use crate::process::Process;
-use crate::report::{Measured, Report};
+use crate::report::{Report, What};
 use crate::server::Server;
 
 /// Connections of a workload, unless it says otherwise.
@@ -29,8 +30,6 @@ pub(crate) struct Options {
     pub(crate) postgres: Option<String>,
     /// Where databases and results go.
     pub(crate) directory: PathBuf,
-    /// The library that makes each sync slower.
-    pub(crate) shim: Option<PathBuf>,
     /// The workloads to run; all, when empty.
     pub(crate) only: Vec<String>,
     pub(crate) commit: String,
@@ -38,7 +37,22 @@ pub(crate) struct Options {
     pub(crate) seconds: f64,
 }
 
+impl Options {
+    pub(crate) fn wants(&self, workload: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(workload))
+    }
+
+    /// Makes a database on the server that was asked for.
+    pub(crate) fn database(&self, name: &str) -> anyhow::Result<Database> {
+        match &self.postgres {
+            Some(server) => Database::postgres(server, name),
+            None => Database::sqlite(&self.directory, name),
+        }
+    }
+}
+
 /// A server with users in it.
+#[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) endpoint: Endpoint,
     pub(crate) process: Option<Process>,
@@ -62,47 +76,18 @@ pub(crate) struct Bench<'a> {
     pub(crate) store: Option<&'a (Arc<Store>, Database)>,
     /// The same server with few users.
     pub(crate) few: Option<&'a Subject>,
-    /// The same binary on SQLite, when the subject is on another database.
-    pub(crate) sqlite: Option<&'a Subject>,
     pub(crate) report: Report,
     /// The highest memory of the subject before its peak was last forgotten.
     pub(crate) peak: f64,
 }
 
-impl Options {
-    pub(crate) fn wants(&self, workload: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(workload))
-    }
-}
-
 impl<'a> Bench<'a> {
-    pub(crate) fn new(
-        runtime: &'a Runtime,
-        options: &'a Options,
-        subject: &'a Subject,
-        floor: &'a Server,
-        report: Report,
-    ) -> Self {
-        Self {
-            runtime,
-            options,
-            subject,
-            floor,
-            report,
-            database: None,
-            store: None,
-            few: None,
-            sqlite: None,
-            peak: 0.0,
-        }
-    }
-
     /// Load on the subject.
     pub(crate) fn load(
         &self,
         connections: usize,
         generate: impl FnMut() -> Option<Request> + 'a,
-    ) -> anyhow::Result<Http<'a>> {
+    ) -> anyhow::Result<Box<dyn Load + 'a>> {
         self.load_on(self.subject, connections, generate)
     }
 
@@ -112,42 +97,45 @@ impl<'a> Bench<'a> {
         subject: &'a Subject,
         connections: usize,
         generate: impl FnMut() -> Option<Request> + 'a,
-    ) -> anyhow::Result<Http<'a>> {
+    ) -> anyhow::Result<Box<dyn Load + 'a>> {
         let processes = (subject.process.as_ref(), self.database);
-        Http::open(self.runtime, &subject.endpoint, connections, processes, generate)
+        let http = Http::open(self.runtime, &subject.endpoint, connections, processes, generate)?;
+        Ok(Box::new(http))
     }
 
     /// Load on floor (a), whose answers are as long as those that `like` gets from the subject.
     pub(crate) fn constant(
         &self,
-        like: &mut Http<'_>,
-        connections: usize,
+        like: &mut dyn Load,
         mut generate: impl FnMut() -> Option<Request> + 'a,
-    ) -> anyhow::Result<Http<'a>> {
-        let sample = Series(vec![like.slice(0.05)?]);
-        let path = format!("/bytes/{:.0}", sample.bytes_each());
+    ) -> anyhow::Result<Box<dyn Load + 'a>> {
+        let path = format!("/bytes/{:.0}", Series(vec![like.slice(0.05)?]).bytes_each());
         let generate = move || generate().map(|request| Request { path: path.clone(), ..request });
         let processes = (Some(&self.floor.process), None);
-        Http::open(self.runtime, &self.floor.endpoint, connections, processes, generate)
+        let endpoint = &self.floor.endpoint;
+        Ok(Box::new(Http::open(self.runtime, endpoint, CONNECTIONS, processes, generate)?))
     }
 
-    pub(crate) fn in_turn(&self, sides: &mut [&mut dyn Side]) -> anyhow::Result<Vec<Series>> {
-        in_turn(self.options.rounds, self.options.seconds, sides)
+    pub(crate) fn in_turn<const N: usize>(
+        &self,
+        mut loads: [Box<dyn Load + 'a>; N],
+    ) -> anyhow::Result<[Series; N]> {
+        let all = in_turn(self.options.rounds, self.options.seconds, &mut loads)?;
+        all.try_into().ok().context("each load has a series")
     }
 
-    /// Notes what a series cost.
-    pub(crate) fn note(
+    /// Adds what a series of the subject cost.
+    pub(crate) fn measure(
         &mut self,
-        (workload, name, size): (&str, &str, usize),
-        connections: usize,
+        (workload, name, connections): (&str, &str, usize),
         series: &Series,
         floor: Option<(&str, &Series)>,
     ) {
-        let measured = Measured::of((workload, name, size), connections, floor);
-        self.report.add(measured, series, self.subject.process.is_some());
+        let size = self.options.users;
+        self.report.measure(What { workload, name, size, connections }, series, floor);
     }
 
-    /// Lets the memory peak of the subject begin anew, and returns what is in use now.
+    /// Lets the memory peak of the subject begin again, and returns what is in use now, in MiB.
     pub(crate) fn forget_peak(&mut self) -> f64 {
         let Some(process) = self.subject.process else { return 0.0 };
         self.peak = self.peak.max(process.peak());
