@@ -1,12 +1,13 @@
 //! The chores of the Headcount repository. Start with [`test`], the one command before a push.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to whoever runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore prints")]
 
 mod apt;
 mod bench;
 mod conformance;
 mod docs;
 mod fixture;
+mod lint;
 mod outcome;
 mod pictures;
 mod postgres;
@@ -29,10 +30,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench --against URL TOKEN       run the same on another SCIM server
   bench --check | --record        compare or record the instruction counts of hot functions
   tidy                            check what the architecture promises
+  lint                            check licenses, sources, advisories, unused dependencies, spelling
   docs                            write the pages that are made from the code
   fixture BINARY NAME             keep a database of a release for the tests of upgrades
   screenshots                     take the pictures of the console that documents show
-  ci                              format, lints, tidy and tests, as CI does
+  ci                              format, clippy, documentation, tidy and tests, as CI does
   soak equivalence [--pairs N] [--seed S]
                                   evaluator, SQLite, PostgreSQL and the model give the same answers
   soak fuzz [--seconds 30] [--seed S]
@@ -42,11 +44,12 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
+    let result = match words.as_slice() {
         ["test", rest @ ..] => test(rest),
         ["conformance"] => conformance::run(),
         ["bench", rest @ ..] => bench::bench(rest),
         ["tidy"] => tidy::run(),
+        ["lint"] => lint::lint(),
         ["docs"] => docs::run(),
         ["fixture", rest @ ..] => fixture::run(rest),
         ["screenshots"] => pictures::run(),
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
         ["soak", "fuzz", rest @ ..] => soak::fuzz(rest),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -82,6 +85,7 @@ fn ci() -> anyhow::Result<()> {
         "-D",
         "warnings",
     ]))?;
+    lint::documentation()?;
     tidy::run()?;
     test(&[])
 }
