@@ -36,7 +36,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     report.judge()
 }
 
-/// Judges a run of every test that somebody else asked for, and whether the page says the same.
+/// Judges a run of every test that another command made, and whether the page agrees.
 pub(crate) fn compare(outcomes: &[Outcome]) -> anyhow::Result<()> {
     let report = Report::of(outcomes)?;
     report.print();

@@ -19,23 +19,23 @@ const SENT: &str = "# sent";
 const INDEX: &str = "\
 # Quirks
 
-What identity providers do that the RFC does not say, and what Headcount makes of it. Each is a switch
-of the tenant; all are on by default, since a correct client never notices them. Switch one off with
+A quirk is a deviation from the RFC that Headcount accepts, because identity providers need it. Each is a
+switch of the tenant; all are on by default, since they change nothing for a correct client. Switch one off with
 
 ```sh
 headcount tenant set default --quirks all,-bare-words
 ```
 
-`none` is the RFC to the letter. The list replaces the one that the tenant had. The log names those
-that repaired a request, as [`scim.quirks`](LOGGING.md). What empty and unknown values do with all of them
-and with none is [a table of its own](reference/empty-values.md). Each has a page with the request that needs it
-and with what Headcount answers; the tests send it to both databases, with the switch on and off.
+`none` follows the RFC to the letter. The list replaces the present one of the tenant. The log names the quirks
+that a request needed, as [`scim.quirks`](LOGGING.md). A [table of its own](reference/empty-values.md) shows what
+empty and unknown values do with all of them and with none. Each has a page with the request that needs it and
+with the responses of Headcount; the tests send it to both databases, with the switch on and off.
 
 | Switch | What it allows | Who needs it |
 |---|---|---|
 ";
 
-/// Writes every page anew.
+/// Writes every page.
 pub(crate) fn run() -> anyhow::Result<()> {
     let pages = pages()?;
     for (file, text) in &pages {
@@ -52,7 +52,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells which pages are not what `run` would write.
+/// Returns a finding for each page that differs from what `run` would write.
 pub(crate) fn check() -> anyhow::Result<Vec<String>> {
     let pages = pages()?;
     let stale = |(file, text): &(&String, &String)| {

@@ -1,8 +1,8 @@
-//! What a run of the tests said, line by line.
+//! The outcomes of a run of the tests, read line by line.
 
 use std::collections::BTreeMap;
 
-/// Groups of tests by what they prove, told from the name of the test binary.
+/// Groups of tests by what they prove, by a part of the name of the test binary.
 const GROUPS: [(&str, &str); 30] = [
     ("replay", "IdP replay"),
     ("third_party", "suites of others"),
@@ -66,13 +66,12 @@ impl Outcome {
 
 /// Collects outcomes from the lines that Cargo and the test binaries print.
 ///
-/// Cargo names each binary on standard error and the binary tells of its tests on standard output. Which
-/// of two lines is read first is a matter of luck, so the first binary that is named is taken for the
-/// first that tells, and so on.
+/// Cargo names each binary on standard error, and the binary reports its tests on standard output. Either
+/// line may be read first, so the first binary that is named belongs to the first report, and so on.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     binaries: Vec<String>,
-    told: Vec<Vec<(String, bool)>>,
+    reports: Vec<Vec<(String, bool)>>,
 }
 
 impl Outcomes {
@@ -88,7 +87,7 @@ impl Outcomes {
         } else if line.starts_with("running ")
             && (line.ends_with(" tests") || line.ends_with(" test"))
         {
-            self.told.push(Vec::new());
+            self.reports.push(Vec::new());
         }
         let Some(test) = line.strip_prefix("test ") else { return };
         let ended = [("ok", true), ("FAILED", false)]
@@ -96,20 +95,20 @@ impl Outcomes {
             .find_map(|(word, passed)| Some((test.strip_suffix(word)?, passed)));
         let Some((name, passed)) = ended else { return };
         let Some(name) = name.trim_end().strip_suffix("...") else { return };
-        if let Some(told) = self.told.last_mut() {
-            told.push((name.trim_end().to_owned(), passed));
+        if let Some(report) = self.reports.last_mut() {
+            report.push((name.trim_end().to_owned(), passed));
         }
     }
 
-    /// Tells that every binary that was named has told of its tests, and no other.
+    /// Returns whether there is one report for each binary that was named.
     pub(crate) fn are_paired(&self) -> bool {
-        self.binaries.len() == self.told.len()
+        self.binaries.len() == self.reports.len()
     }
 
     /// Every outcome, in the order of the run.
     pub(crate) fn all(&self) -> Vec<Outcome> {
-        let outcomes = self.binaries.iter().zip(&self.told).flat_map(|(binary, told)| {
-            told.iter().map(|(name, passed)| Outcome {
+        let outcomes = self.binaries.iter().zip(&self.reports).flat_map(|(binary, report)| {
+            report.iter().map(|(name, passed)| Outcome {
                 binary: binary.clone(),
                 name: name.clone(),
                 passed: *passed,
@@ -172,9 +171,9 @@ mod tests {
             lines.iter().for_each(|line| outcomes.line(line));
             assert!(outcomes.are_paired());
             let all = outcomes.all();
-            let told = all.iter().map(|one| (one.binary.as_str(), one.name.as_str(), one.passed));
+            let found = all.iter().map(|one| (one.binary.as_str(), one.name.as_str(), one.passed));
             let expected = [("core", "a_01", true), ("core", "b", false), ("other", "c", true)];
-            assert_eq!(told.collect::<Vec<_>>(), expected);
+            assert_eq!(found.collect::<Vec<_>>(), expected);
         }
     }
 }

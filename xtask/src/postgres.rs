@@ -140,7 +140,7 @@ fn is_root() -> anyhow::Result<bool> {
     Ok(output.stdout.starts_with(b"0"))
 }
 
-/// The account that the server runs under: the one that Debian's package makes, else nobody.
+/// The account that the server runs under: the one that Debian's package makes, else `nobody`.
 fn unprivileged_user() -> anyhow::Result<String> {
     let passwd = std::fs::read_to_string("/etc/passwd")?;
     let exists = |name: &&str| passwd.lines().any(|line| line.starts_with(&format!("{name}:")));

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test there is, with what they need.
+//! `cargo xtask test`: every test, with the programs that tests need.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::postgres::{Cluster, Durability};
 use crate::repository::cargo;
 use crate::{apt, python};
 
-/// Runs the tests and says what came of each; arguments are `--only sqlite` and a filter for names.
+/// Runs the tests and returns their outcomes; arguments are `--only sqlite` and a filter for names.
 ///
 /// # Errors
 ///
@@ -24,12 +24,12 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<Outcomes> {
     Ok(outcomes)
 }
 
-/// Runs every test and says what came of each, also when some failed.
+/// Runs every test and returns the outcomes, also when some failed.
 pub(crate) fn run_to_the_end() -> anyhow::Result<Outcomes> {
     Ok(outcomes(&[])?.0)
 }
 
-/// Runs the tests and says what came of each, and whether all passed.
+/// Runs the tests and returns their outcomes, and whether all passed.
 fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
     let started = Instant::now();
     let (only_sqlite, filter) = match arguments {
@@ -86,9 +86,7 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
         bail!("no test ran");
     }
     if !outcomes.are_paired() {
-        bail!(
-            "it cannot be told which test belongs to which binary: one did not start, or a line looks like Cargo's"
-        );
+        bail!("cannot assign tests to binaries: one did not start, or a line looks like Cargo's");
     }
     Ok((outcomes, status.success()))
 }

@@ -40,7 +40,7 @@ const GROUPS: [(&str, &str); 30] = [
 
 const HEAD: &str = "# Conformance\n\n\
 This page is written by `cargo xtask conformance` from a run of the tests; `cargo xtask test` fails\n\
-when it is out of date. Each statement stands with its result on SQLite and on PostgreSQL and the\n\
+when it is out of date. Each statement has its result on SQLite and on PostgreSQL and the\n\
 tests that prove it: data files are in `tests/conformance`, the rest are Rust tests.\n\n\
 Levels: M must, S should, O optional, D a decision of ours where the RFC leaves one open, I what\n\
 identity providers need. Where the RFCs contradict each other, the reading is in\n\

@@ -9,7 +9,7 @@ pub(super) struct Row {
     pub(super) id: String,
     /// `M` must, `S` should, `O` optional, `D` our decision, `I` what identity providers need.
     pub(super) level: String,
-    /// Where it stands; empty for our own.
+    /// The section of an RFC; empty for our own.
     pub(super) source: String,
     /// `P0` to `P3`.
     pub(super) priority: String,

@@ -1,4 +1,4 @@
-//! The page of who may do what, from the table that the tests hold the doors to.
+//! The page of who may do what, from the table that the tests compare with the server.
 
 use std::fmt::Write as _;
 
@@ -14,17 +14,17 @@ const HEAD: &str = "\
 <!-- Made by `cargo xtask docs`: edit tests/suites/administration/doors.tsv instead. -->
 
 Tenants, tokens and accounts are managed at the command line, in the [console](../CONSOLE.md) and through the
-[admin API](admin-api.md). The rules are the same at each of these doors, and
+[admin API](admin-api.md). The rules are the same in each of them, and
 [written once](../adr/0049-ring-of-administration.md). A test tries every cell.
 
 - **yes**: it is done.
 - **no**: this actor may not do it, whatever the input.
-- **refused**: they may do such things, but a rule forbids this one; the sentence below says what to change.
-- empty: the door does not offer it.
+- **refused**: this actor may do it in general, but a rule forbids this case; the error below says what to change.
+- empty: not offered here.
 
-*Operator* is who runs the command line next to the database. *Owner*, *admin* and *auditor* are roles of accounts
+The *operator* runs the command line next to the database. *Owner*, *admin* and *auditor* are roles of accounts
 of the console. The other columns are tokens of the admin API: *all* has `administration tenants:all`, *write* has
-`administration`, *narrow* has it too and works from `127.0.0.0/8` alone, *read* has `admin:read`, *events* has
+`administration`, *narrow* has the same but only from `127.0.0.0/8`, *read* has `admin:read`, *events* has
 `events:read`. \"Another tenant\" is not the one that the token was made for.
 ";
 
@@ -56,7 +56,7 @@ fn render(text: &str) -> anyhow::Result<String> {
         let words = cells.iter().map(|cell| word(cell)).collect::<anyhow::Result<Vec<_>>>()?;
         writeln!(page, "| {act} | {} |", words.join(" | "))?;
     }
-    page.push_str("\n## What a refusal says\n\n| | The sentence has |\n|---|---|\n");
+    page.push_str("\n## Errors\n\n| | The error contains |\n|---|---|\n");
     for row in rows.iter().filter(|row| row.get(2).is_some_and(|sentence| !sentence.is_empty())) {
         if let [_, act, sentence, ..] = row.as_slice() {
             writeln!(page, "| {act} | {sentence} |")?;

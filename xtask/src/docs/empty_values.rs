@@ -24,7 +24,7 @@ What a request does that sends nothing, or nothing that is known, where a value 
 - **400** with its `scimType`: the request is refused and changes nothing.
 
 Columns are what is sent. *wrapped* is a value in an object under its own name, as
-`{\"emails\": [{\"value\": \"jane@example.com\"}]}` for `emails`; beside a `remove` it lists a value that is
+`{\"emails\": [{\"value\": \"jane@example.com\"}]}` for `emails`; in a `remove` it lists a value that is
 there. *unknown* is an object, or a list of one, in which no name is known. The column *quirks* says whether
 the tenant has all [quirks](../QUIRKS.md), as by default, or none.
 ";

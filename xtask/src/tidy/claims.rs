@@ -1,5 +1,5 @@
 //! Sentences of `docs/ARCHITECTURE.md` about where something is done, against the sources: where the two
-//! databases are told apart, and where a quirk is asked for.
+//! databases are distinguished, and where a quirk is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,11 +39,13 @@ fn backends(text: &str) -> anyhow::Result<Vec<String>> {
     }
     let listed: BTreeSet<String> = code_spans(section(text, "backends")?).collect();
     let unlisted = found.difference(&listed).map(|file| {
-        format!("store-diesel/src/{file} tells the databases apart, which {DOCUMENT} does not say")
+        format!(
+            "store-diesel/src/{file} distinguishes the databases, which {DOCUMENT} does not say"
+        )
     });
     let unneeded = listed.difference(&found).map(|file| {
         format!(
-            "{DOCUMENT} says that store-diesel/src/{file} tells the databases apart; it does not"
+            "{DOCUMENT} says that store-diesel/src/{file} distinguishes the databases; it does not"
         )
     });
     Ok(unlisted.chain(unneeded).collect())
@@ -94,7 +96,7 @@ fn is_constant(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// Returns what stands between two marks of the document.
+/// Returns the text between two marks of the document.
 fn section<'t>(text: &'t str, name: &str) -> anyhow::Result<&'t str> {
     let between =
         || text.split_once(&format!("<!-- {name} -->"))?.1.split_once(&format!("<!-- /{name} -->"));
