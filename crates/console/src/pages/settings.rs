@@ -126,7 +126,7 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
             .iter()
             .map(|quirk| Switch {
                 name: quirk.name,
-                told: quirk.told,
+                told: quirk.note,
                 on: tenant.quirks.has(quirk.flag),
             })
             .collect(),
