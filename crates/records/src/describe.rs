@@ -10,11 +10,13 @@ impl IdentityTimeline {
     /// Says in a sentence or two what became of whoever was asked for.
     pub fn summary(&self) -> String {
         let name = &self.name;
-        let who = |present: &Present| {
-            let shown = present.name.as_deref().unwrap_or_default();
-            format!("{} \"{shown}\", id {}", present.kind, present.id)
-        };
-        let present: Vec<String> = self.present.iter().map(who).collect();
+        let present: Vec<String> = self
+            .present
+            .iter()
+            .map(|Present { kind, id, name, .. }| {
+                format!("{kind} \"{}\", id {id}", name.as_deref().unwrap_or_default())
+            })
+            .collect();
         let present = present.join("; ");
         let mut summary = match self.verdict {
             Verdict::Present => format!("\"{name}\" is here: {present}."),
@@ -147,12 +149,14 @@ pub fn change(recorded: &Recorded) -> String {
         Act::Replaced | Act::Patched => {}
         act => parts.push(act.word().to_owned()),
     }
-    let members = |count: usize, word: &str| {
-        let noun = if count == 1 { "member" } else { "members" };
-        (count > 0).then(|| format!("{word} {count} {noun}"))
-    };
-    parts.extend(members(recorded.members.added.len(), "added"));
-    parts.extend(members(recorded.members.removed.len(), "removed"));
+    let members = &recorded.members;
+    for (word, count) in [("added", members.added.len()), ("removed", members.removed.len())] {
+        match count {
+            0 => {}
+            1 => parts.push(format!("{word} 1 member")),
+            count => parts.push(format!("{word} {count} members")),
+        }
+    }
     if !recorded.left.is_empty() {
         parts.push(format!("left {} group(s)", recorded.left.len()));
     }

@@ -161,7 +161,7 @@ impl EventWriter<'_> {
         let registry = &self.service.registry;
         if !self.style.sets {
             let data = match self.state(event)? {
-                Some((kind, resource)) => Some(raw(self.shown(&kind, &resource)?)?),
+                Some((kind, resource)) => Some(raw(self.render(&kind, &resource)?)?),
                 None => None,
             };
             return Ok(Some(raw_of(&EventBody { data, ..EventBody::new(registry, event) })?));
@@ -173,7 +173,7 @@ impl EventWriter<'_> {
         let state = self.state(event)?;
         let state = state.filter(|(_, resource)| Some(resource.version) == event.version);
         let shown: Map<String, Value> = match &state {
-            Some((kind, resource)) => serde_json::from_str(&self.shown(kind, resource)?)
+            Some((kind, resource)) => serde_json::from_str(&self.render(kind, resource)?)
                 .map_err(|_error| Error::internal("a reply is a JSON object"))?,
             None => Map::new(),
         };
@@ -204,8 +204,8 @@ impl EventWriter<'_> {
         Ok(found.map(|found| (std::sync::Arc::clone(kind), found.resource)))
     }
 
-    /// Writes a resource as SCIM does, without members and groups.
-    fn shown(&self, kind: &ResourceType, resource: &Resource) -> Result<String, Error> {
+    /// Renders a resource as SCIM does, without members and groups.
+    fn render(&self, kind: &ResourceType, resource: &Resource) -> Result<String, Error> {
         let computed: Vec<String> = ["members", "groups"]
             .into_iter()
             .filter(|name| kind.resolve(name).is_ok())

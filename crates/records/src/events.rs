@@ -34,16 +34,21 @@ impl EventId {
 
     /// Reads `12.3`, or `0` for the start.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = |text: &str| {
-            !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
-        };
-        let (place, number) = text.split_once('.').unwrap_or((text, "0"));
-        if !digits(place) || !digits(number) || (place == text && text != "0") {
+        if text == "0" {
+            return Some(Self::START);
+        }
+        let (position, number) = text.split_once('.')?;
+        if !is_number(position) || !is_number(number) {
             return None;
         }
-        let position = ChainPosition::new(place.parse().ok()?);
+        let position = ChainPosition::new(position.parse().ok()?);
         Some(Self { position, number: number.parse().ok()? })
     }
+}
+
+/// Checks for digits without a sign, few enough for an `i64`.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for EventId {
@@ -182,12 +187,13 @@ pub fn unfold(recorded: &Recorded) -> Vec<Event> {
 /// What happened to the resource itself.
 fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     let change = &recorded.change;
-    let others = || -> Vec<&str> {
-        let paths = change.paths.iter().map(String::as_str);
-        let told_apart =
-            |path: &&str| *path != MEMBERS && !(*path == ACTIVE && change.switched.is_some());
-        paths.filter(told_apart).collect()
-    };
+    // Members and activation have events of their own.
+    let attributes: Vec<&str> = change
+        .paths
+        .iter()
+        .map(String::as_str)
+        .filter(|path| *path != MEMBERS && !(*path == ACTIVE && change.switched.is_some()))
+        .collect();
     let whole = match change.act {
         Act::Created => Some(EventKind::Created),
         Act::Deleted => Some(EventKind::Deleted),
@@ -198,10 +204,9 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
         Act::Replaced | Act::Patched => None,
     };
     if let Some(what) = whole {
-        events.push(event(recorded, what, &others()));
+        events.push(event(recorded, what, &attributes));
         return;
     }
-    let attributes = others();
     if !attributes.is_empty() {
         events.push(event(recorded, EventKind::Updated, &attributes));
     }

@@ -6,14 +6,14 @@ use headcount_core::ids::TenantId;
 use headcount_core::provider::ProviderError;
 use headcount_core::schema::Registry;
 
-/// Changes that are read at a time.
-const PART: usize = 500;
-/// Changes that one request looks at, at most, in search of events that are wanted.
-const MOST: usize = 10_000;
-/// Changes that are searched, at most, for the newest events of some types.
-const NEWEST: usize = 20_000;
+/// Changes that are read at once.
+const READ_BATCH: usize = 500;
+/// Changes that one request reads in search of events that are wanted.
+const MAX_READ: usize = 10_000;
+/// Changes that are read for the newest events of some types.
+const MAX_NEWEST_READ: usize = 20_000;
 
-/// Returns every type of event that this server can tell.
+/// Returns every type of event that this server has.
 pub fn event_types(registry: &Registry) -> Vec<String> {
     let of_kinds = registry.kinds().iter().flat_map(|kind| {
         let kind = kind.kind.as_str().to_lowercase();
@@ -38,27 +38,30 @@ impl Wanted {
     /// The word that is no type, with those that are.
     pub fn parse(registry: &Registry, text: &str) -> Result<Self, String> {
         let known = event_types(registry);
-        let is_known = |word: &str| match word.strip_suffix('*') {
-            Some(kind) => kind.ends_with('.') && known.iter().any(|name| name.starts_with(kind)),
-            None => known.iter().any(|name| name == word),
-        };
         let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
-        match words.iter().find(|word| !is_known(word)) {
-            Some(word) => Err(format!(
-                "there is no type \"{word}\"; there are {}, and user.* for all of a kind",
-                known.join(", ")
-            )),
-            None => Ok(Self(words)),
+        for word in &words {
+            let whole = word.strip_suffix('*').is_none_or(|kind| kind.ends_with('.'));
+            if !whole || !known.iter().any(|event_type| matches(word, event_type)) {
+                return Err(format!(
+                    "there is no type \"{word}\"; there are {}, and user.* for all of a kind",
+                    known.join(", ")
+                ));
+            }
         }
+        Ok(Self(words))
     }
 
-    /// Tells whether a type is wanted.
+    /// Checks whether a type is wanted.
     pub fn wants(&self, event_type: &str) -> bool {
-        let fits = |word: &String| match word.strip_suffix('*') {
-            Some(kind) => event_type.starts_with(kind),
-            None => event_type == word,
-        };
-        self.0.is_empty() || self.0.iter().any(fits)
+        self.0.is_empty() || self.0.iter().any(|word| matches(word, event_type))
+    }
+}
+
+/// Checks whether a word, such as `user.created` or `user.*`, includes a type.
+fn matches(word: &str, event_type: &str) -> bool {
+    match word.strip_suffix('*') {
+        Some(kind) => event_type.starts_with(kind),
+        None => event_type == word,
     }
 }
 
@@ -67,15 +70,15 @@ impl Wanted {
 pub struct Batch {
     /// The events.
     pub events: Vec<Event>,
-    /// The cursor behind everything that was looked at.
+    /// The cursor behind everything that was read.
     pub next: EventId,
-    /// Whether there is more to look at now.
+    /// Whether there is more to read now.
     pub more: bool,
 }
 
 /// Reads events behind a cursor.
 ///
-/// The cursor passes only what was looked at, so that nothing is left out between two calls.
+/// The cursor passes only what was read, so that nothing is left out between two calls.
 ///
 /// # Errors
 ///
@@ -88,12 +91,12 @@ pub fn read_events(
     wanted: &Wanted,
 ) -> Result<Batch, ProviderError> {
     let mut batch = Batch { events: Vec::new(), next: after, more: true };
-    let part = PART.min(limit.max(2));
-    // The change that the cursor stands in may have more events.
+    let count = READ_BATCH.min(limit.max(2));
+    // The change of the event at the cursor may have more events.
     let mut position = after.position.before();
-    let mut looked = 0;
+    let mut read = 0;
     loop {
-        let changes = feed.changes(tenant, position, part)?;
+        let changes = feed.changes(tenant, position, count)?;
         for recorded in &changes {
             for event in unfold(recorded) {
                 if event.id <= after {
@@ -109,11 +112,11 @@ pub fn read_events(
             }
             position = recorded.position;
         }
-        looked += changes.len();
-        if changes.len() < part {
+        read += changes.len();
+        if changes.len() < count {
             return Ok(Batch { more: false, ..batch });
         }
-        if looked >= MOST {
+        if read >= MAX_READ {
             return Ok(batch);
         }
     }
@@ -121,7 +124,7 @@ pub fn read_events(
 
 /// Reads the newest events, oldest first; the cursor is behind all of them.
 ///
-/// Events of rare types are looked for in the newest 20,000 changes.
+/// Events of rare types are searched for in the newest 20,000 changes.
 ///
 /// # Errors
 ///
@@ -132,17 +135,17 @@ pub fn newest_events(
     limit: usize,
     wanted: &Wanted,
 ) -> Result<Batch, ProviderError> {
-    let mut part = limit.clamp(1, NEWEST);
+    let mut count = limit.clamp(1, MAX_NEWEST_READ);
     loop {
-        let changes = feed.newest_changes(tenant, part)?;
+        let changes = feed.newest_changes(tenant, count)?;
         let mut events: Vec<Event> = changes.iter().flat_map(unfold).collect();
         let next = events.last().map_or(EventId::START, |event| event.id);
         events.retain(|event| wanted.wants(&event.event_type()));
-        if events.len() >= limit || changes.len() < part || part >= NEWEST {
+        if events.len() >= limit || changes.len() < count || count >= MAX_NEWEST_READ {
             events.drain(..events.len().saturating_sub(limit));
             return Ok(Batch { events, next, more: false });
         }
-        part = part.saturating_mul(8).min(NEWEST);
+        count = count.saturating_mul(8).min(MAX_NEWEST_READ);
     }
 }
 
@@ -280,7 +283,7 @@ mod tests {
             assert!(types.iter().any(|name| name == wanted), "{wanted}");
         }
         assert!(!types.iter().any(|name| name == "group.deactivated"));
-        for wrong in ["", "user", "user.create", "*", ".*", "user.created,", "users.*"] {
+        for wrong in ["", "user", "user.create", "*", "user*", ".*", "user.created,", "users.*"] {
             assert!(Wanted::parse(&registry, wrong).is_err(), "{wrong}");
         }
     }

@@ -221,8 +221,8 @@ fn present(present: &Present) -> PresentBody {
     }
 }
 
-fn entry(entry: &Entry) -> EntryBody {
-    let change = |recorded: &Recorded| ChangeBody {
+fn change(recorded: &Recorded) -> ChangeBody {
+    ChangeBody {
         kind: recorded.kind.to_string(),
         id: recorded.id.to_string(),
         actor: ActorBody::of(&recorded.change.actor),
@@ -230,7 +230,10 @@ fn entry(entry: &Entry) -> EntryBody {
         version: recorded.version.to_string(),
         paths: recorded.change.paths.clone(),
         told: describe::change(recorded),
-    };
+    }
+}
+
+fn entry(entry: &Entry) -> EntryBody {
     EntryBody {
         at: entry.at.to_string(),
         own: entry.own,

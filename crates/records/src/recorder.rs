@@ -17,23 +17,24 @@ use self::strangers::Strangers;
 use crate::request_log::{HttpExchange, RecordBuilder, RequestLog, RequestRecord, Retention};
 
 /// Requests that may wait to be written down.
-const MOST_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 /// Bytes of bodies that may wait with them.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long the writer gathers before it writes: the more it writes at once, the fewer pages it writes.
-const GATHER: Duration = Duration::from_millis(200);
-/// How often it looks whether there is enough already.
-const LOOK: Duration = Duration::from_millis(50);
-/// Requests that need not wait for company.
-const ENOUGH: usize = MOST_WAITING / 4;
-/// How far the writer steps back behind the rest of the machine, from 0 to 19.
+const GATHER_TIMEOUT: Duration = Duration::from_millis(200);
+/// How often it checks whether it has gathered enough.
+const GATHER_INTERVAL: Duration = Duration::from_millis(50);
+/// Requests, and bytes of bodies, that are enough.
+const WRITE_BATCH: usize = MAX_WAITING / 4;
+const WRITE_BATCH_BYTES: usize = MAX_WAITING_BYTES / 4;
+/// The niceness of the writer, from 0 to 19.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+const NICENESS: i32 = 5;
 /// How often the log is pruned.
-const PRUNE: Duration = Duration::from_secs(60);
-/// How often it is written how many requests of strangers were not kept.
-const COUNT: Duration = Duration::from_secs(2);
-/// Requests of strangers that the log holds: of the newest of them, not more than 2 MiB.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the number of unkept requests of strangers is written.
+const COUNT_INTERVAL: Duration = Duration::from_secs(2);
+/// Requests of strangers in the log, which take at most 2 MiB.
 const MAX_STRANGERS: u32 = 1_000;
 
 /// How much of the log is kept.
@@ -105,11 +106,11 @@ impl Recorder {
         let shared = Arc::new(Shared { state: Mutex::default(), wake: Condvar::new() });
         let writer = Writer { log, builder, directory, clock, keep };
         let inner = Arc::clone(&shared);
-        let run = move || {
-            step_back();
-            writer.run(&inner);
-        };
-        let thread = std::thread::Builder::new().name("provisioning-log".to_owned()).spawn(run)?;
+        let thread =
+            std::thread::Builder::new().name("provisioning-log".to_owned()).spawn(move || {
+                lower_priority();
+                writer.run(&inner);
+            })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -121,7 +122,7 @@ impl Recorder {
             return;
         }
         let bytes = exchange.bytes();
-        if state.waiting.len() >= MOST_WAITING || state.bytes + bytes > MOST_BYTES {
+        if state.waiting.len() >= MAX_WAITING || state.bytes + bytes > MAX_WAITING_BYTES {
             metrics::counter!("headcount_log_dropped_total").increment(1);
             return;
         }
@@ -142,12 +143,12 @@ impl Recorder {
     }
 }
 
-/// Lets whoever answers requests go first, where both want the processor: no request is to wait because
-/// another one is written down. The share that is left is enough for all that can be answered (ADR 24).
-fn step_back() {
+/// Gives the threads that serve requests precedence over this one: no request waits because another one is
+/// recorded. The share that is left suffices for every request that can be served (ADR 24).
+fn lower_priority() {
     #[cfg(target_os = "linux")]
-    // On Linux this is about the calling thread; one that may not step back works as it is.
-    rustix::process::setpriority_process(None, NICE).ok();
+    // On Linux this is about the calling thread; without the permission, it works as it is.
+    rustix::process::setpriority_process(None, NICENESS).ok();
 }
 
 impl Drop for Recorder {
@@ -169,7 +170,7 @@ impl Writer {
                 self.append(&records, &mut failing);
             }
             // After the records that the counts belong to.
-            if closed || counted.elapsed() >= COUNT {
+            if closed || counted.elapsed() >= COUNT_INTERVAL {
                 counted = Instant::now();
                 let unkept = shared.lock().strangers.take_unkept();
                 if !unkept.is_empty()
@@ -181,7 +182,7 @@ impl Writer {
             if closed {
                 return;
             }
-            if pruned.is_none_or(|at| at.elapsed() >= PRUNE) {
+            if pruned.is_none_or(|at| at.elapsed() >= PRUNE_INTERVAL) {
                 pruned = Some(Instant::now());
                 self.prune();
             }
@@ -211,8 +212,7 @@ impl Writer {
         }
         // When the tenants cannot be read, the log most likely cannot be written either.
         if let Ok(tenants) = self.directory.tenants() {
-            let exists = |id| tenants.contains(&id);
-            records.retain(|record| record.tenant.is_none_or(exists));
+            records.retain(|record| record.tenant.is_none_or(|id| tenants.contains(&id)));
         }
     }
 
@@ -259,23 +259,23 @@ impl Writer {
 
 /// Waits for exchanges, gathers a moment and takes them; tells whether they are the last.
 fn next(shared: &Shared) -> (Vec<HttpExchange<Bytes>>, bool) {
-    let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
-    let state = shared.lock();
-    let (state, _) =
-        shared.wake.wait_timeout_while(state, COUNT, idle).unwrap_or_else(PoisonError::into_inner);
-    if !state.closed && !state.waiting.is_empty() {
+    let (mut state, _) = shared
+        .wake
+        .wait_timeout_while(shared.lock(), COUNT_INTERVAL, |state| {
+            state.waiting.is_empty() && !state.closed
+        })
+        .unwrap_or_else(PoisonError::into_inner);
+    let since = Instant::now();
+    while !state.waiting.is_empty()
+        && !state.closed
+        && state.waiting.len() < WRITE_BATCH
+        && state.bytes < WRITE_BATCH_BYTES
+        && since.elapsed() < GATHER_TIMEOUT
+    {
         drop(state);
-        let since = Instant::now();
-        loop {
-            std::thread::sleep(LOOK);
-            let mut state = shared.lock();
-            let enough = state.waiting.len() >= ENOUGH || state.bytes >= MOST_BYTES / 4;
-            if enough || state.closed || since.elapsed() >= GATHER {
-                return take(&mut state);
-            }
-        }
+        std::thread::sleep(GATHER_INTERVAL);
+        state = shared.lock();
     }
-    let mut state = state;
     take(&mut state)
 }
 

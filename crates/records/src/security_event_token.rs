@@ -76,16 +76,18 @@ fn payload(event: &Event, full: bool, state: Option<State<'_>>) -> Option<(Strin
 
 /// A PATCH that makes the changed attributes what they are now.
 fn operations(event: &Event, state: State<'_>) -> Value {
-    let operation = |path: &String| match (
-        at(path, |name| state.shown.get(name)),
-        at(path, |name| state.stored.top(name)),
-    ) {
-        (Some(value), _) => Some(json!({"op": "replace", "path": path, "value": value})),
-        (None, None) => Some(json!({"op": "remove", "path": path})),
-        // It is there, but shown only to those who ask for it by name.
-        (None, Some(_)) => None,
-    };
-    let operations: Vec<Value> = event.attributes.iter().filter_map(operation).collect();
+    let mut operations = Vec::new();
+    for path in &event.attributes {
+        let shown = at(path, |name| state.shown.get(name));
+        match (shown, at(path, |name| state.stored.top(name))) {
+            (Some(value), _) => {
+                operations.push(json!({"op": "replace", "path": path, "value": value}));
+            }
+            (None, None) => operations.push(json!({"op": "remove", "path": path})),
+            // It has a value that is returned only on request.
+            (None, Some(_)) => {}
+        }
+    }
     json!({"schemas": [PATCH_SCHEMA], "Operations": operations})
 }
 

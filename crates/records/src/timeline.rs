@@ -10,7 +10,7 @@ use headcount_core::change::{Act, ChangeFeed, Recorded};
 use headcount_core::clock::Timestamp;
 use headcount_core::error::Error;
 use headcount_core::filter::parse_filter;
-use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
+use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::{Columns, fold, is_indexed};
 use headcount_core::provider::{Provider, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
@@ -18,14 +18,13 @@ use headcount_core::schema::{Membership, Registry, ResourceType};
 use headcount_core::work::Work;
 
 /// Records and changes that are read for one name or id.
-const MOST: usize = 500;
+const MAX_ENTRIES: usize = 500;
 /// Ids that are followed from one name.
-const MOST_IDS: usize = 10;
+const MAX_IDS: usize = 10;
+/// Resources of a kind up to which documents are read for a name: more would take seconds.
+const MAX_DOCUMENTS: u64 = 5_000;
 
-/// Of a kind with more resources than this, documents are not read for a name: it would take seconds.
-const MOST_READ: u64 = 5_000;
-
-/// The attributes by which people name somebody.
+/// The attributes by which people name an identity.
 const NAMED_BY: [&str; 5] = ["id", "userName", "displayName", "externalId", "emails.value"];
 
 /// Reads what is known of an identity.
@@ -118,7 +117,7 @@ impl TimelineReader<'_> {
         let name = name.trim();
         let mut present = Vec::new();
         self.present(tenant, name, true, &mut present)?;
-        let mut requests = self.requests(tenant, name)?;
+        let mut requests = self.requests(tenant, name, MAX_ENTRIES)?;
         let mut ids: Vec<ResourceId> = present.iter().map(|present| present.id.clone()).collect();
         for logged in requests.iter().filter(|logged| self.is_own(logged, name, &[])) {
             let written = logged.record.method != "GET";
@@ -126,7 +125,7 @@ impl TimelineReader<'_> {
             let new = id.filter(|id| written && !ids.contains(id));
             ids.extend(new);
         }
-        ids.truncate(MOST_IDS);
+        ids.truncate(MAX_IDS);
         // Who was sent under a name that has no index is found by the log.
         for id in ids.clone() {
             self.present(tenant, id.as_str(), true, &mut present)?;
@@ -142,7 +141,7 @@ impl TimelineReader<'_> {
         let mut others = BTreeSet::new();
         for id in &ids {
             others.insert(fold(id.as_str()));
-            let history = self.changes.history(tenant, id, MOST, self.work)?;
+            let history = self.changes.history(tenant, id, MAX_ENTRIES, self.work)?;
             for names in history.iter().map(|recorded| &recorded.change.names) {
                 others.extend(
                     [&names.name, &names.external_id].into_iter().flatten().map(|n| fold(n)),
@@ -151,14 +150,16 @@ impl TimelineReader<'_> {
             changes.extend(history);
         }
         others.remove(&fold(name));
-        for other in others.iter().take(MOST_IDS) {
-            requests.extend(self.requests(tenant, other)?);
+        for other in others.iter().take(MAX_IDS) {
+            requests.extend(self.requests(tenant, other, MAX_ENTRIES)?);
         }
         let newest = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
         let last_request =
             self.log.requests(&newest, self.work)?.first().map(|logged| logged.record.at);
-        let own = |logged: &Logged| self.is_own(logged, name, &ids);
-        let entries = entries(requests, changes, &own);
+        let mut entries = entries(requests, changes);
+        for entry in &mut entries {
+            entry.own = entry.request.as_ref().is_none_or(|logged| self.is_own(logged, name, &ids));
+        }
         let verdict = verdict(&present, &entries);
         Ok(IdentityTimeline {
             name: name.to_owned(),
@@ -170,9 +171,26 @@ impl TimelineReader<'_> {
         })
     }
 
-    fn requests(&self, tenant: TenantId, name: &str) -> Result<Vec<Logged>, Error> {
+    /// Returns what happened to one resource and which requests named its id: the last `max` of both, oldest
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Provider`].
+    pub fn read_resource(
+        &self,
+        tenant: TenantId,
+        id: &ResourceId,
+        max: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let requests = self.requests(tenant, id.as_str(), max)?;
+        let mut entries = entries(requests, self.changes.history(tenant, id, max, self.work)?);
+        Ok(entries.split_off(entries.len().saturating_sub(max)))
+    }
+
+    fn requests(&self, tenant: TenantId, name: &str, max: usize) -> Result<Vec<Logged>, Error> {
         let name = Some(fold(name));
-        let query = LogQuery { tenant: Some(tenant), name, limit: MOST, ..LogQuery::default() };
+        let query = LogQuery { tenant: Some(tenant), name, limit: max, ..LogQuery::default() };
         Ok(self.log.requests(&query, self.work)?)
     }
 
@@ -203,14 +221,14 @@ impl TimelineReader<'_> {
             let filters = goes_by(kind, name, indexed);
             if !indexed
                 && !filters.is_empty()
-                && self.provider.find(tenant, &all)?.total > MOST_READ
+                && self.provider.find(tenant, &all)?.total > MAX_DOCUMENTS
             {
                 left_out = true;
                 continue;
             }
             // One question each: a store answers it by an index, which it may not for all in one.
             for filter in filters {
-                let query = Query { filter: Some(filter), limit: MOST_IDS, ..all.clone() };
+                let query = Query { filter: Some(filter), limit: MAX_IDS, ..all.clone() };
                 for found in self.provider.find(tenant, &query)?.resources {
                     if present.iter().any(|known| known.id == found.resource.id) {
                         continue;
@@ -238,35 +256,33 @@ fn goes_by(
     indexed: bool,
 ) -> Vec<headcount_core::filter::ResolvedFilter> {
     let quoted = serde_json::Value::from(name);
-    let parse = |attribute| {
-        if kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.source) != indexed) {
-            return None;
-        }
-        let term = format!("{attribute} eq {quoted}");
-        parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok()
-    };
-    NAMED_BY.into_iter().filter_map(parse).collect()
+    NAMED_BY
+        .into_iter()
+        .filter(|attribute| {
+            kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.source) == indexed)
+        })
+        .filter_map(|attribute| {
+            let term = format!("{attribute} eq {quoted}");
+            parse_filter(kind, Quirks::ALL, &mut Applied::default(), &term).ok()
+        })
+        .collect()
 }
 
 /// Puts requests and changes in order, each change with the request that made it.
-fn entries(
-    requests: Vec<Logged>,
-    changes: Vec<Recorded>,
-    own: &dyn Fn(&Logged) -> bool,
-) -> Vec<Entry> {
+fn entries(requests: Vec<Logged>, changes: Vec<Recorded>) -> Vec<Entry> {
     let mut seen = BTreeSet::new();
-    let mut entries: Vec<Entry> = Vec::new();
-    for logged in requests {
-        if seen.insert(logged.seq) {
-            let (at, own) = (logged.record.at, own(&logged));
-            entries.push(Entry { at, request: Some(logged), changes: Vec::new(), own });
-        }
-    }
+    let mut entries: Vec<Entry> = requests
+        .into_iter()
+        .filter(|logged| seen.insert(logged.seq))
+        .map(|logged| Entry {
+            at: logged.record.at,
+            request: Some(logged),
+            changes: Vec::new(),
+            own: true,
+        })
+        .collect();
     for change in changes {
-        let made = |entry: &&mut Entry| {
-            entry.request.as_ref().is_some_and(|logged| made_by(logged, &change))
-        };
-        match entries.iter_mut().find(made) {
+        match entries.iter_mut().find(|entry| entry.has_made(&change)) {
             Some(entry) => entry.changes.push(change),
             None => {
                 let at = change.change.at;
@@ -274,15 +290,22 @@ fn entries(
             }
         }
     }
-    let number = |entry: &Entry| entry.request.as_ref().map_or(0, |logged| logged.seq);
-    entries.sort_by_key(|entry| (entry.at, number(entry)));
+    entries.sort_by_key(|entry| (entry.at, entry.request.as_ref().map_or(0, |logged| logged.seq)));
     entries
 }
 
-/// Tells whether a request made a change. A bulk request has one record per operation.
-fn made_by(logged: &Logged, change: &Recorded) -> bool {
-    let same: &RequestId = &change.change.request;
-    logged.record.request == *same && logged.record.resource.as_ref() == Some(&change.id)
+impl Entry {
+    /// Checks whether the request of this entry made a change. A bulk request has one record per operation.
+    fn has_made(&self, change: &Recorded) -> bool {
+        self.request.as_ref().is_some_and(|logged| {
+            logged.record.request == change.change.request
+                && logged.record.resource.as_ref() == Some(&change.id)
+        })
+    }
+
+    fn has_deleted(&self) -> bool {
+        self.changes.iter().any(|recorded| recorded.change.act == Act::Deleted)
+    }
 }
 
 fn verdict(present: &[Present], entries: &[Entry]) -> Verdict {
@@ -292,11 +315,9 @@ fn verdict(present: &[Present], entries: &[Entry]) -> Verdict {
     if !present.is_empty() {
         return Verdict::Deactivated;
     }
-    let deleted =
-        |entry: &Entry| entry.changes.iter().any(|recorded| recorded.change.act == Act::Deleted);
-    // What came last counts: somebody may be deleted and then refused.
+    // What came last counts: a user may be deleted and then refused.
     for entry in entries.iter().rev() {
-        if deleted(entry) {
+        if entry.has_deleted() {
             return Verdict::Deleted;
         }
         if entry.own && entry.request.as_ref().is_some_and(is_refusal) {

@@ -11,9 +11,9 @@ use headcount_core::change::{Act, TENANT_KIND};
 use crate::chain::{AuditRow, Checkpoint, Link};
 
 /// Findings that are kept; a chain that was rewritten has one for each row.
-const MOST_FINDINGS: usize = 1_000;
+const MAX_FINDINGS: usize = 1_000;
 /// Rows out of order that are held against each other.
-const MOST_MOVED: usize = 100;
+const MAX_MISFITS: usize = 100;
 
 /// A row with its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,10 +148,19 @@ pub struct Verdict {
     pub checkpoints: usize,
 }
 
-/// A row that does not fit, kept until all are known.
+/// A row that does not fit, kept until all of them are known.
 struct Misfit {
     before: Link,
     sequenced: SequencedRow,
+}
+
+impl Misfit {
+    /// Checks whether the row of another misfit belongs at the place of this one.
+    fn is_place_of(&self, other: &Self) -> bool {
+        let (here, there) = (&self.sequenced, &other.sequenced);
+        let link = self.before.next(here.place, &there.row).to_string();
+        there.place != here.place && (link == here.hash || link == there.hash)
+    }
 }
 
 /// Takes the rows of a chain in the order of their places.
@@ -205,7 +214,7 @@ impl Verifier {
             self.find(expected, FindingKind::Missing { last: place - 1 });
         } else if stored != Some(self.link.next(place, &sequenced.row)) {
             self.find(place, FindingKind::Altered);
-            if self.misfits.len() < MOST_MOVED {
+            if self.misfits.len() < MAX_MISFITS {
                 self.misfits.push(Misfit { before: self.link, sequenced: sequenced.clone() });
             }
         }
@@ -236,7 +245,7 @@ impl Verifier {
         for place in std::mem::take(&mut self.nameless).into_values() {
             self.find(place, FindingKind::NamesGone);
         }
-        self.tell_moved();
+        self.find_moved();
         self.findings.sort_by_key(|finding| finding.place);
         Verdict {
             findings: self.findings,
@@ -249,7 +258,7 @@ impl Verifier {
     }
 
     fn find(&mut self, place: i64, what: FindingKind) {
-        if self.findings.len() < MOST_FINDINGS {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(Finding { place, what });
         } else {
             self.more += 1;
@@ -274,16 +283,13 @@ impl Verifier {
         }
     }
 
-    /// Looks among the rows that do not fit for those that fit each other's places.
-    fn tell_moved(&mut self) {
+    /// Finds, among the rows that do not fit, those that were moved to each other's places.
+    fn find_moved(&mut self) {
         for here in &self.misfits {
             let place = here.sequenced.place;
-            let belongs = |there: &&Misfit| {
-                let link = here.before.next(place, &there.sequenced.row).to_string();
-                there.sequenced.place != place
-                    && (link == here.sequenced.hash || link == there.sequenced.hash)
+            let Some(there) = self.misfits.iter().find(|there| here.is_place_of(there)) else {
+                continue;
             };
-            let Some(there) = self.misfits.iter().find(belongs) else { continue };
             let altered = Finding { place, what: FindingKind::Altered };
             if let Some(finding) = self.findings.iter_mut().find(|known| **known == altered) {
                 finding.what = FindingKind::Moved { to: there.sequenced.place };

@@ -77,9 +77,7 @@ impl Strangers {
             (self.addresses.get(&address), MAX_OF_ADDRESS),
             (self.all.as_ref(), MAX_IN_ALL),
         ];
-        let full =
-            |(kept, most): &(Option<&Kept>, u32)| kept.is_some_and(|kept| kept.count >= *most);
-        if limits.iter().any(full) {
+        if limits.iter().any(|(kept, max)| kept.is_some_and(|kept| kept.count >= *max)) {
             let nearest = limits.into_iter().find_map(|(kept, _)| kept);
             if let Some(kept) = nearest {
                 *self.unkept.entry(kept.last.clone()).or_default() += 1;

@@ -82,8 +82,7 @@ pub struct Operated {
 impl<B: AsRef<[u8]>> HttpExchange<B> {
     /// Returns how many bytes of bodies wait with it.
     pub fn bytes(&self) -> usize {
-        let length = |body: &Option<B>| body.as_ref().map_or(0, |body| body.as_ref().len());
-        length(&self.body) + length(&self.reply)
+        [&self.body, &self.reply].into_iter().flatten().map(|body| body.as_ref().len()).sum()
     }
 }
 
@@ -131,8 +130,8 @@ impl RecordBuilder {
             whole.names.clear();
             whole.resource = None;
         }
-        whole.body = body.kept(self);
-        whole.reply = reply.kept(self).filter(|_| whole.status < 300);
+        whole.body = body.text(self);
+        whole.reply = reply.text(self).filter(|_| whole.status < 300);
         records.insert(0, whole);
         records
     }
@@ -218,12 +217,9 @@ fn operations(
     reply: &Body<'_>,
     (operated, never): (&[Operated], &[String]),
 ) -> Vec<RequestRecord> {
-    let list = |body: &Body<'_>| {
-        let found = body.whole().and_then(|json| member(&json, "Operations").cloned());
-        found.and_then(|list| list.as_array().cloned()).unwrap_or_default()
-    };
     let mut records = Vec::new();
-    for (index, (asked, answered)) in list(body).into_iter().zip(list(reply)).enumerate() {
+    let pairs = operations_of(body).into_iter().zip(operations_of(reply));
+    for (index, (asked, answered)) in pairs.enumerate() {
         let mut one = RequestRecord {
             method: text_of(&asked, "method").unwrap_or_default(),
             path: text_of(&asked, "path").unwrap_or_default(),
@@ -254,7 +250,12 @@ fn operations(
     records
 }
 
-/// The names of attributes that are never returned, in lower case.
+fn operations_of(body: &Body<'_>) -> Vec<Value> {
+    let operations = body.whole().and_then(|json| member(&json, "Operations").cloned());
+    operations.and_then(|list| list.as_array().cloned()).unwrap_or_default()
+}
+
+/// Returns the names of attributes that are never returned, in lower case.
 fn never_returned(registry: &Registry) -> Vec<String> {
     fn collect(attributes: &[Arc<Attribute>], names: &mut Vec<String>) {
         for attribute in attributes {
@@ -271,7 +272,7 @@ fn never_returned(registry: &Registry) -> Vec<String> {
     names
 }
 
-/// Tells the identity provider from how it speaks.
+/// Recognizes the identity provider by its dialect.
 ///
 /// Most say their name as `User-Agent`. Entra sends none at all and OneLogin an empty one, as their
 /// recorded conversations show; and only Entra writes `op` with a capital.
@@ -287,14 +288,7 @@ fn dialect(record: &RequestRecord, body: Option<&Value>) -> Option<&'static str>
         ("pingidentity", "ping"),
         ("microsoft", "entra"),
     ];
-    let capital = |body: &Value| {
-        let operations = member(body, "Operations").and_then(Value::as_array);
-        operations.into_iter().flatten().any(|operation| {
-            let op = text_of(operation, "op").unwrap_or_default();
-            op.starts_with(|first: char| first.is_ascii_uppercase())
-        })
-    };
-    let named = match record.agent.as_deref() {
+    let by_agent = match record.agent.as_deref() {
         Some("") => Some("onelogin"),
         Some(agent) => {
             let agent = agent.to_ascii_lowercase();
@@ -302,7 +296,15 @@ fn dialect(record: &RequestRecord, body: Option<&Value>) -> Option<&'static str>
         }
         None => Some("entra"),
     };
-    named.or_else(|| body.filter(|body| capital(body)).map(|_| "entra"))
+    by_agent.or_else(|| body.filter(|body| has_capital_op(body)).map(|_| "entra"))
+}
+
+fn has_capital_op(body: &Value) -> bool {
+    let operations = member(body, "Operations").and_then(Value::as_array);
+    operations.into_iter().flatten().any(|operation| {
+        let op = text_of(operation, "op").unwrap_or_default();
+        op.starts_with(|first: char| first.is_ascii_uppercase())
+    })
 }
 
 /// A member of an object, whatever the case of its name.

@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 use serde_json::Value;
 
 /// The longest text of a body that is kept, in bytes.
-pub(super) const LONGEST: usize = 4 * 1024;
+pub(super) const MAX_BYTES: usize = 4 * 1024;
 
 /// What stands in the place of a secret.
 const MASK: &str = "(not kept)";
@@ -30,8 +30,9 @@ pub(super) fn mask(value: &mut Value, never: &[String]) {
                 let value_of_secret = about_secret && name.eq_ignore_ascii_case("value");
                 // `password eq "…"`, alone or inside a path
                 let compares_secret = value.as_str().is_some_and(|text| {
-                    let is = |known: &str| name.eq_ignore_ascii_case(known);
-                    (is("filter") || is("path") && text.contains('"')) && is_secret(text, never)
+                    let is_filter = name.eq_ignore_ascii_case("filter")
+                        || name.eq_ignore_ascii_case("path") && text.contains('"');
+                    is_filter && is_secret(text, never)
                 });
                 if is_secret(name, never) || value_of_secret || compares_secret {
                     *value = MASK.into();
@@ -107,10 +108,10 @@ pub(super) fn line(text: String, never: &[String]) -> String {
 
 /// Cuts a text at the limit and says how much is missing.
 pub(super) fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_BYTES {
         return text.to_owned();
     }
-    let (kept, missing) = text.split_at(text.floor_char_boundary(LONGEST));
+    let (kept, missing) = text.split_at(text.floor_char_boundary(MAX_BYTES));
     format!("{kept}… ({} bytes more)", missing.len())
 }
 
@@ -166,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let text = cut(&"ä".repeat(LONGEST));
-        assert!(text.len() < LONGEST + 40 && text.ends_with("bytes more)"));
+        let text = cut(&"ä".repeat(MAX_BYTES));
+        assert!(text.len() < MAX_BYTES + 40 && text.ends_with("bytes more)"));
         assert_eq!(cut("short"), "short");
     }
 }

@@ -11,7 +11,7 @@ use super::RecordBuilder;
 use headcount_core::json;
 
 /// Bodies above this size are neither read nor kept: they take longer than the request.
-const LONGEST_READ: usize = 512 * 1024;
+const MAX_BYTES: usize = 512 * 1024;
 
 /// A body as far as it can be read.
 pub(super) enum Body<'b> {
@@ -50,7 +50,7 @@ impl<'b> Body<'b> {
 
     fn of(bytes: Option<&'b [u8]>, read: impl Fn(&[u8]) -> Option<Value>) -> Self {
         let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else { return Self::None };
-        let object = (bytes.len() <= LONGEST_READ).then(|| read(bytes)).flatten();
+        let object = (bytes.len() <= MAX_BYTES).then(|| read(bytes)).flatten();
         match object {
             Some(value) if value.is_object() => Self::Object(bytes, value),
             Some(_) | None => Self::Opaque(bytes.len()),
@@ -67,10 +67,10 @@ impl<'b> Body<'b> {
         if let Self::Object(bytes, _) = self { json::parse(bytes).ok() } else { None }
     }
 
-    /// What is kept of it. Of a body that cannot be read, nothing: it may hold a secret.
+    /// Returns the text that is kept. Of a body that cannot be read, only the length: it may have a secret.
     ///
-    /// Where nothing is to be masked, an object is kept as it came.
-    pub(super) fn kept(&self, by: &RecordBuilder) -> Option<String> {
+    /// An object in which nothing has to be masked is kept as it was sent.
+    pub(super) fn text(&self, by: &RecordBuilder) -> Option<String> {
         let length = match self {
             Self::None => return None,
             Self::Opaque(length) => *length,

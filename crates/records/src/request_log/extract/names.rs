@@ -8,8 +8,8 @@ use headcount_core::filter::{Filter, Literal, ParsedFilter, Syntax};
 use headcount_core::index::fold;
 use headcount_core::path::PathParts;
 
-/// Names kept of one request, at most.
-const MOST_NAMES: usize = 256;
+/// Names that are kept of one request.
+const MAX_NAMES: usize = 256;
 
 /// Collects what a resource goes by, out of bodies and filters.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Names {
     pub(super) fn add(&mut self, name: &str) {
         let known = fold(name);
         let fits = !known.is_empty() && known.len() <= 1_024 && !redact::looks_like_token(name);
-        if fits && self.folded.len() < MOST_NAMES && !self.folded.contains(&known) {
+        if fits && self.folded.len() < MAX_NAMES && !self.folded.contains(&known) {
             self.folded.push(known);
         }
     }
@@ -134,23 +134,26 @@ impl Names {
     }
 }
 
-/// Tells whether a member of a body may hold what [`Names`] look for, whatever the case of its name.
+/// Checks whether a member of a body may have what [`Names`] collects, by its name in any case.
 pub(super) fn is_telling(name: &str) -> bool {
     const WHOLE: [&str; 6] = ["id", "filter", "operations", "op", "path", "value"];
     const ENDS: [&str; 3] = ["username", "displayname", "externalid"];
     const STARTS: [&str; 2] = ["emails", "members"];
-    let bytes = name.as_bytes();
-    let starts = |word: &str| {
-        bytes.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let ends = |word: &str| {
-        let start = bytes.len().checked_sub(word.len());
-        let end = start.and_then(|start| bytes.get(start..));
-        end.is_some_and(|end| end.eq_ignore_ascii_case(word.as_bytes()))
-    };
     // Extensions, and attributes under the URN of their schema.
     name.contains(':')
         || WHOLE.iter().any(|word| name.eq_ignore_ascii_case(word))
-        || ENDS.into_iter().any(ends)
-        || STARTS.into_iter().any(starts)
+        || ENDS.iter().any(|word| ends_with(name, word))
+        || STARTS.iter().any(|word| starts_with(name, word))
+}
+
+/// Compares the beginning of a name in any case.
+fn starts_with(name: &str, word: &str) -> bool {
+    let start = name.as_bytes().get(..word.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Compares the end of a name in any case.
+fn ends_with(name: &str, word: &str) -> bool {
+    let end = name.len().checked_sub(word.len()).and_then(|start| name.as_bytes().get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(word.as_bytes()))
 }
