@@ -22,7 +22,7 @@ document.querySelectorAll("time[datetime]").forEach((time) => {
 });
 
 document.querySelectorAll("title[data-at]").forEach((title) => {
-  title.textContent = clock.format(new Date(title.dataset.at)) + ": " + title.dataset.told;
+  title.textContent = clock.format(new Date(title.dataset.at)) + ": " + title.dataset.summary;
 });
 
 // Copying, also on plain http, where browsers offer no clipboard to scripts.

@@ -1,4 +1,4 @@
-//! What the pages work with.
+//! What every page works with.
 
 use std::sync::Arc;
 
@@ -10,44 +10,26 @@ use headcount_records::activity::{Activity, Refusals};
 use headcount_token_admin::accounts::Accounts;
 use headcount_token_admin::{Policy, Tenants};
 
-/// The parts of a console.
-pub struct Parts {
+/// The console of one server.
+pub struct Console {
     /// The use cases of SCIM, the tokens, and how the server is reached.
     pub api: Data<Api>,
-    /// The accounts.
+    /// The accounts of administrators.
     pub accounts: Arc<Accounts>,
     /// The tenants.
     pub tenants: Arc<Tenants>,
-    /// What happened.
+    /// The record of changes.
     pub changes: Arc<dyn ChangeFeed>,
-    /// What happened, counted.
+    /// The changes of a span, counted.
     pub activity: Arc<dyn Activity>,
-    /// What was asked.
+    /// The provisioning log.
     pub log: Arc<dyn RequestLog>,
-    /// What was refused, counted.
+    /// The refused requests of a span, counted.
     pub refusals: Arc<dyn Refusals>,
-    /// What tokens may be.
+    /// The limits for new tokens.
     pub policy: Policy,
     /// How the program is called at the command line, with its database.
     pub program: String,
-    /// What an operator has set, to be shown: name and value.
-    pub shown: Vec<(String, String)>,
-}
-
-/// The console of one server.
-pub struct Console(Parts);
-
-impl Console {
-    /// Puts the parts together.
-    pub fn new(parts: Parts) -> Self {
-        Self(parts)
-    }
-}
-
-impl std::ops::Deref for Console {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
+    /// The settings that the page of settings shows: key and value.
+    pub settings: Vec<(String, String)>,
 }

@@ -224,12 +224,12 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
 /// Makes the console over the parts.
 pub(crate) fn console(
     config: &Config,
-    shown: Vec<(String, String)>,
+    settings: Vec<(String, String)>,
     parts: &Parts,
     api: Data<Api>,
     program: String,
 ) -> Console {
-    Console::new(headcount_console::Parts {
+    Console {
         api,
         accounts: Arc::clone(&parts.accounts),
         tenants: Arc::clone(&parts.tenants),
@@ -239,8 +239,8 @@ pub(crate) fn console(
         refusals: parts.log.clone(),
         policy: policy(config),
         program,
-        shown,
-    })
+        settings,
+    }
 }
 
 /// Starts what writes the provisioning log.

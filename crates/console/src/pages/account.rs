@@ -6,23 +6,27 @@ use headcount_token_admin::accounts::TotpSecret;
 use headcount_token_admin::{AdminError, Field};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
+use crate::response::PageResponse;
 
 #[derive(Template)]
 #[template(path = "account.html")]
-struct Page {
-    frame: Frame,
+struct AccountPage {
+    layout: Layout,
     name: String,
     second_factor: bool,
-    done: &'static str,
+    /// What the last form did.
+    notice: &'static str,
     old_error: String,
     new_error: String,
     code_error: String,
+    /// A new key for an authenticator, and the address that opens it there.
     secret: String,
     address: String,
 }
 
+/// What is wrong, by field.
 #[derive(Default)]
 struct Errors {
     old: String,
@@ -31,17 +35,21 @@ struct Errors {
     password: String,
 }
 
-fn page(desk: &Desk<'_>, errors: Errors, secret: &TotpSecret) -> Result<Answer, Fault> {
-    let admin = &desk.session()?.admin;
+fn render(
+    ctx: &PageContext<'_>,
+    errors: Errors,
+    secret: &TotpSecret,
+) -> Result<PageResponse, PageError> {
+    let admin = &ctx.session()?.admin;
     let commands = ["recover", "log-out"]
-        .map(|act| desk.command(&format!("admin {act} {}", admin.name)))
+        .map(|act| ctx.command(&format!("admin {act} {}", admin.name)))
         .to_vec();
-    let frame = desk.frame("Your account", "account").at_the_command_line(commands);
-    Answer::page(&Page {
-        frame: Frame { password_error: errors.password, ..frame },
+    let layout = ctx.layout("Your account", "account").with_commands(commands);
+    PageResponse::render(&AccountPage {
+        layout: Layout { password_error: errors.password, ..layout },
         name: admin.name.clone(),
         second_factor: admin.second_factor,
-        done: match desk.visit.query.get("done") {
+        notice: match ctx.request.query.get("done") {
             "password" => {
                 "Your password is changed. Every other session of your account has ended."
             }
@@ -57,75 +65,81 @@ fn page(desk: &Desk<'_>, errors: Errors, secret: &TotpSecret) -> Result<Answer, 
     })
 }
 
-/// The page.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    page(desk, Errors::default(), &TotpSecret::generate())
+/// Shows the page.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    render(ctx, Errors::default(), &TotpSecret::generate())
 }
 
-fn wrong(desk: &Desk<'_>, errors: Errors, secret: &TotpSecret) -> Result<Answer, Fault> {
-    Ok(page(desk, errors, secret)?.status(StatusCode::UNPROCESSABLE_ENTITY))
+fn reject(
+    ctx: &PageContext<'_>,
+    errors: Errors,
+    secret: &TotpSecret,
+) -> Result<PageResponse, PageError> {
+    Ok(render(ctx, errors, secret)?.status(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
-fn change_password(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let form = &desk.visit.form;
+fn change_password(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let form = &ctx.request.form;
     let secret = TotpSecret::generate();
     if form.raw("new") != form.raw("again") {
         let new = "the two passwords differ".to_owned();
-        return wrong(desk, Errors { new, ..Errors::default() }, &secret);
+        return reject(ctx, Errors { new, ..Errors::default() }, &secret);
     }
     let (old, new): (SecretString, SecretString) = (form.raw("old").into(), form.raw("new").into());
-    let accounts = &desk.console.accounts;
-    match accounts.change_password(&desk.principal()?, &old, &new, &desk.visit.place) {
+    let accounts = &ctx.console.accounts;
+    match accounts.change_password(&ctx.principal()?, &old, &new, &ctx.request.network) {
         Ok(signed_in) => {
-            let cookie = desk.visit.session_cookie(signed_in.cookie.expose_secret());
-            Ok(Answer::see("/console/account?done=password").cookie(cookie))
+            let cookie = ctx.request.new_session_cookie(signed_in.cookie.expose_secret());
+            Ok(PageResponse::redirect("/console/account?done=password").cookie(cookie))
         }
         Err(AdminError::Refused) => {
             let old = "this is not your password".to_owned();
-            wrong(desk, Errors { old, ..Errors::default() }, &secret)
+            reject(ctx, Errors { old, ..Errors::default() }, &secret)
         }
         Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
-            wrong(desk, Errors { new: rule.sentence(field), ..Errors::default() }, &secret)
+            reject(ctx, Errors { new: rule.sentence(field), ..Errors::default() }, &secret)
         }
         Err(other) => Err(other.into()),
     }
 }
 
-fn enable_codes(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let form = &desk.visit.form;
+fn enable_codes(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let form = &ctx.request.form;
     let secret = TotpSecret::parse(form.get("secret")).unwrap_or_else(TotpSecret::generate);
-    if let Some(password) = desk.prove()? {
-        return wrong(desk, Errors { password, ..Errors::default() }, &secret);
+    if let Some(password) = ctx.reauthenticate()? {
+        return reject(ctx, Errors { password, ..Errors::default() }, &secret);
     }
-    let by = desk.principal()?;
-    match desk.console.accounts.enable_codes(&by, &secret, form.get("code")) {
-        Ok(()) => Ok(Answer::see("/console/account?done=codes")),
+    let by = ctx.principal()?;
+    match ctx.console.accounts.enable_codes(&by, &secret, form.get("code")) {
+        Ok(()) => Ok(PageResponse::redirect("/console/account?done=codes")),
         Err(AdminError::Refused) => {
             let code = "this is not the code of now; enter the one that the authenticator shows";
-            wrong(desk, Errors { code: code.to_owned(), ..Errors::default() }, &secret)
+            reject(ctx, Errors { code: code.to_owned(), ..Errors::default() }, &secret)
         }
         Err(other) => Err(other.into()),
     }
 }
 
-/// Changes what the form says.
-pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let name = &desk.session()?.admin.name;
-    match desk.visit.form.get("act") {
-        "password" => change_password(desk),
-        "codes" => enable_codes(desk),
+/// Does what the form says.
+pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let name = &ctx.session()?.admin.name;
+    match ctx.request.form.get("act") {
+        "password" => change_password(ctx),
+        "codes" => enable_codes(ctx),
         "no-codes" => {
-            if let Some(password) = desk.prove()? {
+            if let Some(password) = ctx.reauthenticate()? {
                 let errors = Errors { password, ..Errors::default() };
-                return wrong(desk, errors, &TotpSecret::generate());
+                return reject(ctx, errors, &TotpSecret::generate());
             }
-            desk.console.accounts.disable_codes(&desk.principal()?)?;
-            Ok(Answer::see("/console/account?done=no-codes"))
+            ctx.console.accounts.disable_codes(&ctx.principal()?)?;
+            Ok(PageResponse::redirect("/console/account?done=no-codes"))
         }
         "everywhere" => {
-            desk.console.accounts.log_out_everywhere(&desk.principal()?, Some(name))?;
-            Ok(Answer::see("/console/login").cookie(desk.visit.session_cookie("")).clear())
+            ctx.console.accounts.log_out_everywhere(&ctx.principal()?, Some(name))?;
+            Ok(PageResponse::redirect("/console/login")
+                .cookie(ctx.request.new_session_cookie(""))
+                .clear_site_data())
         }
-        _ => Err(Fault::Wrong("There is no such action.".to_owned())),
+        _ => Err(PageError::BadRequest("There is no such action.".to_owned())),
     }
 }

@@ -8,26 +8,29 @@ use headcount_records::describe;
 use headcount_token_admin::Token;
 use headcount_token_admin::accounts::SERVER;
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{query, time};
+use crate::response::PageResponse;
 
-/// Changes of one page.
-const PAGE: usize = 50;
+/// Changes on one page.
+const PAGE_SIZE: usize = 50;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
-struct Page {
-    frame: Frame,
-    rows: Vec<Row>,
+struct AuditPage {
+    layout: Layout,
+    rows: Vec<AuditRow>,
+    /// Whether only changes by people are shown, without those by tokens.
     people: bool,
+    /// Whether all tenants are shown, and the accounts.
     everything: bool,
     older: Option<String>,
-    newer: Option<String>,
+    newest: Option<String>,
 }
 
-struct Row {
-    place: i64,
+struct AuditRow {
+    position: i64,
     time: String,
     who: String,
     what: String,
@@ -37,16 +40,16 @@ struct Row {
     tenant: String,
 }
 
-/// What was done to something without versions, with the settings that it changed.
-fn settings(recorded: &Recorded) -> String {
+/// Describes a change of something without versions, with the settings that it changed.
+fn describe_settings(recorded: &Recorded) -> String {
     let word = recorded.change.act.word();
     let paths = recorded.change.paths.iter().map(ToString::to_string);
     let paths: Vec<String> = paths.filter(|path| path != word).collect();
     if paths.is_empty() { word.to_owned() } else { format!("{word}: {}", paths.join(", ")) }
 }
 
-fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded) -> Row {
-    let registry = &desk.console.api.service.registry;
+fn row(ctx: &PageContext<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded) -> AuditRow {
+    let registry = &ctx.console.api.service.registry;
     let href = match recorded.kind.as_str() {
         "Token" => format!("/console/tokens/{}", recorded.id),
         "Tenant" | "Admin" => "/console/settings".to_owned(),
@@ -54,10 +57,8 @@ fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded)
             format!("/console/resources{}/{}", kind.endpoint, recorded.id)
         }),
     };
-    let names = &recorded.change.names;
     let what = match recorded.version.counter() {
-        // What has no versions tells which settings were changed.
-        0 => settings(recorded),
+        0 => describe_settings(recorded),
         _ => describe::change(recorded),
     };
     let who = match &recorded.change.actor {
@@ -68,48 +69,52 @@ fn row(desk: &Desk<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded)
         },
         other => other.to_string(),
     };
-    Row {
-        place: recorded.position.number(),
+    let name = recorded.change.names.name.clone();
+    AuditRow {
+        position: recorded.position.number(),
         time: time(recorded.change.at),
         who,
         what,
         kind: recorded.kind.to_string(),
-        name: names.name.clone().unwrap_or_else(|| recorded.id.to_string()),
+        name: name.unwrap_or_else(|| recorded.id.to_string()),
         href,
         tenant: match tenant {
             SERVER => "server".to_owned(),
-            tenant => desk.tenant_name(tenant),
+            tenant => ctx.tenant_name(tenant),
         },
     }
 }
 
-/// The page.
-pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let asked = &desk.visit.query;
+/// Returns the address of the page with the same filter, from this position back.
+fn page_before(ctx: &PageContext<'_>, before: &str) -> String {
+    let asked = &ctx.request.query;
+    let filter = [("by", asked.get("by")), ("of", asked.get("of")), ("before", before)];
+    format!("/console/audit{}", query(&filter))
+}
+
+/// Shows the page.
+pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let asked = &ctx.request.query;
     let (people, everything) = (asked.get("by") == "people", asked.get("of") == "everything");
-    let before = asked.get("before").parse().ok();
-    let tenant = if everything { None } else { Some(desk.tenant()?.id) };
-    let wanted = ChangeQuery { tenant, by_people: people, before, limit: PAGE + 1 };
-    let mut found = desk.console.activity.latest(&wanted, &desk.work)?;
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
-    let tokens = desk.console.api.tokens.list(&desk.principal()?, None)?;
-    let last = found.last().map_or(0, |(_, recorded)| recorded.position.number()).to_string();
-    let at = |before: &str| {
-        let filter = [("by", asked.get("by")), ("of", asked.get("of")), ("before", before)];
-        format!("/console/audit{}", query(&filter))
-    };
-    Answer::page(&Page {
-        frame: desk
-            .frame("Audit", "audit")
-            .at_the_command_line(vec![desk.command("audit export"), desk.command("audit verify")]),
-        rows: found
+    let before = asked.get("before").parse::<i64>().ok();
+    let tenant = if everything { None } else { Some(ctx.tenant()?.id) };
+    let query = ChangeQuery { tenant, by_people: people, before, limit: PAGE_SIZE + 1 };
+    let mut changes = ctx.console.activity.latest(&query, &ctx.work)?;
+    let more = changes.len() > PAGE_SIZE;
+    changes.truncate(PAGE_SIZE);
+    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, None)?;
+    let last = changes.last().map_or(0, |(_, recorded)| recorded.position.number());
+    PageResponse::render(&AuditPage {
+        layout: ctx
+            .layout("Audit", "audit")
+            .with_commands(vec![ctx.command("audit export"), ctx.command("audit verify")]),
+        rows: changes
             .iter()
-            .map(|(tenant, recorded)| row(desk, &tokens, *tenant, recorded))
+            .map(|(tenant, recorded)| row(ctx, &tokens, *tenant, recorded))
             .collect(),
         people,
         everything,
-        older: more.then(|| at(&last)),
-        newer: before.map(|_: i64| at("")),
+        older: more.then(|| page_before(ctx, &last.to_string())),
+        newest: before.is_some().then(|| page_before(ctx, "")),
     })
 }

@@ -1,4 +1,4 @@
-//! Connecting an identity provider: base URL and token side by side, what to enter where, and whether
+//! Connecting an identity provider: base URL and token next to each other, what to enter where, and whether
 //! it worked.
 
 use askama::Template;
@@ -9,28 +9,33 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::tokens;
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::distance;
 use crate::guides::{self, GUIDES, Guide, Value};
+use crate::response::PageResponse;
 
-/// Requests that are looked at to say whether a connection works.
-const LOOKED_AT: usize = 50;
+/// Requests that are read to say whether a connection works.
+const MAX_REQUESTS: usize = 50;
+/// Working tokens that are listed.
+const MAX_TOKENS: usize = 5;
 
 #[derive(Template)]
 #[template(path = "connect.html")]
-struct Page {
-    frame: Frame,
+struct ConnectPage {
+    layout: Layout,
+    /// The guides: id, name, and whether it is the one that is shown.
     tabs: Vec<(&'static str, &'static str, bool)>,
     guide: &'static Guide,
-    /// The token, when it was just made.
+    /// The token, if this request made one.
     secret: String,
     fields: Vec<Field>,
-    heard: Heard,
-    /// The number of the newest request when the page was made first.
+    status: ConnectionStatus,
+    /// The number of the newest request when the page was first opened.
     after: i64,
     may_change: bool,
-    works: Vec<(String, String)>,
+    /// The tokens that work: name and address.
+    tokens: Vec<(String, String)>,
     form: tokens::Form,
     curl: String,
 }
@@ -38,45 +43,63 @@ struct Page {
 struct Field {
     label: &'static str,
     value: String,
-    /// Whether the value is chosen over there, rather than typed.
+    /// Whether the value is chosen at the identity provider, rather than typed.
     chosen: bool,
-    /// Whether the value waits for a token to be made.
+    /// Whether the value is a token that is not made yet.
     waits: bool,
     id: String,
 }
 
-/// What was heard of the identity provider since the page was opened.
-struct Heard {
+impl Field {
+    fn new(index: usize, label: &'static str, value: Value, base: &str, secret: &str) -> Self {
+        let is_token = matches!(value, Value::Token | Value::BearerToken);
+        Self {
+            label,
+            chosen: matches!(value, Value::Choose(_)),
+            waits: is_token && secret.is_empty(),
+            value: match value {
+                Value::BaseUrl => base.to_owned(),
+                Value::Token => secret.to_owned(),
+                Value::BearerToken if secret.is_empty() => String::new(),
+                Value::BearerToken => format!("Bearer {secret}"),
+                Value::Text(text) | Value::Choose(text) => text.to_owned(),
+            },
+            id: format!("field-{index}"),
+        }
+    }
+}
+
+/// What the identity provider has sent since the page was opened.
+struct ConnectionStatus {
     /// `waiting`, `good` or `bad`.
     state: &'static str,
     text: String,
     advice: String,
 }
 
-fn newest(desk: &Desk<'_>) -> Result<i64, Fault> {
-    let of = |tenant| -> Result<i64, Fault> {
-        let query = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
-        Ok(desk.console.log.requests(&query, &desk.work)?.first().map_or(0, |logged| logged.seq))
-    };
-    Ok(of(desk.tenant()?.id)?.max(of(TenantId::new(0))?))
+/// Returns requests of the tenant, and those without a known token: one of these may be from the token
+/// that was just pasted.
+fn requests(ctx: &PageContext<'_>, query: &LogQuery) -> Result<Vec<Logged>, PageError> {
+    let mut requests = Vec::new();
+    for tenant in [ctx.tenant()?.id, TenantId::new(0)] {
+        let query = LogQuery { tenant: Some(tenant), ..query.clone() };
+        requests.extend(ctx.console.log.requests(&query, &ctx.work)?);
+    }
+    requests.sort_by_key(|logged| logged.seq);
+    Ok(requests)
 }
 
-fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
-    let of = |tenant| -> Result<Vec<Logged>, Fault> {
-        let query = LogQuery {
-            tenant: Some(tenant),
-            after: Some(after),
-            limit: LOOKED_AT,
-            ..LogQuery::default()
-        };
-        Ok(desk.console.log.requests(&query, &desk.work)?)
-    };
-    // A token that is nobody's belongs to no tenant: it may be the one that was just pasted.
-    let mut all = of(desk.tenant()?.id)?;
-    all.extend(of(TenantId::new(0))?);
-    all.sort_by_key(|logged| logged.seq);
-    let Some(last) = all.last() else {
-        return Ok(Heard {
+/// Returns the number of the newest request.
+fn newest(ctx: &PageContext<'_>) -> Result<i64, PageError> {
+    let newest = requests(ctx, &LogQuery { limit: 1, ..LogQuery::default() })?;
+    Ok(newest.last().map_or(0, |logged| logged.seq))
+}
+
+fn connection_status(ctx: &PageContext<'_>, after: i64) -> Result<ConnectionStatus, PageError> {
+    let query = LogQuery { after: Some(after), limit: MAX_REQUESTS, ..LogQuery::default() };
+    let requests = requests(ctx, &query)?;
+    let Some(last) = requests.last() else {
+        return Ok(ConnectionStatus {
             state: "waiting",
             text: "Waiting for the first request…".to_owned(),
             advice: "Enter the values below, then run the connection test over there.".to_owned(),
@@ -88,20 +111,20 @@ fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
         record.sender(),
         record.address.as_deref().unwrap_or("an unknown address")
     );
-    let when = distance(record.at, desk.now);
-    // A search that finds nothing may be answered 404: that is what a connection test hopes for.
+    let when = distance(record.at, ctx.now);
+    // A search that finds nothing may get status 404: connection tests expect that.
     let refused = record.status >= 400 && !(record.status == 404 && record.kind.is_some());
     if refused {
-        let reason = record.reason.clone().unwrap_or_default();
-        return Ok(Heard {
+        let reason = record.reason.as_deref().unwrap_or_default();
+        return Ok(ConnectionStatus {
             state: "bad",
             text: format!("{who} was refused ({}) {when}: {reason}", record.status),
             advice: advice::advice(record).unwrap_or_default(),
         });
     }
-    let count = all.iter().filter(|logged| logged.record.status < 400).count();
+    let count = requests.iter().filter(|logged| logged.record.status < 400).count();
     let more = if count > 1 { format!(" {count} requests so far.") } else { String::new() };
-    Ok(Heard {
+    Ok(ConnectionStatus {
         state: "good",
         text: format!("It works. {who}, {when}: {}.{more}", record.outcome()),
         advice: "Assign users and groups over there; they appear under Users and Groups."
@@ -109,83 +132,76 @@ fn hear(desk: &Desk<'_>, after: i64) -> Result<Heard, Fault> {
     })
 }
 
-fn page(
-    desk: &Desk<'_>,
+fn render(
+    ctx: &PageContext<'_>,
+    layout: Layout,
     secret: &str,
     form: tokens::Form,
-    frame: impl FnOnce(Frame) -> Frame,
-) -> Result<Answer, Fault> {
-    let guide = guides::find(desk.visit.query.get("idp"));
-    let tenant = desk.tenant()?;
-    let base = desk.base_url();
-    let value = |value| match value {
-        Value::BaseUrl => base.clone(),
-        Value::Token => secret.to_owned(),
-        Value::BearerToken if secret.is_empty() => String::new(),
-        Value::BearerToken => format!("Bearer {secret}"),
-        Value::Text(text) | Value::Choose(text) => text.to_owned(),
-    };
-    let fields = (0..).zip(guide.fields).map(|(index, (label, kind)): (i32, _)| Field {
-        label,
-        value: value(*kind),
-        chosen: matches!(kind, Value::Choose(_)),
-        waits: matches!(kind, Value::Token | Value::BearerToken) && secret.is_empty(),
-        id: format!("field-{index}"),
-    });
-    let after = match desk.visit.query.get("after").parse() {
+) -> Result<PageResponse, PageError> {
+    let guide = guides::find(ctx.request.query.get("idp"));
+    let base = ctx.base_url();
+    let after = match ctx.request.query.get("after").parse() {
         Ok(after) => after,
-        Err(_) => newest(desk)?,
+        Err(_) => newest(ctx)?,
     };
-    let all = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
-    let works = all.iter().filter(|token| token.state(desk.now) == TokenState::Works);
-    let shown = if secret.is_empty() { "TOKEN" } else { secret };
-    Answer::page(&Page {
-        frame: frame(Frame { refresh: secret.is_empty(), ..desk.frame("Connect", "connect") }),
+    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(ctx.tenant()?.id))?;
+    let token = if secret.is_empty() { "TOKEN" } else { secret };
+    PageResponse::render(&ConnectPage {
+        layout,
         tabs: GUIDES.iter().map(|known| (known.id, known.name, known.id == guide.id)).collect(),
         guide,
-        fields: fields.collect(),
-        heard: hear(desk, after)?,
+        fields: guide
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(index, (label, value))| Field::new(index, label, *value, &base, secret))
+            .collect(),
+        status: connection_status(ctx, after)?,
         after,
-        may_change: desk.may_change(),
-        works: works
-            .take(5)
+        may_change: ctx.may_change(),
+        tokens: tokens
+            .iter()
+            .filter(|token| token.state(ctx.now) == TokenState::Works)
+            .take(MAX_TOKENS)
             .map(|token| (token.name.clone(), format!("/console/tokens/{}", token.id)))
             .collect(),
         form,
-        curl: format!("curl -H 'Authorization: Bearer {shown}' '{base}/Users?count=1'"),
+        curl: format!("curl -H 'Authorization: Bearer {token}' '{base}/Users?count=1'"),
         secret: secret.to_owned(),
     })
 }
 
-/// The page.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let command = desk.command(&format!(
+/// Shows the page.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let command = ctx.command(&format!(
         "token create --name {} --tenant {}",
-        guides::find(desk.visit.query.get("idp")).id,
-        desk.tenant()?.name
+        guides::find(ctx.request.query.get("idp")).id,
+        ctx.tenant()?.name
     ));
-    page(desk, "", tokens::Form::empty(desk), |frame| frame.at_the_command_line(vec![command]))
+    let layout = ctx.layout("Connect", "connect").with_commands(vec![command]);
+    render(ctx, Layout { refresh: true, ..layout }, "", tokens::Form::new(ctx))
 }
 
-/// Makes a token and shows it in its place.
-pub(crate) fn create(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    match tokens::issue(desk)? {
-        tokens::Issued::Made(issued, command) => {
-            let secret = issued.secret.expose_secret();
-            let form = tokens::Form::empty(desk);
-            page(desk, secret, form, |frame| frame.at_the_command_line(vec![command]))
+/// Makes a token and shows it in the fields that it belongs in.
+pub(crate) fn create(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let layout = ctx.layout("Connect", "connect");
+    match tokens::issue(ctx)? {
+        tokens::Issue::Issued(issued, command) => {
+            let layout = layout.with_commands(vec![command]);
+            render(ctx, layout, issued.secret.expose_secret(), tokens::Form::new(ctx))
         }
-        tokens::Issued::Wrong(form, password_error, status) => {
-            let answer =
-                page(desk, "", *form, |frame| Frame { password_error, refresh: false, ..frame })?;
-            Ok(answer.status(status))
+        tokens::Issue::Rejected { form, password_error, status } => {
+            let layout = Layout { password_error, ..layout };
+            Ok(render(ctx, layout, "", *form)?.status(status))
         }
     }
 }
 
-/// What was heard, for the script of the page.
-pub(crate) fn heard(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let after = desk.visit.query.get("after").parse().unwrap_or(0);
-    let heard = hear(desk, after)?;
-    Ok(Answer::json(&json!({"state": heard.state, "text": heard.text, "advice": heard.advice})))
+/// Returns the status of the connection, for the script of the page.
+pub(crate) fn status(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let after = ctx.request.query.get("after").parse().unwrap_or(0);
+    let status = connection_status(ctx, after)?;
+    Ok(PageResponse::json(
+        &json!({"state": status.state, "text": status.text, "advice": status.advice}),
+    ))
 }

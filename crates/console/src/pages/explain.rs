@@ -1,133 +1,104 @@
-//! "Why was Jane not provisioned?"
+//! Why a person is here, or not.
 
 use askama::Template;
-use headcount_core::ids::{ResourceId, TenantId};
-use headcount_records::timeline::{Entry, IdentityTimeline, TimelineReader, Verdict};
-use headcount_records::{LogQuery, Logged, describe};
+use headcount_records::describe;
+use headcount_records::timeline::{Entry, TimelineReader, Verdict};
 
-use super::log::Line;
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use super::log::LogLine;
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{query, quote, time};
+use crate::response::PageResponse;
 
 #[derive(Template)]
 #[template(path = "explain.html")]
-struct Page {
-    frame: Frame,
+struct ExplainPage {
+    layout: Layout,
     name: String,
-    story: Option<Told>,
+    explanation: Option<Explanation>,
 }
 
-struct Told {
+struct Explanation {
+    /// Whether the identity is here.
     good: bool,
     summary: String,
     what_to_do: String,
+    /// The resources that have the name: label and address.
     present: Vec<(String, String)>,
-    /// Where names that were not looked through are searched.
+    /// The address of the search in names that were not read.
     wider: Option<String>,
-    entries: Vec<Event>,
+    events: Vec<Event>,
 }
 
-/// One thing that happened.
+/// A request with its changes, or changes without a request.
 pub(crate) struct Event {
     pub(crate) time: String,
-    pub(crate) line: Option<Line>,
+    pub(crate) line: Option<LogLine>,
     pub(crate) changes: Vec<String>,
     pub(crate) by: String,
 }
 
-/// Tells what is known of a name or an id.
-fn tell(desk: &Desk<'_>, tenant: TenantId, name: &str) -> Result<IdentityTimeline, Fault> {
-    let service = &desk.console.api.service;
-    let reader = TimelineReader {
+/// Returns what reads timelines.
+pub(crate) fn reader<'c>(ctx: &'c PageContext<'_>) -> TimelineReader<'c> {
+    let service = &ctx.console.api.service;
+    TimelineReader {
         registry: &service.registry,
         provider: &*service.provider,
-        changes: &*desk.console.changes,
-        log: &*desk.console.log,
-        work: &desk.work,
-    };
-    Ok(reader.read(tenant, name)?)
-}
-
-/// What happened to one resource and what was asked about it by its id, oldest first, at most `most`.
-pub(crate) fn timeline(
-    desk: &Desk<'_>,
-    tenant: TenantId,
-    id: &ResourceId,
-    most: usize,
-) -> Result<Vec<Entry>, Fault> {
-    let name = Some(headcount_core::index::fold(id.as_str()));
-    let query = LogQuery { tenant: Some(tenant), name, limit: most, ..LogQuery::default() };
-    let requests = desk.console.log.requests(&query, &desk.work)?;
-    let entry = |logged: Logged| Entry {
-        at: logged.record.at,
-        request: Some(logged),
-        changes: Vec::new(),
-        own: true,
-    };
-    let mut entries: Vec<Entry> = requests.into_iter().map(entry).collect();
-    for change in desk.console.changes.history(tenant, id, most, &desk.work)? {
-        let made = |entry: &&mut Entry| {
-            entry.request.as_ref().is_some_and(|logged| {
-                logged.record.request == change.change.request
-                    && logged.record.resource.as_ref() == Some(&change.id)
-            })
-        };
-        match entries.iter_mut().find(made) {
-            Some(entry) => entry.changes.push(change),
-            None => {
-                let at = change.change.at;
-                entries.push(Entry { at, request: None, changes: vec![change], own: true });
-            }
-        }
+        changes: &*ctx.console.changes,
+        log: &*ctx.console.log,
+        work: &ctx.work,
     }
-    entries.sort_by_key(|entry| (entry.at, entry.request.as_ref().map_or(0, |logged| logged.seq)));
-    Ok(entries.split_off(entries.len().saturating_sub(most)))
 }
 
-/// Turns the entries of a story into events, newest first.
-pub(crate) fn events(desk: &Desk<'_>, entries: &[Entry]) -> Vec<Event> {
-    let event = |entry: &Entry| Event {
-        time: time(entry.at),
-        line: entry.request.as_ref().map(|logged| Line::of(logged, desk.now)),
-        changes: entry.changes.iter().map(describe::change).collect(),
-        by: entry.changes.first().map_or_else(String::new, |one| one.change.actor.to_string()),
-    };
-    entries.iter().rev().map(event).collect()
+/// Returns the entries of a timeline as events, newest first.
+pub(crate) fn events(entries: &[Entry]) -> Vec<Event> {
+    entries
+        .iter()
+        .rev()
+        .map(|entry| Event {
+            time: time(entry.at),
+            line: entry.request.as_ref().map(LogLine::new),
+            changes: entry.changes.iter().map(describe::change).collect(),
+            by: entry
+                .changes
+                .first()
+                .map_or_else(String::new, |recorded| recorded.change.actor.to_string()),
+        })
+        .collect()
 }
 
-fn told(desk: &Desk<'_>, name: &str) -> Result<Told, Fault> {
-    let story = tell(desk, desk.tenant()?.id, name)?;
-    let registry = &desk.console.api.service.registry;
-    let link = |kind: &str, id: &ResourceId| {
-        let endpoint = registry.kind(kind).map(|kind| kind.endpoint.clone()).unwrap_or_default();
-        format!("/console/resources{endpoint}/{id}")
-    };
-    let present = story.present.iter().map(|present| {
-        let name = present.name.clone().unwrap_or_else(|| present.id.to_string());
-        (format!("{} {name}", present.kind), link(present.kind.as_str(), &present.id))
-    });
-    Ok(Told {
-        good: story.verdict == Verdict::Present,
-        summary: story.summary(),
-        what_to_do: story.what_to_do().unwrap_or_default(),
-        present: present.collect(),
-        wider: (story.unread && story.present.is_empty())
+fn explain(ctx: &PageContext<'_>, name: &str) -> Result<Explanation, PageError> {
+    let registry = &ctx.console.api.service.registry;
+    let timeline = reader(ctx).read(ctx.tenant()?.id, name)?;
+    let mut present = Vec::new();
+    for found in &timeline.present {
+        let name = found.name.clone().unwrap_or_else(|| found.id.to_string());
+        let kind = registry.kind(found.kind.as_str());
+        let endpoint = kind.map(|kind| kind.endpoint.as_str()).unwrap_or_default();
+        let href = format!("/console/resources{endpoint}/{}", found.id);
+        present.push((format!("{} {name}", found.kind), href));
+    }
+    Ok(Explanation {
+        good: timeline.verdict == Verdict::Present,
+        summary: timeline.summary(),
+        what_to_do: timeline.what_to_do().unwrap_or_default(),
+        wider: (timeline.unread && present.is_empty())
             .then(|| format!("/console/resources/Users{}", query(&[("q", name), ("in", "all")]))),
-        entries: events(desk, &story.entries),
+        present,
+        events: events(&timeline.entries),
     })
 }
 
-/// The page.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let name = desk.visit.query.get("name");
-    let story = if name.is_empty() { None } else { Some(told(desk, name)?) };
-    let tenant = quote(&desk.tenant()?.name);
-    let shown = if name.is_empty() { "jane@example.com" } else { name };
-    let command = desk.command(&format!("log explain {} --tenant {tenant}", quote(shown)));
-    Answer::page(&Page {
-        frame: desk.frame("Explain", "explain").at_the_command_line(vec![command]),
+/// Shows the page.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let name = ctx.request.query.get("name");
+    let explanation = if name.is_empty() { None } else { Some(explain(ctx, name)?) };
+    let tenant = quote(&ctx.tenant()?.name);
+    let example = if name.is_empty() { "jane@example.com" } else { name };
+    let command = ctx.command(&format!("log explain {} --tenant {tenant}", quote(example)));
+    PageResponse::render(&ExplainPage {
+        layout: ctx.layout("Explain", "explain").with_commands(vec![command]),
         name: name.to_owned(),
-        story,
+        explanation,
     })
 }

@@ -1,21 +1,22 @@
 //! The provisioning log: every request, with why it was refused and what to change.
 
 use askama::Template;
-use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, TenantId, TokenId};
 use headcount_core::index::fold;
 use headcount_records::{LogQuery, Logged, advice};
 use serde_json::json;
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{query, quote, time};
+use crate::request::Fields;
+use crate::response::PageResponse;
 
-/// Requests of one page.
-const PAGE: usize = 50;
+/// Requests on one page.
+const PAGE_SIZE: usize = 50;
 
 /// One request in a list.
-pub(crate) struct Line {
+pub(crate) struct LogLine {
     pub(crate) seq: i64,
     pub(crate) time: String,
     pub(crate) iso: String,
@@ -32,8 +33,8 @@ pub(crate) struct Line {
     pub(crate) others: String,
 }
 
-impl Line {
-    pub(crate) fn of(logged: &Logged, _now: Timestamp) -> Self {
+impl LogLine {
+    pub(crate) fn new(logged: &Logged) -> Self {
         let record = &logged.record;
         let name = record.name.clone().or_else(|| record.query.clone()).unwrap_or_default();
         Self {
@@ -57,91 +58,90 @@ impl Line {
 
 #[derive(Template)]
 #[template(path = "log.html")]
-struct Page {
-    frame: Frame,
-    lines: Vec<Line>,
+struct LogPage {
+    layout: Layout,
+    lines: Vec<LogLine>,
     name: String,
     token: String,
     kind: String,
     status: String,
+    /// The tokens to choose from: id and name.
     tokens: Vec<(String, String)>,
     kinds: Vec<String>,
     older: Option<String>,
-    newer: Option<String>,
-    /// Where new requests are asked for; empty on older pages.
+    newest: Option<String>,
+    /// The address that the script asks for new requests; empty on older pages.
     tail: String,
     filtered: bool,
 }
 
-fn wanted(desk: &Desk<'_>) -> Result<LogQuery, Fault> {
-    let asked = &desk.visit.query;
-    let set = |name| Some(asked.get(name)).filter(|value| !value.is_empty());
-    let tenant =
-        if asked.get("status") == "unknown" { TenantId::new(0) } else { desk.tenant()?.id };
+/// Returns the query of the log that the fields of the page ask for.
+fn log_query(ctx: &PageContext<'_>) -> Result<LogQuery, PageError> {
+    let asked = &ctx.request.query;
+    let status = asked.get("status");
+    // A request without a known token belongs to no tenant.
+    let tenant = if status == "unknown" { TenantId::new(0) } else { ctx.tenant()?.id };
     Ok(LogQuery {
         tenant: Some(tenant),
-        token: set("token").map(TokenId::new),
-        name: set("name").map(fold),
+        token: value_of(asked, "token").map(TokenId::new),
+        name: value_of(asked, "name").map(fold),
         request: None,
-        failed: matches!(asked.get("status"), "failed" | "unknown"),
-        kind: set("kind").map(Kind::new),
+        failed: matches!(status, "failed" | "unknown"),
+        kind: value_of(asked, "kind").map(Kind::new),
         before: asked.get("before").parse().ok(),
         after: None,
-        limit: PAGE,
+        limit: PAGE_SIZE,
     })
 }
 
-/// The list.
-pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let asked = &desk.visit.query;
-    let wanted = wanted(desk)?;
-    let mut found =
-        desk.console.log.requests(&LogQuery { limit: PAGE + 1, ..wanted.clone() }, &desk.work)?;
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
-    let filter = [
-        ("name", asked.get("name")),
-        ("token", asked.get("token")),
-        ("kind", asked.get("kind")),
-        ("status", asked.get("status")),
-    ];
-    let at = |more: (&str, &str)| {
-        format!("/console/log{}", query(&[filter.as_slice(), &[more]].concat()))
-    };
-    let last = found.last().map_or(0, |logged| logged.seq).to_string();
-    let first = found.first().map_or(0, |logged| logged.seq).to_string();
-    let tail = [filter.as_slice(), &[("after", first.as_str()), ("live", "1")]].concat();
-    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(desk.tenant()?.id))?;
-    let registry = &desk.console.api.service.registry;
-    let tenant = quote(&desk.tenant()?.name);
+fn value_of<'f>(fields: &'f Fields, name: &str) -> Option<&'f str> {
+    Some(fields.get(name)).filter(|value| !value.is_empty())
+}
+
+/// Shows the list.
+pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let asked = &ctx.request.query;
+    let wanted = log_query(ctx)?;
+    let one_more = LogQuery { limit: PAGE_SIZE + 1, ..wanted.clone() };
+    let mut requests = ctx.console.log.requests(&one_more, &ctx.work)?;
+    let more = requests.len() > PAGE_SIZE;
+    requests.truncate(PAGE_SIZE);
+    let filter = ["name", "token", "kind", "status"].map(|name| (name, asked.get(name)));
+    let [name, token, kind, status] = filter;
+    let last = requests.last().map_or(0, |logged| logged.seq).to_string();
+    let first = requests.first().map_or(0, |logged| logged.seq).to_string();
+    let older = query(&[name, token, kind, status, ("before", &last)]);
+    let tail = query(&[name, token, kind, status, ("after", &first), ("live", "1")]);
+    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(ctx.tenant()?.id))?;
+    let registry = &ctx.console.api.service.registry;
+    let tenant = quote(&ctx.tenant()?.name);
     let failed = if wanted.failed { " --failed" } else { "" };
     let command = format!("log tail --tenant {tenant}{failed} --follow");
-    Answer::page(&Page {
-        frame: desk.frame("Log", "log").at_the_command_line(vec![desk.command(&command)]),
-        lines: found.iter().map(|logged| Line::of(logged, desk.now)).collect(),
-        name: asked.get("name").to_owned(),
-        token: asked.get("token").to_owned(),
-        kind: asked.get("kind").to_owned(),
-        status: asked.get("status").to_owned(),
+    PageResponse::render(&LogPage {
+        layout: ctx.layout("Log", "log").with_commands(vec![ctx.command(&command)]),
+        lines: requests.iter().map(LogLine::new).collect(),
+        name: name.1.to_owned(),
+        token: token.1.to_owned(),
+        kind: kind.1.to_owned(),
+        status: status.1.to_owned(),
         tokens: tokens.iter().map(|token| (token.id.to_string(), token.name.clone())).collect(),
         kinds: registry.kinds().iter().map(|kind| kind.kind.to_string()).collect(),
-        older: more.then(|| at(("before", &last))),
-        newer: wanted.before.map(|_| at(("", ""))),
+        older: more.then(|| format!("/console/log{older}")),
+        newest: wanted.before.map(|_| format!("/console/log{}", query(&filter))),
         tail: match wanted.before {
-            None => format!("/console/log/tail{}", query(&tail)),
+            None => format!("/console/log/tail{tail}"),
             Some(_) => String::new(),
         },
         filtered: filter.iter().any(|(_, value)| !value.is_empty()),
     })
 }
 
-/// What arrived since, for the script of the list: oldest first.
-pub(crate) fn tail(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let after = desk.visit.query.get("after").parse().unwrap_or(0);
-    let query = LogQuery { after: Some(after), before: None, ..wanted(desk)? };
-    let lines = desk.console.log.requests(&query, &desk.work)?;
-    let lines = lines.iter().map(|logged| {
-        let line = Line::of(logged, desk.now);
+/// Returns the requests since a number, oldest first, for the script of the list.
+pub(crate) fn tail(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let after = ctx.request.query.get("after").parse().unwrap_or(0);
+    let query = LogQuery { after: Some(after), before: None, ..log_query(ctx)? };
+    let requests = ctx.console.log.requests(&query, &ctx.work)?;
+    let lines = requests.iter().map(LogLine::new).map(|line| {
         json!({
             "seq": line.seq, "at": line.iso, "failed": line.failed, "status": line.status,
             "sender": line.sender, "request": format!("{} {}", line.method, line.path),
@@ -149,43 +149,52 @@ pub(crate) fn tail(desk: &Desk<'_>) -> Result<Answer, Fault> {
             "advice": line.advice, "token": line.token, "others": line.others,
         })
     });
-    Ok(Answer::json(&json!({"lines": lines.collect::<Vec<_>>()})))
+    Ok(PageResponse::json(&json!({"lines": lines.collect::<Vec<_>>()})))
 }
 
 #[derive(Template)]
-#[template(path = "log_one.html")]
-struct One {
-    frame: Frame,
-    line: Line,
+#[template(path = "log_request.html")]
+struct LogRequestPage {
+    layout: Layout,
+    line: LogLine,
+    /// Label and value.
     facts: Vec<(&'static str, String)>,
     repairs: Vec<String>,
     body: String,
     reply: String,
+    /// The resource that the request is about: name and address.
     resource: Option<(String, String)>,
 }
 
-/// One request, whole.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let missing = || Fault::NotFound("This request is not in the log, or not any more.".to_owned());
-    let seq: i64 = desk.visit.part("seq").parse().map_err(|_error| missing())?;
-    let of = |tenant| -> Result<Option<Logged>, Fault> {
-        let (before, after) = (Some(seq.saturating_add(1)), Some(seq.saturating_sub(1)));
-        let query =
-            LogQuery { tenant: Some(tenant), before, after, limit: 1, ..LogQuery::default() };
-        Ok(desk
-            .console
-            .log
-            .requests(&query, &desk.work)?
-            .into_iter()
-            .find(|logged| logged.seq == seq))
+/// Finds one request of the tenant, or one without a known token.
+fn find(ctx: &PageContext<'_>, seq: i64) -> Result<Option<Logged>, PageError> {
+    for tenant in [ctx.tenant()?.id, TenantId::new(0)] {
+        let query = LogQuery {
+            tenant: Some(tenant),
+            before: Some(seq.saturating_add(1)),
+            after: Some(seq.saturating_sub(1)),
+            limit: 1,
+            ..LogQuery::default()
+        };
+        let requests = ctx.console.log.requests(&query, &ctx.work)?;
+        if let Some(logged) = requests.into_iter().find(|logged| logged.seq == seq) {
+            return Ok(Some(logged));
+        }
+    }
+    Ok(None)
+}
+
+/// Shows one request with all that is known about it.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let logged = match ctx.request.parameter("seq").parse() {
+        Ok(seq) => find(ctx, seq)?,
+        Err(_) => None,
     };
-    let found = match of(desk.tenant()?.id)? {
-        Some(found) => Some(found),
-        None => of(TenantId::new(0))?,
-    };
-    let logged = found.ok_or_else(missing)?;
+    let logged = logged.ok_or_else(|| {
+        PageError::NotFound("This request is not in the log, or not any more.".to_owned())
+    })?;
     let record = &logged.record;
-    let registry = &desk.console.api.service.registry;
+    let registry = &ctx.console.api.service.registry;
     let resource = record.resource.as_ref().zip(record.kind.as_ref()).and_then(|(id, kind)| {
         let endpoint = &registry.kind(kind.as_str())?.endpoint;
         Some((
@@ -193,13 +202,11 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
             format!("/console/resources{endpoint}/{id}"),
         ))
     });
+    let token_id = record.token.as_ref().map(ToString::to_string);
     let facts = [
         ("Request id", Some(record.request.to_string())),
         ("Identity provider", record.idp.clone()),
-        (
-            "Token",
-            record.token_name.clone().or_else(|| record.token.as_ref().map(ToString::to_string)),
-        ),
+        ("Token", record.token_name.clone().or(token_id)),
         ("Refused because", record.refused.clone()),
         ("Address", record.address.clone()),
         ("User agent", record.agent.clone()),
@@ -208,13 +215,12 @@ pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
         ("Attribute", record.field.clone()),
         ("Time taken", Some(format!("{:.1} ms", millis(record.micros)))),
     ];
-    let facts = facts.into_iter().filter_map(|(label, value)| Some((label, value?)));
-    let command = desk.command(&format!("log show {seq}"));
     let title = format!("{} {}", record.method, record.path);
-    Answer::page(&One {
-        frame: desk.frame(&title, "log").at_the_command_line(vec![command]),
-        line: Line::of(&logged, desk.now),
-        facts: facts.collect(),
+    let command = ctx.command(&format!("log show {}", logged.seq));
+    PageResponse::render(&LogRequestPage {
+        layout: ctx.layout(&title, "log").with_commands(vec![command]),
+        line: LogLine::new(&logged),
+        facts: facts.into_iter().filter_map(|(label, value)| Some((label, value?))).collect(),
         repairs: record.repairs(),
         body: pretty(record.body.as_deref()),
         reply: pretty(record.reply.as_deref()),
@@ -226,9 +232,11 @@ fn millis(micros: i64) -> f64 {
     f64::from(i32::try_from(micros).unwrap_or(i32::MAX)) / 1_000.0
 }
 
-/// Indents JSON; a text that was cut is none and stays as it is.
+/// Indents JSON. A body that was cut is not JSON and stays as it is.
 fn pretty(text: Option<&str>) -> String {
     let text = text.unwrap_or_default();
-    let parsed = serde_json::from_str::<serde_json::Value>(text);
-    parsed.map_or_else(|_| text.to_owned(), |value| format!("{value:#}"))
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => format!("{value:#}"),
+        Err(_) => text.to_owned(),
+    }
 }

@@ -3,88 +3,91 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_token_admin::AdminError;
+use secrecy::ExposeSecret as _;
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
+use crate::response::PageResponse;
 
 #[derive(Template)]
 #[template(path = "login.html")]
-struct Page {
-    frame: Frame,
+struct LoginPage {
+    layout: Layout,
     next: String,
     name: String,
     error: String,
-    /// Whether there is an account at all.
+    /// Whether any account exists.
     ready: bool,
 }
 
-fn page(desk: &Desk<'_>, name: &str, error: String) -> Result<Answer, Fault> {
-    let next = match desk.visit.form.get("next") {
-        "" => desk.visit.query.get("next"),
+fn render(ctx: &PageContext<'_>, name: &str, error: String) -> Result<PageResponse, PageError> {
+    let next = match ctx.request.form.get("next") {
+        "" => ctx.request.query.get("next"),
         next => next,
     };
-    Answer::page(&Page {
-        frame: desk.frame("Log in", ""),
-        next: local(next).to_owned(),
+    PageResponse::render(&LoginPage {
+        layout: ctx.layout("Log in", ""),
+        next: console_path(next).to_owned(),
         name: name.to_owned(),
         error,
-        ready: desk.console.accounts.any_admin()?,
+        ready: ctx.console.accounts.any_admin()?,
     })
 }
 
-/// Only pages of the console are gone on to.
-fn local(next: &str) -> &str {
+/// Returns the path of the page to show after the log-in: `next` if it is in the console, else the overview.
+fn console_path(next: &str) -> &str {
     let inside = next == "/console" || next.starts_with("/console/");
     let plain = next.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
     if inside && plain && !next.contains("//") { next } else { "/console" }
 }
 
-/// The form.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    if desk.session().is_ok() {
-        return Ok(Answer::see(local(desk.visit.query.get("next"))));
+/// Shows the form.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    if ctx.session().is_ok() {
+        return Ok(PageResponse::redirect(console_path(ctx.request.query.get("next"))));
     }
-    page(desk, "", String::new())
+    render(ctx, "", String::new())
 }
 
-/// Checks what was entered.
-pub(crate) fn log_in(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let form = &desk.visit.form;
+/// Logs in with the name, password and code of the form.
+pub(crate) fn log_in(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let form = &ctx.request.form;
     let (name, password) = (form.get("name"), form.raw("password").into());
-    let accounts = &desk.console.accounts;
-    match accounts.log_in(name, &password, form.get("code"), &desk.visit.place) {
+    let accounts = &ctx.console.accounts;
+    match accounts.log_in(name, &password, form.get("code"), &ctx.request.network) {
         Ok(signed_in) => {
             tracing::info!(admin = %signed_in.name, "somebody logged in to the console");
-            let cookie = secrecy::ExposeSecret::expose_secret(&signed_in.cookie);
-            let answer = Answer::see(local(form.get("next")));
-            Ok(answer.cookie(desk.visit.session_cookie(cookie)))
+            let cookie = ctx.request.new_session_cookie(signed_in.cookie.expose_secret());
+            Ok(PageResponse::redirect(console_path(form.get("next"))).cookie(cookie))
         }
         Err(error @ AdminError::Refused) => {
-            tracing::warn!(address = ?desk.visit.address, "a log-in to the console was refused");
-            Ok(page(desk, name, error.to_string())?.status(StatusCode::UNAUTHORIZED))
+            tracing::warn!(address = ?ctx.request.address, "a log-in to the console was refused");
+            Ok(render(ctx, name, error.to_string())?.status(StatusCode::UNAUTHORIZED))
         }
         Err(AdminError::Busy) => {
-            let answer = page(desk, name, AdminError::Busy.to_string())?;
-            Ok(answer.status(StatusCode::SERVICE_UNAVAILABLE))
+            let response = render(ctx, name, AdminError::Busy.to_string())?;
+            Ok(response.status(StatusCode::SERVICE_UNAVAILABLE))
         }
         Err(other) => Err(other.into()),
     }
 }
 
 /// Ends the session.
-pub(crate) fn log_out(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let cookie = desk.visit.cookie.as_deref().unwrap_or_default();
-    desk.console.accounts.log_out(cookie)?;
-    Ok(Answer::see("/console/login").cookie(desk.visit.session_cookie("")).clear())
+pub(crate) fn log_out(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let cookie = ctx.request.session_cookie.as_deref().unwrap_or_default();
+    ctx.console.accounts.log_out(cookie)?;
+    Ok(PageResponse::redirect("/console/login")
+        .cookie(ctx.request.new_session_cookie(""))
+        .clear_site_data())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use super::console_path;
 
     #[test]
     fn a_log_in_leads_to_pages_of_the_console_only() {
-        assert_eq!(local("/console/tokens"), "/console/tokens");
+        assert_eq!(console_path("/console/tokens"), "/console/tokens");
         for foreign in [
             "",
             "https://evil.example",
@@ -94,7 +97,7 @@ mod tests {
             "/consolex",
             "/console/x\r\ny",
         ] {
-            assert_eq!(local(foreign), "/console", "{foreign:?}");
+            assert_eq!(console_path(foreign), "/console", "{foreign:?}");
         }
     }
 }

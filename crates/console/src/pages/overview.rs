@@ -1,4 +1,4 @@
-//! How it goes: numbers, activity, tokens, what needs attention.
+//! The first page: totals, activity, tokens, and what needs attention.
 
 use askama::Template;
 use headcount_core::clock::Timestamp;
@@ -11,45 +11,46 @@ use headcount_records::activity::Slots;
 use headcount_token_admin::{Token, TokenState};
 
 use super::chart::{self, Bar};
-use super::log::Line;
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use super::log::LogLine;
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{ago, distance, number, time};
+use crate::response::PageResponse;
 
+/// One day, in seconds.
 const DAY: i64 = 24 * 60 * 60;
-/// A sync is late when the identity provider, which came regularly, has been silent for so long.
-const SILENCE: i64 = 2 * 60 * 60;
-/// Tokens that end within this time need attention.
-const SOON: i64 = 30 * DAY;
+/// Seconds without a request after which a sync is late.
+const SYNC_TIMEOUT: i64 = 2 * 60 * 60;
+/// Seconds before a token expires, and after it has, in which it needs attention.
+const EXPIRY_NOTICE: i64 = 30 * DAY;
+/// Seconds before a token expires in which it needs attention urgently.
+const URGENT_EXPIRY_NOTICE: i64 = 7 * DAY;
 /// Refused requests that are shown.
-const REFUSED: usize = 5;
+const MAX_REFUSED: usize = 5;
+/// Working tokens that are shown.
+const MAX_TOKENS: usize = 8;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
-struct Page {
-    frame: Frame,
-    numbers: Vec<Number>,
-    chart: String,
-    /// The highest bar, and when the first begins.
-    most: String,
-    begins: String,
-    sums: Vec<(&'static str, &'static str, String)>,
-    spans: Vec<(&'static str, &'static str, bool)>,
-    tokens: Vec<Used>,
+struct OverviewPage {
+    layout: Layout,
+    totals: Vec<Total>,
+    activity: Activity,
+    tokens: Vec<TokenUse>,
     notices: Vec<Notice>,
-    refused: Vec<Line>,
+    refused: Vec<LogLine>,
     /// Whether no token was ever made.
     fresh: bool,
 }
 
-struct Number {
+struct Total {
     label: String,
     value: String,
     href: String,
     more: String,
 }
 
-struct Used {
+struct TokenUse {
     name: String,
     href: String,
     used: String,
@@ -72,56 +73,65 @@ const SPANS: [(&str, &str, i64, usize); 3] = [
 
 /// Counts the resources of a kind.
 pub(super) fn count(
-    desk: &Desk<'_>,
+    ctx: &PageContext<'_>,
     kind: &ResourceType,
     filter: Option<&str>,
-) -> Result<u64, Fault> {
-    let tenant = desk.tenant()?;
-    let parse = |text| parse_filter(kind, tenant.quirks, &mut Applied::default(), text);
-    let filter = filter.map(parse).transpose()?;
-    let (start, with, work) = (Start::Offset(0), With::Nothing, desk.work.clone());
+) -> Result<u64, PageError> {
+    let tenant = ctx.tenant()?;
+    let filter = filter
+        .map(|text| parse_filter(kind, tenant.quirks, &mut Applied::default(), text))
+        .transpose()?;
+    let (start, with, work) = (Start::Offset(0), With::Nothing, ctx.work.clone());
     let query = Query { kind, filter, sort: None, start, limit: 0, with, work };
-    Ok(desk.console.api.service.provider.find(tenant.id, &query)?.total)
+    Ok(ctx.console.api.service.provider.find(tenant.id, &query)?.total)
 }
 
-fn numbers(desk: &Desk<'_>) -> Result<Vec<Number>, Fault> {
-    let mut numbers = Vec::new();
-    for kind in desk.console.api.service.registry.kinds() {
-        let total = count(desk, kind, None)?;
+fn totals(ctx: &PageContext<'_>) -> Result<Vec<Total>, PageError> {
+    let mut totals = Vec::new();
+    for kind in ctx.console.api.service.registry.kinds() {
+        let total = count(ctx, kind, None)?;
         let endpoint = kind.endpoint.trim_start_matches('/');
-        let href = format!("/console/resources/{endpoint}");
         let mut more = String::new();
         if kind.kind.as_str() == "User" {
-            let off = count(desk, kind, Some("active eq false"))?;
+            let off = count(ctx, kind, Some("active eq false"))?;
             more =
                 format!("{} active, {} deactivated", number(total - off.min(total)), number(off));
         }
-        numbers.push(Number { label: endpoint.to_owned(), value: number(total), href, more });
+        totals.push(Total {
+            label: endpoint.to_owned(),
+            value: number(total),
+            href: format!("/console/resources/{endpoint}"),
+            more,
+        });
     }
-    Ok(numbers)
+    Ok(totals)
 }
 
-/// The chart of a span with what is written around it.
-struct Drawn {
+/// The chart of a span, with its legend.
+struct Activity {
     svg: String,
-    most: String,
+    /// The amount of the highest bar.
+    highest: String,
+    /// When the first bar begins.
     begins: String,
+    /// Word, class and amount.
     sums: Vec<(&'static str, &'static str, String)>,
+    /// The spans to choose from: word, label, and whether it is the one that is shown.
     spans: Vec<(&'static str, &'static str, bool)>,
 }
 
-fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
-    let asked = desk.visit.query.get("span");
+fn activity(ctx: &PageContext<'_>) -> Result<Activity, PageError> {
+    let asked = ctx.request.query.get("span");
     let chosen = SPANS.iter().find(|(word, ..)| *word == asked).unwrap_or(&SPANS[0]);
-    let (word, label, seconds, slots) = *chosen;
-    let tenant = desk.tenant()?.id;
+    let (word, label, seconds, count) = *chosen;
+    let tenant = ctx.tenant()?.id;
     let length = seconds * 1_000_000;
     // Slots begin at whole hours or days, and the last one is the present one.
-    let end = (desk.now.micros() / length + 1) * length;
-    let from = Timestamp::from_micros(end - length * i64::try_from(slots).unwrap_or(0));
-    let slots = Slots { from, seconds, count: slots };
-    let happened = desk.console.activity.happened(tenant, slots, &desk.work)?;
-    let refused = desk.console.refusals.refused(tenant, slots, &desk.work)?;
+    let end = (ctx.now.micros() / length + 1) * length;
+    let from = Timestamp::from_micros(end - length * i64::try_from(count).unwrap_or(0));
+    let slots = Slots { from, seconds, count };
+    let happened = ctx.console.activity.happened(tenant, slots, &ctx.work)?;
+    let refused = ctx.console.refusals.refused(tenant, slots, &ctx.work)?;
     let bars: Vec<Bar> = (0..)
         .zip(happened.iter().zip(&refused))
         .map(|(index, (happened, refused))| Bar {
@@ -130,25 +140,21 @@ fn activity(desk: &Desk<'_>) -> Result<Drawn, Fault> {
             begins: slots.begin(index),
         })
         .collect();
-    let sum = |of: fn(&Bar) -> u64| bars.iter().map(of).sum::<u64>();
-    let sums = [
-        ("created", "bar-created", sum(|bar| bar.happened.created)),
-        ("changed", "bar-changed", sum(|bar| bar.happened.changed)),
-        ("deleted", "bar-deleted", sum(|bar| bar.happened.deleted)),
-        ("refused", "bar-refused", sum(|bar| bar.refused)),
-    ];
-    let told: Vec<String> =
-        sums.iter().map(|(word, _, amount)| format!("{} {word}", number(*amount))).collect();
-    let svg = chart::draw(&bars, &format!("The last {label}: {}", told.join(", ")));
-    let sums = sums.map(|(word, class, amount)| (word, class, number(amount))).to_vec();
-    let spans = SPANS.map(|(known, label, ..)| (known, label, known == word)).to_vec();
-    let most = bars.iter().map(Bar::total).max().unwrap_or(0);
-    Ok(Drawn { svg, most: number(most), begins: time(from), sums, spans })
+    let sums = Bar::sums(&bars);
+    let summary = sums.map(|(word, _, amount)| format!("{} {word}", number(amount))).join(", ");
+    let highest = bars.iter().map(Bar::total).max().unwrap_or(0);
+    Ok(Activity {
+        svg: chart::draw(&bars, &format!("The last {label}: {summary}")),
+        highest: number(highest),
+        begins: time(from),
+        sums: sums.map(|(word, class, amount)| (word, class, number(amount))).to_vec(),
+        spans: SPANS.map(|(known, label, ..)| (known, label, known == word)).to_vec(),
+    })
 }
 
-fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
+fn notices(ctx: &PageContext<'_>, tokens: &[Token]) -> Vec<Notice> {
     let mut notices = Vec::new();
-    if desk.tenant().is_ok_and(|tenant| !tenant.enabled) {
+    if ctx.tenant().is_ok_and(|tenant| !tenant.enabled) {
         notices.push(Notice {
             bad: true,
             text: "This tenant is switched off: every request with its tokens is refused."
@@ -157,32 +163,35 @@ fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
             action: "Open settings",
         });
     }
-    let succeeded =
-        |token: &Token| tokens.iter().any(|other| other.replaces.as_ref() == Some(&token.id));
     for token in tokens.iter().filter(|token| token.revoked.is_none()) {
-        let Some(expires) = token.expires.filter(|at| *at <= desk.now.plus_seconds(SOON)) else {
+        let Some(expires) = token.expires.filter(|at| *at <= ctx.now.plus_seconds(EXPIRY_NOTICE))
+        else {
             continue;
         };
-        let over = expires <= desk.now;
-        if over && (succeeded(token) || expires.plus_seconds(SOON) < desk.now) {
+        let over = expires <= ctx.now;
+        let replaced = tokens.iter().any(|other| other.replaces.as_ref() == Some(&token.id));
+        if over && (replaced || expires.plus_seconds(EXPIRY_NOTICE) < ctx.now) {
             continue;
         }
         let verb = if over { "expired" } else { "expires" };
         notices.push(Notice {
-            bad: over || expires <= desk.now.plus_seconds(7 * DAY),
-            text: format!("The token \"{}\" {verb} {}.", token.name, distance(expires, desk.now)),
+            bad: over || expires <= ctx.now.plus_seconds(URGENT_EXPIRY_NOTICE),
+            text: format!("The token \"{}\" {verb} {}.", token.name, distance(expires, ctx.now)),
             href: format!("/console/tokens/{}", token.id),
             action: if over { "Open" } else { "Rotate" },
         });
     }
-    let used = tokens.iter().filter(|token| token.revoked.is_none());
-    let last = used.filter_map(|token| token.last_used.as_ref()).map(|used| used.at).max();
-    if let Some(at) = last.filter(|at| at.plus_seconds(SILENCE) < desk.now) {
+    let last_used = tokens
+        .iter()
+        .filter(|token| token.revoked.is_none())
+        .filter_map(|token| Some(token.last_used.as_ref()?.at))
+        .max();
+    if let Some(at) = last_used.filter(|at| at.plus_seconds(SYNC_TIMEOUT) < ctx.now) {
         notices.push(Notice {
             bad: false,
             text: format!(
                 "No request has arrived since {}. Most identity providers come at least every 40 minutes.",
-                distance(at, desk.now)
+                distance(at, ctx.now)
             ),
             href: "/console/log".to_owned(),
             action: "Open the log",
@@ -191,40 +200,39 @@ fn notices(desk: &Desk<'_>, tokens: &[Token]) -> Vec<Notice> {
     notices
 }
 
-/// The page.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let tenant = desk.tenant()?;
-    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
-    let drawn = activity(desk)?;
-    let query =
-        LogQuery { tenant: Some(tenant.id), failed: true, limit: REFUSED, ..LogQuery::default() };
-    let refused = desk.console.log.requests(&query, &desk.work)?;
-    let used = |token: &Token| {
-        let used = token.last_used.as_ref();
-        Used {
-            name: token.name.clone(),
-            href: format!("/console/tokens/{}", token.id),
-            used: used.map_or_else(|| "never".to_owned(), |used| ago(used.at, desk.now)),
-            by: used.and_then(|used| used.agent.clone()).unwrap_or_default(),
-        }
+fn token_use(token: &Token, now: Timestamp) -> TokenUse {
+    let used = token.last_used.as_ref();
+    TokenUse {
+        name: token.name.clone(),
+        href: format!("/console/tokens/{}", token.id),
+        used: used.map_or_else(|| "never".to_owned(), |used| ago(used.at, now)),
+        by: used.and_then(|used| used.agent.clone()).unwrap_or_default(),
+    }
+}
+
+/// Shows the page.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let tenant = ctx.tenant()?;
+    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(tenant.id))?;
+    let query = LogQuery {
+        tenant: Some(tenant.id),
+        failed: true,
+        limit: MAX_REFUSED,
+        ..LogQuery::default()
     };
+    let refused = ctx.console.log.requests(&query, &ctx.work)?;
     let mut working: Vec<&Token> =
-        tokens.iter().filter(|token| token.state(desk.now) == TokenState::Works).collect();
+        tokens.iter().filter(|token| token.state(ctx.now) == TokenState::Works).collect();
     working.sort_by_key(|token| std::cmp::Reverse(token.last_used.as_ref().map(|used| used.at)));
-    Answer::page(&Page {
-        frame: desk.frame("Overview", "overview").at_the_command_line(vec![
-            desk.command("token list"),
-            desk.command("log tail --failed"),
-        ]),
-        numbers: numbers(desk)?,
-        chart: drawn.svg,
-        most: drawn.most,
-        begins: drawn.begins,
-        sums: drawn.sums,
-        spans: drawn.spans,
-        tokens: working.into_iter().take(8).map(used).collect(),
-        notices: notices(desk, &tokens),
-        refused: refused.iter().map(|logged| Line::of(logged, desk.now)).collect(),
+    PageResponse::render(&OverviewPage {
+        layout: ctx
+            .layout("Overview", "overview")
+            .with_commands(vec![ctx.command("token list"), ctx.command("log tail --failed")]),
+        totals: totals(ctx)?,
+        activity: activity(ctx)?,
+        tokens: working.iter().take(MAX_TOKENS).map(|token| token_use(token, ctx.now)).collect(),
+        notices: notices(ctx, &tokens),
+        refused: refused.iter().map(LogLine::new).collect(),
         fresh: tokens.is_empty(),
     })
 }

@@ -1,4 +1,4 @@
-//! Users, groups and every other kind: searched, shown, handed out.
+//! Users, groups and every other kind: the list with its search, one resource, and the export.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,50 +19,51 @@ use serde_json::Value;
 use self::reach::Reach;
 use super::explain::{self, Event};
 use super::overview;
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{number, plain, query, quote, time};
+use crate::response::PageResponse;
 
 mod export;
 mod reach;
 
 pub(crate) use export::export;
 
-/// Resources of one page.
-const PAGE: i64 = 50;
+/// Resources on one page.
+const PAGE_SIZE: i64 = 50;
 /// Events of the timeline that are shown.
-const EVENTS: usize = 30;
+const MAX_EVENTS: usize = 30;
 /// Members of a group that are shown.
-const MEMBERS: usize = 100;
-/// Where there are so many, documents are read for a plain text only when somebody asks for that.
-const MANY: u64 = 5_000;
+const MAX_MEMBERS: usize = 100;
+/// Resources of a kind up to which a search reads documents without being asked to.
+const MAX_DOCUMENTS: u64 = 5_000;
 
 #[derive(Template)]
 #[template(path = "resources.html")]
-struct List {
-    frame: Frame,
+struct ResourceListPage {
+    layout: Layout,
     endpoint: String,
     noun: String,
     text: String,
-    /// What finds the same again: the text, or the filter that it was taken for.
+    /// The text that finds the same again: the one that was entered, or the filter that was made of it.
     walked: String,
     error: String,
-    /// The filter up to the place of the error, and from there.
+    /// The filter up to the position of the error, and from there.
     error_at: Option<(String, String)>,
     total: String,
-    rows: Vec<Row>,
+    rows: Vec<ResourceRow>,
     has_active: bool,
     next: Option<String>,
     first: Option<String>,
-    /// The filter that a plain text stands for.
-    meant: String,
-    /// Where more is found by the same text, if there may be more, and what the link says.
+    /// The filter that was made of the text.
+    filter: String,
+    /// A search that may find more: its address, and the text of the link.
     wider: Option<(String, &'static str)>,
     reach: &'static str,
     may_export: bool,
 }
 
-struct Row {
+struct ResourceRow {
     href: String,
     name: String,
     display: String,
@@ -71,13 +72,13 @@ struct Row {
     modified: String,
 }
 
-fn kind<'d>(desk: &'d Desk<'_>) -> Result<&'d Arc<ResourceType>, Fault> {
-    let registry = &desk.console.api.service.registry;
-    let endpoint = format!("/{}", desk.visit.part("endpoint"));
+fn kind<'d>(ctx: &'d PageContext<'_>) -> Result<&'d Arc<ResourceType>, PageError> {
+    let registry = &ctx.console.api.service.registry;
+    let endpoint = format!("/{}", ctx.request.parameter("endpoint"));
     registry
         .by_endpoint(&endpoint)
         .or_else(|| registry.kinds().iter().find(|kind| kind.endpoint == endpoint))
-        .ok_or_else(|| Fault::NotFound("There is no such resource type.".to_owned()))
+        .ok_or_else(|| PageError::NotFound("There is no such resource type.".to_owned()))
 }
 
 /// Checks whether a text is meant as a filter: it has quotes or parentheses, or begins with an attribute and
@@ -93,8 +94,8 @@ fn is_filter(kind: &ResourceType, text: &str) -> bool {
     text.contains('"') || opens || negates || compares
 }
 
-/// The filter that was asked for, as the service takes it.
-fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
+/// Returns the filter of a search; `None` when everything is asked for.
+fn filter_of(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
     match text {
         "" => None,
         text if is_filter(kind, text) => Some(text.to_owned()),
@@ -102,51 +103,55 @@ fn wanted(kind: &ResourceType, text: &str, reach: Reach) -> Option<String> {
     }
 }
 
-/// What a search came to, and the filter that it was.
-type Searched = (Option<String>, Result<Listing, Error>);
+/// The filter of a search, and what it found.
+type Search = (Option<String>, Result<Listing, Error>);
 
-/// Searches. Among many, resources that have exactly this name come first, by a look into each index; then
-/// what has an index is gone through; and documents are read when nothing is found and that takes no time.
+/// Searches for a text or a filter.
+///
+/// A text is looked for in three steps, each of which may find enough. Among many resources, those that have
+/// exactly this name come first: one look into each index. Then what has an index is scanned. Documents are
+/// read last, and only if nothing was found and there are few of them; `reach` is set to the last step.
 fn search(
-    desk: &Desk<'_>,
+    ctx: &PageContext<'_>,
     kind: &Arc<ResourceType>,
     text: &str,
     cursor: &str,
     reach: &mut Reach,
-) -> Result<Searched, Fault> {
+) -> Result<Search, PageError> {
     let plain = !text.is_empty() && !is_filter(kind, text);
-    let few = plain && overview::count(desk, kind, None)? <= MANY;
+    let few = plain && overview::count(ctx, kind, None)? <= MAX_DOCUMENTS;
     if plain && *reach == Reach::Exact {
-        if !few && let Some(searched) = whole_names(desk, kind, text, cursor)? {
-            return Ok(searched);
+        if !few && let Some(search) = search_whole_names(ctx, kind, text, cursor)? {
+            return Ok(search);
         }
         *reach = Reach::Indexed;
     }
     loop {
-        let filter = wanted(kind, text, *reach);
-        let found = ask(desk, kind, filter.as_deref(), cursor)?;
-        let nothing = found.as_ref().is_ok_and(|listing| listing.head.total == 0);
-        let more = wanted(kind, text, Reach::Everywhere) != filter;
+        let filter = filter_of(kind, text, *reach);
+        let listing = page_of(ctx, kind, filter.as_deref(), cursor)?;
+        let nothing = listing.as_ref().is_ok_and(|listing| listing.head.total == 0);
+        let more = filter_of(kind, text, Reach::Everywhere) != filter;
         if !(nothing && more && few && cursor.is_empty()) {
-            return Ok((filter, found));
+            return Ok((filter, listing));
         }
         *reach = Reach::Everywhere;
     }
 }
 
-/// Finds all resources that have exactly this name; `None` when there are none. Only the attributes that
-/// find more than those before, or that cannot be compared with the text, are part of the filter: mostly
-/// userName and e-mail address are the same, and the page is one look into one index.
-fn whole_names(
-    desk: &Desk<'_>,
+/// Finds all resources that have exactly this name; `None` when there are none.
+///
+/// Only the attributes that find more than those before, or that cannot be compared with the text, are part
+/// of the filter: mostly userName and e-mail address are the same, and the page is one look into one index.
+fn search_whole_names(
+    ctx: &PageContext<'_>,
     kind: &Arc<ResourceType>,
     text: &str,
     cursor: &str,
-) -> Result<Option<Searched>, Fault> {
+) -> Result<Option<Search>, PageError> {
     let (mut hits, mut seen) = (Vec::new(), HashSet::new());
     for term in Reach::Exact.exact(kind, text) {
-        let found = ask(desk, kind, Some(&term), cursor)?;
-        let finds_more = match &found {
+        let listing = page_of(ctx, kind, Some(&term), cursor)?;
+        let finds_more = match &listing {
             Ok(listing) => {
                 let before = seen.len();
                 seen.extend(listing.resources.iter().map(|found| found.resource.id.clone()));
@@ -155,38 +160,39 @@ fn whole_names(
             Err(_) => true,
         };
         if finds_more {
-            hits.push((term, found));
+            hits.push((term, listing));
         }
     }
     if hits.len() < 2 {
-        return Ok(hits.pop().map(|(term, found)| (Some(term), found)));
+        return Ok(hits.pop().map(|(term, listing)| (Some(term), listing)));
     }
     let terms: Vec<String> = hits.into_iter().map(|(term, _)| term).collect();
     let filter = terms.join(" or ");
-    let found = ask(desk, kind, Some(&filter), cursor)?;
-    Ok(Some((Some(filter), found)))
+    let listing = page_of(ctx, kind, Some(&filter), cursor)?;
+    Ok(Some((Some(filter), listing)))
 }
 
-fn ask(
-    desk: &Desk<'_>,
+/// Reads one page of a search. The inner error belongs next to the search field.
+fn page_of(
+    ctx: &PageContext<'_>,
     kind: &Arc<ResourceType>,
     filter: Option<&str>,
     cursor: &str,
-) -> Result<Result<Listing, Error>, Fault> {
+) -> Result<Result<Listing, Error>, PageError> {
     let request = SearchRequest {
         filter: filter.map(str::to_owned),
-        count: Some(PAGE),
+        count: Some(PAGE_SIZE),
         cursor: Some(cursor.to_owned()),
-        // Members and memberships are not shown in a list, so that they are not read for it.
+        // A list does not show members and memberships: they need not be read.
         excluded_attributes: vec!["members".to_owned(), "groups".to_owned()],
         ..SearchRequest::default()
     };
-    let service = &desk.console.api.service;
-    Ok(service.search(&desk.caller()?, &[Arc::clone(kind)], &request))
+    let service = &ctx.console.api.service;
+    Ok(service.search(&ctx.caller()?, &[Arc::clone(kind)], &request))
 }
 
-/// Says of a search that was ended what is missing and how to go on; of another error, what it says itself.
-fn explained(error: &Error) -> String {
+/// Returns the sentence for a search that failed.
+fn search_error(error: &Error) -> String {
     match error {
         Error::Provider(ProviderError::Halted(Halt::Deadline)) => {
             "Not everything was looked at: the search took too long. Enter a whole userName, e-mail address, \
@@ -197,14 +203,26 @@ fn explained(error: &Error) -> String {
     }
 }
 
-fn row(kind: &ResourceType, found: &Found) -> Result<Row, Fault> {
+/// Checks whether a search failed because the server did, not because of what was entered.
+fn is_server_error(error: &Error) -> bool {
+    let halted = matches!(error, Error::Provider(ProviderError::Halted(Halt::Deadline)));
+    matches!(error, Error::Provider(_)) && error.status_and_type().0 >= 500 && !halted
+}
+
+fn row(kind: &ResourceType, found: &Found) -> Result<ResourceRow, PageError> {
     let attributes = found.resource.document.attributes()?;
     let columns = Columns::of(kind, attributes);
-    let display = attributes.top("displayName").map(plain).unwrap_or_default();
-    let given = attributes.top("name").and_then(|name| name.get("formatted")).map(plain);
     let name = columns.name.unwrap_or_else(|| found.resource.id.to_string());
-    let display = if display.is_empty() { given.unwrap_or_default() } else { display };
-    Ok(Row {
+    let display = [
+        attributes.top("displayName"),
+        attributes.top("name").and_then(|name| name.get("formatted")),
+    ]
+    .into_iter()
+    .flatten()
+    .map(plain)
+    .find(|display| !display.is_empty())
+    .unwrap_or_default();
+    Ok(ResourceRow {
         href: format!("/console/resources{}/{}", kind.endpoint, found.resource.id),
         display: if display == name { String::new() } else { display },
         name,
@@ -214,24 +232,19 @@ fn row(kind: &ResourceType, found: &Found) -> Result<Row, Fault> {
     })
 }
 
-/// The list.
-pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let kind = kind(desk)?;
-    let text = desk.visit.query.get("q");
-    let cursor = desk.visit.query.get("cursor");
-    let endpoint = kind.endpoint.trim_start_matches('/').to_owned();
-    let mut reach = Reach::of(desk.visit.query.get("in"));
-    let (filter, listing) = search(desk, kind, text, cursor, &mut reach)?;
-    let meant = filter.clone().filter(|filter| filter != text).unwrap_or_default();
+/// Shows the list.
+pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (kind, asked) = (kind(ctx)?, &ctx.request.query);
+    let (text, cursor) = (asked.get("q"), asked.get("cursor"));
+    let endpoint = endpoint(kind);
+    let mut reach = Reach::of(asked.get("in"));
+    let (filter, listing) = search(ctx, kind, text, cursor, &mut reach)?;
     let (listing, error) = match listing {
         Ok(listing) => (Some(listing), None),
-        Err(error @ Error::Provider(_))
-            if error.status_and_type().0 >= 500 && explained(&error) == error.to_string() =>
-        {
-            return Err(error.into());
-        }
+        Err(error) if is_server_error(&error) => return Err(error.into()),
         Err(error) => (None, Some(error)),
     };
+    let status = error.as_ref().map_or(200, |error| error.status_and_type().0);
     let error_at = match &error {
         Some(Error::Filter(error)) => {
             error.at.map(|at| (text.chars().take(at).collect(), text.chars().skip(at).collect()))
@@ -241,61 +254,60 @@ pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
     let found = listing.as_ref().map(|listing| listing.resources.as_slice()).unwrap_or_default();
     let rows = found.iter().map(|found| row(kind, found)).collect::<Result<Vec<_>, _>>()?;
     let head = listing.as_ref().map(|listing| &listing.head);
-    // What was found by one of several filters is walked by that one.
+    // The next page of a search for whole names asks for the filter that found them.
     let walked = filter.as_deref().filter(|_| reach == Reach::Exact).unwrap_or(text);
-    let at = |cursor: &str| {
-        format!(
-            "{}{}",
-            desk.visit.path,
-            query(&[("q", walked), ("in", reach.word()), ("cursor", cursor)])
-        )
-    };
-    let question = query(&[("filter", filter.as_deref().unwrap_or_default()), ("count", "50")]);
-    let command = format!(
-        "curl -H 'Authorization: Bearer TOKEN' {}",
-        quote(&format!("{}{}{question}", desk.base_url(), kind.endpoint))
-    );
-    let status = error.as_ref().map_or(200, |error| error.status_and_type().0);
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    let page = Answer::page(&List {
-        frame: desk.frame(&endpoint, &format_place(kind)).at_the_command_line(vec![command]),
+    let path = &ctx.request.path;
+    let first = [("q", walked), ("in", reach.word())];
+    let next = head.and_then(|head| head.next_cursor.as_deref()).map(|cursor| {
+        let [q, reach] = first;
+        format!("{path}{}", query(&[q, reach, ("cursor", cursor)]))
+    });
+    let wider = reach.wider().filter(|wider| filter_of(kind, text, *wider) != filter);
+    let scim = query(&[("filter", filter.as_deref().unwrap_or_default()), ("count", "50")]);
+    let url = quote(&format!("{}{}{scim}", ctx.base_url(), kind.endpoint));
+    let command = format!("curl -H 'Authorization: Bearer TOKEN' {url}");
+    let response = PageResponse::render(&ResourceListPage {
+        layout: ctx.layout(&endpoint, &endpoint).with_commands(vec![command]),
         noun: endpoint.to_lowercase(),
         endpoint,
         text: text.to_owned(),
-        error: error.as_ref().map_or_else(String::new, explained),
+        walked: walked.to_owned(),
+        error: error.as_ref().map_or_else(String::new, search_error),
         error_at,
         total: head.map_or_else(String::new, |head| number(head.total)),
         has_active: rows.iter().any(|row| row.active.is_some()),
         rows,
-        next: head.and_then(|head| head.next_cursor.as_deref()).map(at),
-        first: (!cursor.is_empty()).then(|| at("")),
-        meant,
-        walked: walked.to_owned(),
-        wider: reach.wider().filter(|wider| wanted(kind, text, *wider) != filter).map(|wider| {
-            let href = query(&[("q", text), ("in", wider.word())]);
-            (format!("{}{href}", desk.visit.path), wider.invitation())
+        next,
+        first: (!cursor.is_empty()).then(|| format!("{path}{}", query(&first))),
+        wider: wider.map(|wider| {
+            let query = query(&[("q", text), ("in", wider.word())]);
+            (format!("{path}{query}"), wider.invitation())
         }),
+        filter: filter.filter(|filter| filter != text).unwrap_or_default(),
         reach: reach.word(),
-        may_export: desk.may_change(),
+        may_export: ctx.may_change(),
     })?;
-    Ok(page.status(status))
+    Ok(response.status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)))
 }
 
-fn format_place(kind: &ResourceType) -> String {
+/// Returns the endpoint of a kind without its slash, which names it in the menu: `Users`.
+fn endpoint(kind: &ResourceType) -> String {
     kind.endpoint.trim_start_matches('/').to_owned()
 }
 
 #[derive(Template)]
 #[template(path = "resource.html")]
-struct One {
-    frame: Frame,
+struct ResourcePage {
+    layout: Layout,
     name: String,
     active: Option<bool>,
     back: String,
+    /// Path and value.
     attributes: Vec<(String, String)>,
+    /// Members or groups: name and address.
     related: Vec<(String, String)>,
     related_heading: &'static str,
-    /// Where all of them are listed, when these are only the first.
+    /// The address of the list of all members, when only the first are shown.
     related_more: Option<String>,
     raw: String,
     events: Vec<Event>,
@@ -309,7 +321,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
             for (name, value) in map {
                 let inner = match path {
                     "" => name.clone(),
-                    // What belongs to an extension is written without its URN: it is long, and once enough.
+                    // An attribute of an extension is shown without its URN, which is long.
                     path if path.starts_with("urn:") => name.clone(),
                     path => format!("{path}.{name}"),
                 };
@@ -325,84 +337,103 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
     }
 }
 
-/// One resource.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let kind = kind(desk)?;
-    let service = &desk.console.api.service;
-    let id = ResourceId::new(desk.visit.part("id"));
-    let group = kind.membership == Membership::Members;
-    // Of a group with many members, only those are read that are shown.
-    let with = if group { With::Members(MEMBERS) } else { With::Groups };
-    let missing = || Error::not_found(&kind.kind, &id);
-    let found = service.provider.get(desk.tenant()?.id, &kind.kind, &id, with);
-    let found = found?.ok_or_else(missing)?;
+/// Returns a resource as JSON, as the protocol does.
+fn render_json(
+    ctx: &PageContext<'_>,
+    kind: &ResourceType,
+    found: &Found,
+) -> Result<Value, PageError> {
     let projection = Projection::new(kind, &[], &[])?;
-    let base = desk.base_url();
-    let mut raw = Vec::new();
-    let reply = Reply { registry: &service.registry, kind, projection: &projection, base: &base };
-    reply.write(&mut raw, &found.resource, &found.computed)?;
-    let mut whole: Value = serde_json::from_slice(&raw)
-        .map_err(|error| Fault::Internal(format!("a resource is written as JSON: {error}")))?;
-    let raw = format!("{whole:#}");
-    let mut attributes = Vec::new();
-    if let Some(map) = whole.as_object_mut() {
-        for apart in ["schemas", "members", "groups"] {
-            map.shift_remove(apart);
+    let (registry, base) = (&ctx.console.api.service.registry, ctx.base_url());
+    let mut json = Vec::new();
+    Reply { registry, kind, projection: &projection, base: &base }.write(
+        &mut json,
+        &found.resource,
+        &found.computed,
+    )?;
+    serde_json::from_slice(&json)
+        .map_err(|error| PageError::Internal(format!("a resource is written as JSON: {error}")))
+}
+
+/// Returns the attributes of a resource that its page lists: path and value.
+fn attributes(mut json: Value) -> Vec<(String, String)> {
+    if let Some(map) = json.as_object_mut() {
+        for elsewhere in ["schemas", "members", "groups"] {
+            map.shift_remove(elsewhere);
         }
-        // What the server says of a resource comes after what it is.
+        // `meta` comes last.
         let meta = map.shift_remove("meta");
         map.extend(meta.map(|meta| ("meta".to_owned(), meta)));
     }
-    flatten("", &whole, &mut attributes);
+    let mut attributes = Vec::new();
+    flatten("", &json, &mut attributes);
+    attributes
+}
+
+/// Shows one resource.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (kind, tenant) = (kind(ctx)?, ctx.tenant()?);
+    let id = ResourceId::new(ctx.request.parameter("id"));
+    let is_group = kind.membership == Membership::Members;
+    // Of a group with many members, only those are read that are shown.
+    let with = if is_group { With::Members(MAX_MEMBERS) } else { With::Groups };
+    let found = ctx
+        .console
+        .api
+        .service
+        .provider
+        .get(tenant.id, &kind.kind, &id, with)?
+        .ok_or_else(|| Error::not_found(&kind.kind, &id))?;
+    let json = render_json(ctx, kind, &found)?;
     let columns = Columns::of(kind, found.resource.document.attributes()?);
     let name = columns.name.unwrap_or_else(|| id.to_string());
-    let entries = explain::timeline(desk, desk.tenant()?.id, &id, EVENTS)?;
-    let events = explain::events(desk, &entries);
-    let tenant = quote(&desk.tenant()?.name);
-    let frame = desk.frame(&name, &format_place(kind)).at_the_command_line(vec![
+    let entries = explain::reader(ctx).read_resource(tenant.id, &id, MAX_EVENTS)?;
+    let (base, tenant) = (ctx.base_url(), quote(&tenant.name));
+    let layout = ctx.layout(&name, &endpoint(kind)).with_commands(vec![
         format!("curl -H 'Authorization: Bearer TOKEN' {base}{}/{id}", kind.endpoint),
-        desk.command(&format!("log explain {} --tenant {tenant}", quote(&name))),
+        ctx.command(&format!("log explain {} --tenant {tenant}", quote(&name))),
     ]);
-    Answer::page(&One {
-        frame,
+    PageResponse::render(&ResourcePage {
+        layout,
         explain: format!("/console/explain{}", query(&[("name", &name)])),
         name,
         active: columns.active,
         back: format!("/console/resources{}", kind.endpoint),
-        attributes,
-        related: if group { members(desk, &found)? } else { groups(&found) },
-        related_heading: if group { "Members" } else { "Groups" },
+        raw: format!("{json:#}"),
+        attributes: attributes(json),
+        related: if is_group { members(ctx, &found)? } else { groups(&found) },
+        related_heading: if is_group { "Members" } else { "Groups" },
         related_more: found.computed.more_members.is_some().then(|| {
             let members = format!("groups.value eq {}", Value::from(id.as_str()));
             format!("/console/resources/Users{}", query(&[("q", &members)]))
         }),
-        raw,
-        events,
+        events: explain::events(&entries),
     })
 }
 
+/// Returns the groups of a resource: name and address.
 fn groups(found: &Found) -> Vec<(String, String)> {
-    let entries = found.computed.groups.iter();
-    entries
+    found
+        .computed
+        .groups
+        .iter()
         .map(|entry| (entry.display.clone(), format!("/console/resources/Groups/{}", entry.group)))
         .collect()
 }
 
-/// The members with their names.
-fn members(desk: &Desk<'_>, found: &Found) -> Result<Vec<(String, String)>, Fault> {
-    let service = &desk.console.api.service;
-    let mut named = Vec::new();
+/// Returns the members of a group: name and address.
+fn members(ctx: &PageContext<'_>, found: &Found) -> Result<Vec<(String, String)>, PageError> {
+    let (service, tenant) = (&ctx.console.api.service, ctx.tenant()?.id);
+    let mut members = Vec::new();
     for member in &found.computed.members {
         let Some(kind) = service.registry.kind(member.kind.as_str()) else { continue };
-        let tenant = desk.tenant()?.id;
-        if let Some(found) =
-            service.provider.get(tenant, &member.kind, &member.id, With::Nothing)?
-        {
-            let row = row(kind, &found)?;
-            named.push((row.name, row.href));
+        let resource = service.provider.get(tenant, &member.kind, &member.id, With::Nothing)?;
+        if let Some(resource) = resource {
+            let row = row(kind, &resource)?;
+            members.push((row.name, row.href));
         }
     }
-    Ok(named)
+    Ok(members)
 }
 
 #[cfg(test)]

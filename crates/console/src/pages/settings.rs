@@ -1,37 +1,42 @@
-//! Accounts, tenants, and what an operator has set.
+//! Accounts, tenants, and the settings of the server.
 
 use actix_web::http::StatusCode;
 use askama::Template;
+use headcount_core::clock::Timestamp;
 use headcount_core::quirks::{QUIRKS, Quirks};
-use headcount_token_admin::accounts::Role;
+use headcount_token_admin::accounts::{Admin, Role};
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{Action, AdminError, Tenant, TenantChange, tenants};
 use secrecy::ExposeSecret as _;
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{ago, quote, time};
+use crate::response::PageResponse;
 
 #[derive(Template)]
 #[template(path = "settings.html")]
-struct Page {
-    frame: Frame,
+struct SettingsPage {
+    layout: Layout,
     owner: bool,
     may_change: bool,
-    admins: Vec<Account>,
+    accounts: Vec<AccountRow>,
     roles: Vec<&'static str>,
     tenants: Vec<TenantRow>,
     switches: Vec<Switch>,
-    chosen: TenantRow,
-    shown: Vec<(&'static str, Vec<(String, String)>)>,
-    /// A link that was just made, and for whom.
+    /// The tenant that the page is about.
+    tenant: TenantRow,
+    /// The settings of the server by heading: key and value.
+    settings: Vec<(&'static str, Vec<(String, String)>)>,
+    /// A link that was just made: for which account, and its address.
     link: Option<(String, String)>,
-    done: &'static str,
+    /// What the last form did.
+    notice: &'static str,
     error: String,
     error_at: &'static str,
 }
 
-struct Account {
+struct AccountRow {
     name: String,
     role: &'static str,
     second_factor: bool,
@@ -39,102 +44,113 @@ struct Account {
     own: bool,
 }
 
+impl AccountRow {
+    fn new(admin: &Admin, own: &str, now: Timestamp) -> Self {
+        Self {
+            name: admin.name.clone(),
+            role: admin.role.word(),
+            second_factor: admin.second_factor,
+            last_login: admin.last_login.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
+            own: admin.name == own,
+        }
+    }
+}
+
 struct TenantRow {
     name: String,
     enabled: bool,
     created: String,
+    /// Whether it is the tenant that cannot be deleted.
     standard: bool,
+    /// How many quirks are switched off.
     switched_off: usize,
 }
 
+impl TenantRow {
+    fn new(tenant: &Tenant) -> Self {
+        Self {
+            name: tenant.name.clone(),
+            enabled: tenant.enabled,
+            created: time(tenant.created),
+            standard: tenant.name == Tenant::DEFAULT,
+            switched_off: QUIRKS.iter().filter(|quirk| !tenant.quirks.has(quirk.flag)).count(),
+        }
+    }
+}
+
+/// A quirk of the tenant that the page is about.
 struct Switch {
     name: &'static str,
-    told: &'static str,
+    about: &'static str,
     on: bool,
 }
 
+/// What a form did, as far as the page shows it.
 #[derive(Default)]
 struct Outcome {
     link: Option<(String, String)>,
     error: String,
-    /// The form that the error stands in.
+    /// The form that the error belongs to.
     error_at: &'static str,
     password_error: String,
 }
 
-fn tenant_row(tenant: &Tenant) -> TenantRow {
-    let off = QUIRKS.iter().filter(|quirk| !tenant.quirks.has(quirk.flag));
-    TenantRow {
-        name: tenant.name.clone(),
-        enabled: tenant.enabled,
-        created: time(tenant.created),
-        standard: tenant.name == Tenant::DEFAULT,
-        switched_off: off.count(),
+/// Returns the settings by heading.
+fn group_settings(settings: &[(String, String)]) -> Vec<(&'static str, Vec<(String, String)>)> {
+    const HEADINGS: [&str; 4] = ["Retention", "Limits", "Tokens", "Server"];
+    let mut groups = HEADINGS.map(|heading| (heading, Vec::new()));
+    for (key, value) in settings {
+        let section = key.split('.').next().unwrap_or_default();
+        let heading = match section {
+            "audit" | "requests" => "Retention",
+            "limits" => "Limits",
+            "tokens" => "Tokens",
+            _ => "Server",
+        };
+        for (_, group) in groups.iter_mut().filter(|(known, _)| *known == heading) {
+            group.push((key.clone(), value.clone()));
+        }
     }
+    groups.to_vec()
 }
 
-/// Sorts settings by what they are about.
-fn groups(shown: &[(String, String)]) -> Vec<(&'static str, Vec<(String, String)>)> {
-    const HEADINGS: [(&str, &[&str]); 4] = [
-        ("Retention", &["audit.", "requests."]),
-        ("Limits", &["limits."]),
-        ("Tokens", &["tokens."]),
-        ("Server", &[]),
-    ];
-    let about = |key: &str| {
-        let known = HEADINGS.iter().position(|(_, all)| all.iter().any(|one| key.starts_with(one)));
-        known.unwrap_or(HEADINGS.len() - 1)
-    };
-    let group = |(index, (heading, _)): (usize, &(&'static str, _))| {
-        (*heading, shown.iter().filter(|(key, _)| about(key) == index).cloned().collect())
-    };
-    HEADINGS.iter().enumerate().map(group).collect()
-}
-
-fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
-    let own = &desk.session()?.admin.name;
-    let tenant = desk.tenant()?;
-    let admins = desk.console.accounts.admins(&desk.principal()?)?;
-    let never = || "never".to_owned();
-    let account = |admin: &headcount_token_admin::accounts::Admin| Account {
-        name: admin.name.clone(),
-        role: admin.role.word(),
-        second_factor: admin.second_factor,
-        last_login: admin.last_login.map_or_else(never, |at| ago(at, desk.now)),
-        own: admin.name == *own,
-    };
+fn render(ctx: &PageContext<'_>, outcome: Outcome) -> Result<PageResponse, PageError> {
+    let own = &ctx.session()?.admin.name;
+    let tenant = ctx.tenant()?;
+    let accounts = ctx.console.accounts.admins(&ctx.principal()?)?;
     let name = quote(&tenant.name);
-    let frame = desk.frame("Settings", "settings").at_the_command_line(vec![
-        desk.command("admin list"),
-        desk.command("admin invite NAME --role admin"),
-        desk.command("admin role NAME auditor"),
-        desk.command("admin remove NAME"),
-        desk.command("admin log-out"),
-        desk.command("tenant create NAME"),
-        desk.command(&format!("tenant set {name} --quirks all")),
-        desk.command(&format!("tenant delete {name}")),
-        desk.command("check-config"),
+    let layout = ctx.layout("Settings", "settings").with_commands(vec![
+        ctx.command("admin list"),
+        ctx.command("admin invite NAME --role admin"),
+        ctx.command("admin role NAME auditor"),
+        ctx.command("admin remove NAME"),
+        ctx.command("admin log-out"),
+        ctx.command("tenant create NAME"),
+        ctx.command(&format!("tenant set {name} --quirks all")),
+        ctx.command(&format!("tenant delete {name}")),
+        ctx.command("check-config"),
     ]);
-    Answer::page(&Page {
-        frame: Frame { password_error: outcome.password_error, ..frame },
-        owner: desk.may(Action::InviteAccount),
-        may_change: desk.may_change(),
-        admins: admins.iter().map(account).collect(),
+    PageResponse::render(&SettingsPage {
+        layout: Layout { password_error: outcome.password_error, ..layout },
+        owner: ctx.may(Action::InviteAccount),
+        may_change: ctx.may_change(),
+        accounts: accounts.iter().map(|admin| AccountRow::new(admin, own, ctx.now)).collect(),
         roles: Role::ALL.iter().map(|role| role.word()).collect(),
-        tenants: desk.tenants().iter().map(tenant_row).collect(),
+        tenants: ctx.tenants().iter().map(TenantRow::new).collect(),
         switches: QUIRKS
             .iter()
             .map(|quirk| Switch {
                 name: quirk.name,
-                told: quirk.note,
+                about: quirk.note,
                 on: tenant.quirks.has(quirk.flag),
             })
             .collect(),
-        chosen: tenant_row(tenant),
-        shown: groups(&desk.console.shown),
+        tenant: TenantRow::new(tenant),
+        settings: group_settings(&ctx.console.settings),
         link: outcome.link,
-        // What an earlier form did is said once, not again beside what this one did.
-        done: match if desk.visit.form.0.is_empty() { desk.visit.query.get("done") } else { "" } {
+        // The response to a form says what that form did, not what an earlier one did.
+        notice: match ctx.request.query.get("done") {
+            _ if !ctx.request.form.0.is_empty() => "",
             "role" => "The role is changed. All sessions of the account have ended.",
             "removed" => "The account is removed.",
             "tenant" => "The tenant is there. Make a token for it under Connect.",
@@ -147,15 +163,14 @@ fn page(desk: &Desk<'_>, outcome: Outcome) -> Result<Answer, Fault> {
     })
 }
 
-/// The page.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    page(desk, Outcome::default())
+/// Shows the page.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    render(ctx, Outcome::default())
 }
 
-/// Changes what the form says.
-pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let act = desk.visit.form.get("act");
-    let action = match act {
+/// Does what the form says.
+pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let action = match ctx.request.form.get("act") {
         "invite" => Action::InviteAccount,
         "role" => Action::ChangeRole,
         "remove" => Action::RemoveAccount,
@@ -163,113 +178,122 @@ pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
         "create-tenant" => Action::CreateTenant,
         "switches" => Action::ChangeTenant,
         "delete-tenant" => Action::DeleteTenant,
-        _ => return Err(Fault::Wrong("There is no such action.".to_owned())),
+        _ => return Err(PageError::BadRequest("There is no such action.".to_owned())),
     };
-    // Before the password is asked for: an account that may not do it need not prove anything.
-    desk.principal()?.may(action)?;
-    let wrong = |outcome| Ok(page(desk, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY));
+    // Asked before the password: an account that may not do it need not enter one.
+    ctx.principal()?.may(action)?;
     // Switches of a tenant can be switched back; everything else asks for the password.
     if !matches!(action, Action::CreateTenant | Action::ChangeTenant)
-        && let Some(password_error) = desk.prove()?
+        && let Some(password_error) = ctx.reauthenticate()?
     {
-        return wrong(Outcome { password_error, ..Outcome::default() });
+        return reject(ctx, Outcome { password_error, ..Outcome::default() });
     }
-    let done = match action {
-        Action::InviteAccount => invite(desk),
-        Action::CreateTenant => create_tenant(desk),
-        Action::ChangeTenant => switches(desk),
-        Action::DeleteTenant => delete_tenant(desk),
-        _ => accounts(desk, action),
+    let result = match action {
+        Action::InviteAccount => invite(ctx),
+        Action::CreateTenant => create_tenant(ctx),
+        Action::ChangeTenant => change_tenant(ctx),
+        Action::DeleteTenant => delete_tenant(ctx),
+        _ => change_accounts(ctx, action),
     };
-    match done {
-        Ok(answer) => Ok(answer),
-        Err(Refused::At(error_at, error)) => {
-            wrong(Outcome { error_at, error, ..Outcome::default() })
+    result.or_else(|error| match error {
+        FormError::At(error_at, error) => {
+            reject(ctx, Outcome { error_at, error, ..Outcome::default() })
         }
-        Err(Refused::Fault(fault)) => Err(fault),
-    }
+        FormError::Page(error) => Err(error),
+    })
 }
 
-/// Why a form of this page was refused: beside which field, or altogether.
-enum Refused {
+fn reject(ctx: &PageContext<'_>, outcome: Outcome) -> Result<PageResponse, PageError> {
+    Ok(render(ctx, outcome)?.status(StatusCode::UNPROCESSABLE_ENTITY))
+}
+
+/// Why a form of this page was refused.
+enum FormError {
+    /// A sentence for one form.
     At(&'static str, String),
-    Fault(Fault),
+    /// A page of its own.
+    Page(PageError),
 }
 
-impl Refused {
-    /// A rule about what was entered is shown in its form; who may not act gets a page of its own.
-    fn by_rule(at: &'static str, error: AdminError) -> Self {
+impl FormError {
+    /// Puts a rule about what was entered at its form. That the account may not act is a page of its own.
+    fn new(form: &'static str, error: AdminError) -> Self {
         match error {
             AdminError::Rule { field, rule } if rule.kind() != Kind::Forbidden => {
-                Self::At(at, rule.sentence(field))
+                Self::At(form, rule.sentence(field))
             }
-            other => Self::Fault(other.into()),
+            other => Self::Page(other.into()),
         }
     }
 }
 
-impl From<Fault> for Refused {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<PageError> for FormError {
+    fn from(error: PageError) -> Self {
+        Self::Page(error)
     }
 }
 
-fn invite(desk: &Desk<'_>) -> Result<Answer, Refused> {
-    let form = &desk.visit.form;
+fn invite(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
+    let (form, accounts) = (&ctx.request.form, &ctx.console.accounts);
     let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
-    let link = desk.console.accounts.invitation(&desk.principal()?, form.get("name"), role);
-    let link = link.map_err(|error| Refused::by_rule("invite", error))?;
-    let url = format!("{}/console/setup/{}", desk.visit.origin, link.secret.expose_secret());
+    let link = accounts
+        .invitation(&ctx.principal()?, form.get("name"), role)
+        .map_err(|error| FormError::new("invite", error))?;
+    let url =
+        format!("{}/console/setup/{}", ctx.request.public_origin, link.secret.expose_secret());
     let link = Some((form.get("name").to_owned(), url));
-    Ok(page(desk, Outcome { link, ..Outcome::default() })?)
+    Ok(render(ctx, Outcome { link, ..Outcome::default() })?)
 }
 
-fn accounts(desk: &Desk<'_>, action: Action) -> Result<Answer, Refused> {
-    let (form, by) = (&desk.visit.form, desk.principal()?);
-    let refused = |error| Refused::by_rule("accounts", error);
-    let (accounts, name) = (&desk.console.accounts, form.get("name"));
-    let done = match action {
+fn change_accounts(ctx: &PageContext<'_>, action: Action) -> Result<PageResponse, FormError> {
+    let (form, by) = (&ctx.request.form, ctx.principal()?);
+    let (accounts, name) = (&ctx.console.accounts, form.get("name"));
+    let result = match action {
         Action::ChangeRole => {
             let role = Role::parse(form.get("role")).unwrap_or(Role::Auditor);
-            accounts.set_role(&by, name, role).map_err(refused)?;
-            "role"
+            accounts.set_role(&by, name, role)
         }
-        Action::RemoveAccount => {
-            accounts.remove(&by, name).map_err(refused)?;
-            "removed"
-        }
-        _ => {
-            accounts.log_out_everywhere(&by, None).map_err(refused)?;
-            let cookie = desk.visit.session_cookie("");
-            return Ok(Answer::see("/console/login").cookie(cookie).clear());
-        }
+        Action::RemoveAccount => accounts.remove(&by, name),
+        _ => accounts.log_out_everywhere(&by, None),
     };
-    Ok(Answer::see(format!("/console/settings?done={done}")))
+    result.map_err(|error| FormError::new("accounts", error))?;
+    Ok(match action {
+        Action::ChangeRole => PageResponse::redirect("/console/settings?done=role"),
+        Action::RemoveAccount => PageResponse::redirect("/console/settings?done=removed"),
+        _ => PageResponse::redirect("/console/login")
+            .cookie(ctx.request.new_session_cookie(""))
+            .clear_site_data(),
+    })
 }
 
-fn create_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
-    let name = desk.visit.form.get("name");
-    let made = desk.console.tenants.create(&desk.principal()?, name, Quirks::ALL);
-    made.map_err(|error| Refused::by_rule("create-tenant", error))?;
-    Ok(Answer::see(format!("/console/settings?done=tenant&tenant={name}")))
+fn create_tenant(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
+    let name = ctx.request.form.get("name");
+    ctx.console
+        .tenants
+        .create(&ctx.principal()?, name, Quirks::ALL)
+        .map_err(|error| FormError::new("create-tenant", error))?;
+    Ok(PageResponse::redirect(format!("/console/settings?done=tenant&tenant={name}")))
 }
 
-fn switches(desk: &Desk<'_>) -> Result<Answer, Refused> {
-    let (form, tenant) = (&desk.visit.form, desk.tenant()?);
-    let refused = |error| Refused::by_rule("switches", error);
-    let quirks = Some(tenants::quirks(form.all("quirk")).map_err(refused)?);
-    let change = TenantChange { enabled: Some(form.get("enabled") == "on"), quirks };
-    desk.console.tenants.change(&desk.principal()?, &tenant.name, change).map_err(refused)?;
-    Ok(Answer::see("/console/settings?done=switches"))
+fn change_tenant(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
+    let (form, tenant, by) = (&ctx.request.form, ctx.tenant()?, ctx.principal()?);
+    let enabled = Some(form.get("enabled") == "on");
+    tenants::quirks(form.all("quirk"))
+        .map(|quirks| TenantChange { enabled, quirks: Some(quirks) })
+        .and_then(|change| ctx.console.tenants.change(&by, &tenant.name, change))
+        .map_err(|error| FormError::new("switches", error))?;
+    Ok(PageResponse::redirect("/console/settings?done=switches"))
 }
 
-fn delete_tenant(desk: &Desk<'_>) -> Result<Answer, Refused> {
-    let (form, tenant) = (&desk.visit.form, desk.tenant()?);
-    // The default tenant has no such form: the ring says why.
+fn delete_tenant(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
+    let (form, tenant) = (&ctx.request.form, ctx.tenant()?);
+    // The default tenant has no such form; `Tenants` says why it cannot be deleted.
     if tenant.name != Tenant::DEFAULT && form.get("name") != tenant.name {
-        return Err(Refused::At("delete-tenant", "enter the name of the tenant".to_owned()));
+        return Err(FormError::At("delete-tenant", "enter the name of the tenant".to_owned()));
     }
-    let deleted = desk.console.tenants.delete(&desk.principal()?, &tenant.name);
-    deleted.map_err(|error| Refused::by_rule("delete-tenant", error))?;
-    Ok(Answer::see("/console/settings?done=deleted"))
+    ctx.console
+        .tenants
+        .delete(&ctx.principal()?, &tenant.name)
+        .map_err(|error| FormError::new("delete-tenant", error))?;
+    Ok(PageResponse::redirect("/console/settings?done=deleted"))
 }

@@ -6,28 +6,29 @@ use headcount_token_admin::accounts::LinkPurpose;
 use headcount_token_admin::{AdminError, Field, Rule};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
+use crate::response::PageResponse;
 
 #[derive(Template)]
 #[template(path = "setup.html")]
-struct Page {
-    frame: Frame,
+struct SetupPage {
+    layout: Layout,
     heading: String,
     text: String,
-    /// The name, when it is not to be chosen.
+    /// The name, if the link is for a certain one.
     fixed: Option<String>,
     name: String,
     name_error: String,
     new_error: String,
 }
 
-fn page(
-    desk: &Desk<'_>,
+fn render(
+    ctx: &PageContext<'_>,
     purpose: &LinkPurpose,
     name_error: String,
     new_error: String,
-) -> Result<Answer, Fault> {
+) -> Result<PageResponse, PageError> {
     let (heading, text, fixed) = match purpose {
         LinkPurpose::First => (
             "Make the first account",
@@ -45,57 +46,58 @@ fn page(
             Some(name.clone()),
         ),
     };
-    Answer::page(&Page {
-        frame: desk.frame(heading, ""),
+    PageResponse::render(&SetupPage {
+        layout: ctx.layout(heading, ""),
         heading: heading.to_owned(),
         text: text.to_owned(),
         fixed,
-        name: desk.visit.form.get("name").to_owned(),
+        name: ctx.request.form.get("name").to_owned(),
         name_error,
         new_error,
     })
 }
 
-/// A link that no longer works has a page of its own.
-fn fault(error: AdminError) -> Fault {
+/// Gives a link that no longer works a page of its own.
+fn link_error(error: AdminError) -> PageError {
     match error {
-        AdminError::Rule { rule: Rule::LinkOver, .. } => Fault::Gone,
+        AdminError::Rule { rule: Rule::LinkOver, .. } => PageError::LinkExpired,
         other => other.into(),
     }
 }
 
-/// The form.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let purpose = desk.console.accounts.purpose(desk.visit.part("link")).map_err(fault)?;
-    page(desk, &purpose, String::new(), String::new())
+/// Shows the form.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let purpose =
+        ctx.console.accounts.purpose(ctx.request.parameter("link")).map_err(link_error)?;
+    render(ctx, &purpose, String::new(), String::new())
 }
 
-/// Uses the link up.
-pub(crate) fn redeem(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let (accounts, link) = (&desk.console.accounts, desk.visit.part("link"));
-    let purpose = accounts.purpose(link).map_err(fault)?;
-    let form = &desk.visit.form;
-    let password: SecretString = form.raw("new").into();
-    let wrong = |name: String, new: String| {
-        Ok(page(desk, &purpose, name, new)?.status(StatusCode::UNPROCESSABLE_ENTITY))
-    };
-    if form.raw("new") != form.raw("again") {
-        return wrong(String::new(), "the two passwords differ".to_owned());
+/// Sets the password and logs in. The link works once.
+pub(crate) fn redeem(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (accounts, request) = (&ctx.console.accounts, ctx.request);
+    let (link, form) = (request.parameter("link"), &request.form);
+    let purpose = accounts.purpose(link).map_err(link_error)?;
+    let (mut name_error, mut new_error) = (String::new(), String::new());
+    if form.raw("new") == form.raw("again") {
+        let password: SecretString = form.raw("new").into();
+        match accounts.redeem(link, form.get("name"), &password, &request.network, &request.id) {
+            Ok(signed_in) => {
+                let first = purpose == LinkPurpose::First;
+                let next = if first { "/console/connect" } else { "/console" };
+                let cookie = request.new_session_cookie(signed_in.cookie.expose_secret());
+                return Ok(PageResponse::redirect(next).cookie(cookie));
+            }
+            Err(AdminError::Rule { field: field @ Field::AccountName, rule }) => {
+                name_error = rule.sentence(field);
+            }
+            Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
+                new_error = rule.sentence(field);
+            }
+            Err(other) => return Err(link_error(other)),
+        }
+    } else {
+        new_error = "the two passwords differ".to_owned();
     }
-    let visit = desk.visit;
-    match accounts.redeem(link, form.get("name"), &password, &visit.place, &visit.request) {
-        Ok(signed_in) => {
-            let first = purpose == LinkPurpose::First;
-            let next = if first { "/console/connect" } else { "/console" };
-            let cookie = visit.session_cookie(signed_in.cookie.expose_secret());
-            Ok(Answer::see(next).cookie(cookie))
-        }
-        Err(AdminError::Rule { field: field @ Field::AccountName, rule }) => {
-            wrong(rule.sentence(field), String::new())
-        }
-        Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
-            wrong(String::new(), rule.sentence(field))
-        }
-        Err(other) => Err(fault(other)),
-    }
+    let response = render(ctx, &purpose, name_error, new_error)?;
+    Ok(response.status(StatusCode::UNPROCESSABLE_ENTITY))
 }

@@ -1,4 +1,4 @@
-//! Tokens: made, shown once, rotated, revoked.
+//! Tokens: the list, one of them, and the forms that make, rotate and revoke them.
 
 use std::time::Duration;
 
@@ -12,45 +12,93 @@ use headcount_token_admin::{
 };
 use secrecy::ExposeSecret as _;
 
-use crate::answer::{Answer, Fault};
-use crate::desk::{Desk, Frame};
+use crate::context::{Layout, PageContext};
+use crate::error::PageError;
 use crate::format::{ago, quote, time};
+use crate::response::PageResponse;
 
-const DAY: u64 = 24 * 60 * 60;
+/// One hour and one day, in seconds.
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+/// Characters of a token's name in the name of its file.
+const MAX_FILE_NAME: usize = 40;
 
 #[derive(Template)]
 #[template(path = "tokens.html")]
-struct List {
-    frame: Frame,
-    rows: Vec<Row>,
+struct TokenListPage {
+    layout: Layout,
+    rows: Vec<TokenRow>,
     form: Form,
     may_change: bool,
 }
 
 /// One token in a list.
-struct Row {
+struct TokenRow {
     href: String,
     prefix: String,
     name: String,
     scopes: String,
     created: String,
-    ends: String,
+    expires: String,
     state: &'static str,
     used: String,
-    place: String,
+    /// The address of the last request.
+    address: String,
+    /// The user agent of the last request.
     agent: String,
     replaced: bool,
 }
 
-/// What was entered, with what is wrong beside each field.
+impl TokenRow {
+    fn new(token: &Token, all: &[Token], now: Timestamp) -> Self {
+        let used = token.last_used.as_ref();
+        Self {
+            href: href(token),
+            prefix: format!("{}{}_…", token.purpose.prefix(), token.id),
+            name: token.name.clone(),
+            scopes: match token.scopes {
+                Scopes::PROVISIONING => "provisioning".to_owned(),
+                Scopes::ADMINISTRATION => "administration".to_owned(),
+                other => other.to_string(),
+            },
+            created: time(token.created),
+            expires: token.expires.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
+            state: match token.state(now) {
+                TokenState::Works => "works",
+                TokenState::Expired => "expired",
+                TokenState::Revoked => "revoked",
+            },
+            used: used.map_or_else(|| "never".to_owned(), |used| ago(used.at, now)),
+            address: used
+                .and_then(|used| used.address)
+                .map_or_else(String::new, |address| address.to_string()),
+            agent: used.and_then(|used| used.agent.clone()).unwrap_or_default(),
+            replaced: successor(token, all).is_some(),
+        }
+    }
+}
+
+fn href(token: &Token) -> String {
+    format!("/console/tokens/{}", token.id)
+}
+
+/// Returns the token that replaces another.
+fn successor<'t>(token: &Token, all: &'t [Token]) -> Option<&'t Token> {
+    all.iter().find(|other| other.replaces.as_ref() == Some(&token.id))
+}
+
+/// The form of a new token: what was entered, with what is wrong at each field.
 #[derive(Default)]
 pub(crate) struct Form {
     pub(crate) open: bool,
     pub(crate) name: String,
     pub(crate) days: String,
     pub(crate) cidrs: String,
+    /// Name, meaning, and whether it is chosen.
     pub(crate) scopes: Vec<(&'static str, &'static str, bool)>,
+    /// The longest life, in days.
     pub(crate) longest: u64,
+    /// Whether a token may have no end.
     pub(crate) never: bool,
     pub(crate) name_error: String,
     pub(crate) days_error: String,
@@ -58,8 +106,8 @@ pub(crate) struct Form {
     pub(crate) scopes_error: String,
 }
 
-/// What the scopes mean, in the order of their names.
-const MEANINGS: [(&str, &str); 8] = [
+/// The scopes and their meanings, in the order of the form.
+const SCOPES: [(&str, &str); 8] = [
     ("scim:read", "read users and groups"),
     ("users:write", "create, change and delete users"),
     ("groups:write", "create, change and delete groups"),
@@ -71,50 +119,60 @@ const MEANINGS: [(&str, &str); 8] = [
 ];
 
 impl Form {
-    pub(crate) fn empty(desk: &Desk<'_>) -> Self {
-        let policy = desk.console.policy;
-        let chosen = |name| Scopes::named(name).is_some_and(|s| Scopes::PROVISIONING.allow(s));
+    /// Returns the form as it is before anything is entered.
+    pub(crate) fn new(ctx: &PageContext<'_>) -> Self {
+        let policy = ctx.console.policy;
         Self {
             days: (policy.default_life.as_secs() / DAY).to_string(),
-            scopes: MEANINGS.map(|(name, told)| (name, told, chosen(name))).to_vec(),
+            scopes: SCOPES
+                .map(|(name, meaning)| {
+                    let scope = Scopes::named(name);
+                    (name, meaning, scope.is_some_and(|scope| Scopes::PROVISIONING.allow(scope)))
+                })
+                .to_vec(),
             longest: policy.longest_life.as_secs() / DAY,
             never: policy.allow_never_expires,
             ..Self::default()
         }
     }
 
-    fn sent(desk: &Desk<'_>) -> Self {
-        let form = &desk.visit.form;
-        let chosen = |name: &str| form.all("scope").any(|sent| sent == name);
+    /// Returns the form as it was sent.
+    fn read(ctx: &PageContext<'_>) -> Self {
+        let form = &ctx.request.form;
         Self {
             open: true,
             name: form.get("name").to_owned(),
             days: form.get("days").to_owned(),
             cidrs: form.get("cidrs").to_owned(),
-            scopes: MEANINGS.map(|(name, told)| (name, told, chosen(name))).to_vec(),
-            ..Self::empty(desk)
+            scopes: SCOPES
+                .map(|(name, meaning)| {
+                    (name, meaning, form.all("scope").any(|chosen| chosen == name))
+                })
+                .to_vec(),
+            ..Self::new(ctx)
         }
     }
 
-    /// Reads what was entered. What cannot be read is noted at its field.
-    fn read(&mut self) -> Option<NewToken> {
-        let expiry = self.life();
-        let scopes = scopes(self.scopes.iter().filter(|one| one.2).map(|one| one.0));
-        let words = self.cidrs.split([',', ' ', '\n', '\r']).filter(|net| !net.is_empty());
-        match (scopes, networks(words), expiry) {
+    /// Parses what was entered. Records at its field what cannot be parsed.
+    fn parse(&mut self) -> Option<NewToken> {
+        let expiry = self.parse_expiry();
+        let chosen = self.scopes.iter().filter(|(.., chosen)| *chosen);
+        let scopes = scopes(chosen.map(|(name, ..)| *name));
+        let cidrs = self.cidrs.split([',', ' ', '\n', '\r']).filter(|cidr| !cidr.is_empty());
+        match (scopes, networks(cidrs), expiry) {
             (Ok(scopes), Ok(cidrs), Some(expiry)) => {
                 Some(NewToken { name: self.name.clone(), scopes, expiry, cidrs, user: None })
             }
             (scopes, cidrs, _) => {
                 for error in scopes.err().into_iter().chain(cidrs.err()) {
-                    self.note(error).ok();
+                    self.record(error).ok();
                 }
                 None
             }
         }
     }
 
-    fn life(&mut self) -> Option<Expiry> {
+    fn parse_expiry(&mut self) -> Option<Expiry> {
         match self.days.as_str() {
             "" => Some(Expiry::Default),
             "never" => Some(Expiry::Never),
@@ -128,17 +186,17 @@ impl Form {
         }
     }
 
-    /// Notes a broken rule at the field that it is about, and returns the status of the page.
-    fn note(&mut self, error: AdminError) -> Result<StatusCode, Fault> {
+    /// Records a broken rule at its field, and returns the status of the page.
+    fn record(&mut self, error: AdminError) -> Result<StatusCode, PageError> {
         let AdminError::Rule { field, rule } = error else { return Err(error.into()) };
-        let at = match field {
+        let field_error = match field {
             Field::TokenName => &mut self.name_error,
             Field::Scopes => &mut self.scopes_error,
             Field::Expiry => &mut self.days_error,
             Field::Networks => &mut self.cidrs_error,
             _ => return Err(AdminError::Rule { field, rule }.into()),
         };
-        *at = rule.sentence(field);
+        *field_error = rule.sentence(field);
         Ok(match rule.kind() {
             Kind::Forbidden => StatusCode::FORBIDDEN,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -146,121 +204,94 @@ impl Form {
     }
 }
 
-/// A token's public part, as it stands at its beginning.
-fn prefix(token: &Token) -> String {
-    format!("{}{}_…", token.purpose.prefix(), token.id)
-}
-
-fn state(token: &Token, now: Timestamp) -> &'static str {
-    match token.state(now) {
-        TokenState::Works => "works",
-        TokenState::Expired => "expired",
-        TokenState::Revoked => "revoked",
-    }
-}
-
-fn row(desk: &Desk<'_>, token: &Token, all: &[Token]) -> Row {
-    let used = token.last_used.as_ref();
-    Row {
-        href: format!("/console/tokens/{}", token.id),
-        prefix: prefix(token),
-        name: token.name.clone(),
-        scopes: match token.scopes {
-            Scopes::PROVISIONING => "provisioning".to_owned(),
-            Scopes::ADMINISTRATION => "administration".to_owned(),
-            other => other.to_string(),
-        },
-        created: time(token.created),
-        ends: token.expires.map_or_else(|| "never".to_owned(), |at| ago(at, desk.now)),
-        state: state(token, desk.now),
-        used: used.map_or_else(|| "never".to_owned(), |used| ago(used.at, desk.now)),
-        place: used
-            .and_then(|used| used.address)
-            .map_or_else(String::new, |address| address.to_string()),
-        agent: used.and_then(|used| used.agent.clone()).unwrap_or_default(),
-        replaced: all.iter().any(|other| other.replaces.as_ref() == Some(&token.id)),
-    }
-}
-
-fn page(desk: &Desk<'_>, form: Form, password_error: String) -> Result<Answer, Fault> {
-    let tenant = desk.tenant()?;
-    let tokens = desk.console.api.tokens.list(&desk.principal()?, Some(tenant.id))?;
-    let mut rows: Vec<Row> = tokens.iter().map(|token| row(desk, token, &tokens)).collect();
+fn render_list(
+    ctx: &PageContext<'_>,
+    mut form: Form,
+    password_error: String,
+) -> Result<PageResponse, PageError> {
+    let tenant = ctx.tenant()?;
+    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(tenant.id))?;
+    let mut rows: Vec<TokenRow> =
+        tokens.iter().map(|token| TokenRow::new(token, &tokens, ctx.now)).collect();
     rows.sort_by_key(|row| row.state != "works");
+    form.open |= rows.is_empty();
     let name = quote(&tenant.name);
-    let frame = desk.frame("Tokens", "tokens").at_the_command_line(vec![
-        desk.command(&format!("token create --name NAME --tenant {name}")),
-        desk.command(&format!("token list --tenant {name}")),
+    let layout = ctx.layout("Tokens", "tokens").with_commands(vec![
+        ctx.command(&format!("token create --name NAME --tenant {name}")),
+        ctx.command(&format!("token list --tenant {name}")),
     ]);
-    let frame = Frame { password_error, ..frame };
-    let form = Form { open: form.open || rows.is_empty(), ..form };
-    Answer::page(&List { frame, rows, form, may_change: desk.may_change() })
+    PageResponse::render(&TokenListPage {
+        layout: Layout { password_error, ..layout },
+        rows,
+        form,
+        may_change: ctx.may_change(),
+    })
 }
 
-/// The list, and the form for a new one.
-pub(crate) fn list(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    page(desk, Form::empty(desk), String::new())
+/// Shows the list, and the form of a new token.
+pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    render_list(ctx, Form::new(ctx), String::new())
 }
 
 #[derive(Template)]
-#[template(path = "token_made.html")]
-struct Made {
-    frame: Frame,
+#[template(path = "new_token.html")]
+struct NewTokenPage {
+    layout: Layout,
     name: String,
     secret: String,
     expires: String,
     base: String,
+    /// The token that it replaces: address, and until when that one works.
     old: Option<(String, String)>,
 }
 
-fn made(
-    desk: &Desk<'_>,
+/// Shows a new token, this once.
+fn render_new(
+    ctx: &PageContext<'_>,
     issued: &IssuedToken,
     command: String,
     old: Option<(String, String)>,
-) -> Result<Answer, Fault> {
-    let expires = issued.token.expires;
-    Answer::page(&Made {
-        frame: desk.frame("Copy the token now", "tokens").at_the_command_line(vec![command]),
+) -> Result<PageResponse, PageError> {
+    PageResponse::render(&NewTokenPage {
+        layout: ctx.layout("Copy the token now", "tokens").with_commands(vec![command]),
         name: issued.token.name.clone(),
         secret: issued.secret.expose_secret().to_owned(),
-        expires: expires.map_or_else(|| "never".to_owned(), time),
-        base: desk.base_url(),
+        expires: issued.token.expires.map_or_else(|| "never".to_owned(), time),
+        base: ctx.base_url(),
         old,
     })
 }
 
-/// What came of the form of a new token.
-pub(crate) enum Issued {
-    /// The token, and the command that would have made it.
-    Made(Box<IssuedToken>, String),
-    /// The form with what is wrong in it, what is wrong with the password, and the status.
-    Wrong(Box<Form>, String, StatusCode),
+/// What a form of a new token did.
+pub(crate) enum Issue {
+    /// It made a token. The text is the command that does the same.
+    Issued(Box<IssuedToken>, String),
+    /// It was refused; `form` has an error at each wrong field.
+    Rejected { form: Box<Form>, password_error: String, status: StatusCode },
 }
 
-/// Makes a token out of the form.
-pub(crate) fn issue(desk: &Desk<'_>) -> Result<Issued, Fault> {
-    let mut form = Form::sent(desk);
-    let tenant = desk.tenant()?;
-    let wanted = form.read();
-    let wrong = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(error) = desk.prove()? {
-        return Ok(Issued::Wrong(Box::new(form), error, wrong));
-    }
-    let Some(new) = wanted else { return Ok(Issued::Wrong(Box::new(form), String::new(), wrong)) };
-    let command = create_command(desk, &new, &form.days);
-    match desk.console.api.tokens.issue(&desk.principal()?, tenant.id, new) {
-        Ok(issued) => Ok(Issued::Made(Box::new(issued), command)),
-        Err(error) => {
-            let status = form.note(error)?;
-            Ok(Issued::Wrong(Box::new(form), String::new(), status))
+/// Issues a token as the form asks for it.
+pub(crate) fn issue(ctx: &PageContext<'_>) -> Result<Issue, PageError> {
+    let mut form = Form::read(ctx);
+    let tenant = ctx.tenant()?;
+    let new = form.parse();
+    let password_error = ctx.reauthenticate()?.unwrap_or_default();
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if password_error.is_empty()
+        && let Some(new) = new
+    {
+        let command = create_command(ctx, &new, &form.days);
+        match ctx.console.api.tokens.issue(&ctx.principal()?, tenant.id, new) {
+            Ok(issued) => return Ok(Issue::Issued(Box::new(issued), command)),
+            Err(error) => status = form.record(error)?,
         }
     }
+    Ok(Issue::Rejected { form: Box::new(form), password_error, status })
 }
 
-fn create_command(desk: &Desk<'_>, new: &NewToken, days: &str) -> String {
+fn create_command(ctx: &PageContext<'_>, new: &NewToken, days: &str) -> String {
     let mut words = format!("token create --name {}", quote(&new.name));
-    if let Ok(tenant) = desk.tenant() {
+    if let Ok(tenant) = ctx.tenant() {
         words.push_str(&format!(" --tenant {}", quote(&tenant.name)));
     }
     if new.scopes != Scopes::PROVISIONING {
@@ -271,30 +302,33 @@ fn create_command(desk: &Desk<'_>, new: &NewToken, days: &str) -> String {
         "never" => words.push_str(" --expires never"),
         days => words.push_str(&format!(" --expires {}d", quote(days))),
     }
-    for net in &new.cidrs {
-        words.push_str(&format!(" --cidr {net}"));
+    for cidr in &new.cidrs {
+        words.push_str(&format!(" --cidr {cidr}"));
     }
-    desk.command(&words)
+    ctx.command(&words)
 }
 
-/// Makes a token.
-pub(crate) fn create(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    match issue(desk)? {
-        Issued::Made(issued, command) => made(desk, &issued, command, None),
-        Issued::Wrong(form, password_error, status) => {
-            Ok(page(desk, *form, password_error)?.status(status))
+/// Issues a token and shows it.
+pub(crate) fn create(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    match issue(ctx)? {
+        Issue::Issued(issued, command) => render_new(ctx, &issued, command, None),
+        Issue::Rejected { form, password_error, status } => {
+            Ok(render_list(ctx, *form, password_error)?.status(status))
         }
     }
 }
 
-/// Hands a token that was just shown out as a file.
-pub(crate) fn file(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let form = &desk.visit.form;
-    let (name, base, secret) = (form.get("name"), desk.base_url(), form.get("secret"));
+/// Returns a token that was just shown as a file.
+pub(crate) fn download(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let form = &ctx.request.form;
+    let (name, base, secret) = (form.get("name"), ctx.base_url(), form.get("secret"));
     let text = format!("Headcount, token \"{name}\"\nBase URL: {base}\nToken: {secret}\n");
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let file: String = name.chars().take(40).map(plain).collect();
-    Ok(Answer::file(
+    let file: String = name
+        .chars()
+        .take(MAX_FILE_NAME)
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+        .collect();
+    Ok(PageResponse::download(
         format!("headcount-{file}.txt"),
         "text/plain; charset=utf-8",
         text.into_bytes(),
@@ -303,38 +337,42 @@ pub(crate) fn file(desk: &Desk<'_>) -> Result<Answer, Fault> {
 
 #[derive(Template)]
 #[template(path = "token.html")]
-struct One {
-    frame: Frame,
-    token: Row,
+struct TokenPage {
+    layout: Layout,
+    token: TokenRow,
     id: String,
     created_by: String,
     cidrs: String,
     revoked: String,
     works: bool,
     may_change: bool,
+    /// Name and address.
     replaces: Option<(String, String)>,
+    /// Name and address.
     replaced_by: Option<(String, String)>,
-    /// Said when the token ends soon and is still used.
+    /// A warning when the token is still used although another replaces it.
     still_used: String,
     overlap_error: String,
 }
 
-fn find(desk: &Desk<'_>) -> Result<(Token, Vec<Token>), Fault> {
-    let (tokens, by) = (&desk.console.api.tokens, desk.principal()?);
-    let token = tokens.get(&by, None, &TokenId::new(desk.visit.part("id")))?;
+/// Returns the token of the path, and all tokens of its tenant.
+fn find(ctx: &PageContext<'_>) -> Result<(Token, Vec<Token>), PageError> {
+    let (tokens, by) = (&ctx.console.api.tokens, ctx.principal()?);
+    let token = tokens.get(&by, None, &TokenId::new(ctx.request.parameter("id")))?;
     let related = tokens.list(&by, Some(token.tenant))?;
     Ok((token, related))
 }
 
-fn one(desk: &Desk<'_>, password_error: String, overlap_error: String) -> Result<Answer, Fault> {
-    let (token, tokens) = find(desk)?;
-    let link = |token: &Token| (token.name.clone(), format!("/console/tokens/{}", token.id));
-    let named = |id: &TokenId| tokens.iter().find(|token| token.id == *id).map(link);
-    let replaced_by = tokens.iter().find(|other| other.replaces.as_ref() == Some(&token.id));
-    let shown = row(desk, &token, &tokens);
-    let works = token.state(desk.now) == TokenState::Works;
-    let used = token.last_used.as_ref();
-    let still_used = match (used, replaced_by, works) {
+fn render_token(
+    ctx: &PageContext<'_>,
+    password_error: String,
+    overlap_error: String,
+) -> Result<PageResponse, PageError> {
+    let (token, tokens) = find(ctx)?;
+    let replaces = tokens.iter().find(|other| token.replaces.as_ref() == Some(&other.id));
+    let replaced_by = successor(&token, &tokens);
+    let works = token.state(ctx.now) == TokenState::Works;
+    let still_used = match (&token.last_used, replaced_by, works) {
         (Some(used), Some(new), true) if used.at > new.created => format!(
             "The old token is still used by {} from {}, although there is a new one.",
             used.agent.as_deref().unwrap_or("an unnamed client"),
@@ -344,64 +382,69 @@ fn one(desk: &Desk<'_>, password_error: String, overlap_error: String) -> Result
     };
     let commands = match works {
         true => vec![
-            desk.command(&format!("token rotate {} --overlap 24h", token.id)),
-            desk.command(&format!("token revoke {}", token.id)),
+            ctx.command(&format!("token rotate {} --overlap 24h", token.id)),
+            ctx.command(&format!("token revoke {}", token.id)),
         ],
         false => Vec::new(),
     };
-    let frame = desk.frame(&format!("Token {}", token.name), "tokens");
-    let frame = Frame { password_error, ..frame.at_the_command_line(commands) };
-    Answer::page(&One {
-        frame,
+    let layout = ctx.layout(&format!("Token {}", token.name), "tokens").with_commands(commands);
+    PageResponse::render(&TokenPage {
+        layout: Layout { password_error, ..layout },
         id: token.id.to_string(),
         created_by: token.created_by.clone(),
         cidrs: match token.cidrs.as_slice() {
             [] => "everywhere".to_owned(),
-            nets => nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            cidrs => cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         },
         revoked: token.revoked.map_or_else(String::new, time),
         works,
-        may_change: desk.may_change(),
-        replaces: token.replaces.as_ref().and_then(named),
-        replaced_by: replaced_by.map(link),
-        token: shown,
+        may_change: ctx.may_change(),
+        replaces: replaces.map(|old| (old.name.clone(), href(old))),
+        replaced_by: replaced_by.map(|new| (new.name.clone(), href(new))),
+        token: TokenRow::new(&token, &tokens, ctx.now),
         still_used,
         overlap_error,
     })
 }
 
-/// One token.
-pub(crate) fn show(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    one(desk, String::new(), String::new())
+/// Shows one token.
+pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    render_token(ctx, String::new(), String::new())
+}
+
+fn reject(
+    ctx: &PageContext<'_>,
+    password_error: String,
+    overlap_error: String,
+) -> Result<PageResponse, PageError> {
+    let response = render_token(ctx, password_error, overlap_error)?;
+    Ok(response.status(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 /// Rotates or revokes a token.
-pub(crate) fn change(desk: &Desk<'_>) -> Result<Answer, Fault> {
-    let (token, _) = find(desk)?;
-    let again = |password: String, overlap: String| {
-        Ok(one(desk, password, overlap)?.status(StatusCode::UNPROCESSABLE_ENTITY))
-    };
-    if let Some(error) = desk.prove()? {
-        return again(error, String::new());
+pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (token, _) = find(ctx)?;
+    if let Some(error) = ctx.reauthenticate()? {
+        return reject(ctx, error, String::new());
     }
-    let (form, by) = (&desk.visit.form, desk.principal()?);
+    let (form, by, tokens) = (&ctx.request.form, ctx.principal()?, &ctx.console.api.tokens);
     if form.get("act") == "revoke" {
-        desk.console.api.tokens.revoke(&by, None, &token.id)?;
-        return Ok(Answer::see(format!("/console/tokens/{}", token.id)));
+        tokens.revoke(&by, None, &token.id)?;
+        return Ok(PageResponse::redirect(href(&token)));
     }
     let hours = form.get("hours").parse::<u64>().ok();
-    let Some(overlap) = hours.and_then(|hours| hours.checked_mul(60 * 60)) else {
-        return again(String::new(), "enter a number of hours".to_owned());
+    let Some(overlap) = hours.and_then(|hours| hours.checked_mul(HOUR)) else {
+        return reject(ctx, String::new(), "enter a number of hours".to_owned());
     };
-    match desk.console.api.tokens.rotate(&by, None, &token.id, Duration::from_secs(overlap)) {
+    match tokens.rotate(&by, None, &token.id, Duration::from_secs(overlap)) {
         Ok(rotated) => {
-            let hours = overlap / (60 * 60);
-            let command = desk.command(&format!("token rotate {} --overlap {hours}h", token.id));
-            let old = (format!("/console/tokens/{}", token.id), time(rotated.old_until));
-            made(desk, &rotated.issued, command, Some(old))
+            let hours = overlap / HOUR;
+            let command = ctx.command(&format!("token rotate {} --overlap {hours}h", token.id));
+            let old = (href(&token), time(rotated.old_until));
+            render_new(ctx, &rotated.issued, command, Some(old))
         }
         Err(AdminError::Rule { field: field @ Field::Overlap, rule }) => {
-            again(String::new(), rule.sentence(field))
+            reject(ctx, String::new(), rule.sentence(field))
         }
         Err(other) => Err(other.into()),
     }

@@ -1,22 +1,22 @@
-//! Where a plain text is looked for, and which filter that is.
+//! Where a plain text is searched for, and by which filter.
 
 use headcount_core::index;
 use headcount_core::schema::ResourceType;
 use serde_json::Value;
 
-/// Where a plain text is looked for.
+/// Where a plain text is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pages) enum Reach {
-    /// Who has exactly this name, address or id: a few looks into indexes, however many there are.
+    /// In whole names, addresses and ids: a few looks into indexes, however many resources there are.
     Exact,
-    /// Parts of what has an index: that is gone through, without a document.
+    /// In parts of indexed attributes: an index is scanned, but no document read.
     Indexed,
-    /// In every attribute that people know a person by.
+    /// In parts of every attribute that is a name: documents are read.
     Everywhere,
 }
 
 impl Reach {
-    /// The word that pages carry on.
+    /// Returns the word in addresses and forms.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Exact => "",
@@ -25,6 +25,7 @@ impl Reach {
         }
     }
 
+    /// Parses the word; any other is [`Reach::Exact`].
     pub(super) fn of(word: &str) -> Self {
         match word {
             "all" => Self::Everywhere,
@@ -33,7 +34,7 @@ impl Reach {
         }
     }
 
-    /// Where more may be found.
+    /// Returns where more may be found.
     pub(super) fn wider(self) -> Option<Self> {
         match self {
             Self::Exact => Some(Self::Indexed),
@@ -42,7 +43,7 @@ impl Reach {
         }
     }
 
-    /// What a link to it says.
+    /// Returns the text of a link to it.
     pub(super) fn invitation(self) -> &'static str {
         match self {
             Self::Exact => "Search whole names",
@@ -51,7 +52,7 @@ impl Reach {
         }
     }
 
-    /// The filter that a plain text stands for.
+    /// Returns the filter for a plain text.
     pub(super) fn filter(self, kind: &ResourceType, text: &str) -> String {
         let terms = match self {
             Self::Exact => self.exact(kind, text),
@@ -68,22 +69,27 @@ impl Reach {
         }
     }
 
-    /// The filters that an index answers by one look each.
+    /// Returns the terms that an index answers by one look each.
     pub(super) fn exact(self, kind: &ResourceType, text: &str) -> Vec<String> {
         let quoted = Value::from(text);
-        let own = kind.name.iter().filter(|_| Self::attributes(kind).is_empty());
-        let known = Self::attributes(kind).iter().map(ToString::to_string);
-        let known = known.filter(|attribute| is_indexed(kind, attribute));
-        let all = known.chain(own.map(ToString::to_string)).chain(["id".to_owned()]);
-        all.map(|attribute| format!("{attribute} eq {quoted}")).collect()
+        let mut attributes: Vec<String> = Self::attributes(kind)
+            .iter()
+            .filter(|attribute| is_indexed(kind, attribute))
+            .map(ToString::to_string)
+            .collect();
+        if Self::attributes(kind).is_empty() {
+            attributes.extend(kind.name.iter().map(ToString::to_string));
+        }
+        attributes.push("id".to_owned());
+        attributes.iter().map(|attribute| format!("{attribute} eq {quoted}")).collect()
     }
 
+    /// Returns the terms that an index or a document answers.
     fn parts(self, kind: &ResourceType, text: &str) -> Vec<String> {
         let quoted = Value::from(text);
-        let reached = |attribute: &&&str| self == Self::Everywhere || is_indexed(kind, attribute);
         let mut terms: Vec<String> = Self::attributes(kind)
             .iter()
-            .filter(reached)
+            .filter(|attribute| self == Self::Everywhere || is_indexed(kind, attribute))
             .map(|attribute| format!("{attribute} co {quoted}"))
             .collect();
         if terms.is_empty() {
