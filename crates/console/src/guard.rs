@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::work::Work;
 use headcount_http_api::{Lane, Owner, Stopwatch, UNPROVEN_BYTES};
 use headcount_token_admin::accounts::{Role, Session};
+use subtle::ConstantTimeEq as _;
 
 use crate::context::PageContext;
 use crate::error::PageError;
@@ -282,6 +283,5 @@ fn respond(
 
 /// Compares in a time that does not depend on where the texts differ.
 fn is_equal(a: &str, b: &str) -> bool {
-    let differences = a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-    a.len() == b.len() && differences == 0
+    a.as_bytes().ct_eq(b.as_bytes()).into()
 }

@@ -6,6 +6,8 @@ use actix_web::HttpMessage as _;
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Query;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
 use headcount_core::ids::RequestId;
 use headcount_http_api::Api;
 use headcount_token_admin::accounts::Place;
@@ -109,18 +111,31 @@ impl PageRequest {
         self.parameters.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// Writes the cookie of a session; an empty value ends it.
-    pub(crate) fn new_session_cookie(&self, value: &str) -> String {
-        let name = session_cookie_name(self.secure);
-        let secure = if self.secure { "; Secure" } else { "" };
-        let life = if value.is_empty() { "; Max-Age=0" } else { "" };
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{life}")
+    /// Returns the cookie that starts a session.
+    pub(crate) fn new_session_cookie(&self, value: &str) -> Cookie<'static> {
+        self.new_cookie(session_cookie_name(self.secure), value, "/")
     }
 
-    /// Writes the cookie of the chosen tenant.
-    pub(crate) fn new_tenant_cookie(&self, tenant: &str) -> String {
-        let secure = if self.secure { "; Secure" } else { "" };
-        format!("{TENANT_COOKIE}={tenant}; Path=/console; HttpOnly; SameSite=Strict{secure}")
+    /// Returns the cookie that ends a session.
+    pub(crate) fn end_session_cookie(&self) -> Cookie<'static> {
+        let mut cookie = self.new_session_cookie("");
+        cookie.set_max_age(Duration::ZERO);
+        cookie
+    }
+
+    /// Returns the cookie that remembers the chosen tenant.
+    pub(crate) fn new_tenant_cookie(&self, tenant: &str) -> Cookie<'static> {
+        self.new_cookie(TENANT_COOKIE, tenant, "/console")
+    }
+
+    /// Returns a cookie that no script can read and that only the console's own pages send (ADM-09).
+    fn new_cookie(&self, name: &'static str, value: &str, path: &'static str) -> Cookie<'static> {
+        Cookie::build((name, value.to_owned()))
+            .path(path)
+            .http_only(true)
+            .same_site(SameSite::Strict)
+            .secure(self.secure)
+            .build()
     }
 }
 
@@ -132,10 +147,10 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(known, _)| known.trim() == name)
-        .map(|(_, value)| value.trim().to_owned())
+        .flat_map(Cookie::split_parse)
+        .flatten()
+        .find(|cookie| cookie.name() == name)
+        .map(|cookie| cookie.value().to_owned())
 }
 
 /// Reads Fetch Metadata; `Origin` where the browser does not send it, which is the case for old ones

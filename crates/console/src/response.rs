@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use askama::Template;
+use cookie::Cookie;
 
 use crate::error::PageError;
 
@@ -31,7 +32,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(crate) struct PageResponse {
     status: StatusCode,
     body: Body,
-    cookies: Vec<String>,
+    cookies: Vec<Cookie<'static>>,
     clear_site_data: bool,
 }
 
@@ -74,8 +75,8 @@ impl PageResponse {
         self
     }
 
-    /// Adds the text of a `Set-Cookie` header.
-    pub(crate) fn cookie(mut self, cookie: String) -> Self {
+    /// Adds a cookie.
+    pub(crate) fn cookie(mut self, cookie: Cookie<'static>) -> Self {
         self.cookies.push(cookie);
         self
     }
@@ -93,7 +94,7 @@ impl PageResponse {
             response.insert_header(header);
         }
         for cookie in self.cookies {
-            response.append_header((header::SET_COOKIE, cookie));
+            response.append_header((header::SET_COOKIE, cookie.to_string()));
         }
         if self.clear_site_data {
             response.insert_header(("clear-site-data", "\"cache\", \"cookies\", \"storage\""));

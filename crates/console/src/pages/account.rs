@@ -137,7 +137,7 @@ pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
         "everywhere" => {
             ctx.console.accounts.log_out_everywhere(&ctx.principal()?, Some(name))?;
             Ok(PageResponse::redirect("/console/login")
-                .cookie(ctx.request.new_session_cookie(""))
+                .cookie(ctx.request.end_session_cookie())
                 .clear_site_data())
         }
         _ => Err(PageError::BadRequest("There is no such action.".to_owned())),

@@ -121,6 +121,6 @@ mod tests {
             "{svg}"
         );
         assert!(svg.contains("height=\"87\"") && svg.contains("height=\"2\""), "{svg}");
-        assert!(svg.contains("aria-label=\"&quot;x&quot;\""), "{svg}");
+        assert!(svg.contains("aria-label=\"&#34;x&#34;\""), "{svg}");
     }
 }

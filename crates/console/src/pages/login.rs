@@ -77,7 +77,7 @@ pub(crate) fn log_out(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> 
     let cookie = ctx.request.session_cookie.as_deref().unwrap_or_default();
     ctx.console.accounts.log_out(cookie)?;
     Ok(PageResponse::redirect("/console/login")
-        .cookie(ctx.request.new_session_cookie(""))
+        .cookie(ctx.request.end_session_cookie())
         .clear_site_data())
 }
 

@@ -261,7 +261,7 @@ fn change_accounts(ctx: &PageContext<'_>, action: Action) -> Result<PageResponse
         Action::ChangeRole => PageResponse::redirect("/console/settings?done=role"),
         Action::RemoveAccount => PageResponse::redirect("/console/settings?done=removed"),
         _ => PageResponse::redirect("/console/login")
-            .cookie(ctx.request.new_session_cookie(""))
+            .cookie(ctx.request.end_session_cookie())
             .clear_site_data(),
     })
 }

@@ -1,5 +1,6 @@
 //! What a database keeps of accounts.
 
+use data_encoding::HEXLOWER;
 use headcount_core::change::Author;
 use headcount_core::clock::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,24 +18,20 @@ pub struct Secret(String);
 impl Secret {
     /// Makes a text that nobody has seen, and its digest.
     pub(super) fn generate() -> (SecretString, Self) {
-        let text: SecretString = hex(&rand::random::<[u8; 32]>()).into();
+        let text: SecretString = HEXLOWER.encode(&rand::random::<[u8; 32]>()).into();
         let digest = Self::of(text.expose_secret());
         (text, digest)
     }
 
     /// Returns the digest of a text.
     pub fn of(text: &str) -> Self {
-        Self(hex(&Sha256::digest(text.as_bytes())))
+        Self(HEXLOWER.encode(&Sha256::digest(text.as_bytes())))
     }
 
     /// Returns the text that is stored.
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An account with what proves it.

@@ -1,16 +1,18 @@
 //! Codes from an authenticator (RFC 6238: HMAC-SHA-1, 30 seconds, six digits).
 
+use data_encoding::BASE32_NOPAD;
 use headcount_core::clock::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
-/// RFC 4648 §6.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Seconds for which a code is the current one.
 const STEP: i64 = 30;
 /// RFC 4226 §4 recommends 160 bits.
 const BYTES: usize = 20;
+/// What the label of an address escapes.
+const LABEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secret that an account shares with an authenticator. Cannot be printed by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,52 +36,27 @@ impl TotpSecret {
 
     /// Reads what [`TotpSecret::text`] wrote; none when it is not that.
     pub fn parse(text: &str) -> Option<Self> {
-        let (mut bits, mut held, mut bytes) = (0u32, 0, Vec::new());
-        for letter in text.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
-            let value = BASE32.iter().position(|known| *known == letter.to_ascii_uppercase())?;
-            bits = (bits << 5) | u32::try_from(value).ok()?;
-            held += 5;
-            if held >= 8 {
-                held -= 8;
-                bytes.push(u8::try_from((bits >> held) & 0xff).ok()?);
-            }
-        }
+        let compact = text.replace(|c: char| c.is_ascii_whitespace(), "").to_ascii_uppercase();
+        let bytes = BASE32_NOPAD.decode(compact.as_bytes()).ok()?;
         (bytes.len() == BYTES).then_some(Self(bytes))
     }
 
     /// Writes the secret as authenticators take it: base 32 in groups of four.
     pub fn text(&self) -> String {
-        let (mut bits, mut held, mut text) = (0u32, 0, String::new());
-        let mut push = |value: u32| {
-            let index = usize::try_from(value & 31).unwrap_or(0);
-            if text.len() % 5 == 4 {
+        let mut text = String::new();
+        for (index, letter) in BASE32_NOPAD.encode(&self.0).char_indices() {
+            if index > 0 && index.is_multiple_of(4) {
                 text.push(' ');
             }
-            text.push(BASE32.get(index).copied().map_or('A', char::from));
-        };
-        for byte in &self.0 {
-            bits = (bits << 8) | u32::from(*byte);
-            held += 8;
-            while held >= 5 {
-                held -= 5;
-                push(bits >> held);
-            }
-        }
-        if held > 0 {
-            push(bits << (5 - held));
+            text.push(letter);
         }
         text
     }
 
     /// Writes the address by which an authenticator on the same device takes the secret.
     pub fn address(&self, name: &str) -> String {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        let escape = |byte: u8| match plain(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
-        };
-        let label: String = name.bytes().map(escape).collect();
-        let secret = self.text().replace(' ', "");
+        let label = utf8_percent_encode(name, LABEL);
+        let secret = BASE32_NOPAD.encode(&self.0);
         format!("otpauth://totp/Headcount:{label}?secret={secret}&issuer=Headcount")
     }
 
