@@ -74,7 +74,7 @@ impl<'r> PageContext<'r> {
     pub(crate) fn tenant(&self) -> Result<&Tenant, PageError> {
         self.tenant.as_ref().ok_or_else(|| {
             PageError::NotFound(
-                "There is no tenant. Make one with: headcount tenant create NAME".to_owned(),
+                "There is no tenant. Create one with: headcount tenant create NAME".to_owned(),
             )
         })
     }
@@ -128,7 +128,7 @@ impl<'r> PageContext<'r> {
         if password.is_empty() {
             return Ok(match self.console.accounts.is_proven(session) {
                 true => None,
-                false => Some("enter your password to go on".to_owned()),
+                false => Some("enter your password to continue".to_owned()),
             });
         }
         let cookie = self.request.session_cookie.as_deref().unwrap_or_default();
@@ -136,7 +136,8 @@ impl<'r> PageContext<'r> {
         {
             Ok(()) => Ok(None),
             Err(AdminError::Refused) => Ok(Some(
-                "this is not your password; after several wrong ones you have to wait".to_owned(),
+                "this is not your password; after several wrong passwords you have to wait"
+                    .to_owned(),
             )),
             Err(other) => Err(other.into()),
         }

@@ -32,7 +32,7 @@ impl From<Error> for PageError {
     fn from(error: Error) -> Self {
         match error {
             Error::Provider(error) => error.into(),
-            Error::NotFound { .. } => Self::NotFound("There is no such resource here.".to_owned()),
+            Error::NotFound { .. } => Self::NotFound("There is no such resource.".to_owned()),
             other => Self::BadRequest(other.to_string()),
         }
     }
@@ -81,11 +81,9 @@ impl PageError {
     /// Returns the status, a heading and a sentence that says what to do.
     pub(crate) fn message(&self) -> (StatusCode, &'static str, String) {
         let (status, heading, text) = match self {
-            Self::LoggedOut => (
-                StatusCode::UNAUTHORIZED,
-                "You are not logged in",
-                "Log in, then repeat what you did.",
-            ),
+            Self::LoggedOut => {
+                (StatusCode::UNAUTHORIZED, "You are not logged in", "Log in, then try again.")
+            }
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
                 "Your account may not do this",
@@ -93,25 +91,27 @@ impl PageError {
             ),
             Self::UntrustedForm => (
                 StatusCode::FORBIDDEN,
-                "This form is not from here, or too old",
+                "This form did not come from this console, or is too old",
                 "Go back, reload the page and send the form again.",
             ),
             Self::LinkExpired => (
                 StatusCode::NOT_FOUND,
-                "This link does not work any more",
-                "It was used already, or is more than an hour old. Whoever runs the server makes a new one: with headcount admin setup-link for the first account, with headcount admin recover NAME for one that exists.",
+                "This link no longer works",
+                "It was used already, or is more than an hour old. Create a new one on the server: with headcount admin setup-link for the first account, with headcount admin recover NAME for an existing one.",
             ),
             Self::NotFound(text) => (StatusCode::NOT_FOUND, "Not found", text.as_str()),
-            Self::BadRequest(text) => (StatusCode::BAD_REQUEST, "That did not work", text.as_str()),
+            Self::BadRequest(text) => {
+                (StatusCode::BAD_REQUEST, "The request cannot be carried out", text.as_str())
+            }
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The server is busy",
-                "The server or its database does not answer at the moment. Try again in a few seconds.",
+                "The server or its database is not responding. Try again in a few seconds.",
             ),
             Self::Internal(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "Something broke",
-                "This is a fault of the server. Its log tells more under the id of this request.",
+                "Internal error",
+                "The server failed. Its log has the cause, under the id of this request.",
             ),
         };
         (status, heading, text.to_owned())

@@ -47,12 +47,12 @@ pub(crate) const GUIDES: [Guide; 7] = [
             "Connect your application",
         ],
         fields: &[("Tenant URL", BaseUrl), ("Secret token", Token)],
-        test: "Press Test connection. Entra looks for a user that does not exist; an empty list is what it wants.",
+        test: "Press Test connection. Entra searches for a user that does not exist and expects an empty list.",
         mappings: &[
             (
                 "mailNickname → externalId (users)",
                 "Change to objectId → externalId",
-                "a nickname can be given to somebody else, an object id cannot",
+                "a nickname can be given to another user, an object id cannot",
             ),
             (
                 "objectId → externalId (groups)",
@@ -62,14 +62,14 @@ pub(crate) const GUIDES: [Guide; 7] = [
             (
                 "userPrincipalName → userName",
                 "Keep, matching precedence 1",
-                "users are found by it",
+                "users are matched by it",
             ),
             (
                 "displayName → displayName (groups)",
                 "Keep, matching precedence 1",
                 "group names are unique here, as Entra expects",
             ),
-            ("Switch([IsSoftDeleted], …) → active", "Keep", "leavers arrive by it"),
+            ("Switch([IsSoftDeleted], …) → active", "Keep", "it deactivates leavers"),
         ],
         notes: &[
             "A cycle runs about every 40 minutes. Provision on demand sends one user at once.",
@@ -91,10 +91,10 @@ pub(crate) const GUIDES: [Guide; 7] = [
             ("Authorization", Token),
         ],
         test: "Press Test Connector Configuration, then switch on Create, Update and Deactivate under To App.",
-        mappings: &[("Application username → userName", "Keep", "users are found by it")],
+        mappings: &[("Application username → userName", "Keep", "users are matched by it")],
         notes: &[
-            "In catalogue apps, API token takes the token as it is.",
-            "Okta never deletes a user: leavers arrive as deactivated.",
+            "In catalog apps, enter the token alone in API token.",
+            "Okta never deletes a user: it deactivates leavers.",
         ],
     },
     Guide {
@@ -104,7 +104,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
         fields: &[("SCIM Base URL", BaseUrl), ("SCIM Bearer Token", Token)],
         test: "Press Enable under API Connection, then tick Enable provisioning.",
         mappings: &[("SCIM JSON Template", "Keep", "the default works")],
-        notes: &["Choose under Provisioning whether leavers are suspended or deleted: both work."],
+        notes: &["Choose under Provisioning whether to suspend or delete leavers: both work."],
     },
     Guide {
         id: "jumpcloud",
@@ -115,11 +115,11 @@ pub(crate) const GUIDES: [Guide; 7] = [
             ("SCIM version", Choose("SCIM 2.0")),
             ("Base URL", BaseUrl),
             ("Token key", Token),
-            ("Test user email", Choose("an address that nobody has here")),
+            ("Test user email", Choose("an address that no user has")),
         ],
-        test: "Press Test Connection, then Activate. It makes a test user and a test group and removes them.",
+        test: "Press Test Connection, then Activate. It creates a test user and a test group and deletes them again.",
         mappings: &[],
-        notes: &["Switch on management of user groups when groups are to come, too."],
+        notes: &["Enable management of user groups to provision groups as well."],
     },
     Guide {
         id: "keycloak",
@@ -158,13 +158,13 @@ pub(crate) const GUIDES: [Guide; 7] = [
         fields: &[
             ("Base URL", BaseUrl),
             ("Bearer token", Token),
-            ("Authorization header, where it is asked for whole", BearerToken),
+            ("Authorization header, if it asks for the whole value", BearerToken),
         ],
-        test: "Run its connection test, or read the users once at the command line.",
+        test: "Run its connection test, or list the users once on the command line.",
         mappings: &[(
             "the identity's immutable id → externalId",
             "Recommended",
-            "names change, this does not",
+            "names change, it does not",
         )],
         notes: &["Users are matched by userName, groups by displayName."],
     },

@@ -84,7 +84,7 @@ fn codes(scripts: bool) {
     let used = code(&key, 0);
     page.fill("#code", &used);
     page.follow("section.card:nth-of-type(2) button:not([data-copy])");
-    page.wait_for("From now on, log-in asks for a code, too.");
+    page.wait_for("Log-in now also asks for a code.");
     page.follow(".who form button.link");
     let log_in = |code: &str| {
         page.fill("#name", "owner");
@@ -101,7 +101,7 @@ fn codes(scripts: bool) {
     page.wait_for("Overview");
     page.goto(&site.url("/account"));
     page.follow("section.card:nth-of-type(2) button.bad");
-    page.wait_for("Codes are no longer asked for.");
+    page.wait_for("Log-in no longer asks for codes.");
     site.is_clean(&page);
 }
 
@@ -120,8 +120,7 @@ fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
     let server = Server::start(Database::postgres());
     let owner = Visitor::make_owner(&server);
     let token = owner.form_token();
-    let asks =
-        |path: &str| owner.get(path).text().contains("asked for when more than five minutes");
+    let asks = |path: &str| owner.get(path).text().contains("needed again after five minutes");
     assert!(!asks("/console/tokens"));
     let later = "UPDATE admin_sessions SET proven = proven - 301000000";
     psql(&server.database.url, later);
@@ -131,7 +130,9 @@ fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
         &format!("token={token}&name=kept&days=1&scope=scim%3Aread"),
     );
     assert_eq!(made.status, 422);
-    assert!(made.text().contains("enter your password to go on") && made.text().contains("kept"));
+    assert!(
+        made.text().contains("enter your password to continue") && made.text().contains("kept")
+    );
     for path in ["/console/tokens", "/console/connect", "/console/settings", "/console/account"] {
         assert!(asks(path), "{path}");
     }

@@ -45,7 +45,7 @@ both_ways!(from_an_empty_directory_to_a_green_connection_test, |scripts| {
     page.follow("nav.tabs li:nth-child(2) a");
     page.wait_for("Enter this in Okta");
     page.follow(".steps form button");
-    page.wait_for("The token is made");
+    page.wait_for("This is your new token.");
     let (base, token) = (page.value("#field-0"), page.value("#field-4"));
     assert_eq!(base, format!("{}/scim/v2", site.origin()));
     if scripts {
@@ -132,7 +132,7 @@ fn over_plain_http_on_a_network_people_log_in_and_copy() {
     page.fill("#again", PASSWORD);
     page.follow("form.card button");
     page.follow(".steps form button");
-    page.wait_for("The token is made");
+    page.wait_for("This is your new token.");
     let token = page.value("#field-1");
     page.click("[data-copy='field-1']");
     page.wait_for("Copied");
@@ -264,7 +264,7 @@ both_ways!(accounts_are_invited_changed_and_removed, |scripts| {
     other.follow("form.card button");
     other.wait_for("Overview");
     other.goto(&site.url("/tokens"));
-    other.wait_for("There is no token");
+    other.wait_for("This tenant has no token.");
 
     page.goto(&site.url("/settings"));
     let change = |page: &Page, act: &str| {
@@ -306,13 +306,13 @@ both_ways!(the_account_and_the_tenant_are_set, |scripts| {
     page.wait_for("Your password is changed");
     page.fill("#code", "000000");
     page.follow("section.card:nth-of-type(2) button:not([data-copy])");
-    page.wait_for("this is not the code of now");
+    page.wait_for("this code is not valid now");
 
     page.goto(&site.url("/settings"));
     page.click("section[aria-labelledby=tenants] > details:nth-of-type(1) summary");
     page.fill("#tenant-name", "second");
     page.follow("section[aria-labelledby=tenants] > details[open] button");
-    page.wait_for("The tenant is there");
+    page.wait_for("The tenant has been created.");
     assert_eq!(page.value("#tenant"), "second", "the new tenant is the chosen one");
     page.goto(&site.url("/tokens"));
     assert_eq!(page.value("#tenant"), "second");

@@ -31,7 +31,7 @@ fn tour(site: &Site, page: &Page) -> Vec<(&'static str, String, &'static str)> {
         ("users", "/resources/Users".to_owned(), "jane@example.com"),
         ("user", first("/resources/Users", "td a"), "Timeline"),
         ("users-error", "/resources/Users?q=userName%20eq%20jane%20und".to_owned(), "not valid"),
-        ("users-none", "/resources/Users?q=nobodyatall".to_owned(), "Nothing is found"),
+        ("users-none", "/resources/Users?q=nobodyatall".to_owned(), "Nothing found"),
         ("groups", "/resources/Groups".to_owned(), "Engineering"),
         ("group", first("/resources/Groups", "td a"), "Members"),
         ("log", "/log".to_owned(), "POST /Users"),
@@ -68,7 +68,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     stranger.goto(&site.url("/login"));
     gallery.look(&stranger, "login-first", "There is no account yet");
     stranger.goto(&format!("{}{}", site.origin(), site.setup_path()));
-    gallery.look(&stranger, "setup", "Make the first account");
+    gallery.look(&stranger, "setup", "Create the first account");
     stranger.fill("#name", "owner");
     stranger.fill("#new", "short");
     stranger.fill("#again", "short");
@@ -81,12 +81,12 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     let page = site.owner(true);
     for (name, path, shows) in [
         ("overview-fresh", "", "Nothing is connected yet"),
-        ("tokens-none", "/tokens", "There is no token"),
+        ("tokens-none", "/tokens", "This tenant has no token"),
         ("users-fresh", "/resources/Users", "There are no users yet"),
         ("groups-fresh", "/resources/Groups", "There are no groups yet"),
         ("log-fresh", "/log", "No request has arrived yet"),
-        ("explain-fresh", "/explain", "Why is somebody here"),
-        ("audit-fresh", "/audit", "No such change"),
+        ("explain-fresh", "/explain", "Find out why"),
+        ("audit-fresh", "/audit", "No change matches"),
     ] {
         page.goto(&site.url(path));
         gallery.look(&page, name, shows);
@@ -95,7 +95,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     // Connecting, refused and accepted.
     page.goto(&site.url("/connect?idp=okta"));
     page.follow(".steps form button");
-    gallery.look(&page, "connect-token", "The token is made");
+    gallery.look(&page, "connect-token", "This is your new token.");
     let client = Client::new(site.server.address, &page.value("#field-4"));
     assert_eq!(client.with_token(Some("hc_none")).get("/Users").status, 401);
     page.wait_for("was refused (401)");
@@ -168,7 +168,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     gallery.look(&page, "settings-error", "use lower-case letters");
     page.fill("#tenant-name", "second");
     page.follow("section[aria-labelledby=tenants] > details[open] button");
-    gallery.look(&page, "settings-tenants", "The tenant is there");
+    gallery.look(&page, "settings-tenants", "The tenant has been created.");
     page.click("section[aria-labelledby=admins] > details.card summary");
     page.fill("#invite-name", "reader");
     page.eval("document.querySelector('#invite-role').value = 'auditor'");
@@ -192,7 +192,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     reader.fill("#again", PASSWORD);
     reader.follow("form.card button");
     for (name, path, shows) in [
-        ("auditor-connect", "/connect", "Your account may not make tokens"),
+        ("auditor-connect", "/connect", "Your account may not create tokens"),
         ("auditor-tokens", "/tokens", "entra"),
         ("auditor-settings", "/settings", "Accounts"),
     ] {

@@ -51,10 +51,10 @@ fn render(
         second_factor: admin.second_factor,
         notice: match ctx.request.query.get("done") {
             "password" => {
-                "Your password is changed. Every other session of your account has ended."
+                "Your password has changed. All other sessions of your account have ended."
             }
-            "codes" => "From now on, log-in asks for a code, too.",
-            "no-codes" => "Codes are no longer asked for.",
+            "codes" => "Log-in now also asks for a code.",
+            "no-codes" => "Log-in no longer asks for codes.",
             _ => "",
         },
         old_error: errors.old,
@@ -113,7 +113,7 @@ fn enable_codes(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     match ctx.console.accounts.enable_codes(&by, &secret, form.get("code")) {
         Ok(()) => Ok(PageResponse::redirect("/console/account?done=codes")),
         Err(AdminError::Refused) => {
-            let code = "this is not the code of now; enter the one that the authenticator shows";
+            let code = "this code is not valid now; enter the one that the authenticator shows";
             reject(ctx, Errors { code: code.to_owned(), ..Errors::default() }, &secret)
         }
         Err(other) => Err(other.into()),

@@ -102,7 +102,9 @@ fn connection_status(ctx: &PageContext<'_>, after: i64) -> Result<ConnectionStat
         return Ok(ConnectionStatus {
             state: "waiting",
             text: "Waiting for the first request…".to_owned(),
-            advice: "Enter the values below, then run the connection test over there.".to_owned(),
+            advice:
+                "Enter the values below in the identity provider, then run its connection test."
+                    .to_owned(),
         });
     };
     let record = &last.record;
@@ -127,8 +129,9 @@ fn connection_status(ctx: &PageContext<'_>, after: i64) -> Result<ConnectionStat
     Ok(ConnectionStatus {
         state: "good",
         text: format!("It works. {who}, {when}: {}.{more}", record.outcome()),
-        advice: "Assign users and groups over there; they appear under Users and Groups."
-            .to_owned(),
+        advice:
+            "Assign users and groups in the identity provider; they appear under Users and Groups."
+                .to_owned(),
     })
 }
 

@@ -191,7 +191,7 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
         Err(_) => None,
     };
     let logged = logged.ok_or_else(|| {
-        PageError::NotFound("This request is not in the log, or not any more.".to_owned())
+        PageError::NotFound("This request is not in the log, or no longer.".to_owned())
     })?;
     let record = &logged.record;
     let registry = &ctx.console.api.service.registry;

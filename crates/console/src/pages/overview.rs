@@ -157,8 +157,7 @@ fn notices(ctx: &PageContext<'_>, tokens: &[Token]) -> Vec<Notice> {
     if ctx.tenant().is_ok_and(|tenant| !tenant.enabled) {
         notices.push(Notice {
             bad: true,
-            text: "This tenant is switched off: every request with its tokens is refused."
-                .to_owned(),
+            text: "This tenant is disabled: every request with its tokens is refused.".to_owned(),
             href: "/console/settings".to_owned(),
             action: "Open settings",
         });
@@ -190,7 +189,7 @@ fn notices(ctx: &PageContext<'_>, tokens: &[Token]) -> Vec<Notice> {
         notices.push(Notice {
             bad: false,
             text: format!(
-                "No request has arrived since {}. Most identity providers come at least every 40 minutes.",
+                "No request has arrived since {}. Most identity providers send one at least every 40 minutes.",
                 distance(at, ctx.now)
             ),
             href: "/console/log".to_owned(),

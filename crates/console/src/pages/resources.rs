@@ -195,7 +195,7 @@ fn page_of(
 fn search_error(error: &Error) -> String {
     match error {
         Error::Provider(ProviderError::Halted(Halt::Deadline)) => {
-            "Not everything was looked at: the search took too long. Enter a whole userName, e-mail address, \
+            "Not everything was searched: it took too long. Enter a whole userName, e-mail address, \
              externalId or id, or a filter that an index answers."
                 .to_owned()
         }

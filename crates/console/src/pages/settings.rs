@@ -151,11 +151,13 @@ fn render(ctx: &PageContext<'_>, outcome: Outcome) -> Result<PageResponse, PageE
         // The response to a form says what that form did, not what an earlier one did.
         notice: match ctx.request.query.get("done") {
             _ if !ctx.request.form.0.is_empty() => "",
-            "role" => "The role is changed. All sessions of the account have ended.",
-            "removed" => "The account is removed.",
-            "tenant" => "The tenant is there. Make a token for it under Connect.",
-            "switches" => "The tenant is changed, from the next request on.",
-            "deleted" => "The tenant and everything in it is deleted.",
+            "role" => "The role has changed. All sessions of the account have ended.",
+            "removed" => "The account has been removed.",
+            "tenant" => "The tenant has been created. Create a token for it under Connect.",
+            "switches" => {
+                "The tenant has been changed. The change applies from the next request on."
+            }
+            "deleted" => "The tenant has been deleted, with everything in it.",
             _ => "",
         },
         error: outcome.error,

@@ -31,18 +31,18 @@ fn render(
 ) -> Result<PageResponse, PageError> {
     let (heading, text, fixed) = match purpose {
         LinkPurpose::First => (
-            "Make the first account",
-            "It is the owner of this installation and can invite others. The link that brought you here stops working as soon as the account is there.",
+            "Create the first account",
+            "It becomes the owner of this installation and can invite others. The setup link stops working as soon as the account exists.",
             None,
         ),
         LinkPurpose::Invite(name, _) => (
             "Welcome to Headcount",
-            "Choose the password of your account. The link that brought you here works once.",
+            "Choose a password for your account. The link works only once.",
             Some(name.clone()),
         ),
         LinkPurpose::Recover(name) => (
             "Choose a new password",
-            "Everybody who is logged in to this account is logged out, and codes from an authenticator are no longer asked for.",
+            "This ends all sessions of the account and removes its authenticator.",
             Some(name.clone()),
         ),
     };

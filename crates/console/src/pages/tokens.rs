@@ -374,7 +374,7 @@ fn render_token(
     let works = token.state(ctx.now) == TokenState::Works;
     let still_used = match (&token.last_used, replaced_by, works) {
         (Some(used), Some(new), true) if used.at > new.created => format!(
-            "The old token is still used by {} from {}, although there is a new one.",
+            "The old token is still used by {} from {}, although another token replaces it.",
             used.agent.as_deref().unwrap_or("an unnamed client"),
             used.address.map_or_else(|| "an unknown address".to_owned(), |a| a.to_string()),
         ),

@@ -47,8 +47,8 @@ impl Reach {
     pub(super) fn invitation(self) -> &'static str {
         match self {
             Self::Exact => "Search whole names",
-            Self::Indexed => "Only whole names were compared: search parts of names, too",
-            Self::Everywhere => "Search all names, too",
+            Self::Indexed => "Only whole names were searched: also search parts of names",
+            Self::Everywhere => "Also search all names",
         }
     }
 
