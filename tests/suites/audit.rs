@@ -214,7 +214,7 @@ fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told()
     // And goes on as if nothing had been.
     create("three");
     done(&headcount(&database, &["audit", "checkpoint"]));
-    failed(&verify("late.json"), &["place 2", "another hash", "written anew"]);
+    failed(&verify("late.json"), &["place 2", "another hash", "rewritten"]);
     let json = headcount(
         &database,
         &["audit", "verify", "--checkpoint", &place("late.json"), "--output", "json"],

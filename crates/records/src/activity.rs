@@ -1,4 +1,4 @@
-//! How much happened, counted for pictures, and what happened last, for lists.
+//! Changes and refusals, counted for charts and listed.
 
 use headcount_core::change::Recorded;
 use headcount_core::clock::Timestamp;
@@ -6,14 +6,14 @@ use headcount_core::ids::TenantId;
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 
-/// Slots of equal length, one after the other.
+/// Consecutive slots of equal length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
-    /// When the first begins.
+    /// When the first slot begins.
     pub from: Timestamp,
-    /// How long each is, in seconds; at least one.
+    /// Length of each slot, in seconds; at least 1.
     pub seconds: i64,
-    /// How many there are.
+    /// Number of slots.
     pub count: usize,
 }
 
@@ -29,7 +29,7 @@ impl Slots {
         Timestamp::from_micros(self.from.micros().saturating_add(before))
     }
 
-    /// Returns the slot that a moment lies in.
+    /// Returns the slot of a moment.
     pub fn of(self, at: Timestamp) -> Option<usize> {
         let micros = at.micros().checked_sub(self.from.micros()).filter(|micros| *micros >= 0)?;
         let slot = micros / self.width();
@@ -48,24 +48,23 @@ pub struct Happened {
     pub deleted: u64,
 }
 
-/// Which changes are asked for, newest first.
+/// A query for changes, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeQuery {
-    /// Only those of a tenant; of all, when absent.
+    /// Only those of a tenant; those of all tenants when absent.
     pub tenant: Option<TenantId>,
     /// Only those by administrators, the command line and the server, not by provisioning tokens.
     pub by_people: bool,
     /// Only those with a smaller number.
     pub before: Option<i64>,
-    /// At most so many.
+    /// How many at most.
     pub limit: usize,
 }
 
 /// Counts and lists changes, newest first.
 pub trait Activity: Send + Sync + 'static {
-    /// Counts what happened to the resources of a tenant, one entry per slot, as long as `work` goes on. The
-    /// last two slots are as they are now; earlier ones may be as they were when they were first asked for
-    /// among earlier ones.
+    /// Counts what happened to the resources of a tenant, one entry per slot, until `work` ends it. The last two
+    /// slots are current; earlier ones may be cached from the first time that they were earlier ones.
     ///
     /// # Errors
     ///
@@ -91,7 +90,7 @@ pub trait Activity: Send + Sync + 'static {
 
 /// Counts refused requests.
 pub trait Refusals: Send + Sync + 'static {
-    /// Counts the requests of a tenant that were refused, one entry per slot, as long as `work` goes on.
+    /// Counts the requests of a tenant that were refused, one entry per slot, until `work` ends it.
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
-//! Addresses as parties hold them.
+//! Blocks of addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An address as far as one party holds it: a whole IPv4 address, a /64 of IPv6.
+/// The addresses that one party has: a whole IPv4 address, a /64 of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AddressBlock(IpAddr);
 
 impl AddressBlock {
-    /// Returns the block of an address; an unknown one has a block of its own.
+    /// Returns the block of an address; all unknown ones share a block.
     pub fn of(address: Option<IpAddr>) -> Self {
         let block = match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V6(address)) => {

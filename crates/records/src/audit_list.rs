@@ -1,4 +1,4 @@
-//! The record of changes as administrators read it: word for word, and counted.
+//! The record of changes as administrators read it: row by row, and counted.
 
 use crate::chain::AuditRow;
 use headcount_core::clock::Timestamp;
@@ -6,18 +6,18 @@ use headcount_core::ids::{Kind, TenantId};
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 
-/// A row of the record with its place in the chain.
+/// A row of the record with its position in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its place.
-    pub place: i64,
+    /// Its position.
+    pub position: i64,
     /// Its hash, 64 hexadecimal digits.
     pub hash: String,
     /// The row.
     pub row: AuditRow,
 }
 
-/// How many changes of a kind there were since some moment.
+/// The number of changes of a kind since some moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeCount {
     /// The kind.
@@ -26,9 +26,9 @@ pub struct ChangeCount {
     pub created: u64,
     /// Changes by PUT and PATCH.
     pub changed: u64,
-    /// Changes that switched a user on, which count as changes, too.
+    /// Changes that activated a user; they are among the changes.
     pub reactivated: u64,
-    /// Changes that switched a user off, which count as changes, too.
+    /// Changes that deactivated a user; they are among the changes.
     pub deactivated: u64,
     /// Resources that were deleted.
     pub deleted: u64,
@@ -36,7 +36,7 @@ pub struct ChangeCount {
 
 /// Reads the record of changes of one tenant.
 pub trait AuditTrail: Send + Sync + 'static {
-    /// Returns rows behind the place `after`, in order.
+    /// Returns the rows after the position `after`, in order.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ pub trait AuditTrail: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError>;
 
-    /// Counts changes at or after a moment, by kind in the order of names, as long as `work` goes on.
+    /// Counts changes at or after a moment, by kind in the order of names, until `work` ends it.
     ///
     /// # Errors
     ///

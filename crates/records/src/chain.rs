@@ -1,9 +1,9 @@
 //! The chain that makes tampering with the record of changes visible.
 //!
-//! Each row has a place, and a hash over its content and the hash of the row before it. Whoever edits,
-//! removes, inserts or moves a row breaks the chain at that place; whoever cuts its end is found by a
-//! checkpoint that was kept elsewhere. Names of people are not hashed themselves but by their digest,
-//! which stays when they are erased.
+//! Each row has a position, and a hash over its content and the hash of the row before it. A row that is
+//! edited, deleted, inserted or moved breaks the chain at its position; a cut end is found by a checkpoint
+//! that was kept elsewhere. Instead of the names of people, the hash covers a digest of them, which stays
+//! when they are erased.
 
 use std::fmt;
 
@@ -17,21 +17,21 @@ use headcount_core::clock::Timestamp;
 pub struct Link([u8; 32]);
 
 impl Link {
-    /// What the first row is chained to.
+    /// The link before the first row.
     pub const GENESIS: Self = Self([0; 32]);
 
-    /// Reads the stored form, 64 hexadecimal digits.
+    /// Parses the stored form, 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// Returns the link of the row that stands at `place` after this one.
+    /// Returns the link of `row`, which follows this one at `position`.
     #[must_use]
-    pub fn next(&self, place: i64, row: &AuditRow) -> Self {
+    pub fn next(&self, position: i64, row: &AuditRow) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
-        for number in [place, row.seq, row.tenant, row.at, row.version] {
+        for number in [position, row.seq, row.tenant, row.at, row.version] {
             hash.update(number.to_be_bytes());
         }
         hash.update(row.switched.map_or(-1, i64::from).to_be_bytes());
@@ -46,7 +46,7 @@ impl Link {
             &row.delta,
             &row.personal_digest,
         ];
-        // With its length in front, no text can borrow from its neighbour.
+        // The length in front of each text keeps characters from moving to the next one.
         for text in texts {
             hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(text.as_bytes());
@@ -67,7 +67,7 @@ impl fmt::Debug for Link {
     }
 }
 
-/// A row of the record of changes, word for word as it is stored.
+/// A row of the record of changes, exactly as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditRow {
     /// The number that the database gave it.
@@ -76,45 +76,45 @@ pub struct AuditRow {
     pub tenant: i64,
     /// When, in microseconds since 1970.
     pub at: i64,
-    /// What kind of actor.
+    /// The kind of actor.
     pub actor_kind: String,
-    /// Which one.
+    /// The actor.
     pub actor: String,
-    /// In which request.
+    /// The id of the request.
     pub request: String,
     /// What was done.
     pub act: String,
-    /// To what kind of thing.
+    /// The kind of what it was done to.
     pub kind: String,
-    /// To which one.
+    /// The id of what it was done to.
     pub resource: String,
-    /// The version that it made.
+    /// The version after it.
     pub version: i64,
     /// The attributes that changed, separated by spaces.
     pub paths: String,
-    /// Members that came and went, as JSON.
+    /// Added and removed members, as JSON.
     pub delta: String,
-    /// Whether a user was switched on (1) or off (0).
+    /// Whether a user was activated (1) or deactivated (0).
     pub switched: Option<i32>,
-    /// The names it went by, as salted JSON; absent when it has none or they were erased.
+    /// Its names, as salted JSON; absent when it has none or they were erased.
     pub personal: Option<String>,
     /// The digest of `personal` when it was written; empty when there was none.
     pub personal_digest: String,
 }
 
 impl AuditRow {
-    /// Tells whether the names are those that were written; erased ones are.
+    /// Checks whether the names are those that were recorded, or were erased.
     pub fn personal_holds(&self) -> bool {
         self.personal.as_deref().is_none_or(|text| digest(text) == self.personal_digest)
     }
 }
 
-/// What the chain was at a place: kept elsewhere, it proves that nothing before it was cut off or
-/// written anew.
+/// The state of the chain at a position. Kept elsewhere, it proves that the chain up to there was neither
+/// cut nor rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The place.
-    pub place: i64,
+    /// The position.
+    pub position: i64,
     /// The link of the row at it.
     pub hash: Link,
     /// When the checkpoint was made.
@@ -124,13 +124,13 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Returns the text that is signed.
     pub fn signed_text(&self) -> String {
-        let Self { place, hash, at } = self;
-        format!("headcount checkpoint v1\nplace {place}\nhash {hash}\nat {at}\n")
+        let Self { position, hash, at } = self;
+        format!("headcount checkpoint v1\nplace {position}\nhash {hash}\nat {at}\n")
     }
 }
 
-/// The digest of a text that may be erased later. The text holds a salt, so that a name cannot be
-/// guessed from what stays.
+/// Returns the digest of a text that may be erased later. The text contains a salt, so that no name can be
+/// guessed from its digest.
 pub fn digest(text: &str) -> String {
     Link(Sha256::digest(text.as_bytes()).into()).to_string()
 }

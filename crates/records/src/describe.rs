@@ -7,7 +7,7 @@ use crate::timeline::{IdentityTimeline, Present, Verdict};
 use headcount_core::clock::Timestamp;
 
 impl IdentityTimeline {
-    /// Says in a sentence or two what became of whoever was asked for.
+    /// Describes in a sentence or two what became of the identity.
     pub fn summary(&self) -> String {
         let name = &self.name;
         let present: Vec<String> = self
@@ -24,7 +24,7 @@ impl IdentityTimeline {
             Verdict::Deleted => format!("\"{name}\" was here and has been deleted."),
             Verdict::Refused => format!("\"{name}\" is not here: it was sent, and refused."),
             Verdict::OnlyAskedFor => {
-                format!("\"{name}\" is not here: it was asked for, but never sent.")
+                format!("\"{name}\" is not here: it was searched for, but never sent.")
             }
             Verdict::NeverNamed => {
                 format!("\"{name}\" is not here, and no request that is still in the log names it.")
@@ -32,13 +32,13 @@ impl IdentityTimeline {
         };
         if self.unread && self.present.is_empty() {
             summary.push_str(
-                " Names that only documents hold, such as the displayName of users, were not looked through: there are too many.",
+                " Names that only documents have, such as the displayName of users, were not searched: there are too many.",
             );
         }
         summary
     }
 
-    /// Says what to do next; nothing when all is well.
+    /// Returns what to do next; `None` when nothing has to be done.
     pub fn what_to_do(&self) -> Option<String> {
         let refused = self.last_write().filter(|record| record.status >= 400);
         if let Some(advice) = refused.and_then(crate::advice::advice) {
@@ -47,10 +47,10 @@ impl IdentityTimeline {
         match self.verdict {
             Verdict::Present => None,
             Verdict::Deactivated => Some(
-                "If that is wrong, look in the identity provider whether the account is blocked, or no longer assigned to this application.".to_owned(),
+                "If that is wrong, check in the identity provider whether the account is blocked, or no longer assigned to this application.".to_owned(),
             ),
             Verdict::Deleted => Some(
-                "If that is wrong, assign the user to this application in the identity provider again: it will be created anew, under a new id.".to_owned(),
+                "If that is wrong, assign the user to this application in the identity provider again: it will be created again, with a new id.".to_owned(),
             ),
             Verdict::Refused | Verdict::OnlyAskedFor | Verdict::NeverNamed => {
                 Some(self.never_sent())
@@ -58,7 +58,7 @@ impl IdentityTimeline {
         }
     }
 
-    /// The newest request that wrote it, or tried to.
+    /// Returns the newest request that wrote the identity, or tried to.
     fn last_write(&self) -> Option<&RequestRecord> {
         let own = self.entries.iter().rev().filter(|entry| entry.own);
         own.filter_map(|entry| entry.request.as_ref()).map(|logged| &logged.record).find(|record| {
@@ -68,12 +68,12 @@ impl IdentityTimeline {
     }
 
     fn never_sent(&self) -> String {
-        let heard = match self.last_request {
+        let last_request = match self.last_request {
             None => "No request has arrived for this tenant at all: check base URL and token with the identity provider's connection test.".to_owned(),
             Some(at) => format!("The last request of this tenant arrived at {}.", moment(at)),
         };
         format!(
-            "{heard} Check in the identity provider: is the user (or one of its groups) assigned to this application; \
+            "{last_request} Check in the identity provider: is the user (or one of its groups) assigned to this application; \
              is it inside the scope of provisioning and its filters; has a cycle run since (Entra takes up to 40 minutes, \
              \"Provision on demand\" sends one user at once); is the name spelled as the identity provider sends it, \
              or does it map another attribute to userName."
@@ -82,13 +82,13 @@ impl IdentityTimeline {
 }
 
 impl RequestRecord {
-    /// Says in a few words what was asked and what came of it.
+    /// Describes in a few words the request and its outcome.
     pub fn outcome(&self) -> String {
         if self.status >= 400 {
             return if self.refused.is_some() { "token refused" } else { "refused" }.to_owned();
         }
         let search = self.path.ends_with("/.search");
-        // Whoever asks at the base URL what the server can do need not prove a token.
+        // Discovery at the base URL needs no token.
         let everything = self.proven && matches!(self.path.as_str(), "/" | "/.search");
         match self.method.as_str() {
             _ if self.changed == Some(false) => "unchanged",
@@ -105,7 +105,7 @@ impl RequestRecord {
         .to_owned()
     }
 
-    /// Returns the identity provider as people write it, or whoever else it was.
+    /// Returns the identity provider as people write it, or the name of the token.
     pub fn sender(&self) -> &str {
         match self.idp.as_deref() {
             Some("entra") => "Entra",
@@ -121,7 +121,7 @@ impl RequestRecord {
         }
     }
 
-    /// Says how many more requests of strangers came with it; nothing when each was kept.
+    /// Describes how many alike requests of strangers were not kept; `None` when each was kept.
     pub fn others(&self) -> Option<String> {
         unkept(self.unkept)
     }
@@ -132,7 +132,7 @@ impl RequestRecord {
     }
 }
 
-/// Says in a few words what the change did.
+/// Describes in a few words what a change did.
 pub fn change(recorded: &Recorded) -> String {
     let mut parts: Vec<String> = Vec::new();
     match recorded.change.switched {
@@ -163,7 +163,7 @@ pub fn change(recorded: &Recorded) -> String {
     format!("version {}: {}", recorded.version.counter(), parts.join(", "))
 }
 
-/// Says how many requests of strangers were counted beside one that was kept.
+/// Describes how many requests of strangers were counted at a kept one.
 pub fn unkept(count: u64) -> Option<String> {
     match count {
         0 => None,
@@ -172,7 +172,7 @@ pub fn unkept(count: u64) -> Option<String> {
     }
 }
 
-/// A moment as people read it: `2026-11-21 08:30:00 UTC`.
+/// Writes a moment as people read it: `2026-11-21 08:30:00 UTC`.
 pub fn moment(at: Timestamp) -> String {
     let text = at.to_string();
     let seconds = text.get(..19).unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! How an event looks.
+//! Events as JSON.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use crate::security_event_token::{self as set, State};
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Event)]
 pub struct EventBody {
-    /// Its id, which never changes, and the cursor behind it.
+    /// Its id, which never changes, and the cursor after it.
     pub id: String,
     /// What happened, such as `user.created` or `group.member_added`.
     #[serde(rename = "type")]
@@ -31,17 +31,17 @@ pub struct EventBody {
     pub at: String,
     /// Who did it.
     pub actor: ActorBody,
-    /// In which request; all events of one request have the same.
+    /// The id of the request; all events of one request have the same.
     pub request: String,
     /// What it happened to.
     pub resource: Subject,
     /// The attributes that changed, by name.
     pub attributes: Vec<String>,
-    /// The id of the member that came or left.
+    /// The id of the member that was added or removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// With `payload=full`: the resource as it is now, without members. Absent when it is gone, and
-    /// where the event says all.
+    /// With `payload=full`: the resource as it is now, without members. Absent when it was deleted, and
+    /// where the event has no need of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub data: Option<Box<RawValue>>,
@@ -73,7 +73,7 @@ impl ActorBody {
 }
 
 impl fmt::Display for ActorBody {
-    /// Names the actor for people.
+    /// Writes the actor for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind.as_str(), self.id.as_deref()) {
             ("cli", _) => f.write_str("command line"),
@@ -131,11 +131,11 @@ impl EventBody {
 /// How events are written for one reader.
 #[derive(Debug, Clone)]
 pub struct EventStyle {
-    /// As Security Event Tokens.
+    /// Whether as Security Event Tokens.
     pub sets: bool,
-    /// With the resource.
+    /// Whether with the resource.
     pub full: bool,
-    /// Under which address the client knows us.
+    /// The origin under which the client reaches the server.
     pub origin: String,
     /// The path of SCIM below it.
     pub base_path: &'static str,
@@ -152,7 +152,7 @@ pub struct EventWriter<'a> {
 }
 
 impl EventWriter<'_> {
-    /// Writes an event; none when the style has no words for it.
+    /// Writes an event; returns `None` when the style cannot express it.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl EventWriter<'_> {
         let Some(uri) = uri(registry, event) else {
             return Ok(None);
         };
-        // The payload of a token is what the change made, or it is left out: never a later state.
+        // The payload of a token is the state right after the change, or is absent: never a later state.
         let state = self.state(event)?;
         let state = state.filter(|(_, resource)| Some(resource.version) == event.version);
         let shown: Map<String, Value> = match &state {
@@ -187,7 +187,7 @@ impl EventWriter<'_> {
         claims.map(|claims| raw_of(&claims)).transpose()
     }
 
-    /// Reads the resource as it is now, where the reader wants it and the event does not say all.
+    /// Reads the resource as it is now, if the reader wants it and the event needs it.
     fn state(
         &self,
         event: &Event,

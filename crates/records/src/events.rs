@@ -1,8 +1,8 @@
 //! Events: what a recorded change means to those who follow it.
 //!
-//! An event says what happened to which resource, and which attributes changed, but no values: whoever
-//! is allowed to may read the resource. One change can be several events; a reader may stop between
-//! two of them and go on there.
+//! An event says what happened to which resource, and which attributes changed, but contains no values: a
+//! reader with the permission reads the resource. One change can be several events; a reader may stop between
+//! two of them and resume there.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use headcount_core::change::{Act, Activation, Actor, Recorded};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, Version};
 
-/// The kind whose members come and go.
+/// The kind that has members.
 const GROUP: &str = "Group";
-/// The attribute that holds members.
+/// The attribute with the members.
 const MEMBERS: &str = "members";
-/// The attribute that switches a user on and off.
+/// The attribute that activates a user.
 const ACTIVE: &str = "active";
 
-/// The id of an event, and the cursor of a reader that has it behind itself.
+/// The id of an event, and the cursor of a reader that has read it.
 ///
-/// Events are ordered by it. It never changes: whoever reads an event again, reads it under this id.
+/// Events are ordered by it. It never changes: an event that is read again has the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// The position of the change.
@@ -139,7 +139,7 @@ pub struct Event {
     pub external_id: Option<String>,
     /// The attributes that changed, by name.
     pub attributes: Vec<String>,
-    /// The member that came or left.
+    /// The member that was added or removed.
     pub member: Option<ResourceId>,
 }
 
@@ -152,8 +152,8 @@ impl Event {
 
 /// Returns the events of a change, at least one, in order.
 ///
-/// - A membership that changed is one event for each member, after what else happened to the group.
-/// - Whoever is deleted first leaves the groups it was a member of.
+/// - Each added or removed member is one event, after what else happened to the group.
+/// - A deleted member first leaves its groups.
 /// - A change of `active` is its own event; when other attributes changed as well, an update comes
 ///   before it.
 pub fn unfold(recorded: &Recorded) -> Vec<Event> {
@@ -184,7 +184,7 @@ pub fn unfold(recorded: &Recorded) -> Vec<Event> {
     events
 }
 
-/// What happened to the resource itself.
+/// Adds the events of the resource itself.
 fn own(recorded: &Recorded, events: &mut Vec<Event>) {
     let change = &recorded.change;
     // Members and activation have events of their own.

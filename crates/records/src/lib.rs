@@ -1,4 +1,4 @@
-//! The records of Headcount: what happened and what was asked, and what is made of it.
+//! The records of Headcount: changes and requests, and what is derived from them.
 //!
 //! From the changes that a provider records come the [`chain`] that shows tampering and its
 //! verification ([`verify`]), the list that administrators read ([`audit_list`]), counts ([`activity`])

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Wakes those who wait for events.
+/// Wakes readers that wait for events.
 #[derive(Debug, Clone)]
 pub struct EventNotifier(Arc<watch::Sender<bool>>);
 
@@ -15,17 +15,17 @@ impl Default for EventNotifier {
 }
 
 impl EventNotifier {
-    /// Says that there may be new events.
+    /// Reports that there may be new events.
     pub fn notify(&self) {
         self.0.send_modify(|_stops| {});
     }
 
-    /// Says that the server stops: waiting readers are answered, streams end.
+    /// Reports that the server stops: waiting readers get a response, streams end.
     pub fn stop(&self) {
         self.0.send_modify(|stops| *stops = true);
     }
 
-    /// Returns what changes with each notification, and holds whether the server stops.
+    /// Returns a receiver that changes with each notification; its value is whether the server stops.
     pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }

@@ -125,16 +125,16 @@ impl RecordBody {
 pub struct TimelineBody {
     /// The name or id that was asked for.
     pub name: String,
-    /// What became of it, in words.
+    /// The result, in words.
     pub summary: String,
-    /// What to do next; nothing when all is well.
+    /// What to do next; null when nothing has to be done.
     #[serde(rename = "whatToDo")]
     pub what_to_do: Option<String>,
     /// What goes by the name now.
     pub present: Vec<PresentBody>,
     /// What happened, oldest first.
     pub entries: Vec<EntryBody>,
-    /// When the newest request of the tenant arrived, whomever it was about.
+    /// When the newest request of the tenant arrived, on any identity.
     #[serde(rename = "lastRequest")]
     #[schema(format = DateTime)]
     pub last_request: Option<String>,

@@ -1,6 +1,5 @@
-//! Hands what was seen of each request to the provisioning log: beside the request, in batches, and
-//! bounded. When the log cannot keep up or its disk is full, records are dropped and counted; a
-//! request never waits for it.
+//! Writes requests to the provisioning log: on a thread of its own, in batches, from a bounded queue. When the
+//! log cannot keep up or its disk is full, records are dropped and counted; a request never waits for it.
 
 mod strangers;
 
@@ -16,7 +15,7 @@ use headcount_core::ids::{TenantId, TokenId};
 use self::strangers::Strangers;
 use crate::request_log::{HttpExchange, RecordBuilder, RequestLog, RequestRecord, Retention};
 
-/// Requests that may wait to be written down.
+/// Requests that may wait to be recorded.
 const MAX_WAITING: usize = 10_000;
 /// Bytes of bodies that may wait with them.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
@@ -40,15 +39,15 @@ const MAX_STRANGERS: u32 = 1_000;
 /// How much of the log is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// For so many days.
+    /// For how many days.
     pub days: u32,
-    /// And at most so many bytes; strangers have a little room of their own.
+    /// How many bytes at most, without the little room of strangers.
     pub bytes: u64,
 }
 
-/// What is known of tokens and tenants, for records that cannot say it themselves.
+/// Looks up tokens and tenants, for records that do not contain them.
 pub trait Directory: Send + Sync + 'static {
-    /// Returns the tenant and the name of a token, by its public id; none when it is unknown or cannot be
+    /// Returns the tenant and the name of a token, by its public id; `None` when it is unknown or cannot be
     /// read.
     fn token(&self, id: &TokenId) -> Option<(TenantId, String)>;
 
@@ -85,7 +84,7 @@ impl Shared {
     }
 }
 
-/// What the writing thread works with.
+/// The state of the thread that writes.
 struct Writer {
     log: Arc<dyn RequestLog>,
     builder: RecordBuilder,
@@ -114,7 +113,7 @@ impl Recorder {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Takes a request that was answered. Never waits.
+    /// Records a request that was answered. Never waits.
     pub fn record(&self, mut exchange: HttpExchange<Bytes>) {
         let mut state = self.shared.lock();
         if !exchange.proven && !state.strangers.keep(Instant::now(), &mut exchange) {
@@ -138,7 +137,7 @@ impl Recorder {
         self.shared.lock().closed = true;
         self.shared.wake.notify_one();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the thread was printed when it happened; there is nothing left to write.
+        // A panic of the thread was logged when it happened; there is nothing left to write.
         drop(thread.map(JoinHandle::join));
     }
 }
@@ -165,18 +164,18 @@ impl Writer {
             let (exchanges, closed) = next(shared);
             let mut records: Vec<RequestRecord> =
                 exchanges.into_iter().flat_map(|exchange| self.records(exchange)).collect();
-            self.leave_out_the_deleted(&mut records);
+            self.remove_deleted(&mut records);
             if !records.is_empty() {
                 self.append(&records, &mut failing);
             }
-            // After the records that the counts belong to.
+            // After the records at which the requests were counted.
             if closed || counted.elapsed() >= COUNT_INTERVAL {
                 counted = Instant::now();
                 let unkept = shared.lock().strangers.take_unkept();
                 if !unkept.is_empty()
                     && let Err(error) = self.log.add_unkept(&unkept)
                 {
-                    tracing::debug!(%error, "how many requests were not kept is not written");
+                    tracing::debug!(%error, "the number of unkept requests was not written");
                 }
             }
             if closed {
@@ -189,8 +188,8 @@ impl Writer {
         }
     }
 
-    /// A token that was refused is told with its name and its tenant, as far as it is known here. Its public
-    /// id proves nothing; that is why so few of these records are kept.
+    /// Builds the records of a request. A refused token is recorded with its name and its tenant, if its public id
+    /// is known. The id proves nothing, which is why so few of these records are kept.
     fn records(&self, exchange: HttpExchange<Bytes>) -> Vec<RequestRecord> {
         let unproven = if exchange.tenant.is_none() { exchange.token.clone() } else { None };
         let mut records = self.builder.build(exchange);
@@ -205,19 +204,20 @@ impl Writer {
         records
     }
 
-    /// What was asked just before a tenant was deleted must not stay behind it (TEN-008).
-    fn leave_out_the_deleted(&self, records: &mut Vec<RequestRecord>) {
+    /// Removes records of deleted tenants: what a tenant requested just before its deletion must not outlive it
+    /// (TEN-008).
+    fn remove_deleted(&self, records: &mut Vec<RequestRecord>) {
         if records.iter().all(|record| record.tenant.is_none()) {
             return;
         }
-        // When the tenants cannot be read, the log most likely cannot be written either.
+        // When the tenants cannot be read, the log can hardly be written either.
         if let Ok(tenants) = self.directory.tenants() {
             records.retain(|record| record.tenant.is_none_or(|id| tenants.contains(&id)));
         }
     }
 
-    fn forget_the_deleted(&self) -> Result<(), ProviderError> {
-        // In this order: a tenant that is created in between is among those that exist.
+    fn forget_deleted(&self) -> Result<(), ProviderError> {
+        // In this order, a tenant that is created in between is among those that exist.
         let logged = self.log.tenants()?;
         let exist = self.directory.tenants()?;
         let mut deleted = logged.into_iter().filter(|id| !exist.contains(id));
@@ -230,7 +230,7 @@ impl Writer {
             Err(error) => {
                 let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
                 metrics::counter!("headcount_log_dropped_total").increment(count);
-                // Once, until it works again: this very log may be on the disk that is full.
+                // Once, until it works again: the log of the server may be on the same full disk.
                 if !std::mem::replace(failing, true) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(
@@ -243,10 +243,10 @@ impl Writer {
         }
     }
 
-    /// What an interrupted deletion of a tenant left behind goes, and then what is too old or too much.
+    /// Removes what an interrupted deletion of a tenant left, and then what is too old or too much.
     fn prune(&self) {
         const DAY: i64 = 24 * 60 * 60;
-        if let Err(error) = self.forget_the_deleted() {
+        if let Err(error) = self.forget_deleted() {
             tracing::warn!(%error, "the log of deleted tenants was not cleared");
         }
         let before = self.clock.now().plus_seconds(-DAY * i64::from(self.keep.days));
@@ -257,7 +257,7 @@ impl Writer {
     }
 }
 
-/// Waits for exchanges, gathers a moment and takes them; tells whether they are the last.
+/// Waits for exchanges, gathers for a moment, and takes them. Also returns whether they are the last.
 fn next(shared: &Shared) -> (Vec<HttpExchange<Bytes>>, bool) {
     let (mut state, _) = shared
         .wake

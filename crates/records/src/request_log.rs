@@ -1,7 +1,7 @@
 //! The provisioning log: one record per request, reads and refusals included.
 //!
-//! A [`RequestRecord`] says who asked what and what came of it, in words and without secrets. It is
-//! made by a [`RecordBuilder`] next to the request, never in its way, and kept by a [`RequestLog`].
+//! A [`RequestRecord`] has the client, the request and its outcome, in words and without secrets. A
+//! [`RecordBuilder`] makes it, on another thread than the request's; a [`RequestLog`] keeps it.
 
 mod extract;
 mod redact;
@@ -21,9 +21,9 @@ pub struct RequestRecord {
     pub at: Timestamp,
     /// How long it took, in microseconds.
     pub micros: i64,
-    /// Its id, which the answer carries in `X-Request-Id`.
+    /// Its id, which is in the header `X-Request-Id` of the response.
     pub request: RequestId,
-    /// The tenant; none for a token that is nobody's.
+    /// The tenant; `None` without a known token.
     pub tenant: Option<TenantId>,
     /// The public id of the token that was presented.
     pub token: Option<TokenId>,
@@ -35,7 +35,7 @@ pub struct RequestRecord {
     pub address: Option<String>,
     /// The client's `User-Agent`.
     pub agent: Option<String>,
-    /// The identity provider, told by its dialect: `entra`, `okta`, …
+    /// The identity provider, recognized by its dialect: `entra`, `okta`, …
     pub idp: Option<String>,
     /// The HTTP method.
     pub method: String,
@@ -45,7 +45,7 @@ pub struct RequestRecord {
     pub kind: Option<Kind>,
     /// The resource.
     pub resource: Option<ResourceId>,
-    /// The name it went by, as people read it.
+    /// The name of the resource, as people read it.
     pub name: Option<String>,
     /// Every name and id by which it can be found, in the form of [`headcount_core::index::fold`].
     pub names: Vec<String>,
@@ -57,20 +57,20 @@ pub struct RequestRecord {
     pub scim_type: Option<String>,
     /// The attribute that was rejected.
     pub field: Option<String>,
-    /// The `detail` of an error; of a request that succeeded, which name it was answered without.
+    /// The `detail` of an error; of a request that succeeded, the unknown name that it was answered without.
     pub reason: Option<String>,
     /// The repairs that the request needed.
     pub quirks: Quirks,
-    /// Whether it changed anything; none where that is not known, as of a read.
+    /// Whether it changed anything; `None` where that is not known, as for a read.
     pub changed: Option<bool>,
-    /// Whether its token was proven, and used where it may be used. What comes of strangers is sampled,
-    /// has neither filter nor bodies nor names, and room of its own.
+    /// Whether its token was proven, and used where it may be used. Records of strangers are sampled and have
+    /// neither filter nor bodies nor names.
     pub proven: bool,
-    /// How many more requests of strangers came with it that were not kept.
+    /// How many alike requests of strangers were not kept.
     pub unkept: u64,
     /// The body of the request, without secrets, at most 4 KiB of it.
     pub body: Option<String>,
-    /// The body of the answer to a write, likewise.
+    /// The body of the response to a write, likewise.
     pub reply: Option<String>,
 }
 
@@ -83,10 +83,10 @@ pub struct Logged {
     pub record: RequestRecord,
 }
 
-/// Which records are asked for; newest first.
+/// A query for records.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
-    /// Only those of a tenant, or of none that is known when the key is 0.
+    /// Only those of a tenant; with the key 0, those without a known token.
     pub tenant: Option<TenantId>,
     /// Only those of a token.
     pub token: Option<TokenId>,
@@ -102,7 +102,7 @@ pub struct LogQuery {
     pub before: Option<i64>,
     /// Only those that are newer than this number.
     pub after: Option<i64>,
-    /// At most so many; those next to `after` when only that is given.
+    /// How many at most; with `after` alone, those closest to it.
     pub limit: usize,
 }
 
@@ -115,25 +115,25 @@ pub struct QuirkCount {
     pub quirk: String,
     /// How often.
     pub amount: i64,
-    /// When last.
+    /// When it was last applied.
     pub last: Timestamp,
 }
 
 /// How much of the log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Records older than this go.
+    /// Records older than this are removed.
     pub before: Timestamp,
-    /// The oldest of those whose token was proven go while the log is larger than this many bytes, and
-    /// than what the others take.
+    /// The oldest of those with a proven token are removed while the log has more than this many bytes, in
+    /// addition to what the others take.
     pub bytes: u64,
-    /// Of the others, the oldest go while there are more than this many.
+    /// The oldest of the others are removed while there are more than this many.
     pub strangers: u32,
 }
 
 /// Durable storage for the provisioning log.
 ///
-/// Losing the last second of it in a crash is acceptable; standing in the way of a request is not.
+/// It may lose its last second in a crash, but must never delay a request.
 pub trait RequestLog: Send + Sync + 'static {
     /// Keeps records, all or none, in their order.
     ///
@@ -149,7 +149,7 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn add_unkept(&self, counts: &[(RequestId, u64)]) -> Result<(), ProviderError>;
 
-    /// Returns records, newest first, oldest first when only `after` is given, as long as `work` goes on.
+    /// Returns records, newest first, or oldest first when only `after` is given, until `work` ends it.
     ///
     /// # Errors
     ///
@@ -177,14 +177,14 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn tenants(&self) -> Result<Vec<TenantId>, ProviderError>;
 
-    /// Removes everything about a tenant that is no longer there.
+    /// Removes everything about a deleted tenant.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`].
     fn forget(&self, tenant: TenantId) -> Result<(), ProviderError>;
 
-    /// Removes what is not kept, a slice at a time, and returns how many records went.
+    /// Removes what is not retained, in batches, and returns the number of removed records.
     ///
     /// # Errors
     ///

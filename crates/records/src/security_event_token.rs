@@ -22,7 +22,7 @@ pub struct State<'a> {
 
 /// Returns the claims for an event on a resource; none for what SCIM has no word for.
 ///
-/// `uri` is the resource's address below the base URL, `issuer` who tells. With the `state`, or where
+/// `uri` is the resource's address below the base URL, `issuer` who issues it. With the `state`, or where
 /// the event itself says all, the token is `full`; else it is a `notice`. `jti` is the event's id and
 /// `iat` the time of the change, so that the token is the same whenever it is made.
 pub fn claims(

@@ -1,7 +1,7 @@
 //! "Why was Jane not provisioned?": everything that is known of one identity, in order.
 //!
-//! A timeline is put together from the provisioning log, which knows attempts and their names, from the
-//! record of changes, which knows what really happened, and from what is there now.
+//! A timeline combines the provisioning log, which has attempts and their names, the record of changes, which
+//! has what really happened, and the present resources.
 
 use std::collections::BTreeSet;
 
@@ -31,13 +31,13 @@ const NAMED_BY: [&str; 5] = ["id", "userName", "displayName", "externalId", "ema
 pub struct TimelineReader<'a> {
     /// The kinds.
     pub registry: &'a Registry,
-    /// What is there now.
+    /// The present resources.
     pub provider: &'a dyn Provider,
-    /// What happened.
+    /// The record of changes.
     pub changes: &'a dyn ChangeFeed,
-    /// What was asked.
+    /// The provisioning log.
     pub log: &'a dyn RequestLog,
-    /// What telling it may cost, and the flag that ends it.
+    /// What reading may cost, and the flag that ends it.
     pub work: &'a Work,
 }
 
@@ -46,37 +46,37 @@ pub struct TimelineReader<'a> {
 pub struct IdentityTimeline {
     /// The name or id that was asked for.
     pub name: String,
-    /// What it comes to.
+    /// The conclusion.
     pub verdict: Verdict,
-    /// What is there now.
+    /// The resources that have the name now.
     pub present: Vec<Present>,
     /// What happened, oldest first.
     pub entries: Vec<Entry>,
-    /// The newest request of the tenant, whomever it was about: whether anybody sends anything at all.
+    /// When the newest request of the tenant arrived, on any identity; `None` when there is none at all.
     pub last_request: Option<Timestamp>,
-    /// Whether names without an index, such as the displayName of users, were left out because there are
-    /// too many documents to read.
+    /// Whether names without an index, such as the displayName of users, were not searched because there are
+    /// too many documents.
     pub unread: bool,
 }
 
-/// What a timeline comes to.
+/// The conclusion of a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is there.
+    /// It exists.
     Present,
-    /// It is there, but switched off.
+    /// It exists, but is deactivated.
     Deactivated,
-    /// It was there and was deleted.
+    /// It existed and was deleted.
     Deleted,
     /// It was sent, and refused.
     Refused,
-    /// It was asked for, but never sent.
+    /// It was searched for, but never sent.
     OnlyAskedFor,
-    /// Nobody ever named it.
+    /// No request named it.
     NeverNamed,
 }
 
-/// A resource that goes by the name.
+/// A resource that has the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
     /// Its kind.
@@ -85,7 +85,7 @@ pub struct Present {
     pub id: ResourceId,
     /// Its naming attribute.
     pub name: Option<String>,
-    /// Whether it is active, for kinds that can be switched off.
+    /// Whether it is active, for kinds with that attribute.
     pub active: Option<bool>,
     /// When it was created.
     pub created: Timestamp,
@@ -98,16 +98,16 @@ pub struct Present {
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// The request, as far as the log still has it.
+    /// The request, if the log still has it.
     pub request: Option<Logged>,
     /// The changes that it made to the identity.
     pub changes: Vec<Recorded>,
-    /// Whether it was about the identity itself, rather than about a group that it is in.
+    /// Whether it was about the identity itself, rather than about one of its groups.
     pub own: bool,
 }
 
 impl TimelineReader<'_> {
-    /// Reads the timeline of the identity that goes or went by `name`: a userName, displayName, externalId, e-mail
+    /// Reads the timeline of the identity that has or had `name`: a userName, displayName, externalId, e-mail
     /// address or id, in any case.
     ///
     /// # Errors
@@ -126,18 +126,18 @@ impl TimelineReader<'_> {
             ids.extend(new);
         }
         ids.truncate(MAX_IDS);
-        // Who was sent under a name that has no index is found by the log.
+        // An identity that was sent under a name without an index is found by the log.
         for id in ids.clone() {
             self.present(tenant, id.as_str(), true, &mut present)?;
         }
         let mut unread = false;
         if ids.is_empty() {
-            // Nobody knows the name, unless it is in a document: all of them are read.
+            // Only a document can have the name: all of them are read.
             unread = self.present(tenant, name, false, &mut present)?;
             ids.extend(present.iter().map(|present| present.id.clone()));
         }
         let mut changes = Vec::new();
-        // The other names it went by, so that whoever asks for one finds what was sent under another.
+        // The other names that it had: a search for one finds what was sent under another.
         let mut others = BTreeSet::new();
         for id in &ids {
             others.insert(fold(id.as_str()));
@@ -194,8 +194,8 @@ impl TimelineReader<'_> {
         Ok(self.log.requests(&query, self.work)?)
     }
 
-    /// Tells whether a record is about the one who goes by the name or has one of the ids, rather than
-    /// about a group that has it as a member.
+    /// Checks whether a record is about the identity with the name or one of the ids, rather than about a group
+    /// that has it as a member.
     fn is_own(&self, logged: &Logged, name: &str, ids: &[ResourceId]) -> bool {
         let record = &logged.record;
         let named = record.name.as_deref().is_some_and(|own| fold(own) == fold(name));
@@ -204,8 +204,8 @@ impl TimelineReader<'_> {
         named || !has_members || record.resource.as_ref().is_some_and(|id| ids.contains(id))
     }
 
-    /// Adds those who go by a name, in attributes that have an index or in the others. Tells whether a
-    /// kind was left out because it has too many resources.
+    /// Adds the resources that have a name, in attributes with an index or in the others. Returns whether a kind
+    /// was skipped because it has too many resources.
     fn present(
         &self,
         tenant: TenantId,
@@ -218,7 +218,7 @@ impl TimelineReader<'_> {
             let (start, with, sort) = (Start::Offset(0), With::Nothing, None);
             let work = self.work.clone();
             let all = Query { kind, filter: None, sort, start, limit: 0, with, work };
-            let filters = goes_by(kind, name, indexed);
+            let filters = name_filters(kind, name, indexed);
             if !indexed
                 && !filters.is_empty()
                 && self.provider.find(tenant, &all)?.total > MAX_DOCUMENTS
@@ -226,7 +226,7 @@ impl TimelineReader<'_> {
                 left_out = true;
                 continue;
             }
-            // One question each: a store answers it by an index, which it may not for all in one.
+            // One query each: a store answers it by an index, which it may not do for all in one.
             for filter in filters {
                 let query = Query { filter: Some(filter), limit: MAX_IDS, ..all.clone() };
                 for found in self.provider.find(tenant, &query)?.resources {
@@ -249,8 +249,8 @@ impl TimelineReader<'_> {
     }
 }
 
-/// The filters for whoever of a kind goes by a name.
-fn goes_by(
+/// Returns the filters for resources of a kind that have a name.
+fn name_filters(
     kind: &ResourceType,
     name: &str,
     indexed: bool,
@@ -268,7 +268,7 @@ fn goes_by(
         .collect()
 }
 
-/// Puts requests and changes in order, each change with the request that made it.
+/// Puts requests and changes in order, with each change at the request that made it.
 fn entries(requests: Vec<Logged>, changes: Vec<Recorded>) -> Vec<Entry> {
     let mut seen = BTreeSet::new();
     let mut entries: Vec<Entry> = requests

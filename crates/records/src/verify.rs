@@ -1,7 +1,7 @@
-//! Checks the chain of changes: a fold over its rows in the order of their places.
+//! Verifies the chain of changes: a fold over its rows in the order of their positions.
 //!
-//! The chain proves its rows to each other. That its end was not cut, or all of it not written anew,
-//! only a [`Checkpoint`] proves that was kept where nobody could change both.
+//! Rows prove each other. That the end of the chain was not cut, or the whole chain not rewritten, is proven
+//! only by a [`Checkpoint`] that was kept where no one could change both.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,62 +10,62 @@ use headcount_core::change::{Act, TENANT_KIND};
 
 use crate::chain::{AuditRow, Checkpoint, Link};
 
-/// Findings that are kept; a chain that was rewritten has one for each row.
+/// Findings that are kept; a rewritten chain has one for each row.
 const MAX_FINDINGS: usize = 1_000;
-/// Rows out of order that are held against each other.
+/// Rows that do not fit and are compared with each other.
 const MAX_MISFITS: usize = 100;
 
-/// A row with its place in the chain.
+/// A row with its position in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequencedRow {
-    /// Its place, from 1.
-    pub place: i64,
-    /// Its link as stored; something else than a link was tampered with.
+    /// Its position, from 1.
+    pub position: i64,
+    /// Its link as stored; a text that is not a link was tampered with.
     pub hash: String,
-    /// What is chained.
+    /// What the link covers.
     pub row: AuditRow,
 }
 
 /// What a row is about: tenant and id.
 pub type Subject = (i64, String);
 
-/// Rows that have no place yet.
+/// The rows that have no position yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unsequenced {
     /// How many there are.
     pub count: i64,
-    /// Whom those among them are about that record an erasure.
+    /// The subjects of those that record an erasure.
     pub erased: Vec<Subject>,
-    /// Tenants whose deletion is among them: it erases every name of theirs.
+    /// The tenants whose deletion is among them, which erases every name in the tenant.
     pub deleted_tenants: Vec<i64>,
-    /// Numbers of those that have a hash: they had a place once.
+    /// The numbers of those that have a hash: they had a position once.
     pub displaced: Vec<i64>,
 }
 
-/// What was found at a place.
+/// What is wrong at a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FindingKind {
-    /// The rows of this place and those up to `last` are not there.
+    /// No row has this position or one of those up to `last`.
     Missing {
-        /// The last of the places that are missing.
+        /// The last missing position.
         last: i64,
     },
-    /// A row stands at a place that another one has, or at one that there cannot be.
+    /// The row has a position that another row has, or one that is impossible.
     Repeated,
     /// The row does not fit its hash and the row before it.
     Altered,
-    /// The row that belongs here stands elsewhere.
+    /// The row that belongs here is at another position.
     Moved {
-        /// Where it stands.
+        /// That position.
         to: i64,
     },
     /// The names are not those that were recorded.
     Names,
     /// The names are gone, and no later row records that they were erased.
     NamesGone,
-    /// The row, told by its number, has a hash but no place.
+    /// The row with this number has a hash but no position.
     Displaced,
-    /// The chain ends before this place, of which there is a checkpoint.
+    /// The chain ends before this position, for which there is a checkpoint.
     Cut,
     /// The chain has another hash here than the checkpoint.
     Rewritten,
@@ -89,62 +89,62 @@ impl FindingKind {
 }
 
 impl fmt::Display for FindingKind {
-    /// Says what was found and what it means.
+    /// Describes what is wrong and what it means.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { last } => write!(
                 f,
                 "no row has this place, and the next one is after place {last}: rows were deleted"
             ),
-            Self::Repeated => f.write_str("another row has this place: a row was put in"),
+            Self::Repeated => f.write_str("another row has this place: a row was inserted"),
             Self::Altered => f.write_str(
-                "the row does not fit its hash and the row before it: it was edited or put in, \
+                "the row does not fit its hash and the row before it: it was edited or inserted, \
                  or the row before it was, together with its hash",
             ),
             Self::Moved { to } => write!(
                 f,
-                "the row that belongs here stands at place {to}: rows were exchanged"
+                "the row that belongs here is at place {to}: rows were exchanged"
             ),
             Self::Names => f.write_str("the names are not those that were recorded: they were edited"),
             Self::NamesGone => f.write_str(
-                "the names are gone, and no later row records an erasure: they were deleted past headcount",
+                "the names are gone, and no later row records an erasure: they were not deleted by headcount",
             ),
             Self::Displaced => f.write_str(
-                "the row with this number has a hash but no place: its place was taken away",
+                "the row with this number has a hash but no place: its place was removed",
             ),
             Self::Cut => f.write_str(
-                "a checkpoint was made of this place, and the chain ends before it: its end was cut off",
+                "there is a checkpoint of this place, and the chain ends before it: its end was cut off",
             ),
             Self::Rewritten => f.write_str(
-                "a checkpoint of this place has another hash: the chain was written anew up to here",
+                "a checkpoint of this place has another hash: the chain was rewritten up to here",
             ),
         }
     }
 }
 
-/// One thing that is not as it should be.
+/// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where: a place, of [`FindingKind::Displaced`] the number of the row.
-    pub place: i64,
-    /// What.
-    pub what: FindingKind,
+    /// The position; for [`FindingKind::Displaced`], the number of the row.
+    pub position: i64,
+    /// What is wrong.
+    pub kind: FindingKind,
 }
 
-/// What came out of checking a chain.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What is wrong, by place; empty when the chain holds.
+pub struct Report {
+    /// What is wrong, by position; empty when the chain is intact.
     pub findings: Vec<Finding>,
-    /// Findings beyond those.
+    /// How many more findings there are.
     pub more: usize,
-    /// Rows that have a place.
+    /// Rows that have a position.
     pub sequenced: u64,
     /// Rows that have none yet; nothing is proven about them.
     pub unsequenced: i64,
-    /// The last row's place and link; none of an empty chain.
+    /// Position and link of the last row; `None` for an empty chain.
     pub last: Option<(i64, Link)>,
-    /// Checkpoints that the chain agrees with.
+    /// Checkpoints that match the chain.
     pub checkpoints: usize,
 }
 
@@ -155,11 +155,11 @@ struct Misfit {
 }
 
 impl Misfit {
-    /// Checks whether the row of another misfit belongs at the place of this one.
-    fn is_place_of(&self, other: &Self) -> bool {
+    /// Checks whether the row of another misfit belongs at the position of this one.
+    fn is_position_of(&self, other: &Self) -> bool {
         let (here, there) = (&self.sequenced, &other.sequenced);
-        let link = self.before.next(here.place, &there.row).to_string();
-        there.place != here.place && (link == here.hash || link == there.hash)
+        let link = self.before.next(here.position, &there.row).to_string();
+        there.position != here.position && (link == here.hash || link == there.hash)
     }
 }
 
@@ -173,19 +173,19 @@ pub struct Verifier {
     findings: Vec<Finding>,
     more: usize,
     misfits: Vec<Misfit>,
-    /// Rows without their names, by whom they are about; the first place of each.
+    /// The subjects of rows whose names are gone, with the first position of each.
     nameless: HashMap<Subject, i64>,
 }
 
 impl Verifier {
-    /// Starts at the beginning of a chain, of which there may be checkpoints.
+    /// Starts at the beginning of a chain.
     pub fn new(checkpoints: &[Checkpoint]) -> Self {
-        let mut by_place: BTreeMap<i64, Vec<Link>> = BTreeMap::new();
+        let mut by_position: BTreeMap<i64, Vec<Link>> = BTreeMap::new();
         for checkpoint in checkpoints {
-            by_place.entry(checkpoint.place).or_default().push(checkpoint.hash);
+            by_position.entry(checkpoint.position).or_default().push(checkpoint.hash);
         }
         Self {
-            checkpoints: by_place,
+            checkpoints: by_position,
             agreed: 0,
             last: None,
             link: Link::GENESIS,
@@ -197,40 +197,42 @@ impl Verifier {
         }
     }
 
-    /// Takes the next row.
+    /// Verifies the next row, in the order of positions.
     pub fn take(&mut self, sequenced: &SequencedRow) {
         self.sequenced += 1;
         self.names(sequenced);
-        let place = sequenced.place;
+        let position = sequenced.position;
         let expected = self.last.unwrap_or(0) + 1;
-        if place < expected {
-            self.find(place, FindingKind::Repeated);
+        if position < expected {
+            self.find(position, FindingKind::Repeated);
             return;
         }
         let stored = Link::parse(&sequenced.hash);
-        if place > expected {
-            // What the row was chained to is gone with the rows before it: its hash is taken for true,
-            // and the row after it tells whether it is.
-            self.find(expected, FindingKind::Missing { last: place - 1 });
-        } else if stored != Some(self.link.next(place, &sequenced.row)) {
-            self.find(place, FindingKind::Altered);
+        if position > expected {
+            // The row before is missing, so that this hash cannot be computed: it is taken as correct, and
+            // the next row proves whether it is.
+            self.find(expected, FindingKind::Missing { last: position - 1 });
+        } else if stored != Some(self.link.next(position, &sequenced.row)) {
+            self.find(position, FindingKind::Altered);
             if self.misfits.len() < MAX_MISFITS {
                 self.misfits.push(Misfit { before: self.link, sequenced: sequenced.clone() });
             }
         }
-        self.link = stored.unwrap_or_else(|| self.link.next(place, &sequenced.row));
-        self.last = Some(place);
-        for hash in self.checkpoints.remove(&place).unwrap_or_default() {
+        self.link = stored.unwrap_or_else(|| self.link.next(position, &sequenced.row));
+        self.last = Some(position);
+        for hash in self.checkpoints.remove(&position).unwrap_or_default() {
             if Some(hash) == stored {
                 self.agreed += 1;
             } else {
-                self.find(place, FindingKind::Rewritten);
+                self.find(position, FindingKind::Rewritten);
             }
         }
     }
 
-    /// Ends the check with what has no place yet, read in one state of the data with the last rows.
-    pub fn finish(mut self, unsequenced: &Unsequenced) -> Verdict {
+    /// Ends the verification.
+    ///
+    /// `unsequenced` has to be read in the same snapshot as the last rows.
+    pub fn finish(mut self, unsequenced: &Unsequenced) -> Report {
         for seq in &unsequenced.displaced {
             self.find(*seq, FindingKind::Displaced);
         }
@@ -239,27 +241,30 @@ impl Verifier {
         }
         self.nameless.retain(|(tenant, _), _| !unsequenced.deleted_tenants.contains(tenant));
         let end = self.last.unwrap_or(0);
-        for place in std::mem::take(&mut self.checkpoints).into_keys() {
-            self.find(place, if place > end { FindingKind::Cut } else { FindingKind::Rewritten });
+        for position in std::mem::take(&mut self.checkpoints).into_keys() {
+            self.find(
+                position,
+                if position > end { FindingKind::Cut } else { FindingKind::Rewritten },
+            );
         }
-        for place in std::mem::take(&mut self.nameless).into_values() {
-            self.find(place, FindingKind::NamesGone);
+        for position in std::mem::take(&mut self.nameless).into_values() {
+            self.find(position, FindingKind::NamesGone);
         }
         self.find_moved();
-        self.findings.sort_by_key(|finding| finding.place);
-        Verdict {
+        self.findings.sort_by_key(|finding| finding.position);
+        Report {
             findings: self.findings,
             more: self.more,
             sequenced: self.sequenced,
             unsequenced: unsequenced.count,
-            last: self.last.map(|place| (place, self.link)),
+            last: self.last.map(|position| (position, self.link)),
             checkpoints: self.agreed,
         }
     }
 
-    fn find(&mut self, place: i64, what: FindingKind) {
+    fn find(&mut self, position: i64, kind: FindingKind) {
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding { place, what });
+            self.findings.push(Finding { position, kind });
         } else {
             self.more += 1;
         }
@@ -268,15 +273,15 @@ impl Verifier {
     fn names(&mut self, sequenced: &SequencedRow) {
         let row = &sequenced.row;
         if !row.personal_holds() {
-            self.find(sequenced.place, FindingKind::Names);
+            self.find(sequenced.position, FindingKind::Names);
         }
-        // With a tenant, every name in it goes; its own stays in this row.
+        // The deletion of a tenant erases every name in it; its own name stays in this row.
         if row.act == Act::Deleted.word() && row.kind == TENANT_KIND {
             self.nameless.retain(|(tenant, _), _| *tenant != row.tenant);
         }
         if row.personal.is_none() && !row.personal_digest.is_empty() {
             let subject = (row.tenant, row.resource.clone());
-            self.nameless.entry(subject).or_insert(sequenced.place);
+            self.nameless.entry(subject).or_insert(sequenced.position);
         }
         if row.act == Act::Erased.word() {
             self.nameless.remove(&(row.tenant, row.resource.clone()));
@@ -286,13 +291,13 @@ impl Verifier {
     /// Finds, among the rows that do not fit, those that were moved to each other's places.
     fn find_moved(&mut self) {
         for here in &self.misfits {
-            let place = here.sequenced.place;
-            let Some(there) = self.misfits.iter().find(|there| here.is_place_of(there)) else {
+            let position = here.sequenced.position;
+            let Some(there) = self.misfits.iter().find(|there| here.is_position_of(there)) else {
                 continue;
             };
-            let altered = Finding { place, what: FindingKind::Altered };
+            let altered = Finding { position, kind: FindingKind::Altered };
             if let Some(finding) = self.findings.iter_mut().find(|known| **known == altered) {
-                finding.what = FindingKind::Moved { to: there.sequenced.place };
+                finding.kind = FindingKind::Moved { to: there.sequenced.position };
             }
         }
     }
@@ -318,10 +323,10 @@ mod tests {
 
     fn chain(length: i64) -> Vec<SequencedRow> {
         let mut link = Link::GENESIS;
-        let sequenced = |place| {
-            let row = row(place + 10);
-            link = link.next(place, &row);
-            SequencedRow { place, hash: link.to_string(), row }
+        let sequenced = |position| {
+            let row = row(position + 10);
+            link = link.next(position, &row);
+            SequencedRow { position, hash: link.to_string(), row }
         };
         (1..=length).map(sequenced).collect()
     }
@@ -330,13 +335,17 @@ mod tests {
         let mut verifier = Verifier::new(checkpoints);
         rows.iter().for_each(|row| verifier.take(row));
         let verdict = verifier.finish(&Unsequenced::default());
-        verdict.findings.into_iter().map(|finding| (finding.place, finding.what)).collect()
+        verdict.findings.into_iter().map(|finding| (finding.position, finding.kind)).collect()
     }
 
     fn checkpoint(rows: &[SequencedRow]) -> Checkpoint {
         let last = rows.last().unwrap();
         let hash = Link::parse(&last.hash).unwrap();
-        Checkpoint { place: last.place, hash, at: headcount_core::clock::Timestamp::from_micros(0) }
+        Checkpoint {
+            position: last.position,
+            hash,
+            at: headcount_core::clock::Timestamp::from_micros(0),
+        }
     }
 
     #[test]
@@ -374,7 +383,7 @@ mod tests {
         );
         let mut exchanged = rows.clone();
         exchanged.swap(1, 4);
-        (exchanged[1].place, exchanged[4].place) = (2, 5);
+        (exchanged[1].position, exchanged[4].position) = (2, 5);
         assert!(check(&exchanged, &[]).contains(&(2, FindingKind::Moved { to: 5 })));
         for bad in ["", "0", &"g".repeat(64)] {
             let mut unreadable = rows.clone();
@@ -394,7 +403,7 @@ mod tests {
         let mut anew = rows.clone();
         anew[0].row.version = 9;
         for row in &mut anew {
-            link = link.next(row.place, &row.row);
+            link = link.next(row.position, &row.row);
             row.hash = link.to_string();
         }
         assert_eq!(check(&anew, &[]), []);
@@ -419,16 +428,16 @@ mod tests {
             ..AuditRow::default()
         };
         let link = Link::parse(&rows[3].hash).unwrap().next(5, &erased);
-        let erasure = SequencedRow { place: 5, hash: link.to_string(), row: erased };
+        let erasure = SequencedRow { position: 5, hash: link.to_string(), row: erased };
         assert_eq!(check(&[&rows[..], std::slice::from_ref(&erasure)].concat(), &[]), []);
         // It covers what was before it, of the same tenant.
         let mut later = vec![erasure];
-        later[0].place = 1;
+        later[0].position = 1;
         later[0].hash = Link::GENESIS.next(1, &later[0].row).to_string();
         let mut nameless = row(12);
         nameless.personal = None;
         let link = Link::parse(&later[0].hash).unwrap().next(2, &nameless);
-        later.push(SequencedRow { place: 2, hash: link.to_string(), row: nameless });
+        later.push(SequencedRow { position: 2, hash: link.to_string(), row: nameless });
         assert_eq!(check(&later, &[]), [(2, FindingKind::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
@@ -439,13 +448,17 @@ mod tests {
             ..Unsequenced::default()
         };
         let found = verifier.finish(&unsequenced).findings;
-        assert_eq!(found, [Finding { place: 7, what: FindingKind::Displaced }]);
+        assert_eq!(found, [Finding { position: 7, kind: FindingKind::Displaced }]);
     }
 
     #[test]
     fn a_chain_that_is_wrong_everywhere_does_not_fill_the_memory() {
         let rows: Vec<_> = (1..=2_000)
-            .map(|place| SequencedRow { place, hash: String::new(), row: AuditRow::default() })
+            .map(|position| SequencedRow {
+                position,
+                hash: String::new(),
+                row: AuditRow::default(),
+            })
             .collect();
         let mut verifier = Verifier::new(&[]);
         rows.iter().for_each(|row| verifier.take(row));

@@ -38,7 +38,7 @@ impl Signed {
     /// Returns what is claimed, when it is signed by the key that is named.
     pub(crate) fn open(&self) -> Option<Checkpoint> {
         let claimed = Checkpoint {
-            place: self.place,
+            position: self.place,
             hash: Link::parse(&self.hash)?,
             at: Timestamp::parse(&self.at)?,
         };
@@ -106,7 +106,7 @@ impl Signer {
         let hash = Link::parse(&hash).with_context(|| {
             format!("the hash at place {place} was tampered with; run `headcount audit verify`")
         })?;
-        let checkpoint = Checkpoint { place, hash, at: SystemClock.now() };
+        let checkpoint = Checkpoint { position: place, hash, at: SystemClock.now() };
         let signature = self.pair.sign(checkpoint.signed_text().as_bytes());
         Ok(Some(Signed {
             place,
@@ -196,7 +196,7 @@ mod tests {
     fn signed() -> Signed {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let at = Timestamp::from_micros(0);
-        let checkpoint = Checkpoint { place: 5, hash: Link::GENESIS, at };
+        let checkpoint = Checkpoint { position: 5, hash: Link::GENESIS, at };
         Signed {
             place: 5,
             hash: checkpoint.hash.to_string(),
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_whose_signature_does_not_fit_proves_nothing() {
-        assert_eq!(signed().open().unwrap().place, 5);
+        assert_eq!(signed().open().unwrap().position, 5);
         let wrong = [
             Signed { place: 6, ..signed() },
             Signed { hash: "1".repeat(64), ..signed() },

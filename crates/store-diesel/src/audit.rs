@@ -193,7 +193,7 @@ fn sequenced(
     };
     let sequenced = |(row, (place, hash)): Stored| {
         Some(SequencedRow {
-            place: place?,
+            position: place?,
             hash: hash.unwrap_or_default(),
             row: AuditRow::from(row),
         })

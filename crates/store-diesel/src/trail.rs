@@ -34,7 +34,7 @@ impl AuditTrail for Store {
                     .load(connection)
             })?;
         let audited = |(place, hash, row): (Option<i64>, Option<String>, Row)| {
-            Some(AuditEntry { place: place?, hash: hash.unwrap_or_default(), row: row.into() })
+            Some(AuditEntry { position: place?, hash: hash.unwrap_or_default(), row: row.into() })
         };
         Ok(rows.into_iter().filter_map(audited).collect())
     }

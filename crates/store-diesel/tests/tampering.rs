@@ -16,7 +16,7 @@ use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
 use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
-use headcount_records::verify::{FindingKind, SequencedRow, Verdict, Verifier};
+use headcount_records::verify::{FindingKind, Report, SequencedRow, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{TenantChange, TenantStore};
 use rand::rngs::StdRng;
@@ -96,11 +96,11 @@ impl Bench {
     }
 
     /// Verifies as the command does, in slices.
-    fn verify(&self, checkpoints: &[Checkpoint]) -> Verdict {
+    fn verify(&self, checkpoints: &[Checkpoint]) -> Report {
         let (mut verifier, mut after) = (Verifier::new(checkpoints), i64::MIN);
         loop {
             let slice = self.store.audit(None, after, 7).unwrap();
-            after = slice.rows.last().map_or(after, |row| row.place);
+            after = slice.rows.last().map_or(after, |row| row.position);
             slice.rows.iter().for_each(|row| verifier.take(row));
             if let Some(unsequenced) = slice.unsequenced {
                 return verifier.finish(&unsequenced);
@@ -111,7 +111,7 @@ impl Bench {
 
 fn checkpoint(rows: &[SequencedRow]) -> Checkpoint {
     let last = rows.last().unwrap();
-    Checkpoint { place: last.place, hash: Link::parse(&last.hash).unwrap(), at: AT }
+    Checkpoint { position: last.position, hash: Link::parse(&last.hash).unwrap(), at: AT }
 }
 
 fn clean_runs(bench: &mut Bench, runs: usize) {
@@ -216,7 +216,7 @@ fn edit(bench: &mut Bench, row: &SequencedRow) -> (String, bool) {
         18 => ("hash", "NULL"),
         _ => ("hash", "'00' || substr(hash, 3, 62)"),
     };
-    let place = row.place;
+    let place = row.position;
     let sql = format!("UPDATE changes SET {column} = {value} WHERE place = {place}");
     bench.run(&sql);
     (sql, false)
@@ -251,13 +251,13 @@ fn swap(bench: &mut Bench, one: &SequencedRow, other: &SequencedRow) -> (String,
     let ((a, b), hashes) = ((one.row.seq, other.row.seq), bench.below(2) == 0);
     let mut put = |seq: i64, at: &SequencedRow| {
         let hash = if hashes { format!(", hash = '{}'", at.hash) } else { String::new() };
-        let place = at.place;
+        let place = at.position;
         bench.run(&format!("UPDATE changes SET place = {place}{hash} WHERE seq = {seq}"));
     };
-    put(a, &SequencedRow { place: -1, ..one.clone() });
+    put(a, &SequencedRow { position: -1, ..one.clone() });
     put(b, one);
     put(a, other);
-    (format!("swap {} and {}, hashes stay {hashes}", one.place, other.place), false)
+    (format!("swap {} and {}, hashes stay {hashes}", one.position, other.position), false)
 }
 
 fn tamperings(bench: &mut Bench, runs: usize) {
@@ -328,7 +328,7 @@ fn erased_names_leave_the_chain_whole_and_nothing_readable() {
         assert_eq!(bench.verify(&[]).findings, []);
         bench.run("DELETE FROM changes WHERE act = 'erased'");
         let found = bench.verify(&[]).findings;
-        assert!(found.iter().any(|finding| finding.what == FindingKind::NamesGone), "{found:?}");
+        assert!(found.iter().any(|finding| finding.kind == FindingKind::NamesGone), "{found:?}");
     }
 }
 

@@ -93,7 +93,7 @@ struct RowBody {
 }
 
 fn body(audited: AuditEntry) -> RowBody {
-    let AuditEntry { place, hash, row } = audited;
+    let AuditEntry { position, hash, row } = audited;
     let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let (delta, personal) = (parse(&row.delta), parse(row.personal.as_deref().unwrap_or("null")));
     let ids = |name: &str| {
@@ -105,7 +105,7 @@ fn body(audited: AuditEntry) -> RowBody {
     };
     let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
     RowBody {
-        place,
+        place: position,
         hash,
         at: Timestamp::from_micros(row.at).to_string(),
         actor: ActorBody::new(&row.actor_kind, &row.actor),
@@ -154,7 +154,7 @@ pub(super) async fn audit(
         let rows = session.api.administration()?.trail.audit(tenant, after, limit);
         let rows = rows.map_err(Error::from)?;
         Answer::ok(&PageBody {
-            next: rows.last().map_or(after, |row| row.place),
+            next: rows.last().map_or(after, |row| row.position),
             more: rows.len() >= limit,
             rows: rows.into_iter().map(body).collect(),
         })

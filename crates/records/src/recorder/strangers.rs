@@ -1,9 +1,9 @@
-//! Which requests of strangers are written down.
+//! Which requests of strangers are recorded.
 //!
-//! A stranger is a client whose token was not proven: it sent none, a wrong one, or used a good one where it may
-//! not be used. What strangers send is unlimited, so that it is sampled, per address and in all. The first few
-//! of each kind are always kept, since one of them may be the connection test of an administrator who mistyped
-//! the token.
+//! A stranger is a client whose token was not proven: it sent none, a wrong one, or a valid one where it must not
+//! be used. What strangers send is unlimited, and therefore sampled, per address and in total. The first few
+//! requests of each kind are always kept: one of them may be the connection test of an administrator who
+//! mistyped the token.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,7 +14,7 @@ use headcount_core::ids::{RequestId, TokenId};
 use crate::address::AddressBlock;
 use crate::request_log::HttpExchange;
 
-/// How long what was kept counts.
+/// How long a kept request counts.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Requests of one address with one token and one outcome that are kept in a window.
 const MAX_ALIKE: u32 = 5;
@@ -25,8 +25,8 @@ const MAX_IN_ALL: u32 = 100;
 /// The longest text of a stranger that is kept, in bytes.
 const MAX_TEXT: usize = 256;
 
-/// Decides which requests of strangers are kept, and counts the others. What it remembers is about requests
-/// that were kept, so that it does not grow with what is sent.
+/// Decides which requests of strangers are kept, and counts the others. It remembers only kept requests, so that
+/// it does not grow with what is sent.
 #[derive(Default)]
 pub(super) struct Strangers {
     since: Option<Instant>,
@@ -36,7 +36,7 @@ pub(super) struct Strangers {
     unkept: HashMap<RequestId, u64>,
 }
 
-/// What requests have in common that are told apart from others: one that was kept stands for the rest.
+/// What alike requests have in common: a kept one represents the rest.
 #[derive(PartialEq, Eq, Hash)]
 struct Alike {
     address: AddressBlock,
@@ -47,14 +47,14 @@ struct Alike {
     status: u16,
 }
 
-/// How many were kept, and the last of them.
+/// The number of kept requests, and the last of them.
 struct Kept {
     count: u32,
     last: RequestId,
 }
 
 impl Strangers {
-    /// Takes out what is not kept of any stranger, then tells whether the request is kept.
+    /// Removes what is not kept of any stranger, and returns whether the request is kept.
     pub(super) fn keep<B>(&mut self, now: Instant, exchange: &mut HttpExchange<B>) -> bool {
         exchange.filter = None;
         exchange.body = None;
@@ -63,7 +63,7 @@ impl Strangers {
             text.truncate(text.floor_char_boundary(MAX_TEXT));
         }
         if self.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
-            // What was counted waits on until it is taken.
+            // Counts stay until they are taken.
             let unkept = std::mem::take(&mut self.unkept);
             *self = Self { since: Some(now), unkept, ..Self::default() };
         }
@@ -71,7 +71,7 @@ impl Strangers {
         let address = AddressBlock::of(address);
         let (token, refused) = (exchange.token.clone(), exchange.refused.clone());
         let alike = Alike { address, token, refused, status: exchange.status };
-        // The nearest request that was kept answers for one that is not.
+        // A request that is not kept is counted at the most similar one that was.
         let limits = [
             (self.alike.get(&alike), MAX_ALIKE),
             (self.addresses.get(&address), MAX_OF_ADDRESS),
@@ -92,7 +92,7 @@ impl Strangers {
         true
     }
 
-    /// Returns how many were not kept since it was last asked, each beside the request that was kept.
+    /// Returns how many requests were not kept since the last call, by the kept request that they are counted at.
     pub(super) fn take_unkept(&mut self) -> Vec<(RequestId, u64)> {
         std::mem::take(&mut self.unkept).into_iter().collect()
     }

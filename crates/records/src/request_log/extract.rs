@@ -1,7 +1,7 @@
-//! From what was seen of a request to its records: names, dialect, redacted bodies.
+//! From an HTTP exchange to its records: names, dialect, redacted bodies.
 //!
-//! A bulk request becomes a record of its own and one for each operation, so that whoever was created
-//! or refused in it is found.
+//! A bulk request has its own record and one for each operation, so that each resource that it created, and each
+//! one that was refused, can be found.
 
 mod body;
 mod names;
@@ -21,7 +21,7 @@ use headcount_core::json;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Attribute, Registry, Returned};
 
-/// What was seen of one request when it had been answered.
+/// One request with its response.
 #[derive(Debug, Clone)]
 pub struct HttpExchange<B> {
     /// When it arrived.
@@ -40,7 +40,7 @@ pub struct HttpExchange<B> {
     pub refused: Option<String>,
     /// The client's address.
     pub address: Option<String>,
-    /// The client's `User-Agent`; none when the header was absent.
+    /// The client's `User-Agent`; `None` without the header.
     pub agent: Option<String>,
     /// The HTTP method.
     pub method: &'static str,
@@ -54,23 +54,23 @@ pub struct HttpExchange<B> {
     pub scim_type: Option<&'static str>,
     /// The attribute that was rejected.
     pub field: Option<String>,
-    /// The `detail`, or which name the request was answered without.
+    /// The `detail`, or the unknown name that the request was answered without.
     pub reason: Option<String>,
     /// The repairs.
     pub quirks: Quirks,
-    /// The body of the request, as it came.
+    /// The body of the request, as it was received.
     pub body: Option<B>,
-    /// The body of the answer to a write, as it went.
+    /// The body of the response to a write, as it was sent.
     pub reply: Option<B>,
     /// Whether the token was proven, and used where it may be used.
     pub proven: bool,
-    /// Whether it changed anything; none where that is not known, as of a read.
+    /// Whether it changed anything; `None` where that is not known, as for a read.
     pub changed: Option<bool>,
-    /// What became of each operation of a bulk request.
+    /// The outcome of each operation of a bulk request.
     pub operations: Vec<Operated>,
 }
 
-/// What became of one operation of a bulk request, beyond what the answer says.
+/// The outcome of one operation of a bulk request, beyond what the response says.
 #[derive(Debug, Clone, Default)]
 pub struct Operated {
     /// The attribute that was rejected.
@@ -80,13 +80,13 @@ pub struct Operated {
 }
 
 impl<B: AsRef<[u8]>> HttpExchange<B> {
-    /// Returns how many bytes of bodies wait with it.
+    /// Returns how many bytes its bodies have.
     pub fn bytes(&self) -> usize {
         [&self.body, &self.reply].into_iter().flatten().map(|body| body.as_ref().len()).sum()
     }
 }
 
-/// Makes records out of exchanges, for one deployment's schemas.
+/// Makes records of exchanges, for the schemas of one deployment.
 #[derive(Debug, Clone)]
 pub struct RecordBuilder {
     registry: Arc<Registry>,
@@ -96,24 +96,24 @@ pub struct RecordBuilder {
 }
 
 impl RecordBuilder {
-    /// Makes one for the kinds of a registry.
+    /// Returns a builder for the schemas of a registry.
     pub fn new(registry: Arc<Registry>) -> Self {
         let never = never_returned(&registry);
         let words = Words::new(&never);
         Self { registry, never, words }
     }
 
-    /// Makes the records of a request: one, and of a bulk request one more per operation.
+    /// Makes the records of a request: one, and for a bulk request one more per operation.
     pub fn build<B: AsRef<[u8]>>(&self, mut exchange: HttpExchange<B>) -> Vec<RequestRecord> {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.take(), exchange.reply.take());
         let operated = std::mem::take(&mut exchange.operations);
         let (sent, answered) =
             (sent.as_ref().map(AsRef::as_ref), answered.as_ref().map(AsRef::as_ref));
-        // Nobody has found yet that the body of a refused request can be understood.
+        // The body of a refused request was perhaps never parsed: it is parsed strictly here.
         let accepted = exchange.status < 400;
         let body = if accepted { Body::sketch(sent, is_telling) } else { Body::read(sent) };
-        // What was created has the names that the request gave it, and one more.
+        // A created resource has the names of the request, and an id.
         let created = exchange.method == "POST" && exchange.status == 201 && body.json().is_some();
         let reply = if created { Body::id(answered) } else { Body::sketch(answered, is_telling) };
         let mut whole = record(registry, exchange, &body, &reply);
@@ -121,12 +121,12 @@ impl RecordBuilder {
         whole.query = whole.query.map(|query| redact::line(query, never));
         let mut records = Vec::new();
         if whole.path == "/Bulk" {
-            // The operations speak for themselves.
+            // The operations have records of their own.
             whole.names.clear();
             records = operations(registry, &whole, &body, &reply, (&operated, never));
         }
         if !whole.proven {
-            // A stranger is not part of anybody's timeline.
+            // What a stranger sends belongs in no timeline.
             whole.names.clear();
             whole.resource = None;
         }
@@ -181,7 +181,7 @@ fn record<B>(
     record
 }
 
-/// Fills in what a record is about: kind, id and names.
+/// Sets what a record is about: kind, id and names.
 fn about(
     registry: &Registry,
     record: &mut RequestRecord,
@@ -199,7 +199,7 @@ fn about(
         record.resource = Some(ResourceId::new(id));
     }
     body.into_iter().for_each(|body| names.collect(body));
-    // Whom a group has besides is not what the request was about.
+    // The other members of the group are not what the request was about.
     names.without_members = true;
     reply.into_iter().for_each(|reply| names.collect(reply));
     if let Some(filter) = &record.query {
@@ -209,7 +209,7 @@ fn about(
     record.names = names.folded;
 }
 
-/// The operations of a bulk request, each as if it had been sent alone.
+/// Returns records of the operations of a bulk request, each as if it had been sent alone.
 fn operations(
     registry: &Registry,
     whole: &RequestRecord,
@@ -274,8 +274,8 @@ fn never_returned(registry: &Registry) -> Vec<String> {
 
 /// Recognizes the identity provider by its dialect.
 ///
-/// Most say their name as `User-Agent`. Entra sends none at all and OneLogin an empty one, as their
-/// recorded conversations show; and only Entra writes `op` with a capital.
+/// Most send their name as `User-Agent`. As their recorded conversations show, Entra sends no such header and
+/// OneLogin an empty one, and only Entra capitalizes `op`.
 fn dialect(record: &RequestRecord, body: Option<&Value>) -> Option<&'static str> {
     const AGENTS: [(&str, &str); 9] = [
         ("okta", "okta"),
@@ -307,7 +307,7 @@ fn has_capital_op(body: &Value) -> bool {
     })
 }
 
-/// A member of an object, whatever the case of its name.
+/// Returns a member of an object by its name in any case.
 fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let map = value.as_object()?;
     map.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)

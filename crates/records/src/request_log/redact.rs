@@ -6,18 +6,18 @@ use serde_json::Value;
 /// The longest text of a body that is kept, in bytes.
 pub(super) const MAX_BYTES: usize = 4 * 1024;
 
-/// What stands in the place of a secret.
+/// The text in place of a secret.
 const MASK: &str = "(not kept)";
 
-/// Names of attributes whose values are not kept, wherever they stand and whatever is around them.
+/// Parts of attribute names whose values are not kept, at any depth.
 const SECRET: [&str; 6] = ["password", "passwd", "secret", "token", "credential", "privatekey"];
 
-/// What our tokens begin with.
+/// The prefixes of tokens.
 const PREFIXES: [&str; 2] = ["hc_", "hca_"];
 
-/// Takes the secrets out of a body: values of attributes that are never returned, of names that tell
-/// of secrets, and texts that look like one of our tokens. `never` are the names, in lower case, of
-/// the attributes that a schema marks `returned: never`.
+/// Masks the secrets in a body: values of attributes that are never returned, or whose names suggest a secret,
+/// and texts that look like tokens. `never` are the names, in lower case, of the attributes that a schema
+/// marks `returned: never`.
 pub(super) fn mask(value: &mut Value, never: &[String]) {
     match value {
         Value::Object(map) => {
@@ -51,17 +51,17 @@ pub(super) fn mask(value: &mut Value, never: &[String]) {
     }
 }
 
-/// What must not stand in a text that is kept as it came: a word that tells of a secret, or an escape
-/// that could hide a letter of one.
+/// What a text that is kept unchanged must not contain: a word that suggests a secret, or an escape that could
+/// hide a letter of one.
 #[derive(Debug, Clone)]
 pub(super) struct Words(Vec<Finder<'static>>);
 
 impl Words {
-    /// Makes them of the words known here and the attributes that are never returned, in lower case.
+    /// Builds the words from those known here and the attributes that are never returned, in lower case.
     pub(super) fn new(never: &[String]) -> Self {
         let words = SECRET.into_iter().chain(PREFIXES).chain([r"\u"]);
         let words: Vec<&str> = words.chain(never.iter().map(String::as_str)).collect();
-        // Where a word is found, so is any part of it.
+        // A text with a word also has each part of it: the shortest words suffice.
         let (mut kept, mut rest) = (Vec::new(), words);
         rest.sort_by_key(|word| word.len());
         for word in rest {
@@ -72,23 +72,22 @@ impl Words {
         Self(kept.into_iter().map(|word| Finder::new(word).into_owned()).collect())
     }
 
-    /// Tells that [`mask`] would change nothing in the body of a JSON text, without looking at its
-    /// values.
+    /// Checks that [`mask`] would change nothing in a JSON text, without parsing it.
     pub(super) fn are_absent(&self, text: &str) -> bool {
-        // One copy in lower case is searched faster, word by word, than the text for all words in any case.
+        // Searching one copy in lower case, word by word, is faster than searching the text in any case.
         let lower = text.to_ascii_lowercase();
         !self.0.iter().any(|word| word.find(lower.as_bytes()).is_some())
     }
 }
 
-/// Tells whether an attribute or a path is about a secret.
+/// Checks whether an attribute or a path is about a secret.
 fn is_secret(name: &str, never: &[String]) -> bool {
     let lower = name.to_ascii_lowercase();
     SECRET.iter().any(|word| lower.contains(word))
         || lower.split(['.', ':', '[', ']', ' ']).any(|part| never.iter().any(|name| name == part))
 }
 
-/// Tells whether a text holds one of our tokens, as when somebody pastes it into the wrong field:
+/// Checks whether a text contains a token, as when it is pasted into the wrong field:
 /// `hc_` or `hca_`, sixteen letters or digits, and an underscore.
 pub(super) fn looks_like_token(text: &str) -> bool {
     PREFIXES.iter().any(|prefix| {
@@ -101,12 +100,12 @@ pub(super) fn looks_like_token(text: &str) -> bool {
     })
 }
 
-/// A line of text without secrets: a path, a filter, a reason. One that names a secret may hold it.
+/// Masks a line of text, such as a path, a filter or a reason. One that names a secret may contain it.
 pub(super) fn line(text: String, never: &[String]) -> String {
     if looks_like_token(&text) || is_secret(&text, never) { MASK.to_owned() } else { text }
 }
 
-/// Cuts a text at the limit and says how much is missing.
+/// Cuts a text at the limit and appends how much is missing.
 pub(super) fn cut(text: &str) -> String {
     if text.len() <= MAX_BYTES {
         return text.to_owned();

@@ -8,7 +8,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::work::Work;
 use headcount_records::chain::Checkpoint;
-use headcount_records::verify::{Finding, FindingKind, SequencedRow, Verdict, Verifier};
+use headcount_records::verify::{Finding, FindingKind, Report, SequencedRow, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn verify(
     let mut after = i64::MIN;
     let verdict = loop {
         let slice = store.audit(None, after, SLICE)?;
-        after = slice.rows.last().map_or(after, |row| row.place);
+        after = slice.rows.last().map_or(after, |row| row.position);
         slice.rows.iter().for_each(|row| verifier.take(row));
         if let Some(unsequenced) = slice.unsequenced {
             break verifier.finish(&unsequenced);
@@ -111,17 +111,17 @@ fn open_all(file: &Path, keys: &[String]) -> anyhow::Result<(Vec<Checkpoint>, Ve
 
 /// Says where something was found.
 fn whereabouts(finding: &Finding) -> (&'static str, i64) {
-    let unit = if finding.what == FindingKind::Displaced { "row" } else { "place" };
-    (unit, finding.place)
+    let unit = if finding.kind == FindingKind::Displaced { "row" } else { "place" };
+    (unit, finding.position)
 }
 
-fn tell(verdict: &Verdict, bad: &[BadCheckpoint], with_checkpoint: bool) {
+fn tell(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
     for BadCheckpoint { number, meaning, .. } in bad {
         output::result(&format!("checkpoint {number}: {meaning}"));
     }
     for finding in &verdict.findings {
         let (unit, number) = whereabouts(finding);
-        output::result(&format!("{unit} {number}: {}", finding.what));
+        output::result(&format!("{unit} {number}: {}", finding.kind));
     }
     if verdict.more > 0 {
         output::result(&format!("and {} more", verdict.more));
@@ -148,10 +148,10 @@ fn tell(verdict: &Verdict, bad: &[BadCheckpoint], with_checkpoint: bool) {
     }
 }
 
-fn report(verdict: &Verdict, bad: &[BadCheckpoint]) -> Value {
+fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
     let found = verdict.findings.iter().map(|finding| {
         let (unit, number) = whereabouts(finding);
-        json!({unit: number, "kind": finding.what.word(), "meaning": finding.what.to_string()})
+        json!({unit: number, "kind": finding.kind.word(), "meaning": finding.kind.to_string()})
     });
     let bad = bad.iter().map(|BadCheckpoint { number, word, meaning }| {
         json!({"checkpoint": number, "kind": word, "meaning": meaning})
@@ -195,7 +195,7 @@ fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()>
     loop {
         let slice = store.audit(only, after, SLICE)?;
         for sequenced in &slice.rows {
-            after = sequenced.place;
+            after = sequenced.position;
             output::result(&line(sequenced, &tenants).to_string());
         }
         if slice.unsequenced.is_some() {
@@ -230,7 +230,7 @@ fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
     let personal = row.personal.as_deref().map(parse).unwrap_or_default();
     let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
     json!({
-        "place": sequenced.place,
+        "place": sequenced.position,
         "time": Timestamp::from_micros(row.at).to_string(),
         "tenant": tenant.map(|tenant| tenant.name.as_str()),
         "tenantKey": row.tenant,

@@ -1,7 +1,7 @@
-//! A body as the log reads it: the members that name somebody, and the text that is kept.
+//! A body as the log reads it: the members that have names or ids, and the text that is kept.
 //!
-//! A request that was accepted was read in full when it came. Here the values of all other members are
-//! skipped, which takes a fraction of the time and no memory.
+//! An accepted request was parsed in full before. Here the values of all other members are skipped, which takes
+//! a fraction of the time and no memory.
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -18,15 +18,15 @@ pub(super) enum Body<'b> {
     None,
     /// A JSON object: its text, and the members that were asked for.
     Object(&'b [u8], Value),
-    /// It is no JSON object, or too large: so long it was.
+    /// Not a JSON object, or too large; its length in bytes.
     Opaque(usize),
 }
 
 impl<'b> Body<'b> {
-    /// Reads the members whose names are `wanted`, wherever they stand below wanted ones.
+    /// Reads the members whose names are `wanted`, and the wanted ones inside them.
     ///
-    /// Of their values, texts, lists and objects are read; nobody is named by a number. This is for bodies
-    /// that [`headcount_core::json::parse`] has accepted already: what is skipped is not looked at.
+    /// Of their values, texts, lists and objects are read: no resource is named by a number. This is for bodies
+    /// that [`headcount_core::json::parse`] has accepted already: what is skipped is not validated.
     pub(super) fn sketch(bytes: Option<&'b [u8]>, wanted: fn(&str) -> bool) -> Self {
         // Only a number beyond all doubles is read by one and not by the other.
         Self::of(bytes, |bytes| sketch(bytes, wanted).or_else(|| json::parse(bytes).ok()))
@@ -37,13 +37,13 @@ impl<'b> Body<'b> {
         Self::of(bytes, |bytes| {
             let mut id = None;
             let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-            // It ends with an error where the id was found, which is long before the end.
+            // It ends with an error after the id, which is long before the end.
             drop(serde::Deserializer::deserialize_map(&mut deserializer, Id(&mut id)));
             id.map(|id| Map::from_iter([("id".to_owned(), Value::String(id))]).into())
         })
     }
 
-    /// Reads every member. What two readers would understand differently is not read at all.
+    /// Reads every member. A text that two parsers would understand differently is opaque.
     pub(super) fn read(bytes: Option<&'b [u8]>) -> Self {
         Self::of(bytes, |bytes| json::parse(bytes).ok())
     }
@@ -89,13 +89,13 @@ impl<'b> Body<'b> {
     }
 }
 
-/// The text of a body in which nothing is to be masked. `None` when something may be.
+/// Returns the text of a body in which nothing has to be masked; `None` when something may have to be.
 fn plain(bytes: &[u8], by: &RecordBuilder) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?;
     by.words.are_absent(text).then(|| redact::cut(text))
 }
 
-/// Reads a JSON text but for the members that are not wanted; `None` when it is no JSON.
+/// Reads the wanted members of a JSON text; `None` when it is not JSON.
 fn sketch(bytes: &[u8], wanted: fn(&str) -> bool) -> Option<Value> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -103,7 +103,7 @@ fn sketch(bytes: &[u8], wanted: fn(&str) -> bool) -> Option<Value> {
     deserializer.end().is_ok().then_some(value)
 }
 
-/// Looks for the `id` of an object, and stops there.
+/// Finds the `id` of an object, and stops there.
 struct Id<'i>(&'i mut Option<String>);
 
 impl<'de> Visitor<'de> for Id<'_> {
@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for Sketch {
     }
 }
 
-/// The name of a member, when it is wanted.
+/// Reads the name of a member, if it is wanted.
 struct Wanted(fn(&str) -> bool);
 
 impl<'de> DeserializeSeed<'de> for Wanted {

@@ -1,4 +1,4 @@
-//! By which names people ask for whoever a request was about.
+//! The names by which people search for what a request was about.
 
 use serde_json::Value;
 
@@ -11,16 +11,16 @@ use headcount_core::path::PathParts;
 /// Names that are kept of one request.
 const MAX_NAMES: usize = 256;
 
-/// Collects what a resource goes by, out of bodies and filters.
+/// Collects the names of a resource from bodies and filters.
 #[derive(Default)]
 pub(super) struct Names {
     /// In the form in which they are compared.
     pub(super) folded: Vec<String>,
     /// The name that people read.
     pub(super) label: Option<String>,
-    /// The label is a userName or displayName, which no other name replaces.
+    /// Whether the label is a userName, which no other name replaces.
     is_proper: bool,
-    /// Members are left out.
+    /// Whether to skip members.
     pub(super) without_members: bool,
 }
 
@@ -34,10 +34,10 @@ impl Names {
         }
     }
 
-    /// Adds a value under the attribute's name, as far as people are named by it.
+    /// Adds the value of an attribute, if people use it as a name.
     fn attribute(&mut self, attribute: &str, value: &Value) {
         let lower = attribute.to_ascii_lowercase();
-        // A filter in brackets has names of its own.
+        // A filter in brackets is not part of the path.
         let lower = lower.split('[').next().unwrap_or_default();
         let path = lower.rsplit(':').next().unwrap_or_default();
         let last = path.rsplit('.').next().unwrap_or_default();
@@ -68,7 +68,7 @@ impl Names {
         }
     }
 
-    /// The texts of a value, or of `value` in objects and arrays of them.
+    /// Adds the texts of a value, or of `value` in objects and arrays of them.
     fn values_of(&mut self, value: &Value) {
         match value {
             Value::String(text) => self.add(text),
