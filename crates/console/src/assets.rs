@@ -1,4 +1,4 @@
-//! Style, script and icon: in the binary, from nowhere else.
+//! Style, script and icon, which are part of the binary.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
@@ -7,14 +7,20 @@ const CSS: &str = include_str!("../assets/console.css");
 const JS: &str = include_str!("../assets/console.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
-/// What pages add to the addresses of assets, so that a browser keeps them until they change.
+/// Returns what pages add to the addresses of assets, so that browsers cache them until they change: their
+/// FNV-1a hash.
 pub(crate) fn version() -> String {
-    let sum = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let all = CSS.bytes().chain(JS.bytes()).chain(ICON.bytes());
-    format!("{:016x}", all.fold(0xcbf2_9ce4_8422_2325, sum))
+    let hash = CSS
+        .bytes()
+        .chain(JS.bytes())
+        .chain(ICON.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    format!("{hash:016x}")
 }
 
-/// Answers with an asset.
+/// Serves an asset.
 pub(crate) async fn serve(request: HttpRequest) -> HttpResponse {
     let (media, text) = match request.match_info().query("file") {
         "console.css" => ("text/css; charset=utf-8", CSS),

@@ -30,20 +30,20 @@ pub(crate) fn query(fields: &[(&str, &str)]) -> String {
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
-/// A moment as an element: UTC without a script, the reader's zone with one, UTC on hover.
+/// Writes a moment as an element: in UTC without a script, in the reader's zone with one, and UTC on hover.
 pub(crate) fn time(at: Timestamp) -> String {
     let (iso, utc) = (html(&at.to_string()), html(&moment(at)));
     let short = utc.get(..16).unwrap_or(&utc);
     format!("<time datetime=\"{iso}\" title=\"{utc}\">{short} UTC</time>")
 }
 
-/// As [`time`], with how far away it is in words.
+/// As [`time`], with the distance from now in words.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let (iso, utc) = (html(&at.to_string()), html(&moment(at)));
     format!("<time data-ago datetime=\"{iso}\" title=\"{utc}\">{}</time>", distance(at, now))
 }
 
-/// Says how far a moment is from now.
+/// Describes how far a moment is from now.
 pub(crate) fn distance(at: Timestamp, now: Timestamp) -> String {
     let seconds = (now.micros() - at.micros()) / 1_000_000;
     let (amount, future) = (seconds.abs(), seconds < 0);
@@ -51,7 +51,7 @@ pub(crate) fn distance(at: Timestamp, now: Timestamp) -> String {
         0..60 => return if future { "in a moment" } else { "just now" }.to_owned(),
         60..3_600 => (amount / 60, "minute"),
         3_600..86_400 => (amount / 3_600, "hour"),
-        // A token that was just made for 180 days does not end in 179.
+        // Rounded: a token that was just created for 180 days must not end in 179.
         _ => ((amount + 43_200) / 86_400, "day"),
     };
     let plural = if number == 1 { "" } else { "s" };
@@ -64,26 +64,26 @@ pub(crate) fn distance(at: Timestamp, now: Timestamp) -> String {
 /// Writes a number with a thin space between thousands.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
-    let mut shown = String::new();
+    let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            shown.push('\u{202f}');
+            grouped.push('\u{202f}');
         }
-        shown.push(digit);
+        grouped.push(digit);
     }
-    shown
+    grouped
 }
 
-/// Quotes an argument for a shell where it needs it.
+/// Quotes an argument for a shell if necessary.
 pub(crate) fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@=+".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
+    let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:,@=+".contains(c));
+    match is_plain && !text.is_empty() {
         true => text.to_owned(),
         false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 
-/// Shows a JSON value as text: a text as it is, everything else as JSON.
+/// Writes a JSON value: a text as it is, everything else as JSON.
 pub(crate) fn plain(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),

@@ -1,33 +1,33 @@
-//! What to enter where, per identity provider. The same facts stand in `docs/idp`.
+//! What to enter where, by identity provider. `docs/idp` has the same facts.
 
-/// What is entered in a field.
+/// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value {
     /// The base URL of this server.
     BaseUrl,
-    /// The token that was just made.
+    /// The new token.
     Token,
-    /// The token behind the word `Bearer`.
+    /// The token after the word `Bearer`.
     BearerToken,
-    /// A text that is typed, always the same.
+    /// A fixed text to type.
     Text(&'static str),
-    /// What is chosen or ticked.
+    /// An option to choose or tick.
     Choose(&'static str),
 }
 
 /// How one identity provider is connected.
 pub(crate) struct Guide {
-    /// The word in the address, and the name of its token.
+    /// The id in addresses, and the name of its token.
     pub(crate) id: &'static str,
     /// Its name.
     pub(crate) name: &'static str,
-    /// Where the fields are.
-    pub(crate) way: &'static [&'static str],
+    /// The path to the fields.
+    pub(crate) path: &'static [&'static str],
     /// Field and value.
     pub(crate) fields: &'static [(&'static str, Value)],
-    /// What tests the connection, and what then happens.
+    /// How to test the connection, and what then happens.
     pub(crate) test: &'static str,
-    /// Mappings: the one that is there, what to do with it, and why.
+    /// The default mappings, what to do with each, and why.
     pub(crate) mappings: &'static [(&'static str, &'static str, &'static str)],
     /// What to expect.
     pub(crate) notes: &'static [&'static str],
@@ -40,7 +40,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "entra",
         name: "Entra ID",
-        way: &[
+        path: &[
             "Enterprise applications",
             "your application",
             "Provisioning",
@@ -79,7 +79,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "okta",
         name: "Okta",
-        way: &["Applications", "your application", "Provisioning", "Integration"],
+        path: &["Applications", "your application", "Provisioning", "Integration"],
         fields: &[
             ("SCIM connector base URL", BaseUrl),
             ("Unique identifier field for users", Text("userName")),
@@ -100,7 +100,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "onelogin",
         name: "OneLogin",
-        way: &["Applications", "SCIM Provisioner with SAML (SCIM v2)", "Configuration"],
+        path: &["Applications", "SCIM Provisioner with SAML (SCIM v2)", "Configuration"],
         fields: &[("SCIM Base URL", BaseUrl), ("SCIM Bearer Token", Token)],
         test: "Press Enable under API Connection, then tick Enable provisioning.",
         mappings: &[("SCIM JSON Template", "Keep", "the default works")],
@@ -109,7 +109,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "jumpcloud",
         name: "JumpCloud",
-        way: &["SSO Applications", "your application", "Identity Management"],
+        path: &["SSO Applications", "your application", "Identity Management"],
         fields: &[
             ("API type", Choose("SCIM API")),
             ("SCIM version", Choose("SCIM 2.0")),
@@ -124,7 +124,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "keycloak",
         name: "Keycloak",
-        way: &["User federation", "Add SCIM provider (of the SCIM extension)"],
+        path: &["User federation", "Add SCIM provider (of the SCIM extension)"],
         fields: &[
             ("SCIM 2.0 endpoint", BaseUrl),
             ("Endpoint content type", Choose("application/scim+json")),
@@ -142,7 +142,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "authentik",
         name: "authentik",
-        way: &["Applications", "Providers", "Create", "SCIM Provider"],
+        path: &["Applications", "Providers", "Create", "SCIM Provider"],
         fields: &[("URL", BaseUrl), ("Token", Token)],
         test: "Add the provider to an application as backchannel provider, then press Run sync again.",
         mappings: &[
@@ -154,7 +154,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     Guide {
         id: "generic",
         name: "Other",
-        way: &["the SCIM 2.0 settings of your identity provider"],
+        path: &["the SCIM 2.0 settings of your identity provider"],
         fields: &[
             ("Base URL", BaseUrl),
             ("Bearer token", Token),
@@ -170,7 +170,7 @@ pub(crate) const GUIDES: [Guide; 7] = [
     },
 ];
 
-/// Finds a guide; the first when the word is none.
+/// Returns the guide with an id; the first when there is none.
 pub(crate) fn find(id: &str) -> &'static Guide {
     let [first, ..] = &GUIDES;
     GUIDES.iter().find(|guide| guide.id == id).unwrap_or(first)
