@@ -1,0 +1,186 @@
+//! The forms of tokens, tenants and exports: what they do, and which field an error is at.
+
+use headcount_token_admin::accounts::Role;
+use serde_json::json;
+
+use crate::support::{Browser, Response, TestConsole};
+
+/// Sends the form of a new token, with one field changed.
+async fn new_token(browser: &Browser<'_>, changed: (&str, &str)) -> Response {
+    let form = [("name", "entra"), ("days", "30"), ("cidrs", ""), ("scope", "scim:read")];
+    let form = form.map(|field| if field.0 == changed.0 { changed } else { field });
+    browser.post("/console/tokens", &form).await
+}
+
+/// Makes a token and returns the path of its page.
+async fn token_page(browser: &Browser<'_>) -> String {
+    let secret = new_token(browser, ("days", "30")).await.status(200).input("secret");
+    format!("/console/tokens/{}", secret.split('_').nth(1).unwrap())
+}
+
+#[actix_web::test]
+async fn a_token_is_shown_once() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let secret = new_token(&admin, ("name", "entra")).await.status(200).input("secret");
+    assert!(secret.starts_with("hc_") && secret.len() > 60, "{secret}");
+    admin.get("/console/tokens").await.shows("entra").hides(&secret);
+}
+
+#[actix_web::test]
+async fn a_token_is_shown_with_the_command_that_makes_it() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let response = new_token(&admin, ("cidrs", "203.0.113.0/24")).await;
+    response.shows(
+        "headcount --database test.db token create --name entra --tenant default \
+         --scope scim:read --expires 30d --cidr 203.0.113.0/24",
+    );
+}
+
+#[actix_web::test]
+async fn connect_puts_a_new_token_where_it_belongs() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("name", "okta"), ("days", "30"), ("scope", "scim:read")];
+    let response = admin.post("/console/connect?idp=generic", &form).await;
+    let (token, bearer) = (response.input("field-1"), response.input("field-2"));
+    assert!(token.starts_with("hc_"), "{token}");
+    assert_eq!(bearer, format!("Bearer {token}"));
+}
+
+#[actix_web::test]
+async fn each_error_of_a_new_token_is_at_its_field() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    for (changed, error) in [
+        (("name", ""), "name-error"),
+        (("days", "soon"), "days-error"),
+        (("days", "0"), "days-error"),
+        (("days", "100000"), "days-error"),
+        (("cidrs", "office"), "cidrs-error"),
+        (("scope", "none"), "scopes-error"),
+    ] {
+        let response = new_token(&admin, changed).await;
+        response.status(422).shows(&format!("id=\"{error}\""));
+        assert_eq!(response.body.matches("class=\"error\"").count(), 1, "{changed:?}");
+    }
+}
+
+#[actix_web::test]
+async fn what_was_entered_stays_in_a_form_with_an_error() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let response = new_token(&admin, ("cidrs", "office")).await;
+    response.shows("value=\"entra\"").shows("value=\"office\"");
+}
+
+#[actix_web::test]
+async fn five_minutes_after_the_password_a_token_needs_it() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    console.clock.advance(5 * 60);
+    let response = new_token(&admin, ("name", "entra")).await;
+    response.status(422).shows("enter your password to continue");
+}
+
+#[actix_web::test]
+async fn a_rotated_token_is_shown_with_the_end_of_the_old_one() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let path = token_page(&admin).await;
+    let response = admin.post(&path, &[("act", "rotate"), ("hours", "24")]).await;
+    let secret = response.status(200).shows("works until").input("secret");
+    assert!(!path.contains(secret.split('_').nth(1).unwrap()), "{secret}");
+}
+
+#[actix_web::test]
+async fn an_overlap_that_is_no_number_is_refused_at_its_field() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let path = token_page(&admin).await;
+    let response = admin.post(&path, &[("act", "rotate"), ("hours", "a day")]).await;
+    response.status(422).shows("id=\"hours-error\">enter a number of hours<");
+}
+
+#[actix_web::test]
+async fn a_revoked_token_says_so() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let path = token_page(&admin).await;
+    admin.post(&path, &[("act", "revoke")]).await.redirects_to(&path);
+    admin.get(&path).await.shows(">revoked<").hides("Rotate token");
+}
+
+#[actix_web::test]
+async fn a_downloaded_token_has_a_plain_file_name() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("name", "../a\"b"), ("secret", "hc_secret")];
+    let response = admin.post("/console/tokens/file", &form).await;
+    response
+        .header("content-disposition", "attachment; filename=\"headcount-___a_b.txt\"")
+        .shows("Token: hc_secret");
+}
+
+#[actix_web::test]
+async fn a_tenant_name_is_checked_at_its_field() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("act", "create-tenant"), ("name", "Two Words")];
+    let response = admin.post("/console/settings", &form).await;
+    response.status(422).shows("id=\"tenant-error\"");
+}
+
+#[actix_web::test]
+async fn a_tenant_is_deleted_only_by_its_name() {
+    let console = TestConsole::new().await;
+    let owner = console.signed_in_as(Role::Owner);
+    owner.post("/console/settings", &[("act", "create-tenant"), ("name", "second")]).await;
+    let delete = [("act", "delete-tenant"), ("name", "secnd")];
+    let response = owner.post("/console/settings?tenant=second", &delete).await;
+    response.status(422).shows("id=\"delete-error\">enter the name of the tenant<");
+    let delete = [("act", "delete-tenant"), ("name", "second")];
+    let response = owner.post("/console/settings?tenant=second", &delete).await;
+    response.redirects_to("/console/settings?done=deleted");
+}
+
+#[actix_web::test]
+async fn a_quirk_that_is_switched_off_stays_off() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("act", "switches"), ("enabled", "on"), ("quirk", "bare-words")];
+    let response = admin.post("/console/settings", &form).await;
+    response.redirects_to("/console/settings?done=switches");
+    admin
+        .get("/console/settings")
+        .await
+        .shows("value=\"bare-words\" checked")
+        .hides("value=\"plus-in-query\" checked");
+}
+
+#[actix_web::test]
+async fn an_action_that_does_not_exist_is_refused() {
+    let console = TestConsole::new().await;
+    let owner = console.signed_in_as(Role::Owner);
+    for path in ["/console/settings", "/console/account"] {
+        let response = owner.post(path, &[("act", "dance")]).await;
+        response.status(400).shows("There is no such action.");
+    }
+}
+
+#[actix_web::test]
+async fn an_export_has_what_the_search_finds() {
+    let console = TestConsole::new().await;
+    console.create("User", json!({"userName": "jane", "title": "=1+1"}));
+    console.user("omar");
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("as", "csv"), ("q", "userName eq \"jane\"")];
+    let response = admin.post("/console/resources/Users", &form).await;
+    response
+        .status(200)
+        .header("content-disposition", "attachment; filename=\"headcount-users.csv\"")
+        .shows("\"jane\"")
+        .shows("\"'=1+1\"")
+        .hides("omar");
+}
