@@ -28,7 +28,7 @@ pub use problem::ProblemBody;
 
 use crate::api::Api;
 use crate::auth::AnyToken;
-use crate::error::{ApiError, Cause};
+use crate::error::Cause;
 use crate::fault::Fault;
 use crate::paths::ADMIN_PATH;
 
@@ -86,9 +86,9 @@ fn only(path: &str, allowed: &'static str) -> Resource {
 async fn unknown(
     auth: session::AdminAuth<AnyToken>,
     api: Data<Api>,
-) -> Result<HttpResponse, Problem> {
-    let done = session::run(&api, auth, |_| {
-        Err::<(), ApiError>(Fault::Missing("there is no such path here".to_owned()).into())
-    });
-    done.await.map(|((), _)| HttpResponse::NotFound().finish())
+) -> Result<answer::Answer, Problem> {
+    session::respond(&api, auth, |_| {
+        Err(Fault::Missing("there is no such path here".to_owned()).into())
+    })
+    .await
 }

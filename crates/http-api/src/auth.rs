@@ -33,14 +33,14 @@ pub(crate) trait Permission: Send + 'static {
     const LANE: Lane = Lane::Point;
 
     /// Returns the scopes, given the kind of resource that the request is about.
-    fn needed(kind: Option<&ResourceType>) -> Scopes;
+    fn required_scopes(kind: Option<&ResourceType>) -> Scopes;
 }
 
 /// Reading, `.search` included.
 pub(crate) struct Read;
 
 impl Permission for Read {
-    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::SCIM_READ
     }
 }
@@ -51,7 +51,7 @@ pub(crate) struct Provision;
 impl Permission for Provision {
     const LANE: Lane = Lane::Write;
 
-    fn needed(kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(kind: Option<&ResourceType>) -> Scopes {
         match kind {
             Some(kind) if kind.membership == Membership::Members => Scopes::GROUPS_WRITE,
             Some(_) => Scopes::USERS_WRITE,
@@ -64,7 +64,7 @@ impl Permission for Provision {
 pub(crate) struct AnyToken;
 
 impl Permission for AnyToken {
-    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::default()
     }
 }
@@ -219,24 +219,26 @@ impl<P: Permission> Authenticated<P> {
         let bearer = &self.bearer;
         let accepted = bearer.accept(api)?;
         let token = accepted.token;
-        let who = Arc::new(TokenIdentity {
-            token: token.id.clone(),
+        let identity = Arc::new(TokenIdentity {
+            id: token.id.clone(),
             name: token.name.clone(),
             tenant: token.tenant,
             scopes: token.scopes,
             cidrs: token.cidrs.clone(),
             expires: token.expires,
         });
-        let refused = |cause: Cause| Err(ApiError { who: Some(Arc::clone(&who)), ..cause.into() });
         // The address first: whoever may not use the token here learns nothing about its scopes.
         let address = bearer.address.map(|address| address.to_canonical());
-        let inside = |address: &IpAddr| token.cidrs.iter().any(|net| net.contains(address));
-        if !token.cidrs.is_empty() && !address.as_ref().is_some_and(inside) {
-            return refused(Cause::Network);
-        }
-        let needed = P::needed(kind);
-        if !token.scopes.allow(needed) {
-            return refused(Cause::Scope(needed));
+        let needed = P::required_scopes(kind);
+        let refusal = if !identity.allows_address(address.as_ref()) {
+            Some(Cause::Network)
+        } else if !identity.scopes.allow(needed) {
+            Some(Cause::Scope(needed))
+        } else {
+            None
+        };
+        if let Some(cause) = refusal {
+            return Err(ApiError { token: Some(identity), ..cause.into() });
         }
         api.tokens.used(&token, bearer.address, bearer.agent.as_deref());
         let caller = Caller {
@@ -247,6 +249,6 @@ impl<P: Permission> Authenticated<P> {
             request: bearer.request.clone(),
             work,
         };
-        Ok((caller, who))
+        Ok((caller, identity))
     }
 }

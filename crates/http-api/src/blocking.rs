@@ -27,47 +27,30 @@ use crate::lanes::{Lane, LaneTurn, Owner};
 
 /// Proves the caller's token and runs a use case on a thread that may wait.
 ///
-/// `kind` is what the request is about, as far as the permission depends on it.
+/// `kind` is the resource type that the request is about, where the permission depends on it. An error names the
+/// token and the request, for the log.
 ///
 /// # Errors
 ///
-/// What the token's check, the permission or the use case says; 503 when the request's deadline passes
-/// before.
+/// Those of the token's check, of the permission and of the use case; 503 when the request's deadline passes.
 pub(crate) async fn run<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
     auth: Authenticated<P>,
     kind: Option<Arc<ResourceType>>,
-    job: impl FnOnce(&Api, &Caller) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<TokenIdentity>), ApiError> {
-    run_with_token(api, auth, kind, |api, caller, _| job(api, caller)).await
-}
-
-/// As [`run`], for a use case that depends on what exactly the token allows.
-///
-/// # Errors
-///
-/// As [`run`].
-pub(crate) async fn run_with_token<P: Permission, T: Send + 'static>(
-    api: &Data<Api>,
-    auth: Authenticated<P>,
-    kind: Option<Arc<ResourceType>>,
-    job: impl FnOnce(&Api, &Caller, &TokenIdentity) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<TokenIdentity>), ApiError> {
+    job: impl FnOnce(&Data<Api>, &Caller, &Arc<TokenIdentity>) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let request = auth.bearer.request.clone();
-    let done = async {
+    let answer = async {
         let owner = owner(api, &auth.bearer).await?;
         let deadline = auth.bearer.stopwatch.deadline(api.settings.request_time);
-        let (lane, inner) = (auth.lane, Data::clone(api));
-        run_queued(api, lane, owner, deadline, move |work| {
-            let (caller, who) = auth.caller(&inner, kind.as_deref(), work)?;
-            match job(&inner, &caller, &who) {
-                Ok(value) => Ok((value, who)),
-                Err(error) => Err(ApiError { who: Some(who), ..error }),
-            }
+        let inner = Data::clone(api);
+        run_queued(api, auth.lane, owner, deadline, move |work| {
+            let (caller, token) = auth.caller(&inner, kind.as_deref(), work)?;
+            job(&inner, &caller, &token).map_err(|error| ApiError { token: Some(token), ..error })
         })
         .await?
     };
-    done.await.map_err(|error| ApiError { request: Some(request), ..error })
+    answer.await.map_err(|error| ApiError { request: Some(request), ..error })
 }
 
 /// Returns whose turn a request takes; a token that is not known yet is proven first.
@@ -125,8 +108,8 @@ async fn run_queued<T: Send + 'static>(
     // Dropped with this future when the client is gone.
     let awaited = Awaited(task.clone());
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let done = actix_web::web::block(move || task.run(turn, job));
-    match timeout_at(deadline, done).await {
+    let answer = actix_web::web::block(move || task.run(turn, job));
+    match timeout_at(deadline, answer).await {
         Ok(Ok(Some(value))) => Ok(value),
         Ok(Ok(None) | Err(_)) => Err(Cause::Internal.into()),
         Err(_elapsed) => {
@@ -164,7 +147,7 @@ impl Task {
     /// Does the work, unless nobody waits for it any more. The turn ends with the thread's work, not
     /// with the client's patience.
     fn run<T>(self, turn: LaneTurn, job: impl FnOnce(Work) -> T) -> Option<T> {
-        let _done = Done(&self);
+        let _finished = Finished(&self);
         let awaited = self.state.load(Ordering::Acquire) == AWAITED;
         let value = awaited.then(|| job(self.work.clone()));
         drop(turn);
@@ -173,9 +156,9 @@ impl Task {
 }
 
 /// Says that the thread is done, even after a panic.
-struct Done<'a>(&'a Task);
+struct Finished<'a>(&'a Task);
 
-impl Drop for Done<'_> {
+impl Drop for Finished<'_> {
     fn drop(&mut self) {
         if self.0.state.swap(DONE, Ordering::AcqRel) == ABANDONED {
             self.0.api.lanes.abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -205,8 +188,8 @@ pub async fn run_unqueued<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-    let done = actix_web::web::block(job);
-    done.await.ok()
+    let answer = actix_web::web::block(job);
+    answer.await.ok()
 }
 
 /// Runs a page of the console, whose caller is proven by other means, on the same lanes as requests; none

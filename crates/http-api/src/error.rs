@@ -24,8 +24,8 @@ use crate::identity::TokenIdentity;
 pub(crate) struct ApiError {
     /// What went wrong.
     pub cause: Cause,
-    /// Who asked, when the token was proven.
-    pub who: Option<Arc<TokenIdentity>>,
+    /// The token, when it was proven.
+    pub token: Option<Arc<TokenIdentity>>,
     /// The request, for the body of an internal error.
     pub request: Option<RequestId>,
 }
@@ -71,7 +71,7 @@ pub(crate) enum Cause {
 
 impl From<Cause> for ApiError {
     fn from(cause: Cause) -> Self {
-        Self { cause, who: None, request: None }
+        Self { cause, token: None, request: None }
     }
 }
 

@@ -1,15 +1,17 @@
 //! Who asks, once the token is proven.
 
+use std::net::IpAddr;
+
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{TenantId, TokenId};
 use headcount_token_admin::Scopes;
 use ipnet::IpNet;
 
-/// A caller whose token was proven, for the log.
+/// A token that was proven.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenIdentity {
-    /// The token.
-    pub token: TokenId,
+    /// Its public id.
+    pub id: TokenId,
     /// Its name.
     pub name: String,
     /// Its tenant.
@@ -20,4 +22,12 @@ pub(crate) struct TokenIdentity {
     pub cidrs: Vec<IpNet>,
     /// When it stops working.
     pub expires: Option<Timestamp>,
+}
+
+impl TokenIdentity {
+    /// Tells whether the token may be used from an address.
+    pub(crate) fn allows_address(&self, address: Option<&IpAddr>) -> bool {
+        self.cidrs.is_empty()
+            || address.is_some_and(|address| self.cidrs.iter().any(|net| net.contains(address)))
+    }
 }

@@ -147,10 +147,10 @@ impl Line<'_> {
         }
         span.record("http.route", self.route);
         span.record("http.response.status_code", self.status);
-        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
-        if let Some(who) = who {
-            span.record("token.id", who.token.as_str());
-            span.record("tenant.id", who.tenant.key());
+        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
+        if let Some(token) = token {
+            span.record("token.id", token.id.as_str());
+            span.record("tenant.id", token.tenant.key());
         }
         if let Some(kind) = &notes.kind {
             span.record("scim.kind", kind.as_str());
@@ -161,17 +161,17 @@ impl Line<'_> {
         let Self { method, route, status, .. } = *self;
         let id = self.id.map_or("", RequestId::as_str);
         let elapsed = self.started.elapsed();
-        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
+        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         tracing::info!(
             request.id = id,
             method,
             route,
             status,
             micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            token.id = who.map(|who| who.token.as_str()),
-            token.name = who.map(|who| who.name.as_str()),
+            token.id = token.map(|token| token.id.as_str()),
+            token.name = token.map(|token| token.name.as_str()),
             token.refused = error.and_then(ApiError::refusal),
-            tenant.id = who.map(|who| who.tenant.key()),
+            tenant.id = token.map(|token| token.tenant.key()),
             scim.kind = notes.kind,
             scim.quirks = ?notes.applied.quirks(),
             "request"
@@ -240,13 +240,13 @@ impl Seen {
         body: Option<Bytes>,
     ) {
         let Some((api, exchange)) = self.0 else { return };
-        let who = notes.who.as_ref().or_else(|| error.and_then(|error| error.who.as_ref()));
+        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         let exchange = HttpExchange {
             micros: i64::try_from(line.started.elapsed().as_micros()).unwrap_or(i64::MAX),
             request: line.id.cloned().unwrap_or_else(|| RequestId::new("")),
-            tenant: who.map(|who| who.tenant),
-            token: who.map(|who| who.token.clone()).or(exchange.token),
-            token_name: who.map(|who| who.name.clone()),
+            tenant: token.map(|token| token.tenant),
+            token: token.map(|token| token.id.clone()).or(exchange.token),
+            token_name: token.map(|token| token.name.clone()),
             refused: error.and_then(ApiError::refusal).map(str::to_owned),
             status: line.status,
             scim_type: error.and_then(|error| error.status_and_type().1),
@@ -255,7 +255,7 @@ impl Seen {
             quirks: notes.applied.quirks(),
             body,
             reply: notes.reply,
-            proven: who.is_some() && !error.is_some_and(ApiError::is_of_stranger),
+            proven: token.is_some() && !error.is_some_and(ApiError::is_of_stranger),
             changed: notes.changed,
             operations: notes.operations,
             ..exchange

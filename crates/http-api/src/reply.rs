@@ -5,17 +5,37 @@ use std::sync::Arc;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
 use headcount_core::error::Error;
 use headcount_core::quirks::Applied;
+use headcount_core::schema::ResourceType;
+use headcount_core::service::Caller;
 use headcount_records::Operated;
 
+use crate::api::Api;
+use crate::auth::{Authenticated, Permission};
+use crate::blocking;
 use crate::error::ApiError;
 use crate::gzip::{self, Gzip};
 use crate::headers::SCIM_JSON;
 use crate::identity::TokenIdentity;
 use crate::stream::MemberStream;
+
+/// Proves the caller's token and makes the reply on a thread that may wait; see [`blocking::run`].
+///
+/// # Errors
+///
+/// As [`blocking::run`].
+pub(crate) async fn respond<P: Permission>(
+    api: &Data<Api>,
+    auth: Authenticated<P>,
+    kind: Option<Arc<ResourceType>>,
+    job: impl FnOnce(&Data<Api>, &Caller) -> Result<Reply, ApiError> + Send + 'static,
+) -> Result<Reply, ApiError> {
+    blocking::run(api, auth, kind, |api, caller, token| Ok(job(api, caller)?.by(token))).await
+}
 
 /// A response with what the log wants to know of it.
 pub(crate) struct Reply {
@@ -25,7 +45,7 @@ pub(crate) struct Reply {
     location: Option<String>,
     may_be_kept: bool,
     is_compressed: bool,
-    notes: LogContext,
+    log: LogContext,
 }
 
 enum Body {
@@ -37,7 +57,7 @@ enum Body {
 /// What the log wants to know of a request that was answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogContext {
-    pub(crate) who: Option<Arc<TokenIdentity>>,
+    pub(crate) token: Option<Arc<TokenIdentity>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
     /// The body of the answer to a write.
@@ -60,7 +80,7 @@ impl Reply {
             location: None,
             may_be_kept: false,
             is_compressed: false,
-            notes: LogContext::default(),
+            log: LogContext::default(),
         }
     }
 
@@ -76,7 +96,7 @@ impl Reply {
     }
 
     /// Compresses a large body that is at hand, where the client wants it. Runs where waiting is allowed.
-    pub(crate) fn compressed(mut self, wanted: bool) -> Result<Self, ApiError> {
+    pub(crate) fn compress(mut self, wanted: bool) -> Result<Self, ApiError> {
         if let Body::Whole(body) = &mut self.body
             && wanted
             && body.len() >= gzip::MIN_BYTES
@@ -104,14 +124,14 @@ impl Reply {
     }
 
     /// Adds what the log wants to know.
-    pub(crate) fn noted(mut self, notes: LogContext) -> Self {
-        self.notes = notes;
+    pub(crate) fn with_log(mut self, log: LogContext) -> Self {
+        self.log = log;
         self
     }
 
-    /// Adds who asked.
-    pub(crate) fn by(mut self, who: Arc<TokenIdentity>) -> Self {
-        self.notes.who = Some(who);
+    /// Adds the token of the request, for the log.
+    fn by(mut self, token: &Arc<TokenIdentity>) -> Self {
+        self.log.token = Some(Arc::clone(token));
         self
     }
 }
@@ -141,14 +161,14 @@ impl Responder for Reply {
             Body::None => response.finish(),
             Body::Whole(body) => {
                 let body = Bytes::from(body);
-                self.notes.reply = is_write(request).then(|| body.clone());
+                self.log.reply = is_write(request).then(|| body.clone());
                 response.content_type(SCIM_JSON).body(body)
             }
             Body::Stream(stream) => {
                 response.content_type(SCIM_JSON).streaming(stream.into_chunks())
             }
         };
-        response.extensions_mut().insert(self.notes);
+        response.extensions_mut().insert(self.log);
         response
     }
 }

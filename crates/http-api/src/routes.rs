@@ -13,10 +13,9 @@ use headcount_core::error::Error;
 
 use crate::api::Api;
 use crate::auth::{AnyToken, Authenticated};
-use crate::blocking;
 use crate::error::{ApiError, Cause};
 use crate::paths::BASE_PATH;
-use crate::reply::Reply;
+use crate::reply::{Reply, respond};
 use crate::target;
 
 /// Versions that are not spoken here; the paths of the one that is are matched before.
@@ -102,8 +101,8 @@ fn read(handler: Route) -> Vec<Route> {
 /// What can be done with one resource.
 fn one_resource() -> Vec<Route> {
     let mut routes = read(web::to(resources::get));
-    routes.push(web::put().to(resources::replace));
-    routes.push(web::patch().to(resources::patch));
+    routes.push(web::put().to(resources::update));
+    routes.push(web::patch().to(resources::update));
     routes.push(web::delete().to(resources::delete));
     routes
 }
@@ -134,17 +133,17 @@ fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpRespo
 
 /// RFC 7644 §3.11: registering oneself is not what provisioning tokens are for.
 async fn no_second_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
-    let done = blocking::run(&api, auth, None, |_, _| {
+    respond(&api, auth, None, |_, _| {
         let reason = "POST on /Me is not supported; create users at /Users";
-        Err::<(), _>(Error::NotImplemented(reason.to_owned()).into())
-    });
-    done.await.map(|((), who)| Reply::empty(StatusCode::NOT_IMPLEMENTED).by(who))
+        Err(Error::NotImplemented(reason.to_owned()).into())
+    })
+    .await
 }
 
 /// Whoever has no token learns nothing about which paths exist (AUT-015).
 async fn unknown(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
-    let done = blocking::run(&api, auth, None, |_, _| {
-        Err::<(), _>(Error::NotFound { what: "such endpoint".to_owned() }.into())
-    });
-    done.await.map(|((), who)| Reply::empty(StatusCode::NOT_FOUND).by(who))
+    respond(&api, auth, None, |_, _| {
+        Err(Error::NotFound { what: "such endpoint".to_owned() }.into())
+    })
+    .await
 }

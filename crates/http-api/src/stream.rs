@@ -94,9 +94,10 @@ impl Writer {
             let (kind, projection) = (reply.kind, reply.projection);
             let names =
                 api.service.member_names(self.tenant, kind, projection, &members.members)?;
-            match found.computed.members.is_empty() {
-                true => reply.write_members(out, &members.members, names.as_ref()),
-                false => reply.write_more_members(out, &members.members, names.as_ref()),
+            if found.computed.members.is_empty() {
+                reply.write_members(out, &members.members, names.as_ref());
+            } else {
+                reply.write_more_members(out, &members.members, names.as_ref());
             }
             // From here on it only matters whether some were written.
             found.computed.members = members.members;

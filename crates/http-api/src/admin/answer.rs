@@ -22,7 +22,7 @@ pub(super) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
     location: Option<String>,
-    who: Option<Arc<TokenIdentity>>,
+    token: Option<Arc<TokenIdentity>>,
 }
 
 impl Answer {
@@ -38,18 +38,18 @@ impl Answer {
 
     /// Nothing to say.
     pub(super) fn empty() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: Vec::new(), location: None, who: None }
+        Self { status: StatusCode::NO_CONTENT, body: Vec::new(), location: None, token: None }
     }
 
     fn with(status: StatusCode, body: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(body)
             .map_err(|_error| Error::internal("a body of the admin API can be written"))?;
-        Ok(Self { status, body, location: None, who: None })
+        Ok(Self { status, body, location: None, token: None })
     }
 
-    /// Adds who asked, for the log.
-    pub(super) fn by(mut self, who: Arc<TokenIdentity>) -> Self {
-        self.who = Some(who);
+    /// Adds the token of the request, for the log.
+    pub(super) fn by(mut self, token: &Arc<TokenIdentity>) -> Self {
+        self.token = Some(Arc::clone(token));
         self
     }
 }
@@ -66,7 +66,7 @@ impl Responder for Answer {
             StatusCode::NO_CONTENT => response.finish(),
             _ => response.content_type("application/json").body(self.body),
         };
-        response.extensions_mut().insert(LogContext { who: self.who, ..LogContext::default() });
+        response.extensions_mut().insert(LogContext { token: self.token, ..LogContext::default() });
         response
     }
 }

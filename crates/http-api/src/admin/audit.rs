@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::Params;
 use super::problem::Problem;
-use super::session::{AdminAuth, ReadAll, run};
+use super::session::{AdminAuth, ReadAll, respond};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -148,7 +148,7 @@ pub(super) async fn audit(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let (after, limit, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
         let rows = session.api.administration()?.trail.audit(tenant, after, limit);
@@ -158,6 +158,6 @@ pub(super) async fn audit(
             more: rows.len() >= limit,
             rows: rows.into_iter().map(body).collect(),
         })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::Params;
 use super::problem::Problem;
-use super::session::{AdminAuth, ReadAll, run};
+use super::session::{AdminAuth, ReadAll, respond};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -92,7 +92,7 @@ pub(super) async fn counters(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let (since, named) = asked?;
         let (api, tenant) = (session.api, session.tenant(named.as_deref())?);
         let work = &session.caller.work;
@@ -113,6 +113,6 @@ pub(super) async fn counters(
         });
         let kinds = kinds.collect::<Result<_, ApiError>>()?;
         Answer::ok(&CountersBody { since: since.map(|since| since.to_string()), kinds })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }

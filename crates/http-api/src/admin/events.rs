@@ -21,13 +21,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::{Problem, ProblemBody};
-use super::session::{AdminAuth, ReadEvents, Session, attempt};
-use super::sse::{EventStream, Listening};
+use super::session::{AdminAuth, ReadEvents, Session, run_again};
+use super::sse::{EventListener, EventStream};
 use crate::api::Api;
 use crate::body::outside_quotes;
 use crate::client;
 use crate::error::ApiError;
-use crate::identity::TokenIdentity;
 use crate::paths::BASE_PATH;
 
 /// Events of a page when the client does not say.
@@ -127,28 +126,28 @@ pub(super) struct SetBody {
     events: (),
 }
 
-/// What is asked, after it was read.
+/// The parameters of a request for events.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) after: EventId,
-    /// The first page holds only the newest events: so many.
+pub(super) struct FeedRequest {
+    after: EventId,
+    /// How many of the newest events the first page is limited to.
     newest: Option<usize>,
-    pub(super) wanted: Wanted,
-    pub(super) limit: usize,
-    pub(super) style: EventStyle,
-    pub(super) wait: Duration,
-    pub(super) tenant: Option<String>,
+    wanted: Wanted,
+    limit: usize,
+    style: EventStyle,
+    wait: Duration,
+    tenant: Option<String>,
 }
 
-/// Events that were read and written.
-pub(super) struct Written {
+/// Events that were read and written as text.
+pub(super) struct FeedPage {
     /// Id, type and text of each.
     pub(super) events: Vec<(EventId, String, Box<RawValue>)>,
     pub(super) next: EventId,
     pub(super) more: bool,
 }
 
-impl Asked {
+impl FeedRequest {
     fn read(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
         let mut params = Params::of(request);
         let cursor = params.take("after")?;
@@ -190,7 +189,7 @@ impl Asked {
     }
 
     /// Reads the first page.
-    fn begin(&self, session: &Session<'_>) -> Result<Written, ApiError> {
+    fn read_first(&self, session: &Session<'_>) -> Result<FeedPage, ApiError> {
         self.read_with(session, |feed, tenant| match self.newest {
             Some(newest) => {
                 let mut batch = newest_events(feed, tenant, newest, &self.wanted)?;
@@ -202,8 +201,12 @@ impl Asked {
         })
     }
 
-    /// Reads what there is now behind a cursor.
-    pub(super) fn fetch(&self, session: &Session<'_>, after: EventId) -> Result<Written, ApiError> {
+    /// Reads the page behind a cursor.
+    pub(super) fn read_after(
+        &self,
+        session: &Session<'_>,
+        after: EventId,
+    ) -> Result<FeedPage, ApiError> {
         self.read_with(session, |feed, tenant| {
             read_events(feed, tenant, after, self.limit, &self.wanted)
         })
@@ -213,7 +216,7 @@ impl Asked {
         &self,
         session: &Session<'_>,
         job: impl FnOnce(&dyn ChangeFeed, TenantId) -> Result<Batch, ProviderError>,
-    ) -> Result<Written, ApiError> {
+    ) -> Result<FeedPage, ApiError> {
         if self.style.full {
             session.need(Scopes::EVENTS_READ.with(Scopes::SCIM_READ))?;
         }
@@ -228,7 +231,7 @@ impl Asked {
                 events.push((event.id, event.event_type(), text));
             }
         }
-        Ok(Written { events, next: batch.next, more: batch.more })
+        Ok(FeedPage { events, next: batch.next, more: batch.more })
     }
 }
 
@@ -253,61 +256,51 @@ pub(super) async fn events(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Either<Answer, EventStream>, Problem> {
-    let asked = Asked::read(&request, &api);
+    let asked = FeedRequest::read(&request, &api);
     let streams = wants_stream(&request);
     let auth = Arc::new(auth);
     let notified = api.administration()?.notifier.subscribe();
-    // Whoever has no token learns nothing, not even what is wrong with the question.
-    let (first, asked, who) = first(&api, &auth, asked).await?;
+    // A client without a token learns nothing, not even what is wrong with its query.
+    let (first, asked, token) = run_again(&api, &auth, move |session| {
+        let asked = asked?;
+        Ok((asked.read_first(session)?, asked, Arc::clone(session.token)))
+    })
+    .await?;
     if streams {
-        let listening = Listening::begin(&api, notified, &who)?;
-        return Ok(Either::Right(EventStream::new(api, auth, asked, first, who, listening)));
+        let listener = EventListener::begin(&api, notified, &token)?;
+        return Ok(Either::Right(EventStream::new(api, auth, asked, first, token, listener)));
     }
-    let (page, who) = match first.events.is_empty() && !asked.wait.is_zero() {
-        true => {
-            let listening = Listening::begin(&api, notified, &who)?;
-            wait(&api, &auth, &asked, listening, (first, who)).await?
-        }
-        false => (first, who),
+    let page = if first.events.is_empty() && !asked.wait.is_zero() {
+        let listener = EventListener::begin(&api, notified, &token)?;
+        wait(&api, &auth, &asked, first, listener).await?
+    } else {
+        first
     };
     let body = EventPage {
         events: page.events.into_iter().map(|(_, _, text)| text).collect(),
         next: page.next.to_string(),
         more: page.more,
     };
-    Ok(Either::Left(Answer::ok(&body)?.by(who)))
-}
-
-async fn first(
-    api: &Data<Api>,
-    auth: &Arc<AdminAuth<ReadEvents>>,
-    asked: Result<Asked, ApiError>,
-) -> Result<(Written, Asked, Arc<TokenIdentity>), Problem> {
-    let done = attempt(api, auth, move |session| {
-        let asked = asked?;
-        Ok((asked.begin(session)?, asked))
-    });
-    let ((page, asked), who) = done.await?;
-    Ok((page, asked, who))
+    Ok(Either::Left(Answer::ok(&body)?.by(&token)))
 }
 
 /// Waits for the first event. In between, neither a thread nor a connection is held.
 async fn wait(
     api: &Data<Api>,
     auth: &Arc<AdminAuth<ReadEvents>>,
-    asked: &Asked,
-    mut listening: Listening,
-    (mut page, mut who): (Written, Arc<TokenIdentity>),
-) -> Result<(Written, Arc<TokenIdentity>), Problem> {
+    asked: &FeedRequest,
+    mut page: FeedPage,
+    mut listener: EventListener,
+) -> Result<FeedPage, Problem> {
     let end = Instant::now() + asked.wait;
-    while page.events.is_empty() && !listening.is_over() && Instant::now() < end {
+    while page.events.is_empty() && !listener.is_over() && Instant::now() < end {
         if !page.more {
-            listening.until(end).await;
+            listener.wait_until(end).await;
         }
         let (asked, after) = (asked.clone(), page.next);
-        (page, who) = attempt(api, auth, move |session| asked.fetch(session, after)).await?;
+        page = run_again(api, auth, move |session| asked.read_after(session, after)).await?;
     }
-    Ok((page, who))
+    Ok(page)
 }
 
 fn wants_stream(request: &HttpRequest) -> bool {

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::Answer;
 use super::params::{Params, bad};
 use super::problem::Problem;
-use super::session::{AdminAuth, ReadAll, Session, run};
+use super::session::{AdminAuth, ReadAll, Session, respond};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::fault::Fault;
@@ -142,7 +142,7 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
-    let done = run(&api, auth.scanning(), move |session| {
+    respond(&api, auth.scanning(), move |session| {
         let (query, whose) = asked?;
         let tenant = whose.tenant(session)?;
         let log = &session.api.administration()?.log;
@@ -151,8 +151,8 @@ pub(super) async fn list(
             .map_err(Error::from)?;
         let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
         Answer::ok(&PageBody { requests })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Read one request
@@ -176,7 +176,7 @@ pub(super) async fn get(
 ) -> Result<Answer, Problem> {
     let mut params = Params::of(&request);
     let whose = Whose::read(&mut params).and_then(|whose| params.end().map(|()| whose));
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = whose?.tenant(session)?;
         let missing = || Fault::Missing(format!("there is no request {number} in the log here"));
         let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
@@ -185,8 +185,8 @@ pub(super) async fn get(
         let log = &session.api.administration()?.log;
         let found = log.requests(&query, &session.caller.work).map_err(Error::from)?;
         Answer::ok(&RecordBody::new(found.first().ok_or_else(missing)?, true))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Who, and where.
@@ -223,7 +223,7 @@ pub(super) async fn timeline(
         params.end()?;
         Ok((name.ok_or_else(|| bad("name", "it says of whom; add name=…"))?, tenant))
     })();
-    let done = run(&api, auth.scanning(), move |session| {
+    respond(&api, auth.scanning(), move |session| {
         let (name, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
         let administration = session.api.administration()?;
@@ -235,8 +235,8 @@ pub(super) async fn timeline(
             work: &session.caller.work,
         };
         Answer::ok(&TimelineBody::new(&reader.read(tenant, &name)?))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// How often something was repaired.
@@ -278,7 +278,7 @@ pub(super) async fn quirks(
 ) -> Result<Answer, Problem> {
     let mut params = Params::of(&request);
     let named = params.take("tenant").and_then(|named| params.end().map(|()| named));
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let counts = session.api.administration()?.log.quirk_counts(tenant).map_err(Error::from)?;
         let body = |count: headcount_records::QuirkCount| QuirkBody {
@@ -288,6 +288,6 @@ pub(super) async fn quirks(
             last: count.last.to_string(),
         };
         Answer::ok(&QuirksBody { quirks: counts.into_iter().map(body).collect() })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }

@@ -11,8 +11,9 @@ use headcount_core::ids::TenantId;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::Caller;
 use headcount_token_admin::format::Purpose;
-use headcount_token_admin::{Holding, Principal, Scopes, Tenant};
+use headcount_token_admin::{Holding, Principal, Scopes};
 
+use super::answer::Answer;
 use super::problem::Problem;
 use crate::api::Api;
 use crate::auth::{Authenticated, Permission};
@@ -28,7 +29,7 @@ pub(super) struct ReadEvents;
 impl Permission for ReadEvents {
     const LANE: Lane = Lane::Page;
 
-    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::EVENTS_READ
     }
 }
@@ -39,7 +40,7 @@ pub(super) struct ReadAll;
 impl Permission for ReadAll {
     const LANE: Lane = Lane::Page;
 
-    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::ADMIN_READ
     }
 }
@@ -50,7 +51,7 @@ pub(super) struct Manage;
 impl Permission for Manage {
     const LANE: Lane = Lane::Write;
 
-    fn needed(_kind: Option<&ResourceType>) -> Scopes {
+    fn required_scopes(_kind: Option<&ResourceType>) -> Scopes {
         Scopes::ADMIN_WRITE
     }
 }
@@ -79,7 +80,7 @@ impl<P> AdminAuth<P> {
 pub(super) struct Session<'a> {
     pub(super) api: &'a Api,
     pub(super) caller: &'a Caller,
-    pub(super) scopes: Scopes,
+    pub(super) token: &'a Arc<TokenIdentity>,
     /// The token, as the ring of administration sees it.
     pub(super) by: Principal,
 }
@@ -87,50 +88,46 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     /// Refuses a token that lacks some of these scopes.
     pub(super) fn need(&self, scopes: Scopes) -> Result<(), ApiError> {
-        if self.scopes.allow(scopes) { Ok(()) } else { Err(Cause::Scope(scopes).into()) }
+        if self.token.scopes.allow(scopes) { Ok(()) } else { Err(Cause::Scope(scopes).into()) }
     }
 
     /// Returns the tenant that the request is about: the token's own, or the one that it names.
     pub(super) fn tenant(&self, named: Option<&str>) -> Result<TenantId, ApiError> {
         match named {
             None => Ok(self.caller.tenant),
-            Some(name) => self.named(name).map(|tenant| tenant.id),
+            Some(name) => Ok(self.api.administration()?.tenants.find(&self.by, name)?.id),
         }
-    }
-
-    /// Finds a tenant that the caller may see.
-    fn named(&self, name: &str) -> Result<Tenant, ApiError> {
-        Ok(self.api.administration()?.tenants.find(&self.by, name)?)
     }
 }
 
 /// Returns the token as the ring of administration sees it.
-fn principal(caller: &Caller, who: &TokenIdentity) -> Principal {
+fn principal(caller: &Caller, token: &TokenIdentity) -> Principal {
     let author = Author { actor: caller.actor.clone(), request: caller.request.clone() };
     let holding = Holding {
-        tenant: who.tenant,
-        scopes: who.scopes,
-        cidrs: who.cidrs.clone(),
-        expires: who.expires,
+        tenant: token.tenant,
+        scopes: token.scopes,
+        cidrs: token.cidrs.clone(),
+        expires: token.expires,
     };
     Principal::token(author, holding)
 }
 
-/// Proves the token and carries out a request on a thread that may wait.
+/// Proves the caller's token and carries out a request on a thread that may wait.
 pub(super) async fn run<P: Permission, T: Send + 'static>(
     api: &Data<Api>,
     auth: AdminAuth<P>,
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<TokenIdentity>), Problem> {
+) -> Result<T, Problem> {
     // A token that is accepted is for what its prefix says.
     let purpose = auth.0.bearer.presented.purpose();
-    let done = blocking::run_with_token(api, auth.0, None, move |api, caller, who| {
+    blocking::run(api, auth.0, None, move |api, caller, token| {
         if purpose != Purpose::Administration {
             return Err(Fault::Purpose.into());
         }
-        job(&Session { api, caller, scopes: who.scopes, by: principal(caller, who) })
-    });
-    done.await.map_err(|error| match (&error.cause, purpose) {
+        job(&Session { api, caller, token, by: principal(caller, token) })
+    })
+    .await
+    .map_err(|error| match (&error.cause, purpose) {
         (Cause::Scope(_), Purpose::Provisioning) => {
             Problem(ApiError { cause: Cause::Admin(Fault::Purpose), ..error })
         }
@@ -139,11 +136,19 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
 }
 
 /// As [`run`], with a token that is proven again each time: a reader that waits may be revoked.
-pub(super) async fn attempt<P: Permission + Sync, T: Send + 'static>(
+pub(super) async fn run_again<P: Permission + Sync, T: Send + 'static>(
     api: &Data<Api>,
     auth: &Arc<AdminAuth<P>>,
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
-) -> Result<(T, Arc<TokenIdentity>), Problem> {
-    let auth = AdminAuth(auth.0.again());
-    run(api, auth, job).await
+) -> Result<T, Problem> {
+    run(api, AdminAuth(auth.0.again()), job).await
+}
+
+/// As [`run`], for a request that is answered at once.
+pub(super) async fn respond<P: Permission>(
+    api: &Data<Api>,
+    auth: AdminAuth<P>,
+    job: impl FnOnce(&Session<'_>) -> Result<Answer, ApiError> + Send + 'static,
+) -> Result<Answer, Problem> {
+    run(api, auth, |session| Ok(job(session)?.by(session.token))).await
 }

@@ -12,8 +12,8 @@ use futures_util::{Stream, stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::events::{Asked, Written};
-use super::session::{AdminAuth, ReadEvents, attempt};
+use super::events::{FeedPage, FeedRequest};
+use super::session::{AdminAuth, ReadEvents, run_again};
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
 use crate::fault::Fault;
@@ -29,20 +29,20 @@ const LOOK: Duration = Duration::from_secs(5);
 const RETRY: u32 = 2_000;
 
 /// A reader that waits for events: it holds a place among the readers, and nothing else.
-pub(super) struct Listening {
+pub(super) struct EventListener {
     notified: watch::Receiver<bool>,
     _place: Place,
 }
 
-impl Listening {
+impl EventListener {
     /// Takes a place for a reader that has listened since before it looked: what happens between its
     /// look and its wait rings as well.
     pub(super) fn begin(
         api: &Api,
         notified: watch::Receiver<bool>,
-        who: &TokenIdentity,
+        token: &TokenIdentity,
     ) -> Result<Self, ApiError> {
-        let Some(place) = api.lanes.places.take(who.tenant, &who.token) else {
+        let Some(place) = api.lanes.places.take(token.tenant, &token.id) else {
             metrics::counter!(REFUSALS, "lane" => "events").increment(1);
             return Err(Fault::Listeners.into());
         };
@@ -55,7 +55,7 @@ impl Listening {
     }
 
     /// Waits until something may have happened, at most until `end`.
-    pub(super) async fn until(&mut self, end: Instant) {
+    pub(super) async fn wait_until(&mut self, end: Instant) {
         let end = end.min(Instant::now() + LOOK);
         let (rung, late) = (self.notified.changed(), sleep_until(end));
         if let Either::Left((Err(_gone), late)) = select(Box::pin(rung), Box::pin(late)).await {
@@ -68,11 +68,11 @@ impl Listening {
 pub(super) struct EventStream {
     api: Data<Api>,
     auth: Arc<AdminAuth<ReadEvents>>,
-    asked: Asked,
-    who: Arc<TokenIdentity>,
-    listening: Listening,
+    asked: FeedRequest,
+    token: Arc<TokenIdentity>,
+    listener: EventListener,
     /// What was read and is not sent yet.
-    page: Written,
+    page: FeedPage,
     opened: bool,
 }
 
@@ -80,12 +80,12 @@ impl EventStream {
     pub(super) fn new(
         api: Data<Api>,
         auth: Arc<AdminAuth<ReadEvents>>,
-        asked: Asked,
-        page: Written,
-        who: Arc<TokenIdentity>,
-        listening: Listening,
+        asked: FeedRequest,
+        page: FeedPage,
+        token: Arc<TokenIdentity>,
+        listener: EventListener,
     ) -> Self {
-        Self { api, auth, asked, who, listening, page, opened: false }
+        Self { api, auth, asked, token, listener, page, opened: false }
     }
 
     /// Returns the next piece; none when the server stops or the token is not accepted any more.
@@ -102,7 +102,7 @@ impl EventStream {
             if !out.is_empty() {
                 return Some(out.into());
             }
-            if self.listening.is_over() {
+            if self.listener.is_over() {
                 return None;
             }
             if Instant::now() >= beat {
@@ -110,7 +110,7 @@ impl EventStream {
                 return Some(format!(":\nid: {}\n\n", self.page.next).into());
             }
             if !self.page.more {
-                self.listening.until(beat).await;
+                self.listener.wait_until(beat).await;
             }
             self.look().await?;
         }
@@ -119,8 +119,10 @@ impl EventStream {
     /// Reads on; none when the stream has to end.
     async fn look(&mut self) -> Option<()> {
         let (asked, after) = (self.asked.clone(), self.page.next);
-        match attempt(&self.api, &self.auth, move |session| asked.fetch(session, after)).await {
-            Ok((page, _)) => self.page = page,
+        match run_again(&self.api, &self.auth, move |session| asked.read_after(session, after))
+            .await
+        {
+            Ok(page) => self.page = page,
             // What is busy now may be free later; everything else ends the stream.
             Err(error) if matches!(error.0.cause, Cause::Overloaded | Cause::Overdue(_)) => {}
             Err(_) => return None,
@@ -139,13 +141,13 @@ impl Responder for EventStream {
     type Body = BoxBody;
 
     fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
-        let who = Some(Arc::clone(&self.who));
+        let token = Some(Arc::clone(&self.token));
         let mut response = HttpResponse::Ok()
             .content_type("text/event-stream")
             // nginx would hold the stream back until its buffer is full.
             .insert_header(("x-accel-buffering", "no"))
             .streaming(self.into_chunks());
-        response.extensions_mut().insert(LogContext { who, ..LogContext::default() });
+        response.extensions_mut().insert(LogContext { token, ..LogContext::default() });
         response
     }
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::answer::{Answer, read};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::session::{AdminAuth, Manage, ReadAll, run};
+use super::session::{AdminAuth, Manage, ReadAll, respond};
 use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
@@ -99,12 +99,12 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         plain?;
         let tenants = session.api.administration()?.tenants.list(&session.by)?;
         Answer::ok(&TenantsBody { tenants: tenants.iter().map(body).collect() })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Make a tenant
@@ -126,7 +126,7 @@ pub(super) async fn create(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         // What the token may do counts before what the body says.
         session.by.may(Action::CreateTenant)?;
         plain?;
@@ -135,8 +135,8 @@ pub(super) async fn create(
         let tenants = &session.api.administration()?.tenants;
         let made = tenants.create(&session.by, &new.name, quirks)?;
         Answer::created(&body(&made), format!("{}/tenants/{}", super::ADMIN_PATH, made.name))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Read a tenant
@@ -156,12 +156,12 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         plain?;
         let tenants = &session.api.administration()?.tenants;
         Answer::ok(&body(&tenants.find(&session.by, &name)?))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Change a tenant
@@ -187,7 +187,7 @@ pub(super) async fn change(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         plain?;
         let change: TenantChangeBody = read(content)?;
         let tenants = &session.api.administration()?.tenants;
@@ -196,8 +196,8 @@ pub(super) async fn change(
         let quirks = quirks(change.quirks.as_deref())?;
         let change = TenantChange { enabled: change.enabled, quirks };
         Answer::ok(&body(&tenants.change(&session.by, &name, change)?))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Delete a tenant
@@ -220,11 +220,11 @@ pub(super) async fn delete(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         session.by.may(Action::DeleteTenant)?;
         plain?;
         session.api.administration()?.tenants.delete(&session.by, &name)?;
         Ok(Answer::empty())
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }

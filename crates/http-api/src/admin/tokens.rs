@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer::{Answer, read, read_or_empty};
 use super::params::Params;
 use super::problem::{Problem, ProblemBody};
-use super::session::{AdminAuth, Manage, ReadAll, run};
+use super::session::{AdminAuth, Manage, ReadAll, respond};
 use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
@@ -229,12 +229,12 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let named = tenant_named(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let tokens = session.api.tokens.list(&session.by, Some(tenant))?;
         Answer::ok(&TokensBody { tokens: tokens.iter().map(body).collect() })
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Make a token
@@ -258,12 +258,12 @@ pub(super) async fn create(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let named = tenant_named(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let new = new_token(read(content)?)?;
         issued(&session.api.tokens.issue(&session.by, tenant, new)?, None)
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 fn new_token(body: NewTokenBody) -> Result<NewToken, ApiError> {
@@ -299,12 +299,12 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let named = tenant_named(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let id = TokenId::new(id.into_inner());
         Answer::ok(&body(&session.api.tokens.get(&session.by, Some(tenant), &id)?))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Revoke a token
@@ -326,13 +326,13 @@ pub(super) async fn revoke(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let named = tenant_named(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let id = TokenId::new(id.into_inner());
         session.api.tokens.revoke(&session.by, Some(tenant), &id)?;
         Ok(Answer::empty())
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }
 
 /// Rotate a token
@@ -359,13 +359,13 @@ pub(super) async fn rotate(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let named = tenant_named(&request);
-    let done = run(&api, auth, move |session| {
+    respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let rotation: RotationBody = read_or_empty(content)?;
         let overlap = Duration::from_secs(rotation.overlap.unwrap_or(DAY));
         let id = TokenId::new(id.into_inner());
         let done = session.api.tokens.rotate(&session.by, Some(tenant), &id, overlap)?;
         issued(&done.issued, Some(done.old_until.to_string()))
-    });
-    done.await.map(|(answer, who)| answer.by(who))
+    })
+    .await
 }

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Read};
-use crate::blocking;
 use crate::error::ApiError;
-use crate::reply::Reply;
+use crate::reply::{Reply, respond};
 use crate::target::{Form, IfMatch};
 
 /// GET `ServiceProviderConfig`, readable without a token (RFC 7643 §5).
@@ -71,7 +70,7 @@ pub(super) async fn resource_types(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
-    let done = blocking::run(&api, auth, None, move |api, _| {
+    respond(&api, auth, None, move |api, _| {
         filtered?;
         let reply = list(
             api.service
@@ -81,9 +80,9 @@ pub(super) async fn resource_types(
                 .map(|kind| resource_type_document(&kind.document, &form.base)),
             &condition.check()?,
         );
-        reply.compressed(form.gzip)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        reply.compress(form.gzip)
+    })
+    .await
 }
 
 /// GET one of the `ResourceTypes`.
@@ -95,14 +94,14 @@ pub(super) async fn resource_type(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
-    let done = blocking::run(&api, auth, None, move |api, _| {
+    respond(&api, auth, None, move |api, _| {
         filtered?;
         let kind =
             api.service.registry.kind(&name).ok_or_else(|| missing("resource type", &name))?;
         one(&resource_type_document(&kind.document, &form.base), &condition.check()?)
-            .compressed(form.gzip)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+            .compress(form.gzip)
+    })
+    .await
 }
 
 /// GET `Schemas`.
@@ -113,7 +112,7 @@ pub(super) async fn schemas(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
-    let done = blocking::run(&api, auth, None, move |api, _| {
+    respond(&api, auth, None, move |api, _| {
         filtered?;
         let reply = list(
             api.service
@@ -123,9 +122,9 @@ pub(super) async fn schemas(
                 .map(|schema| schema_document(&schema.document, &form.base)),
             &condition.check()?,
         );
-        reply.compressed(form.gzip)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        reply.compress(form.gzip)
+    })
+    .await
 }
 
 /// GET one of the `Schemas`, by its URN in any case.
@@ -137,13 +136,12 @@ pub(super) async fn schema(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
-    let done = blocking::run(&api, auth, None, move |api, _| {
+    respond(&api, auth, None, move |api, _| {
         filtered?;
         let schema = api.service.registry.schema(&urn).ok_or_else(|| missing("schema", &urn))?;
-        one(&schema_document(&schema.document, &form.base), &condition.check()?)
-            .compressed(form.gzip)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        one(&schema_document(&schema.document, &form.base), &condition.check()?).compress(form.gzip)
+    })
+    .await
 }
 
 fn missing(what: &str, name: &str) -> Error {

@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use headcount_core::ids::ResourceId;
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::Found;
-use headcount_core::quirks::Applied;
-use headcount_core::quirks::Quirks;
+use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
-use headcount_core::service::{Caller, WriteOutcome};
+use headcount_core::service::{Caller, Precondition, Shape, WriteOutcome};
+use serde_json::Value;
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Provision, Read};
-use crate::blocking;
 use crate::body::ScimJson;
 use crate::error::ApiError;
-use crate::reply::{LogContext, Reply};
+use crate::reply::{LogContext, Reply, respond};
 use crate::stream::{MemberStream, Writer};
 use crate::target::{Form, IfMatch, Query, Target};
 
@@ -30,13 +29,13 @@ pub(super) async fn create(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
         let written = api.service.create(caller, &kind, body.parse()?, &query.shape(caller)?)?;
-        stored(&job_api, caller, kind, target.form, StatusCode::CREATED, written)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        let context = ReplyContext { api, caller, kind, form: target.form };
+        context.render_write(StatusCode::CREATED, written)
+    })
+    .await
 }
 
 /// GET on a resource (RFC 7644 §3.4.1).
@@ -48,22 +47,21 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let auth = auth.on(query.lane_of_get(&api, &target));
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
         let shape = query.shape(caller)?;
         let (found, projection) = api.service.get(caller, &kind, &target.id(caller)?, &shape)?;
         let unmodified = condition.check()?.is_unmodified(&found.resource);
-        if unmodified && projection.is_covered_by_version(&kind) {
+        let context = ReplyContext { api, caller, kind, form: target.form };
+        if unmodified && projection.is_covered_by_version(&context.kind) {
+            let location = context.location(&projection, &found);
             let etag = found.resource.version.to_string();
-            let location = location(&job_api, &kind, &projection, &target.form.base, &found);
             return Ok(Reply::empty(StatusCode::NOT_MODIFIED).about(etag, location));
         }
-        let notes = LogContext { slip: projection.slip(), ..notes(&kind, Applied::default()) };
-        let reply = shown(&job_api, caller, kind, target.form, StatusCode::OK, found, projection)?;
-        Ok(reply.noted(notes))
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        let log = LogContext { slip: projection.slip(), ..context.log(Applied::default()) };
+        Ok(context.render_resource(StatusCode::OK, found, projection)?.with_log(log))
+    })
+    .await
 }
 
 /// GET on an endpoint (RFC 7644 §3.4.2).
@@ -74,12 +72,11 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let auth = auth.on(query.lane_of_search(&api, target.kinds()));
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.form, &query.search()?)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        render_list(api, caller, &[kind], target.form, &query.search()?)
+    })
+    .await
 }
 
 /// GET on the base URL with a parameter of a search: all kinds at once (RFC 7644 §3.4.2.1).
@@ -90,11 +87,10 @@ pub(super) async fn list_all(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let auth = auth.on(query.lane_of_search(&api, api.service.registry.kinds()));
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, None, move |api, caller| {
-        listed(&job_api, caller, api.service.registry.kinds(), target.form, &query.search()?)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+    respond(&api, auth, None, move |api, caller| {
+        render_list(api, caller, api.service.registry.kinds(), target.form, &query.search()?)
+    })
+    .await
 }
 
 /// POST on `.search` (RFC 7644 §3.4.3).
@@ -105,12 +101,12 @@ pub(super) async fn search(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let auth = auth.on(body.lane_of_search(&api, target.kinds()));
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |_, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let kind = target.kind()?;
-        listed(&job_api, caller, &[kind], target.form, &asked(body, caller.quirks)?)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        let request = parse_search(body, caller.quirks)?;
+        render_list(api, caller, &[kind], target.form, &request)
+    })
+    .await
 }
 
 /// POST on `.search` at the root: all kinds at once (RFC 7644 §3.4.3).
@@ -121,29 +117,25 @@ pub(super) async fn search_all(
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
     let auth = auth.on(body.lane_of_search(&api, api.service.registry.kinds()));
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, None, move |api, caller| {
-        listed(
-            &job_api,
-            caller,
-            api.service.registry.kinds(),
-            target.form,
-            &asked(body, caller.quirks)?,
-        )
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+    respond(&api, auth, None, move |api, caller| {
+        let request = parse_search(body, caller.quirks)?;
+        render_list(api, caller, api.service.registry.kinds(), target.form, &request)
+    })
+    .await
 }
 
-/// Reads the body of a `.search`. That there is none is told in its turn.
-fn asked(body: ScimJson, quirks: Quirks) -> Result<SearchRequest, ApiError> {
+/// Reads the body of a `.search`. Whether it may be missing depends on the tenant's quirks, so that
+/// [`headcount_core::service::Service::search`] decides it.
+fn parse_search(body: ScimJson, quirks: Quirks) -> Result<SearchRequest, ApiError> {
     if body.is_empty() {
         return Ok(SearchRequest::without_body());
     }
     Ok(SearchRequest::from_body(body.parse()?, quirks)?)
 }
 
-/// PUT on a resource (RFC 7644 §3.5.1).
-pub(super) async fn replace(
+/// PUT or PATCH on a resource (RFC 7644 §3.5.1, §3.5.2).
+pub(super) async fn update(
+    method: Method,
     auth: Authenticated<Provision>,
     target: Target,
     query: Query,
@@ -151,37 +143,28 @@ pub(super) async fn replace(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id(caller)?);
-        let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
-        let condition = condition.check().map_err(refuse)?;
-        let written = api.service.replace(caller, &kind, &id, body, &condition, &shape)?;
-        stored(&job_api, caller, kind, target.form, StatusCode::OK, written)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        let (body, shape, condition) = read_update(body, query, condition, caller)
+            .map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
+        let written = if method == Method::PUT {
+            api.service.replace(caller, &kind, &id, body, &condition, &shape)?
+        } else {
+            api.service.patch(caller, &kind, &id, body, &condition, &shape)?
+        };
+        let context = ReplyContext { api, caller, kind, form: target.form };
+        context.render_write(StatusCode::OK, written)
+    })
+    .await
 }
 
-/// PATCH on a resource (RFC 7644 §3.5.2).
-pub(super) async fn patch(
-    auth: Authenticated<Provision>,
-    target: Target,
+fn read_update(
+    body: ScimJson,
     query: Query,
     condition: IfMatch,
-    body: ScimJson,
-    api: Data<Api>,
-) -> Result<Reply, ApiError> {
-    let job_api = Data::clone(&api);
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
-        let (kind, id) = (target.kind()?, target.id(caller)?);
-        let refuse = |error| refused(api, caller, &kind, &id, error);
-        let (body, shape) = (body.parse().map_err(refuse)?, query.shape(caller).map_err(refuse)?);
-        let condition = condition.check().map_err(refuse)?;
-        let written = api.service.patch(caller, &kind, &id, body, &condition, &shape)?;
-        stored(&job_api, caller, kind, target.form, StatusCode::OK, written)
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+    caller: &Caller,
+) -> Result<(Value, Shape, Precondition), ApiError> {
+    Ok((body.parse()?, query.shape(caller)?, condition.check()?))
 }
 
 /// DELETE on a resource (RFC 7644 §3.6).
@@ -191,20 +174,21 @@ pub(super) async fn delete(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let done = blocking::run(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond(&api, auth, target.kind_if_known(), move |api, caller| {
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let condition =
-            condition.check().map_err(|error| refused(api, caller, &kind, &id, error))?;
+            condition.check().map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
         api.service.delete(caller, &kind, &id, &condition)?;
-        let notes = LogContext { changed: Some(true), ..notes(&kind, Applied::default()) };
-        Ok(Reply::empty(StatusCode::NO_CONTENT).noted(notes))
-    });
-    done.await.map(|(reply, who)| reply.by(who))
+        let context = ReplyContext { api, caller, kind, form: target.form };
+        let log = LogContext { changed: Some(true), ..context.log(Applied::default()) };
+        Ok(Reply::empty(StatusCode::NO_CONTENT).with_log(log))
+    })
+    .await
 }
 
-/// Chooses the error of a request on one resource whose parts could not be read: a resource that is
-/// not there comes first (ETG-017).
-fn refused(
+/// Chooses the error of a request on one resource whose parts could not be read: that the resource does not
+/// exist comes first (ETG-017).
+fn prefer_not_found(
     api: &Api,
     caller: &Caller,
     kind: &ResourceType,
@@ -217,75 +201,61 @@ fn refused(
     }
 }
 
-fn location(
-    api: &Api,
-    kind: &ResourceType,
-    projection: &Projection,
-    base: &str,
-    found: &Found,
-) -> String {
-    resource::Reply { registry: &api.service.registry, kind, projection, base }
-        .location(&found.resource)
-}
-
-/// The reply to a write.
-fn stored(
-    api: &Data<Api>,
-    caller: &Caller,
+/// What the reply about one resource depends on, besides the resource.
+struct ReplyContext<'a> {
+    api: &'a Data<Api>,
+    caller: &'a Caller,
     kind: Arc<ResourceType>,
     form: Form,
-    status: StatusCode,
-    written: WriteOutcome,
-) -> Result<Reply, ApiError> {
-    let WriteOutcome { found, shown: body, changed, projection, applied } = written;
-    let slip = projection.slip();
-    let notes = LogContext { changed: Some(changed), slip, ..notes(&kind, applied) };
-    if body {
-        let form = form.of_write();
-        return Ok(shown(api, caller, kind, form, status, found, projection)?.noted(notes));
+}
+
+impl ReplyContext<'_> {
+    /// Renders the reply to a write: 204 when the client asked for no attributes.
+    fn render_write(
+        mut self,
+        status: StatusCode,
+        written: WriteOutcome,
+    ) -> Result<Reply, ApiError> {
+        let WriteOutcome { found, shown, changed, projection, applied } = written;
+        let slip = projection.slip();
+        let log = LogContext { changed: Some(changed), slip, ..self.log(applied) };
+        if shown {
+            self.form = self.form.of_write();
+            return Ok(self.render_resource(status, found, projection)?.with_log(log));
+        }
+        let location = self.location(&projection, &found);
+        Ok(Reply::empty(StatusCode::NO_CONTENT)
+            .about(found.resource.version.to_string(), location)
+            .with_log(log))
     }
-    let location = location(api, &kind, &projection, &form.base, &found);
-    Ok(Reply::empty(StatusCode::NO_CONTENT)
-        .about(found.resource.version.to_string(), location)
-        .noted(notes))
-}
 
-fn notes(kind: &ResourceType, applied: Applied) -> LogContext {
-    LogContext { kind: Some(kind.kind.to_string()), applied, ..LogContext::default() }
-}
-
-/// A reply that shows one resource.
-fn shown(
-    api: &Data<Api>,
-    caller: &Caller,
-    kind: Arc<ResourceType>,
-    form: Form,
-    status: StatusCode,
-    found: Found,
-    projection: Projection,
-) -> Result<Reply, ApiError> {
-    let etag = found.resource.version.to_string();
-    let location = location(api, &kind, &projection, &form.base, &found);
-    let writer = Writer::new(caller.tenant, vec![(kind, projection)], form, None, vec![found]);
-    Ok(written(api, status, writer)?.about(etag, location))
-}
-
-/// Writes a body whole, or as a stream when groups in it have more members than were read.
-fn written(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Reply, ApiError> {
-    if writer.resources.as_slice().iter().any(|found| found.computed.more_members.is_some()) {
-        return Ok(Reply::stream(status, MemberStream::new(Data::clone(api), writer)));
+    /// Renders a reply that shows one resource.
+    fn render_resource(
+        self,
+        status: StatusCode,
+        found: Found,
+        projection: Projection,
+    ) -> Result<Reply, ApiError> {
+        let location = self.location(&projection, &found);
+        let etag = found.resource.version.to_string();
+        let shapes = vec![(self.kind, projection)];
+        let writer = Writer::new(self.caller.tenant, shapes, self.form, None, vec![found]);
+        Ok(render_body(self.api, status, writer)?.about(etag, location))
     }
-    // What is written around a document: id, meta with an address, and the groups of most people.
-    const AROUND: usize = 512;
-    let resources = writer.resources.as_slice();
-    let length = |found: &Found| found.resource.document.text().len() + AROUND;
-    let mut body = Vec::with_capacity(resources.iter().map(length).sum::<usize>() + AROUND);
-    writer.advance(api, &mut body)?;
-    Reply::whole(status, body).compressed(writer.form.gzip)
+
+    fn location(&self, projection: &Projection, found: &Found) -> String {
+        let registry = &self.api.service.registry;
+        resource::Reply { registry, kind: &self.kind, projection, base: &self.form.base }
+            .location(&found.resource)
+    }
+
+    fn log(&self, applied: Applied) -> LogContext {
+        LogContext { kind: Some(self.kind.kind.to_string()), applied, ..LogContext::default() }
+    }
 }
 
-/// A reply that lists resources of some kinds.
-fn listed(
+/// Renders a reply that lists resources of some kinds.
+fn render_list(
     api: &Data<Api>,
     caller: &Caller,
     kinds: &[Arc<ResourceType>],
@@ -297,7 +267,7 @@ fn listed(
     // Of several kinds, one may have the attribute.
     let slips: Option<Vec<_>> = listing.projections.iter().map(|(_, one)| one.slip()).collect();
     let slip = slips.and_then(|slips| slips.into_iter().next());
-    let notes = LogContext { kind, applied: listing.applied, slip, ..LogContext::default() };
+    let log = LogContext { kind, applied: listing.applied, slip, ..LogContext::default() };
     let writer = Writer::new(
         caller.tenant,
         listing.projections,
@@ -305,5 +275,20 @@ fn listed(
         Some(listing.head),
         listing.resources,
     );
-    Ok(written(api, StatusCode::OK, writer)?.noted(notes))
+    Ok(render_body(api, StatusCode::OK, writer)?.with_log(log))
+}
+
+/// Bytes that are written around a document: id, `meta` with an address, and the groups of most users.
+const ENVELOPE_BYTES: usize = 512;
+
+/// Renders a body whole, or as a stream when groups in it have more members than were read.
+fn render_body(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Reply, ApiError> {
+    let resources = writer.resources.as_slice();
+    if resources.iter().any(|found| found.computed.more_members.is_some()) {
+        return Ok(Reply::stream(status, MemberStream::new(Data::clone(api), writer)));
+    }
+    let documents: usize = resources.iter().map(|found| found.resource.document.text().len()).sum();
+    let mut body = Vec::with_capacity(documents + ENVELOPE_BYTES * (resources.len() + 1));
+    writer.advance(api, &mut body)?;
+    Reply::whole(status, body).compress(writer.form.gzip)
 }
