@@ -28,8 +28,7 @@ pub use problem::ProblemBody;
 
 use crate::api::Api;
 use crate::auth::AnyToken;
-use crate::error::Cause;
-use crate::fault::Fault;
+use crate::error::{Cause, Fault};
 use crate::paths::ADMIN_PATH;
 
 /// All routes.

@@ -264,19 +264,16 @@ fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
         .is_some_and(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
     {
         return Err(Cause::MediaType(
-            "compressed bodies are not read; send the body without Content-Encoding".to_owned(),
+            "compressed bodies are not read; send the body without Content-Encoding",
         ));
     }
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
-    let refuse = || {
-        Cause::MediaType(
-            "the body must be of the type application/scim+json or application/json, in UTF-8"
-                .to_owned(),
-        )
-    };
-    let text = value.to_str().map_err(|_bad| refuse())?;
+    let refusal = Cause::MediaType(
+        "the body must be of the type application/scim+json or application/json, in UTF-8",
+    );
+    let Ok(text) = value.to_str() else { return Err(refusal) };
     let mut parts = outside_quotes(text, ';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     let known = essence.is_empty()
@@ -290,7 +287,7 @@ fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
         }
         _ => true,
     });
-    if known && utf8 { Ok(()) } else { Err(refuse()) }
+    if known && utf8 { Ok(()) } else { Err(refusal) }
 }
 
 /// Splits a header at a separator, but for those between quotes (RFC 9110 §5.6.4).

@@ -1,13 +1,14 @@
-//! The one table from what went wrong to a response: status, SCIM error body, headers.
+//! Errors: the one table from a cause to everything that is visible of it outside.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{HttpResponse, ResponseError};
 use headcount_core::error::Error;
 use headcount_core::ids::RequestId;
@@ -15,14 +16,13 @@ use headcount_core::message::error_body;
 use headcount_core::provider::ProviderError;
 use headcount_token_admin::{Refusal, Scopes, TokenError};
 
-use crate::fault::Fault;
 use crate::headers::{SCIM_JSON, harden};
 use crate::identity::TokenIdentity;
 
-/// A request that is not answered as asked, with what is known of it for the log.
+/// A request that failed, with what the log records of it.
 #[derive(Debug)]
 pub(crate) struct ApiError {
-    /// What went wrong.
+    /// Why it failed.
     pub cause: Cause,
     /// The token, when it was proven.
     pub token: Option<Arc<TokenIdentity>>,
@@ -30,43 +30,67 @@ pub(crate) struct ApiError {
     pub request: Option<RequestId>,
 }
 
-/// What went wrong.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum Cause {
-    /// A use case refused.
+    /// A use case refused it.
     Refused(Error),
-    /// There are no credentials, or they are not ours to check.
+    /// There are no credentials, or they are of another scheme.
     NoToken,
-    /// The token is not accepted.
+    /// The token is not accepted; without a reason, it is malformed.
     BadToken(Option<Refusal>),
-    /// Credentials stand in more than one place.
+    /// There is more than one `Authorization` header.
     AmbiguousToken,
-    /// The token does not allow this.
+    /// The token lacks these scopes.
     Scope(Scopes),
     /// The token may not be used from this address.
     Network,
-    /// The resource does not have this method; those it has.
+    /// The route does not have this method, but these.
     Method(&'static str),
     /// The body is of a type that is not read.
-    MediaType(String),
+    MediaType(&'static str),
     /// The URL is too long.
     UriTooLong,
-    /// The body came too slowly.
+    /// The body arrived too slowly.
     SlowBody,
     /// The connection broke while the body was read.
     BrokenBody,
-    /// Too many wrong tokens from one address.
+    /// Too many bad tokens came from one address.
     TooManyFailures,
-    /// Everything is busy.
+    /// No thread or memory was free in time.
     Overloaded,
     /// The request took longer than this.
     Overdue(Duration),
-    /// Tokens cannot be checked at the moment.
+    /// The tokens or other administrative data cannot be read at the moment.
     Tokens(TokenError),
-    /// A handler panicked or was lost.
+    /// A handler panicked, or its thread was lost.
     Internal,
-    /// What only the admin API refuses.
+    /// The admin API refused it.
     Admin(Fault),
+}
+
+/// What only the admin API refuses.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The token is for provisioning.
+    Purpose,
+    /// A parameter of the query is not valid.
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// The body is not valid.
+    Body(String),
+    /// There is nothing of this name.
+    Missing(String),
+    /// The state of the named thing does not allow it.
+    Conflict(String),
+    /// A rule of administration forbids it to this token.
+    Grant(String),
+    /// Too many readers wait for events.
+    Listeners,
 }
 
 impl From<Cause> for ApiError {
@@ -98,115 +122,225 @@ impl From<TokenError> for ApiError {
     }
 }
 
-/// Seconds after which an overloaded server may be asked again.
+/// What is visible of a cause outside: to the client, in the log and in the provisioning log.
+pub(crate) struct Entry {
+    pub(crate) status: u16,
+    /// The `scimType` (RFC 7644 §3.12).
+    pub(crate) scim_type: Option<&'static str>,
+    /// One sentence for the client's administrator that says what to change. For a defect, it has nothing but the
+    /// request id.
+    pub(crate) detail: Cow<'static, str>,
+    /// What follows the realm in the challenge of a 401 or 403 (RFC 6750 §3).
+    challenge: Option<Cow<'static, str>>,
+    /// The attribute that was rejected.
+    pub(crate) field: Option<String>,
+    /// The chain of causes, where the server failed.
+    pub(crate) failure: Option<String>,
+    /// The `type` of a problem of the admin API, without its prefix, and its `title` (RFC 9457).
+    pub(crate) problem: (&'static str, &'static str),
+}
+
+/// Seconds after which a client may repeat a request that was refused with 429 or 503.
 const RETRY_AFTER: &str = "2";
 
-impl ApiError {
-    /// Returns the HTTP status and the `scimType`.
-    pub(crate) fn status_and_type(&self) -> (u16, Option<&'static str>) {
-        match &self.cause {
-            Cause::Refused(error) => error.status_and_type(),
-            Cause::NoToken | Cause::BadToken(_) => (401, None),
-            Cause::AmbiguousToken | Cause::BrokenBody => (400, None),
-            Cause::Scope(_) | Cause::Network => (403, None),
-            Cause::Method(_) => (405, None),
-            Cause::MediaType(_) => (415, None),
-            Cause::UriTooLong => (414, None),
-            Cause::SlowBody => (408, None),
-            Cause::TooManyFailures => (429, None),
-            Cause::Overloaded | Cause::Overdue(_) | Cause::Tokens(_) => (503, None),
-            Cause::Internal => (500, None),
-            Cause::Admin(fault) => (fault.status(), None),
+const UNAUTHORIZED: (&str, &str) = ("unauthorized", "The token is not accepted");
+const UNAVAILABLE: (&str, &str) = ("unavailable", "The database is not available");
+const BUSY: (&str, &str) = ("busy", "The server is busy");
+
+impl Entry {
+    fn new(
+        status: u16,
+        (kind, title): (&'static str, &'static str),
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            scim_type: None,
+            detail: detail.into(),
+            challenge: None,
+            field: None,
+            failure: None,
+            problem: (kind, title),
         }
     }
 
-    /// Returns the `detail` of the response: for the client's admin, and for 5xx nothing but the id.
-    pub(crate) fn detail(&self) -> String {
-        match &self.cause {
-            Cause::Refused(Error::Provider(ProviderError::Internal(_))) | Cause::Internal => {
-                let id = self.request.as_ref().map_or("unknown", RequestId::as_str);
-                format!("an internal error; the server's log tells more under the request id {id}")
-            }
-            Cause::Refused(error) => error.to_string(),
-            Cause::NoToken => "no token was sent; put the provisioning token into the header Authorization: Bearer …".to_owned(),
-            Cause::BadToken(_) => "the token is not accepted; create a new one and enter it in the identity provider".to_owned(),
-            Cause::AmbiguousToken => "credentials were sent twice; send one Authorization header".to_owned(),
-            Cause::Scope(needed) => format!("the token does not allow this; it needs the scope {needed}"),
-            Cause::Network => "the token may not be used from this address".to_owned(),
-            Cause::Method(allowed) => format!("this method is not allowed here; allowed: {allowed}"),
-            Cause::MediaType(reason) => reason.clone(),
-            Cause::UriTooLong => "the URL is too long; send the query as the body of a POST to .search".to_owned(),
-            Cause::SlowBody => "the body did not arrive in time".to_owned(),
-            Cause::BrokenBody => "the body could not be read to its end".to_owned(),
-            Cause::TooManyFailures => "too many requests with a token that is not accepted; correct the token".to_owned(),
-            Cause::Overloaded | Cause::Tokens(TokenError::Busy) => "the server is busy; repeat the request later".to_owned(),
-            Cause::Overdue(limit) => format!(
-                "the request was not done within {} seconds; repeat it later, or ask for less at once",
-                limit.as_secs()
+    fn challenge(self, parameters: impl Into<Cow<'static, str>>) -> Self {
+        Self { challenge: Some(parameters.into()), ..self }
+    }
+
+    fn failure(self, chain: String) -> Self {
+        Self { failure: Some(chain), ..self }
+    }
+
+    /// The row of a defect. The client gets the request id, the log the cause.
+    fn internal(request: Option<&RequestId>, failure: String) -> Self {
+        let id = request.map_or("unknown", RequestId::as_str);
+        let detail =
+            format!("an internal error; the server's log has its cause under the request id {id}");
+        Self::new(500, ("internal", "The server failed"), detail).failure(failure)
+    }
+
+    fn busy() -> Self {
+        Self::new(503, BUSY, "the server is busy; repeat the request later")
+    }
+
+    /// The row of a token check that could not be made.
+    fn tokens(error: &TokenError) -> Self {
+        let detail = "tokens cannot be checked at the moment; repeat the request later";
+        let entry = if matches!(error, TokenError::Busy) {
+            Self::busy()
+        } else {
+            Self::new(503, UNAVAILABLE, detail)
+        };
+        Self { problem: UNAVAILABLE, ..entry }.failure(chain(error))
+    }
+
+    /// The row of an error of a use case, whose status and `scimType` are those of `headcount-core`.
+    fn refused(error: &Error, request: Option<&RequestId>) -> Self {
+        if let Error::Provider(ProviderError::Internal(_)) = error {
+            return Self::internal(request, chain(error));
+        }
+        let (status, scim_type) = error.status_and_type();
+        let problem = if matches!(error, Error::NotFound { .. }) {
+            ("not-found", "It does not exist")
+        } else if matches!(error, Error::Syntax(_) | Error::Value { .. }) {
+            ("invalid-body", "The body is not valid")
+        } else if matches!(error, Error::TooLarge(_)) {
+            ("too-large", "The body is too large")
+        } else if matches!(error, Error::Provider(ProviderError::Unavailable(_))) {
+            UNAVAILABLE
+        } else {
+            // No use case of the admin API refuses in another way.
+            ("internal", "The server failed")
+        };
+        Self {
+            scim_type,
+            field: error.field().map(str::to_owned),
+            failure: failure_chain(error),
+            ..Self::new(status, problem, error.to_string())
+        }
+    }
+}
+
+impl Fault {
+    /// Returns the row of the table; see [`ApiError::entry`].
+    fn entry(&self) -> Entry {
+        match self {
+            Self::Purpose => Entry::new(
+                403,
+                ("token-purpose", "The token has another purpose"),
+                "this token is for provisioning; make one for the admin API, such as \
+                 headcount token create --name NAME --scope administration",
             ),
-            Cause::Admin(fault) => fault.detail(),
-            Cause::Tokens(_) => "tokens cannot be checked at the moment; repeat the request later".to_owned(),
-        }
-    }
-
-    /// Returns the challenge of a 401 or 403 (RFC 6750 §3). It says the same for every bad token.
-    fn challenge(&self) -> Option<String> {
-        match &self.cause {
-            Cause::NoToken => Some("Bearer realm=\"scim\"".to_owned()),
-            Cause::BadToken(_) => {
-                Some("Bearer realm=\"scim\", error=\"invalid_token\", error_description=\"the token is not accepted\"".to_owned())
+            Self::Parameter { name, reason } => Entry::new(
+                400,
+                ("invalid-parameter", "A parameter is not valid"),
+                format!("{name}: {reason}"),
+            ),
+            Self::Body(reason) => {
+                Entry::new(400, ("invalid-body", "The body is not valid"), reason.clone())
             }
-            Cause::AmbiguousToken => Some("Bearer realm=\"scim\", error=\"invalid_request\"".to_owned()),
-            Cause::Scope(needed) => Some(format!("Bearer realm=\"scim\", error=\"insufficient_scope\", scope=\"{needed}\"")),
-            Cause::Refused(_)
-            | Cause::Network
-            | Cause::Method(_)
-            | Cause::MediaType(_)
-            | Cause::UriTooLong
-            | Cause::SlowBody
-            | Cause::BrokenBody
-            | Cause::TooManyFailures
-            | Cause::Overloaded
-            | Cause::Overdue(_)
-            | Cause::Tokens(_)
-            | Cause::Internal
-            | Cause::Admin(_) => None,
+            Self::Missing(reason) => {
+                Entry::new(404, ("not-found", "It does not exist"), reason.clone())
+            }
+            Self::Conflict(reason) => {
+                Entry::new(409, ("conflict", "The state does not allow this"), reason.clone())
+            }
+            Self::Grant(reason) => {
+                Entry::new(403, ("grant", "The token cannot grant this"), reason.clone())
+            }
+            Self::Listeners => Entry::new(
+                503,
+                BUSY,
+                "too many readers wait for events; repeat the request later, or without wait",
+            ),
         }
     }
+}
 
-    /// Returns the attribute that was rejected, for the log.
-    pub(crate) fn field(&self) -> Option<String> {
+impl ApiError {
+    /// The table. The challenge is the same for every bad token, whatever the reason.
+    pub(crate) fn entry(&self) -> Entry {
         match &self.cause {
-            Cause::Refused(error) => error.field().map(str::to_owned),
-            Cause::NoToken
-            | Cause::BadToken(_)
-            | Cause::AmbiguousToken
-            | Cause::Scope(_)
-            | Cause::Network
-            | Cause::Method(_)
-            | Cause::MediaType(_)
-            | Cause::UriTooLong
-            | Cause::SlowBody
-            | Cause::BrokenBody
-            | Cause::TooManyFailures
-            | Cause::Overloaded
-            | Cause::Overdue(_)
-            | Cause::Tokens(_)
-            | Cause::Internal
-            | Cause::Admin(_) => None,
+            Cause::Refused(error) => Entry::refused(error, self.request.as_ref()),
+            Cause::Admin(fault) => fault.entry(),
+            Cause::Internal => {
+                let failure = "a handler panicked or was cancelled".to_owned();
+                Entry::internal(self.request.as_ref(), failure)
+            }
+            Cause::NoToken => Entry::new(
+                401,
+                UNAUTHORIZED,
+                "no token was sent; put the provisioning token into the header Authorization: Bearer …",
+            )
+            .challenge(""),
+            Cause::BadToken(_) => Entry::new(
+                401,
+                UNAUTHORIZED,
+                "the token is not accepted; create a new one and enter it in the identity provider",
+            )
+            .challenge(", error=\"invalid_token\", error_description=\"the token is not accepted\""),
+            Cause::AmbiguousToken => Entry::new(
+                400,
+                ("ambiguous-token", "There are several tokens"),
+                "credentials were sent twice; send one Authorization header",
+            )
+            .challenge(", error=\"invalid_request\""),
+            Cause::Scope(scopes) => Entry::new(
+                403,
+                ("scope", "The token does not allow this"),
+                format!("the token does not allow this; it needs the scope {scopes}"),
+            )
+            .challenge(format!(", error=\"insufficient_scope\", scope=\"{scopes}\"")),
+            Cause::Network => Entry::new(
+                403,
+                ("network", "The token may not be used from here"),
+                "the token may not be used from this address",
+            ),
+            Cause::Method(allowed) => Entry::new(
+                405,
+                ("method", "The method is not allowed here"),
+                format!("this method is not allowed here; allowed: {allowed}"),
+            ),
+            Cause::MediaType(reason) => {
+                Entry::new(415, ("media-type", "The body is of another type"), *reason)
+            }
+            Cause::UriTooLong => Entry::new(
+                414,
+                ("uri-too-long", "The URL is too long"),
+                "the URL is too long; send the query as the body of a POST to .search",
+            ),
+            Cause::SlowBody => Entry::new(
+                408,
+                ("timeout", "The body came too slowly"),
+                "the body did not arrive in time; repeat the request, or send less at once",
+            ),
+            Cause::BrokenBody => Entry::new(
+                400,
+                ("broken-body", "The body broke off"),
+                "the body could not be read to its end; repeat the request",
+            ),
+            Cause::TooManyFailures => Entry::new(
+                429,
+                ("too-many-failures", "There were too many wrong tokens"),
+                "too many requests with a token that is not accepted; correct the token",
+            ),
+            Cause::Overloaded => Entry::busy(),
+            Cause::Overdue(limit) => Entry::new(
+                503,
+                BUSY,
+                format!(
+                    "the request was not finished within {} seconds; repeat it later, or ask for less at once",
+                    limit.as_secs()
+                ),
+            ),
+            Cause::Tokens(error) => Entry::tokens(error),
         }
-    }
-
-    /// Tells whether the token is good, but not where it was used: one that was stolen must not fill the log.
-    pub(crate) fn is_of_stranger(&self) -> bool {
-        matches!(self.cause, Cause::Network)
     }
 
     /// Returns why a token was not accepted, for the log alone.
-    pub(crate) fn refusal(&self) -> Option<&'static str> {
-        let Cause::BadToken(refusal) = &self.cause else {
-            return None;
-        };
+    pub(crate) fn token_refusal(&self) -> Option<&'static str> {
+        let Cause::BadToken(refusal) = &self.cause else { return None };
         Some(match refusal {
             None => "malformed",
             Some(Refusal::Unknown) => "unknown",
@@ -217,44 +351,21 @@ impl ApiError {
             Some(Refusal::WrongPurpose) => "wrong purpose",
         })
     }
-
-    /// Returns what the log shall say of a failure of the server itself, with all its causes.
-    pub(crate) fn chain(&self) -> Option<String> {
-        match &self.cause {
-            Cause::Refused(error) => chain_of(error),
-            Cause::Tokens(error) => Some(whole_chain(error)),
-            Cause::Internal => Some("a handler panicked or was cancelled".to_owned()),
-            Cause::NoToken
-            | Cause::BadToken(_)
-            | Cause::AmbiguousToken
-            | Cause::Scope(_)
-            | Cause::Network
-            | Cause::Method(_)
-            | Cause::MediaType(_)
-            | Cause::UriTooLong
-            | Cause::SlowBody
-            | Cause::BrokenBody
-            | Cause::TooManyFailures
-            | Cause::Overloaded
-            | Cause::Overdue(_)
-            | Cause::Admin(_) => None,
-        }
-    }
 }
 
-/// Returns the causes of an error of the server's own; none of an error of the client's.
-pub(crate) fn chain_of(error: &Error) -> Option<String> {
+/// Returns the chain of causes of a failure of the server, or `None` for an error that a client caused.
+pub(crate) fn failure_chain(error: &Error) -> Option<String> {
     let expected = matches!(
         error,
         Error::NotImplemented(_)
             | Error::Halted(_)
             | Error::Provider(ProviderError::Halted(_) | ProviderError::VersionConflict)
     );
-    let ours = error.status_and_type().0 >= 500 && !expected;
-    ours.then(|| whole_chain(error))
+    let is_failure = error.status_and_type().0 >= 500 && !expected;
+    is_failure.then(|| chain(error))
 }
 
-fn whole_chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut chain = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -266,7 +377,7 @@ fn whole_chain(error: &dyn std::error::Error) -> String {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail())
+        f.write_str(&self.entry().detail)
     }
 }
 
@@ -274,24 +385,25 @@ impl std::error::Error for ApiError {}
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status_and_type().0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.entry().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
-        let (status, scim_type) = self.status_and_type();
+        let entry = self.entry();
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((header::CONTENT_TYPE, SCIM_JSON));
-        if let Some(challenge) = self.challenge().and_then(|text| HeaderValue::from_str(&text).ok())
-        {
+        if let Some(parameters) = &entry.challenge {
+            let challenge = format!("Bearer realm=\"scim\"{parameters}");
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if let Cause::Method(allowed) = &self.cause {
             response.insert_header((header::ALLOW, *allowed));
         }
-        if matches!(status, 429 | 503) {
+        if matches!(entry.status, 429 | 503) {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
-        let mut response = response.body(error_body(status, scim_type, &self.detail()));
+        let body = error_body(entry.status, entry.scim_type, &entry.detail);
+        let mut response = response.body(body);
         harden(response.headers_mut());
         response
     }

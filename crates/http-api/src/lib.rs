@@ -17,7 +17,6 @@ mod client;
 mod connections;
 mod deadline;
 mod error;
-mod fault;
 mod gzip;
 mod headers;
 mod identity;

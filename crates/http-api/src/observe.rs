@@ -170,13 +170,13 @@ impl Line<'_> {
             micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             token.id = token.map(|token| token.id.as_str()),
             token.name = token.map(|token| token.name.as_str()),
-            token.refused = error.and_then(ApiError::refusal),
+            token.refused = error.and_then(ApiError::token_refusal),
             tenant.id = token.map(|token| token.tenant.key()),
             scim.kind = notes.kind,
             scim.quirks = ?notes.applied.quirks(),
             "request"
         );
-        if let Some(chain) = error.and_then(ApiError::chain) {
+        if let Some(chain) = error.and_then(|error| error.entry().failure) {
             tracing::error!(
                 request.id = id,
                 error = chain,
@@ -241,21 +241,24 @@ impl Seen {
     ) {
         let Some((api, exchange)) = self.0 else { return };
         let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
+        let entry = error.map(ApiError::entry);
+        // A stolen token that is used from elsewhere must not fill the log.
+        let is_abroad = error.is_some_and(|error| matches!(error.cause, Cause::Network));
         let exchange = HttpExchange {
             micros: i64::try_from(line.started.elapsed().as_micros()).unwrap_or(i64::MAX),
             request: line.id.cloned().unwrap_or_else(|| RequestId::new("")),
             tenant: token.map(|token| token.tenant),
             token: token.map(|token| token.id.clone()).or(exchange.token),
             token_name: token.map(|token| token.name.clone()),
-            refused: error.and_then(ApiError::refusal).map(str::to_owned),
+            refused: error.and_then(ApiError::token_refusal).map(str::to_owned),
             status: line.status,
-            scim_type: error.and_then(|error| error.status_and_type().1),
-            field: error.and_then(ApiError::field),
-            reason: error.map(ApiError::detail).or(notes.slip),
+            scim_type: entry.as_ref().and_then(|entry| entry.scim_type),
+            field: entry.as_ref().and_then(|entry| entry.field.clone()),
+            reason: entry.map(|entry| entry.detail.into_owned()).or(notes.slip),
             quirks: notes.applied.quirks(),
             body,
             reply: notes.reply,
-            proven: token.is_some() && !error.is_some_and(ApiError::is_of_stranger),
+            proven: token.is_some() && !is_abroad,
             changed: notes.changed,
             operations: notes.operations,
             ..exchange

@@ -12,8 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::body::ScimJson;
-use crate::error::ApiError;
-use crate::fault::Fault;
+use crate::error::{ApiError, Fault};
 use crate::identity::TokenIdentity;
 use crate::reply::LogContext;
 

@@ -16,8 +16,7 @@ use super::params::{Params, bad};
 use super::problem::Problem;
 use super::session::{AdminAuth, ReadAll, Session, respond};
 use crate::api::Api;
-use crate::error::ApiError;
-use crate::fault::Fault;
+use crate::error::{ApiError, Fault};
 
 /// Records of a page when the client does not say.
 const PAGE: u64 = 100;

@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Query;
 use headcount_core::clock::Timestamp;
 
-use crate::fault::Fault;
+use crate::error::Fault;
 
 /// The parameters of a request that were not read yet.
 pub(super) struct Params(Result<Vec<(String, String)>, Fault>);

@@ -1,25 +1,21 @@
-//! What the admin API answers when it does not do as asked: RFC 9457 problem details.
+//! Errors of the admin API: problem details (RFC 9457).
 
-#![warn(clippy::wildcard_enum_match_arm)]
-
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpResponse, ResponseError};
-use headcount_core::error::Error;
-use headcount_core::provider::ProviderError;
 use headcount_token_admin::error::Kind;
 use headcount_token_admin::{AdminError, Field, Rule, TokenError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::error::{ApiError, Cause};
-use crate::fault::Fault;
+use crate::error::{ApiError, Cause, Entry, Fault};
 
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
-/// What the types of all problems begin with.
+/// The prefix of every problem's `type`.
 const TYPE: &str = "urn:headcount:problem:";
 
 impl From<AdminError> for ApiError {
@@ -64,7 +60,7 @@ fn name(field: Field) -> &'static str {
     }
 }
 
-/// An error as the admin API tells it.
+/// An error of the admin API.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) ApiError);
 
@@ -75,19 +71,20 @@ impl<E: Into<ApiError>> From<E> for Problem {
 }
 
 impl Problem {
-    /// What SCIM tells, unless that is about provisioning.
-    fn detail(&self) -> String {
-        if matches!(self.0.cause, Cause::NoToken) {
-            return "no token was sent; put a token of the admin API into the header \
-                    Authorization: Bearer …"
-                .to_owned();
-        }
-        if matches!(self.0.cause, Cause::BadToken(_)) {
-            return "the token is not accepted; make a new one with headcount token create \
-                    --name NAME --scope administration"
-                .to_owned();
-        }
-        self.0.detail()
+    /// Returns the sentence of the table of errors, or another one where that is about provisioning.
+    fn detail(&self, entry: Entry) -> String {
+        let detail = match self.0.cause {
+            Cause::NoToken => Cow::Borrowed(
+                "no token was sent; put a token of the admin API into the header \
+                 Authorization: Bearer …",
+            ),
+            Cause::BadToken(_) => Cow::Borrowed(
+                "the token is not accepted; make a new one with headcount token create \
+                 --name NAME --scope administration",
+            ),
+            _ => entry.detail,
+        };
+        detail.into_owned()
     }
 }
 
@@ -112,45 +109,19 @@ pub struct ProblemBody {
     pub detail: String,
 }
 
-fn kind(cause: &Cause) -> (&'static str, &'static str) {
-    match cause {
-        Cause::Admin(fault) => fault.kind(),
-        Cause::Refused(Error::NotFound { .. }) => ("not-found", "There is no such thing"),
-        Cause::Refused(Error::Syntax(_) | Error::Value { .. }) => {
-            ("invalid-body", "The body is not valid")
-        }
-        Cause::Refused(Error::TooLarge(_)) => ("too-large", "The body is too large"),
-        Cause::Refused(Error::Provider(ProviderError::Unavailable(_))) | Cause::Tokens(_) => {
-            ("unavailable", "The database is not available")
-        }
-        // The admin API has no use case that refuses in another way.
-        Cause::Refused(_) | Cause::Internal => ("internal", "The server failed"),
-        Cause::NoToken | Cause::BadToken(_) => ("unauthorized", "The token is not accepted"),
-        Cause::AmbiguousToken => ("ambiguous-token", "There are several tokens"),
-        Cause::Scope(_) => ("scope", "The token does not allow this"),
-        Cause::Network => ("network", "The token may not be used from here"),
-        Cause::Method(_) => ("method", "The method is not allowed here"),
-        Cause::MediaType(_) => ("media-type", "The body is of another type"),
-        Cause::UriTooLong => ("uri-too-long", "The URL is too long"),
-        Cause::SlowBody => ("timeout", "The body came too slowly"),
-        Cause::BrokenBody => ("broken-body", "The body broke off"),
-        Cause::TooManyFailures => ("too-many-failures", "There were too many wrong tokens"),
-        Cause::Overloaded | Cause::Overdue(_) => ("busy", "The server is busy"),
-    }
-}
-
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.0.status_code()
     }
 
     fn error_response(&self) -> HttpResponse {
-        let (kind, title) = kind(&self.0.cause);
+        let entry = self.0.entry();
+        let (kind, title) = entry.problem;
         let body = ProblemBody {
             kind: format!("{TYPE}{kind}"),
             title: title.to_owned(),
-            status: self.status_code().as_u16(),
-            detail: self.detail(),
+            status: entry.status,
+            detail: self.detail(entry),
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
         // Status and headers are those of every other error.

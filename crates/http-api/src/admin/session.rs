@@ -18,8 +18,7 @@ use super::problem::Problem;
 use crate::api::Api;
 use crate::auth::{Authenticated, Permission};
 use crate::blocking;
-use crate::error::{ApiError, Cause};
-use crate::fault::Fault;
+use crate::error::{ApiError, Cause, Fault};
 use crate::identity::TokenIdentity;
 use crate::lanes::Lane;
 

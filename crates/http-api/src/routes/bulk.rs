@@ -15,7 +15,7 @@ use crate::api::Api;
 use crate::auth::{AnyToken, Authenticated, Permission, Provision};
 use crate::blocking;
 use crate::body::ScimJson;
-use crate::error::ApiError;
+use crate::error::{ApiError, failure_chain};
 use crate::lanes::Lane;
 use crate::reply::{LogContext, Reply};
 use crate::target::Target;
@@ -67,7 +67,7 @@ fn log_entry(result: &BulkResult) -> Operated {
 
 /// Logs an operation that failed on the server's side: the response to the whole request is a success.
 fn log_failure(request: &str, error: &Error) {
-    if let Some(chain) = crate::error::chain_of(error) {
+    if let Some(chain) = failure_chain(error) {
         tracing::error!(
             request.id = request,
             error = chain,
