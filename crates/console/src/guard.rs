@@ -4,7 +4,7 @@ use actix_web::http::header::{self, ContentType};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::work::Work;
-use headcount_http_api::{Lane, Owner, Stopwatch, UNPROVEN_BYTES};
+use headcount_http_api::{Lane, MAX_UNPROVEN_BYTES, Owner, Stopwatch};
 use headcount_token_admin::accounts::{Role, Session};
 use subtle::ConstantTimeEq as _;
 
@@ -130,7 +130,7 @@ impl Page {
             Err(error) => return error::render(&error, None).into_http(),
         };
         // Only a session may send a large form: those of strangers are short.
-        let max = if session.is_some() { MAX_FORM_BYTES } else { UNPROVEN_BYTES };
+        let max = if session.is_some() { MAX_FORM_BYTES } else { MAX_UNPROVEN_BYTES };
         let owner = owner(session.as_ref(), &request);
         match read_form(&console, &stopwatch, &http, body, owner, max).await {
             Ok(form) => {

@@ -76,7 +76,7 @@ impl PageRequest {
     /// Reads everything but the form.
     pub(crate) fn read(request: &HttpRequest, api: &Api) -> Self {
         let settings = &api.settings;
-        let reached = headcount_http_api::reached(request, settings);
+        let reached = headcount_http_api::request_origin(request, settings);
         let public_origin = headcount_http_api::origin(request, settings);
         let secure = reached.starts_with("https://");
         let address = headcount_http_api::address(request, settings);

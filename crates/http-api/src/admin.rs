@@ -1,9 +1,8 @@
 //! The admin API under `/api/v1`: events for applications; tokens, tenants, the record of changes and
 //! counters for administrators. One file per resource.
 //!
-//! Its tokens are its own (`hca_…`); a token sees its own tenant unless it has the scope `tenants:all`.
-//! Everything else is as in SCIM: the same checks, limits and headers. Errors are problem details
-//! (RFC 9457).
+//! It has tokens of its own (`hca_…`); a token sees its own tenant unless it has the scope `tenants:all`.
+//! Checks, limits and headers are those of SCIM. Errors are problem details (RFC 9457).
 
 mod answer;
 mod audit;
@@ -18,9 +17,9 @@ mod sse;
 mod tenants;
 mod tokens;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::{Method, header};
 use actix_web::web::{self, Data};
-use actix_web::{HttpRequest, HttpResponse, Resource, Scope};
+use actix_web::{HttpResponse, Resource, Scope};
 
 pub use openapi::openapi;
 pub(crate) use problem::Problem;
@@ -31,7 +30,7 @@ use crate::auth::AnyToken;
 use crate::error::{Cause, Fault};
 use crate::paths::ADMIN_PATH;
 
-/// All routes.
+/// Makes the routes of the admin API.
 pub(crate) fn scope() -> Scope {
     web::scope(ADMIN_PATH)
         .service(only("/events", "GET").route(web::get().to(events::events)))
@@ -67,21 +66,18 @@ pub(crate) fn scope() -> Scope {
         .default_service(web::to(unknown))
 }
 
-/// A resource that answers the methods it does not have as HTTP wants it.
+/// Makes a path that answers the methods it does not have with 204 (OPTIONS) or 405.
 fn only(path: &str, allowed: &'static str) -> Resource {
-    let refuse = move |request: HttpRequest| async move {
-        if request.method() == Method::OPTIONS {
-            // No CORS: browsers of other origins have no business here.
-            return Ok(HttpResponse::build(StatusCode::NO_CONTENT)
-                .insert_header((header::ALLOW, allowed))
-                .finish());
+    web::resource(path).default_service(web::to(move |method: Method| async move {
+        if method == Method::OPTIONS {
+            // No CORS headers: pages of other origins must not call the API.
+            return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish());
         }
         Err(Problem(Cause::Method(allowed).into()))
-    };
-    web::resource(path).default_service(web::to(refuse))
+    }))
 }
 
-/// Whoever has no token learns nothing about which paths exist.
+/// Answers unknown paths with 404, and with 401 without a token: a stranger learns nothing about paths.
 async fn unknown(
     auth: session::AdminAuth<AnyToken>,
     api: Data<Api>,

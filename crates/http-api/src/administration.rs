@@ -1,4 +1,4 @@
-//! What the admin API works with in addition to the use cases of SCIM.
+//! The parts of the admin API, in addition to the use cases of SCIM.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use headcount_records::audit_list::AuditTrail;
 use headcount_records::{EventNotifier, RequestLog};
 use headcount_token_admin::Tenants;
 
-/// The stores of the admin API, and those who wait for events.
+/// The stores of the admin API, and the notifier of its events.
 pub struct Administration {
     /// The feed of changes.
     pub feed: Arc<dyn ChangeFeed>,
@@ -17,7 +17,7 @@ pub struct Administration {
     pub log: Arc<dyn RequestLog>,
     /// The tenants.
     pub tenants: Arc<Tenants>,
-    /// Wakes those who wait.
+    /// Wakes the readers that wait for events.
     pub notifier: EventNotifier,
 }
 

@@ -1,4 +1,4 @@
-//! What every handler works with.
+//! The parts that every handler works with.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::error::{ApiError, Cause};
 use crate::lanes::{Lanes, Snapshot};
 use crate::settings::HttpSettings;
 
-/// Addresses whose failures are remembered.
-const ADDRESSES: usize = 10_000;
+/// Addresses whose failures are remembered before old ones are forgotten.
+const MAX_ADDRESSES: usize = 10_000;
 
 /// The use cases, the tokens and the limits of one server.
 pub struct Api {
@@ -24,18 +24,18 @@ pub struct Api {
     pub service: Service,
     /// The tokens.
     pub tokens: Arc<Tokens>,
-    /// What the admin API works with beside them; without it there is no admin API.
+    /// The parts of the admin API; without them, its routes do not exist.
     pub administration: Option<Administration>,
-    /// Ids of requests.
+    /// The source of request ids.
     pub request_ids: Arc<dyn IdSource>,
-    /// What the operator has set.
+    /// The settings.
     pub settings: HttpSettings,
-    /// Where requests are written down; nowhere, when absent.
+    /// The recorder of the provisioning log; without it, nothing is recorded.
     pub recorder: Option<Recorder>,
     pub(crate) lanes: Lanes,
     failures: DefaultKeyedRateLimiter<AddressBlock>,
-    /// How many addresses have to be remembered before those without recent failures are forgotten.
-    crowd: AtomicUsize,
+    /// The number of remembered addresses above which those without recent failures are forgotten.
+    forget_above: AtomicUsize,
 }
 
 impl Api {
@@ -46,7 +46,6 @@ impl Api {
         request_ids: Arc<dyn IdSource>,
         settings: HttpSettings,
     ) -> Self {
-        let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(at_least_one(settings.failures_per_second))
             .allow_burst(at_least_one(settings.failures_burst));
         let lanes = Lanes::new(&settings.lanes, settings.buffered_bytes, settings.event_readers);
@@ -59,7 +58,7 @@ impl Api {
             recorder: None,
             lanes,
             failures: RateLimiter::keyed(quota),
-            crowd: AtomicUsize::new(ADDRESSES),
+            forget_above: AtomicUsize::new(MAX_ADDRESSES),
         }
     }
 
@@ -68,21 +67,25 @@ impl Api {
         self.lanes.snapshot()
     }
 
-    /// Returns what the admin API works with. Its routes are there only when it is.
+    /// Returns the parts of the admin API, which exist wherever its routes do.
     pub(crate) fn administration(&self) -> Result<&Administration, ApiError> {
         self.administration.as_ref().ok_or_else(|| Cause::Internal.into())
     }
 
-    /// Counts a failed authentication of an address; false when there have been too many lately.
+    /// Counts a failed authentication of an address, and returns whether it is within the limit.
     ///
-    /// Only failures ask: a good token is served whatever its neighbours do (LIM-12).
+    /// Only failures are counted, so that a good token is served whatever others send from its address (LIM-12).
     pub(crate) fn may_fail(&self, address: &AddressBlock) -> bool {
-        if self.failures.len() > self.crowd.load(Ordering::Relaxed) {
+        if self.failures.len() > self.forget_above.load(Ordering::Relaxed) {
             self.failures.retain_recent();
-            // Walked through again only after it has doubled: each failure pays for a constant part.
-            let crowd = self.failures.len().saturating_mul(2).max(ADDRESSES);
-            self.crowd.store(crowd, Ordering::Relaxed);
+            // The next pass waits until the map has doubled, so that its cost per failure stays constant.
+            let limit = self.failures.len().saturating_mul(2).max(MAX_ADDRESSES);
+            self.forget_above.store(limit, Ordering::Relaxed);
         }
         self.failures.check_key(address).is_ok()
     }
+}
+
+fn at_least_one(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }

@@ -1,5 +1,5 @@
-//! Authentication: from the `Authorization` header to a caller. The permission that a handler needs
-//! is part of its signature, so that no handler can reach a caller without one.
+//! Authentication: from the `Authorization` header to a caller. The permission that a handler needs is
+//! part of its signature, so that no handler gets a caller without one.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use headcount_core::change::Actor;
 use headcount_core::ids::{RequestId, TokenId};
@@ -24,15 +25,15 @@ use crate::error::{ApiError, Cause};
 use crate::identity::TokenIdentity;
 use crate::lanes::Lane;
 
-/// The longest `Authorization` header that is looked at.
-const LONGEST_HEADER: usize = 4 * 1024;
+/// The longest `Authorization` header that is read, in bytes.
+const MAX_HEADER_BYTES: usize = 4 * 1024;
 
-/// What a handler needs of the caller's token.
+/// The permission that a handler needs.
 pub(crate) trait Permission: Send + 'static {
-    /// The lane of requests with it, unless a handler knows better.
+    /// The lane of such requests, unless the handler chooses another one.
     const LANE: Lane = Lane::Point;
 
-    /// Returns the scopes, given the kind of resource that the request is about.
+    /// Returns the scopes that a request about a resource type needs.
     fn required_scopes(kind: Option<&ResourceType>) -> Scopes;
 }
 
@@ -60,7 +61,7 @@ impl Permission for Provision {
     }
 }
 
-/// Any token that is accepted: for answers that hold nothing of the tenant.
+/// Any accepted token: for responses that contain nothing of the tenant.
 pub(crate) struct AnyToken;
 
 impl Permission for AnyToken {
@@ -69,22 +70,22 @@ impl Permission for AnyToken {
     }
 }
 
-/// A bearer token of the right shape, and how it came.
+/// A well-formed bearer token, with what is known of its request.
 pub(crate) struct Bearer {
     pub(crate) presented: Arc<Presented>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) request: RequestId,
-    /// What the request has taken so far.
+    /// The time that the request has taken.
     pub(crate) stopwatch: Stopwatch,
-    /// Why it was refused when the body asked, before the handler could.
+    /// Why it was refused when the body was read, which is before the handler runs.
     refusal: Mutex<Option<ApiError>>,
 }
 
-/// A bearer token of the right shape, and a handler that needs `P`.
+/// A well-formed bearer token for a handler that needs the permission `P`.
 ///
-/// Only the form is checked here; whether the token is accepted is found out in [`crate::blocking`],
-/// together with the work, or by [`crate::body`] before a large body is read.
+/// Only the form is checked here. [`crate::blocking`] proves the token together with the work, or
+/// [`crate::body`] before it reads a large body.
 pub(crate) struct Authenticated<P> {
     pub(crate) bearer: Arc<Bearer>,
     pub(crate) lane: Lane,
@@ -96,41 +97,39 @@ impl<P: Permission> FromRequest for Authenticated<P> {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let bearer = Bearer::from_head(request).map(Arc::new).map_err(|cause| {
-            let request_id = request.extensions().get::<RequestId>().cloned();
-            ApiError { request: request_id, ..refusal(request, cause) }
+        let Some(api) = request.app_data::<Data<Api>>() else {
+            return ready(Err(Cause::Internal.into()));
+        };
+        let bearer = Bearer::from_head(request, api).map(Arc::new).map_err(|cause| {
+            let block = AddressBlock::of(client::address(request, &api.settings));
+            let request = request.extensions().get::<RequestId>().cloned();
+            ApiError { request, ..limit_failures(api, &block, cause.into()) }
         });
         ready(bearer.map(|bearer| {
-            // For the body, which may have to know whose it is.
+            // For the extractor of the body, which may have to prove it.
             request.extensions_mut().insert(Arc::clone(&bearer));
             Self { bearer, lane: P::LANE, permission: PhantomData }
         }))
     }
 }
 
-/// The id of the token that a request presents, proven or not: for the log alone.
-pub(crate) fn claimed(headers: &header::HeaderMap) -> Option<TokenId> {
+/// Returns the id of the token that a request presents, proven or not: for the log alone.
+pub(crate) fn presented_token(headers: &header::HeaderMap) -> Option<TokenId> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, token) = text.trim().split_once(' ')?;
     Presented::parse(token.trim()).map(|presented| presented.id().clone())
 }
 
-/// A wrong token counts against its address.
-fn refusal(request: &HttpRequest, cause: Cause) -> ApiError {
-    let api = request.app_data::<actix_web::web::Data<Api>>();
-    let block = api.map(|api| AddressBlock::of(client::address(request, &api.settings)));
-    match (api, block) {
-        (Some(api), Some(block))
-            if matches!(cause, Cause::BadToken(_)) && !api.may_fail(&block) =>
-        {
-            Cause::TooManyFailures.into()
-        }
-        _ => cause.into(),
+/// Counts a bad token against its address, and returns 429 instead when there were too many.
+fn limit_failures(api: &Api, block: &AddressBlock, error: ApiError) -> ApiError {
+    if matches!(error.cause, Cause::BadToken(_)) && !api.may_fail(block) {
+        return Cause::TooManyFailures.into();
     }
+    error
 }
 
 impl Bearer {
-    fn from_head(request: &HttpRequest) -> Result<Self, Cause> {
+    fn from_head(request: &HttpRequest, api: &Api) -> Result<Self, Cause> {
         let mut headers = request.headers().get_all(header::AUTHORIZATION);
         let value = headers.next().ok_or(Cause::NoToken)?;
         if headers.next().is_some() {
@@ -139,7 +138,7 @@ impl Bearer {
         let text = value
             .to_str()
             .ok()
-            .filter(|text| text.len() <= LONGEST_HEADER)
+            .filter(|text| text.len() <= MAX_HEADER_BYTES)
             .ok_or(Cause::BadToken(None))?;
         // RFC 9110 §11.1: the scheme is case-insensitive, one or more spaces follow it.
         let (scheme, token) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
@@ -147,7 +146,6 @@ impl Bearer {
             return Err(Cause::NoToken);
         }
         let presented = Presented::parse(token.trim()).ok_or(Cause::BadToken(None))?;
-        let api = request.app_data::<actix_web::web::Data<Api>>().ok_or(Cause::Internal)?;
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self {
             presented: Arc::new(presented),
@@ -159,36 +157,31 @@ impl Bearer {
         })
     }
 
-    /// Returns what failures of the token are counted against.
+    /// Returns the addresses that failures of the token are counted against.
     pub(crate) fn block(&self) -> AddressBlock {
         AddressBlock::of(self.address)
     }
 
-    /// Keeps why the token was refused for the handler, which answers.
+    /// Keeps the refusal of the token for the handler, which responds with it.
     pub(crate) fn refuse(&self, error: ApiError) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    /// Takes why the token was refused.
+    /// Takes the refusal of the token, if there is one.
     pub(crate) fn take_refusal(&self) -> Option<ApiError> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Proves the token. Runs where waiting is allowed.
+    /// Proves the token. Runs on a thread that may wait.
     pub(crate) fn accept(&self, api: &Api) -> Result<Proven, ApiError> {
-        api.tokens.verify(&self.presented).map_err(|error| {
-            let error = ApiError::from(error);
-            let wrong = matches!(error.cause, Cause::BadToken(_));
-            match wrong && !api.may_fail(&self.block()) {
-                true => Cause::TooManyFailures.into(),
-                false => error,
-            }
-        })
+        api.tokens
+            .verify(&self.presented)
+            .map_err(|error| limit_failures(api, &self.block(), ApiError::from(error)))
     }
 }
 
 impl<P> Authenticated<P> {
-    /// Returns the same once more, for a request that proves its token several times; its time begins anew.
+    /// Copies itself for a request that proves its token several times. Its time begins again.
     pub(crate) fn again(&self) -> Self {
         let bearer = Bearer {
             presented: Arc::clone(&self.bearer.presented),
@@ -201,7 +194,7 @@ impl<P> Authenticated<P> {
         Self { bearer: Arc::new(bearer), lane: self.lane, permission: PhantomData }
     }
 
-    /// Names the lane of the request, where it is not that of the permission.
+    /// Chooses a lane other than that of the permission.
     #[must_use]
     pub(crate) fn on(self, lane: Lane) -> Self {
         Self { lane, ..self }
@@ -209,7 +202,7 @@ impl<P> Authenticated<P> {
 }
 
 impl<P: Permission> Authenticated<P> {
-    /// Proves the token, then applies what it may be used for. Runs where waiting is allowed.
+    /// Proves the token, then checks its networks and scopes. Runs on a thread that may wait.
     pub(crate) fn caller(
         &self,
         api: &Api,
@@ -227,7 +220,7 @@ impl<P: Permission> Authenticated<P> {
             cidrs: token.cidrs.clone(),
             expires: token.expires,
         });
-        // The address first: whoever may not use the token here learns nothing about its scopes.
+        // The address first: a client that may not use the token here learns nothing about its scopes.
         let address = bearer.address.map(|address| address.to_canonical());
         let needed = P::required_scopes(kind);
         let refusal = if !identity.allows_address(address.as_ref()) {

@@ -1,12 +1,11 @@
 //! The one way into the pool of threads that may wait.
 //!
-//! Everything below HTTP is synchronous. A request enters here once, with its whole use case; the
-//! first thing that happens there is that its token is checked. Only a token that this process has not
-//! accepted before is checked in a hop of its own, so that strangers wait for nobody's work and nobody
-//! waits for theirs.
+//! Everything below HTTP is synchronous. A request enters the pool once, with its whole use case, and its token is
+//! checked there first. Only a token that this process has not accepted before enters separately, on the lane of
+//! proofs: unproven requests and proven ones do not wait for each other.
 //!
-//! Each wait ends with the request's deadline. A thread that is still at work then keeps its turn until it
-//! ends, and is told to end soon.
+//! Each wait ends with the request's deadline. A thread that is still at work then is told to stop, and keeps its
+//! turn until it does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -53,7 +52,7 @@ pub(crate) async fn run<P: Permission, T: Send + 'static>(
     answer.await.map_err(|error| ApiError { request: Some(request), ..error })
 }
 
-/// Returns whose turn a request takes; a token that is not known yet is proven first.
+/// Returns the owner of a request's turn. A token that is not known yet is proven first.
 async fn owner(api: &Data<Api>, bearer: &Arc<Bearer>) -> Result<Owner, ApiError> {
     if let Some(error) = bearer.take_refusal() {
         return Err(error);
@@ -65,27 +64,27 @@ async fn owner(api: &Data<Api>, bearer: &Arc<Bearer>) -> Result<Owner, ApiError>
     Ok(Owner::token(tenant, bearer.presented.id()))
 }
 
-/// Proves a token and nothing else, on the lane of its own.
+/// Proves a token and does nothing else, on the lane of proofs.
 ///
 /// # Errors
 ///
-/// What the token's check says; 503 when the request's deadline passes before.
+/// Those of the token's check; 503 when the request's deadline passes before.
 pub(crate) async fn prove(api: &Data<Api>, bearer: &Arc<Bearer>) -> Result<TenantId, ApiError> {
     let owner = match api.tokens.recognize(&bearer.presented) {
         Some(tenant) => Owner::token(tenant, bearer.presented.id()),
         None => Owner::stranger(bearer.block()),
     };
     let deadline = bearer.stopwatch.deadline(api.settings.request_time);
-    let (inner, claimed) = (Data::clone(api), Arc::clone(bearer));
-    let proven = run_queued(api, Lane::Proof, owner, deadline, move |_| claimed.accept(&inner));
-    proven.await?.map(|accepted| accepted.token.tenant)
+    let (inner, bearer) = (Data::clone(api), Arc::clone(bearer));
+    let accepted = run_queued(api, Lane::Proof, owner, deadline, move |_| bearer.accept(&inner));
+    Ok(accepted.await??.token.tenant)
 }
 
-/// Runs the next part of an answer that is on its way already; its time begins anew.
+/// Runs the next part of a response that is being sent. Its time begins again.
 ///
 /// # Errors
 ///
-/// 503 when it is not done in time.
+/// 503 when its deadline passes.
 pub(crate) async fn run_part<T: Send + 'static>(
     api: &Data<Api>,
     owner: Owner,
@@ -95,7 +94,7 @@ pub(crate) async fn run_part<T: Send + 'static>(
     run_queued(api, Lane::Page, owner, deadline, |_| job()).await
 }
 
-/// Runs work when it is its turn on a lane.
+/// Runs work when its turn on a lane comes.
 async fn run_queued<T: Send + 'static>(
     api: &Data<Api>,
     lane: Lane,
@@ -105,9 +104,9 @@ async fn run_queued<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let turn = api.lanes.turn(lane, owner, deadline).await.ok_or(Cause::Overloaded)?;
     let task = Task::new(api);
-    // Dropped with this future when the client is gone.
+    // Dropped with this future when the client disconnects.
     let awaited = Awaited(task.clone());
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "only this file enters the pool")]
     let answer = actix_web::web::block(move || task.run(turn, job));
     match timeout_at(deadline, answer).await {
         Ok(Ok(Some(value))) => Ok(value),
@@ -123,7 +122,7 @@ async fn run_queued<T: Send + 'static>(
 /// The counter of requests whose deadline passed while they were at work.
 pub(crate) const OVERDUE: &str = "headcount_requests_overdue_total";
 
-/// What a thread does for a request, seen from both sides.
+/// The work of a thread for a request, shared by the two.
 #[derive(Clone)]
 struct Task {
     api: Data<Api>,
@@ -133,10 +132,10 @@ struct Task {
 
 /// The request waits for it.
 const AWAITED: u8 = 0;
-/// The request was answered without it, or its client is gone.
+/// The request was answered without it, or its client has disconnected.
 const ABANDONED: u8 = 1;
-/// The thread is done.
-const DONE: u8 = 2;
+/// The thread has finished.
+const FINISHED: u8 = 2;
 
 impl Task {
     fn new(api: &Data<Api>) -> Self {
@@ -144,8 +143,8 @@ impl Task {
         Self { api: Data::clone(api), work, state: Arc::new(AtomicU8::new(AWAITED)) }
     }
 
-    /// Does the work, unless nobody waits for it any more. The turn ends with the thread's work, not
-    /// with the client's patience.
+    /// Does the work, unless its request no longer waits. The turn lasts as long as the work, even when the
+    /// request ends earlier.
     fn run<T>(self, turn: LaneTurn, job: impl FnOnce(Work) -> T) -> Option<T> {
         let _finished = Finished(&self);
         let awaited = self.state.load(Ordering::Acquire) == AWAITED;
@@ -155,45 +154,45 @@ impl Task {
     }
 }
 
-/// Says that the thread is done, even after a panic.
+/// Records that the thread has finished, even after a panic.
 struct Finished<'a>(&'a Task);
 
 impl Drop for Finished<'_> {
     fn drop(&mut self) {
-        if self.0.state.swap(DONE, Ordering::AcqRel) == ABANDONED {
+        if self.0.state.swap(FINISHED, Ordering::AcqRel) == ABANDONED {
             self.0.api.lanes.abandoned.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// Says that nobody waits for a thread any more, and has it end soon.
+/// Stops the thread when its request no longer waits.
 struct Awaited(Task);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
         let Task { api, work, state } = &self.0;
-        // Counted before it is said: the thread takes it back, and must find it.
+        // Counted before the state changes, since the thread subtracts it once it sees the change.
         api.lanes.abandoned.fetch_add(1, Ordering::Relaxed);
         match state.compare_exchange(AWAITED, ABANDONED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => work.stop(Stop::Gone),
-            Err(_done) => {
+            Err(_finished) => {
                 api.lanes.abandoned.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 }
 
-/// Asks something of the store beside the queues of requests, as for a probe; nothing when it was lost.
+/// Runs work outside the queues of requests, such as a probe. Returns `None` when its thread is lost.
 pub async fn run_unqueued<T: Send + 'static>(
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "only this file enters the pool")]
     let answer = actix_web::web::block(job);
     answer.await.ok()
 }
 
-/// Runs a page of the console, whose caller is proven by other means, on the same lanes as requests; none
-/// when the server is too busy.
+/// Runs a page of the console, which authenticates by a session, on the lanes of requests. Returns `None` when the
+/// server is too busy.
 pub async fn run_page<T: Send + 'static>(
     api: &Data<Api>,
     stopwatch: &Stopwatch,

@@ -1,9 +1,9 @@
-//! Bodies: their type, their size and the time they take. They are parsed later, on a thread that
-//! may wait.
+//! Request bodies: their type, their size and the time they take. They are parsed later, on a thread that may
+//! wait.
 //!
-//! A stranger's body is read up to [`UNPROVEN_BYTES`] and no further. Bytes are reserved before they are
-//! read, out of a budget that all requests share, and a whole body at once: a body that held a part and
-//! waited for the rest would keep others from ending, and they it.
+//! Before the token is proven, at most [`MAX_UNPROVEN_BYTES`] of a body are read. Memory is reserved before it is
+//! used, from a budget that all requests share, and for a whole body at once: bodies that held a part and waited
+//! for the rest would block each other.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,21 +32,22 @@ use crate::error::{ApiError, Cause};
 use crate::lanes::{Lane, Owner, Reserved};
 use crate::settings::HttpSettings;
 
-/// Bodies up to this size are read before the token is proven, so that an ordinary request needs one hop.
-pub const UNPROVEN_BYTES: usize = 16 * 1024;
+/// Bodies up to this size are read before the token is proven, so that an ordinary request enters the pool of
+/// threads once.
+pub const MAX_UNPROVEN_BYTES: usize = 16 * 1024;
 /// A body may take this long before it has to keep up with [`HttpSettings::body_rate`].
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-/// The body of a request, read but not parsed; what is wrong with it is told in its turn, after what
-/// is wrong with the token and the target (ETG-017).
+/// The body of a request, read but not parsed. Its error is deferred until the token and the target are
+/// checked (ETG-017).
 pub(crate) struct ScimJson {
     bytes: Result<Bytes, ApiError>,
     /// The right to hold the bytes.
     _reserved: Option<Arc<Reserved>>,
 }
 
-/// The body as it came, for the provisioning log.
-pub(crate) struct Sent(pub(crate) Bytes);
+/// The bytes of the body, for the provisioning log.
+pub(crate) struct RawBody(pub(crate) Bytes);
 
 impl ScimJson {
     /// Parses the body.
@@ -54,16 +55,15 @@ impl ScimJson {
         Ok(json::parse(&self.bytes?)?)
     }
 
-    /// Tells whether there is no body at all.
+    /// Returns whether there is no body.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.as_ref().is_ok_and(Bytes::is_empty)
     }
 
-    /// Returns the lane of a search over kinds. A body that is too large to be looked into here counts as
-    /// dear.
+    /// Returns the lane of a search over kinds. A body that is too large to be parsed here counts as expensive.
     pub(crate) fn lane_of_search(&self, api: &Api, kinds: &[Arc<ResourceType>]) -> Lane {
         let Ok(bytes) = &self.bytes else { return Lane::Point };
-        if bytes.len() > UNPROVEN_BYTES {
+        if bytes.len() > MAX_UNPROVEN_BYTES {
             return Lane::Scan;
         }
         let request = match bytes.is_empty() {
@@ -75,7 +75,7 @@ impl ScimJson {
         request.map_or(Lane::Point, |request| api.service.cost_of_search(kinds, &request).into())
     }
 
-    fn refused(error: impl Into<ApiError>) -> Self {
+    fn failed(error: impl Into<ApiError>) -> Self {
         Self { bytes: Err(error.into()), _reserved: None }
     }
 }
@@ -92,22 +92,22 @@ impl FromRequest for ScimJson {
         Box::pin(async move {
             let intake = intake?;
             if let Err(cause) = head {
-                return Ok(Self::refused(cause));
+                return Ok(Self::failed(cause));
             }
             let bearer = Arc::clone(&intake.bearer);
             let (body, reserved) = match intake.read(payload).await {
                 Ok(read) => read,
-                Err(Stop::Body(error)) => return Ok(Self::refused(error)),
+                Err(Stop::Body(error)) => return Ok(Self::failed(error)),
                 Err(Stop::Token(error)) => {
-                    // The handler says it, in its own form.
+                    // The handler responds with it, in the form of its API.
                     bearer.refuse(error);
-                    return Ok(Self::refused(Cause::BrokenBody));
+                    return Ok(Self::failed(Cause::BrokenBody));
                 }
             };
             let reserved = reserved.map(Arc::new);
             let mut extensions = request.extensions_mut();
-            extensions.insert(Sent(body.clone()));
-            // The log holds the bytes until the request is answered.
+            extensions.insert(RawBody(body.clone()));
+            // The log holds the bytes, too, until the request is answered.
             extensions.insert(reserved.clone());
             Ok(Self { bytes: Ok(body), _reserved: reserved })
         })
@@ -116,9 +116,9 @@ impl FromRequest for ScimJson {
 
 /// Why a body was not read.
 enum Stop {
-    /// Something is wrong with it.
+    /// The error of the body.
     Body(ApiError),
-    /// Something is wrong with the token.
+    /// The error of the token.
     Token(ApiError),
 }
 
@@ -133,7 +133,7 @@ struct Intake {
 impl Intake {
     fn of(request: &HttpRequest) -> Result<Self, ApiError> {
         let api = request.app_data::<Data<Api>>().cloned().ok_or(Cause::Internal)?;
-        // Every handler takes the token first.
+        // Every handler extracts the token before the body.
         let bearer = request.extensions().get::<Arc<Bearer>>().cloned().ok_or(Cause::NoToken)?;
         let is_bulk = request.path().ends_with("/Bulk");
         let limit = if is_bulk { api.settings.bulk_bytes } else { api.settings.body_bytes };
@@ -153,15 +153,15 @@ impl Intake {
             settings: &self.api.settings,
         };
         let mut reserved = None;
-        let small = expected.min(UNPROVEN_BYTES);
-        if self.announced.is_none_or(|length| length <= UNPROVEN_BYTES) {
+        let small = expected.min(MAX_UNPROVEN_BYTES);
+        if self.announced.is_none_or(|length| length <= MAX_UNPROVEN_BYTES) {
             reserved = self.reserve(self.owner(), small).await?;
             if reader.read(&self.bearer.stopwatch, small).await.map_err(Stop::Body)? {
                 return Ok((reader.body.freeze(), reserved));
             }
         }
         let tenant = blocking::prove(&self.api, &self.bearer).await.map_err(Stop::Token)?;
-        // What was reserved for the beginning goes back first: nobody holds a part and waits for the rest.
+        // The reservation of the beginning is returned first: no body holds a part and waits for the rest.
         drop(reserved);
         let owner = Owner::token(tenant, self.bearer.presented.id());
         let reserved = self.reserve(owner, expected).await?;
@@ -189,24 +189,24 @@ impl Intake {
     }
 }
 
-/// Reads a form of the console within the same limits; none when it is larger than `longest`, too slow, or
-/// broken.
+/// Reads a form of the console within the same limits. Returns `None` when it is larger than `max_bytes`, too
+/// slow, or broken.
 pub async fn read_form(
     api: &Data<Api>,
     stopwatch: &Stopwatch,
     owner: Owner,
     payload: actix_web::web::Payload,
-    longest: usize,
+    max_bytes: usize,
 ) -> Option<Bytes> {
     let deadline = stopwatch.deadline(api.settings.request_time);
-    let _reserved = api.lanes.reserve(owner, longest, deadline).await?;
+    let _reserved = api.lanes.reserve(owner, max_bytes, deadline).await?;
     let (body, began) = (BytesMut::new(), Instant::now());
     let mut reader = Reader { payload: payload.into_inner(), body, began, settings: &api.settings };
-    let whole = reader.read(stopwatch, longest).await.ok()?;
+    let whole = reader.read(stopwatch, max_bytes).await.ok()?;
     whole.then(|| reader.body.freeze())
 }
 
-/// What has come of a body so far.
+/// A body that is being read.
 struct Reader<'a> {
     payload: Payload,
     body: BytesMut,
@@ -215,17 +215,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads on to the end, or until there are more bytes than `most`: then false.
-    async fn read(&mut self, stopwatch: &Stopwatch, most: usize) -> Result<bool, ApiError> {
-        let waits = Instant::now();
-        let read = self.read_within(most).await;
-        stopwatch.leave_out(waits.elapsed());
-        read
+    /// Reads to the end, or until there are more than `max_bytes`; returns whether it read to the end.
+    async fn read(&mut self, stopwatch: &Stopwatch, max_bytes: usize) -> Result<bool, ApiError> {
+        let began = Instant::now();
+        let is_whole = self.read_within(max_bytes).await;
+        stopwatch.exclude(began.elapsed());
+        is_whole
     }
 
-    async fn read_within(&mut self, most: usize) -> Result<bool, ApiError> {
-        while self.body.len() <= most {
-            let chunk = timeout_at(self.patience(), self.payload.next()).await;
+    async fn read_within(&mut self, max_bytes: usize) -> Result<bool, ApiError> {
+        while self.body.len() <= max_bytes {
+            let chunk = timeout_at(self.deadline(), self.payload.next()).await;
             match chunk.map_err(|_elapsed| ApiError::from(Cause::SlowBody))? {
                 Some(Ok(chunk)) => self.body.extend_from_slice(&chunk),
                 Some(Err(_broken)) => return Err(Cause::BrokenBody.into()),
@@ -235,12 +235,12 @@ impl Reader<'_> {
         Ok(false)
     }
 
-    /// Until when the next bytes have to be here: a body that comes too slowly is not waited for.
-    fn patience(&self) -> Instant {
-        let HttpSettings { body_rate: rate, body_time: most, .. } = *self.settings;
-        let came = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        let due = Duration::from_secs(1).saturating_mul(came).checked_div(rate);
-        self.began + due.map_or(most, |due| (GRACE + due).min(most))
+    /// Returns when the next bytes must have arrived.
+    fn deadline(&self) -> Instant {
+        let HttpSettings { body_rate, body_time, .. } = *self.settings;
+        let received = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
+        let at_rate = Duration::from_secs(1).saturating_mul(received).checked_div(body_rate);
+        self.began + at_rate.map_or(body_time, |time| (GRACE_PERIOD + time).min(body_time))
     }
 }
 
@@ -290,7 +290,7 @@ fn check_head(headers: &HeaderMap) -> Result<(), Cause> {
     if known && utf8 { Ok(()) } else { Err(refusal) }
 }
 
-/// Splits a header at a separator, but for those between quotes (RFC 9110 §5.6.4).
+/// Splits a header at a separator, but not within quotes (RFC 9110 §5.6.4).
 pub(crate) fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c: char| {

@@ -1,4 +1,4 @@
-//! Who is calling, and under which address they know us.
+//! The address of the client, and the URL by which it reaches the server.
 
 use std::net::IpAddr;
 
@@ -10,24 +10,22 @@ use crate::settings::HttpSettings;
 
 /// Returns the client's address.
 ///
-/// Behind a proxy it is the last address in `X-Forwarded-For` that no trusted proxy has: whatever
-/// stands before it could have been written by the client (TLS-06).
+/// Behind a proxy, it is the last address in `X-Forwarded-For` that is not a trusted proxy's: the client could
+/// have written anything before that (TLS-06).
 pub fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<IpAddr> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     if !settings.behind_proxy {
         return peer;
     }
-    let trusted =
-        |address: &IpAddr| settings.trusted_proxies.iter().any(|net| net.contains(address));
     let forwarded =
         request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     let mut client = peer;
     for hop in hops.iter().rev() {
-        // What is no address was not written by a proxy that we know.
+        // A trusted proxy writes nothing but addresses.
         let Some(address) = parse_hop(hop) else { break };
         client = Some(address);
-        if !trusted(&address) {
+        if !settings.trusted_proxies.iter().any(|net| net.contains(&address)) {
             break;
         }
     }
@@ -44,27 +42,29 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
         .or_else(|| bare.rsplit_once(':').and_then(|(address, _port)| address.parse().ok()))
 }
 
-/// Returns the scheme and host under which the client reaches us, without a slash at the end.
+/// Returns the public scheme and host of the server, without a slash at the end.
 pub fn origin(request: &HttpRequest, settings: &HttpSettings) -> String {
     match &settings.public_url {
         Some(url) => url.clone(),
-        None => reached(request, settings),
+        None => request_origin(request, settings),
     }
 }
 
-/// Returns the scheme and host by which this request came, whatever the public address is.
-pub fn reached(request: &HttpRequest, settings: &HttpSettings) -> String {
+/// Returns the scheme and host that a request was sent to, whatever the public URL is.
+pub fn request_origin(request: &HttpRequest, settings: &HttpSettings) -> String {
     let headers = request.headers();
-    let forwarded = |name: &str| {
-        if settings.behind_proxy { first(headers, name) } else { None }
+    let (proto, forwarded_host) = if settings.behind_proxy {
+        (first(headers, "x-forwarded-proto"), first(headers, "x-forwarded-host"))
+    } else {
+        (None, None)
     };
-    let scheme = match forwarded("x-forwarded-proto") {
+    let scheme = match proto {
         Some("https") => "https",
         Some("http") => "http",
         _ if settings.tls => "https",
         _ => "http",
     };
-    let host = forwarded("x-forwarded-host")
+    let host = forwarded_host
         .or_else(|| first(headers, header::HOST.as_str()))
         .filter(|host| is_authority(host));
     match host {
@@ -77,12 +77,13 @@ pub fn reached(request: &HttpRequest, settings: &HttpSettings) -> String {
     }
 }
 
+/// Returns the first element of a header that is a list.
 fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get(name)?.to_str().ok()?;
     value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// A host name or address with an optional port: nothing that could end a URL or a JSON text.
+/// Returns whether a text is a host name or address with an optional port, and thus safe in a URL and in JSON.
 fn is_authority(text: &str) -> bool {
     text.len() <= 255
         && text.bytes().all(|byte| {

@@ -1,4 +1,4 @@
-//! Connections: how many one address has, and how many requests are at work on each.
+//! Connections: how many an address may have, and how many requests may be at work on each.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +11,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use ipnet::IpNet;
-
 use headcount_records::AddressBlock;
+use ipnet::IpNet;
 
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
@@ -23,21 +22,21 @@ use crate::settings::HttpSettings;
 /// The connections of one server, by address.
 #[derive(Debug)]
 pub struct Connections {
-    /// For one address; none when there is no limit.
+    /// The most connections of one address; `None` for no limit.
     limit: Option<usize>,
     behind_proxy: bool,
     proxies: Vec<IpNet>,
     open: Mutex<HashMap<AddressBlock, usize>>,
 }
 
-/// A connection. It counts until its last clone is dropped.
+/// A connection. It is counted until its last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Connection(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     connections: Arc<Connections>,
-    /// The address that it counts for.
+    /// The addresses that it is counted for.
     block: Option<AddressBlock>,
     local: Option<SocketAddr>,
     at_work: AtomicUsize,
@@ -46,7 +45,7 @@ struct Inner {
 }
 
 impl Connections {
-    /// Starts with none.
+    /// Starts without connections.
     pub fn new(settings: &HttpSettings) -> Arc<Self> {
         let limit = settings.connections_per_address;
         Arc::new(Self {
@@ -57,9 +56,9 @@ impl Connections {
         })
     }
 
-    /// Lets a connection in; none when its address has as many as it may.
+    /// Accepts a connection, or returns `None` when its address has reached the limit.
     ///
-    /// Proxies have as many as they need: they hold those of everybody.
+    /// Proxies have no limit: they hold the connections of all their clients.
     pub fn enter(
         self: &Arc<Self>,
         peer: Option<IpAddr>,
@@ -87,19 +86,18 @@ impl Connections {
         })))
     }
 
-    /// Tells whether a peer is a proxy: one of those that are listed or, where none is listed, one that is
-    /// near.
+    /// Returns whether a peer is a proxy: one that is listed or, where none is listed, one in a private network.
     fn is_proxy(&self, peer: &IpAddr) -> bool {
         if !self.proxies.is_empty() {
             return self.proxies.iter().any(|net| net.contains(peer));
         }
-        let near = match peer {
+        let is_private = match peer {
             IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
             IpAddr::V6(peer) => {
                 peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local()
             }
         };
-        self.behind_proxy && near
+        self.behind_proxy && is_private
     }
 }
 
@@ -120,12 +118,12 @@ impl Drop for Inner {
 }
 
 impl Connection {
-    /// Returns the address by which the connection came in.
+    /// Returns the local address of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.0.local
     }
 
-    /// Has the connection end: whatever reads from it or writes to it next finds it broken.
+    /// Ends the connection: its next read or write fails.
     pub(crate) fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
         let waker = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -134,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Tells whether the connection has to end; else wakes the task when that changes.
+    /// Returns whether the connection has to end. If not, `task` is woken when it does.
     pub fn is_cut(&self, task: &Waker) -> bool {
         let mut waker = self.0.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if !waker.as_ref().is_some_and(|known| known.will_wake(task)) {
@@ -143,11 +141,11 @@ impl Connection {
         self.0.cut.load(Ordering::Acquire)
     }
 
-    /// Counts a request until its answer has been sent; none when there are too many at work.
-    fn begin(&self, most: usize) -> Option<AtWork> {
+    /// Counts a request until its response is sent. Returns `None` when `limit` are at work already.
+    fn begin(&self, limit: usize) -> Option<AtWork> {
         let before = self.0.at_work.fetch_add(1, Ordering::AcqRel);
         let at_work = AtWork(self.clone());
-        (before < most).then_some(at_work)
+        (before < limit).then_some(at_work)
     }
 }
 
@@ -169,9 +167,9 @@ pub async fn limit_requests(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let most = request.app_data::<Data<Api>>().map(|api| api.settings.requests_per_connection);
-    let at_work = match (request.conn_data::<Connection>(), most) {
-        (Some(connection), Some(most)) => match connection.begin(most.max(1)) {
+    let limit = request.app_data::<Data<Api>>().map(|api| api.settings.requests_per_connection);
+    let at_work = match (request.conn_data::<Connection>(), limit) {
+        (Some(connection), Some(limit)) => match connection.begin(limit.max(1)) {
             Some(at_work) => Some(at_work),
             None => {
                 metrics::counter!(REFUSALS, "lane" => "connection").increment(1);
@@ -182,7 +180,7 @@ pub async fn limit_requests(
         _ => None,
     };
     let mut response = next.call(request).await?;
-    // The head of a response lives as long as its body is sent.
+    // The head of a response lives until its body is sent.
     response.response_mut().extensions_mut().insert(at_work);
     Ok(response.map_into_boxed_body())
 }
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_woken_when_the_connection_is_cut() {
+    fn a_task_that_waits_is_woken_when_the_connection_is_cut() {
         let connection = connections(3, false, &[]).enter(None, None).unwrap();
         let (waker, count) = futures_test_waker();
         assert!(!connection.is_cut(&waker));

@@ -1,11 +1,11 @@
-//! How long a request has taken by the server's doing.
+//! The time that the server has spent on a request.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Measures a request from its head on, without the time in which the client sends its body: that has
+/// Measures a request from its head on, without the time in which the client sends its body, which has
 /// limits of its own.
 #[derive(Debug)]
 pub struct Stopwatch {
@@ -14,17 +14,17 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Starts.
+    /// Starts at zero.
     pub fn start() -> Self {
         Self { started: Instant::now(), paused: Mutex::default() }
     }
 
-    /// Leaves out time for which the server waited on the client.
-    pub(crate) fn leave_out(&self, time: Duration) {
+    /// Subtracts time in which the server waited for the client.
+    pub(crate) fn exclude(&self, time: Duration) {
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) += time;
     }
 
-    /// Returns when the request has taken so long.
+    /// Returns when the request will have taken `limit`.
     pub(crate) fn deadline(&self, limit: Duration) -> Instant {
         self.started + *self.paused.lock().unwrap_or_else(PoisonError::into_inner) + limit
     }
@@ -38,7 +38,7 @@ mod tests {
     fn the_clients_time_is_not_the_servers() {
         let stopwatch = Stopwatch::start();
         let before = stopwatch.deadline(Duration::from_secs(10));
-        stopwatch.leave_out(Duration::from_secs(3));
+        stopwatch.exclude(Duration::from_secs(3));
         let after = stopwatch.deadline(Duration::from_secs(10));
         assert_eq!(after - before, Duration::from_secs(3));
     }

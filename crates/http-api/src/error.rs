@@ -150,7 +150,7 @@ const BUSY: (&str, &str) = ("busy", "The server is busy");
 impl Entry {
     fn new(
         status: u16,
-        (kind, title): (&'static str, &'static str),
+        problem: (&'static str, &'static str),
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
@@ -160,7 +160,7 @@ impl Entry {
             challenge: None,
             field: None,
             failure: None,
-            problem: (kind, title),
+            problem,
         }
     }
 

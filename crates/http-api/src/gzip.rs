@@ -1,8 +1,8 @@
-//! Compressed answers (RFC 9110 §8.4.1.3, §12.5.3).
+//! Compressed responses (RFC 9110 §8.4.1.3, §12.5.3).
 //!
-//! Only answers to reads are compressed, and only large ones: a page of 1,000 users shrinks to a tenth. What
-//! answers a write reflects what was sent beside what is kept, and what creates a token holds a secret; whoever
-//! sees lengths could guess one by the other (BREACH).
+//! Only large responses to reads are compressed: a page of 1,000 users shrinks to a tenth. The response to a write
+//! reflects the request next to stored values, and that of a new token contains a secret; an observer of lengths
+//! could guess one from the other (BREACH).
 
 use std::io::Write as _;
 
@@ -10,11 +10,11 @@ use actix_web::http::header::{self, HeaderMap};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Answers below this size go as they are: they fit into a few packets, and to compress them costs more than to
-/// send them.
+/// Responses below this size are not compressed: they fit into a few packets, and compressing them costs more than
+/// sending them.
 pub(crate) const MIN_BYTES: usize = 4 * 1024;
 
-/// Tells whether a client wants gzip rather than nothing.
+/// Returns whether a client prefers gzip to no compression.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity, mut any) = (None, None, None);
     let values = headers.get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
@@ -35,10 +35,10 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or(0)
 }
 
-/// The weight of what has none, in thousandths.
+/// The weight of a coding without one, in thousandths.
 const MAX_QUALITY: u16 = 1_000;
 
-/// Reads a `q` in thousandths; what is no weight is as good as a refusal. None for other parameters.
+/// Reads a `q` in thousandths. A malformed weight counts as 0; other parameters return `None`.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim_end().eq_ignore_ascii_case("q") {
@@ -54,7 +54,7 @@ fn quality(parameter: &str) -> Option<u16> {
     })
 }
 
-/// Compresses a body part by part. It keeps 32 KiB of what went through, however long the body is.
+/// Compresses a body part by part. It holds 32 KiB of the input, however long the body is.
 pub(crate) struct Gzip(GzEncoder<Vec<u8>>);
 
 impl Gzip {
@@ -63,13 +63,13 @@ impl Gzip {
         Self(GzEncoder::new(Vec::new(), Compression::fast()))
     }
 
-    /// Takes a part, and returns what can be sent of the body so far; perhaps nothing yet.
+    /// Compresses a part. Returns the output so far, which may be empty.
     pub(crate) fn part(&mut self, part: &[u8]) -> std::io::Result<Vec<u8>> {
         self.0.write_all(part)?;
         Ok(std::mem::take(self.0.get_mut()))
     }
 
-    /// Takes the last part, and returns the rest.
+    /// Compresses the last part. Returns the rest of the output.
     pub(crate) fn end(mut self, part: &[u8]) -> std::io::Result<Vec<u8>> {
         self.0.write_all(part)?;
         self.0.finish()

@@ -1,8 +1,8 @@
-//! Headers that responses have, whatever they answer.
+//! The headers that every response has.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// The media type of every body.
+/// The media type of every SCIM body.
 pub(crate) const SCIM_JSON: &str = "application/scim+json";
 
 /// Headers of every response (security controls HDR-01, HTP-018).

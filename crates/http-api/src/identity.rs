@@ -1,4 +1,4 @@
-//! Who asks, once the token is proven.
+//! The token of a request, once it is proven.
 
 use std::net::IpAddr;
 
@@ -16,16 +16,16 @@ pub(crate) struct TokenIdentity {
     pub name: String,
     /// Its tenant.
     pub tenant: TenantId,
-    /// What it allows.
+    /// Its scopes.
     pub scopes: Scopes,
-    /// Networks from which it may be used; all, when empty.
+    /// Networks from which it may be used; any, when empty.
     pub cidrs: Vec<IpNet>,
     /// When it stops working.
     pub expires: Option<Timestamp>,
 }
 
 impl TokenIdentity {
-    /// Tells whether the token may be used from an address.
+    /// Returns whether the token may be used from an address.
     pub(crate) fn allows_address(&self, address: Option<&IpAddr>) -> bool {
         self.cidrs.is_empty()
             || address.is_some_and(|address| self.cidrs.iter().any(|net| net.contains(address)))

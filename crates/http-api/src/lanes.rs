@@ -1,12 +1,12 @@
-//! The lanes on which requests get to a thread and a connection, and who shares them how.
+//! The lanes on which requests wait for a thread and a connection.
 //!
-//! Cheap work has lanes of its own, which dear work cannot fill. Within each lane turns are divided by
-//! tenant, and within a tenant by token ([`shares`]). Whoever is not proven yet is a stranger, told apart
-//! from others by its address.
+//! Cheap work has lanes of its own, which expensive work cannot fill. Within each lane, turns are divided by
+//! tenant, and within a tenant by token ([`shares`]). A request whose token is not proven yet is a stranger's, and
+//! strangers are distinguished by address.
 
-mod places;
 mod queue;
 mod shares;
+mod slots;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,20 +15,20 @@ use headcount_core::service::Cost;
 use headcount_records::AddressBlock;
 use tokio::time::Instant;
 
-pub(crate) use places::{Place, Places};
 use queue::Queue;
 use shares::Shares;
+pub(crate) use slots::{Slot, Slots};
 
 /// What kind of work a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Proving a token or a session, and nothing else.
     Proof,
-    /// Reading what an id or a key names.
+    /// Reading a resource by its id or a key.
     Point,
-    /// Reading a page that an index serves.
+    /// Reading a page by an index.
     Page,
-    /// Reading what no index serves: searches, histories, exports.
+    /// Reading without an index: searches, histories, exports.
     Scan,
     /// Writing.
     Write,
@@ -77,23 +77,23 @@ pub struct LaneSizes {
 }
 
 impl LaneSizes {
-    /// Writes that wait for one writer: many of them share a commit.
-    const WRITES: usize = 96;
-    const PROOFS: usize = 32;
+    /// Writes that wait for the one writer: many of them share a commit.
+    const MAX_WRITES: usize = 96;
+    const MAX_PROOFS: usize = 32;
 
     /// Divides a pool of connections.
     ///
-    /// Requests that may take long never hold all of it: a filter taken for cheap that turns out to be dear
-    /// still leaves a connection to point reads and token checks. A pool of one cannot be divided.
+    /// Requests that may take long never hold all of it: a filter that costs more than expected still leaves a
+    /// connection to point reads and token checks. A pool of one cannot be divided.
     pub fn of_pool(connections: usize, writes_share: bool) -> Self {
         let reserve = (connections / 8).max(1);
         let shared = connections.saturating_sub(reserve).max(1);
         Self {
-            proofs: Self::PROOFS,
+            proofs: Self::MAX_PROOFS,
             points: connections.max(2),
             shared,
             scans: (shared / 3).max(1),
-            writes: (!writes_share).then_some(Self::WRITES),
+            writes: (!writes_share).then_some(Self::MAX_WRITES),
         }
     }
 
@@ -103,23 +103,23 @@ impl LaneSizes {
     }
 }
 
-/// Somebody with whom turns are shared.
+/// One of those among whom turns are divided.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Party {
     Lane(Lane),
     Tenant(TenantId),
-    /// Everybody at the console.
+    /// All users of the console.
     Console,
-    /// Everybody who is not proven.
+    /// All requests whose token is not proven.
     Strangers,
     Token(TokenId),
     Account(String),
     Address(AddressBlock),
-    /// Bodies of answers that are read on while they are sent.
+    /// Bodies of responses that are read while they are sent.
     Streams,
 }
 
-/// Whose turn it is: a tenant and a token of it, or what stands for them.
+/// The owner of a turn: a tenant and one of its tokens, or their counterparts at the console and among strangers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner([Party; 2]);
 
@@ -141,7 +141,7 @@ impl Owner {
         Self([Party::Console, Party::Account(name.to_owned())])
     }
 
-    /// Somebody at an address who has come to the console and is not logged in.
+    /// A client of the console that is not logged in.
     pub fn visitor(address: Option<std::net::IpAddr>) -> Self {
         Self([Party::Console, Party::Address(AddressBlock::of(address))])
     }
@@ -150,9 +150,11 @@ impl Owner {
 /// The right to be at work on a lane.
 pub(crate) type LaneTurn = queue::Turn<3, Party>;
 
-/// The right to hold some bytes of bodies in memory.
+/// The right to hold a number of bytes of bodies in memory.
 #[derive(Debug)]
-pub(crate) struct Reserved(#[expect(dead_code, reason = "it is held")] queue::Turn<2, Party>);
+pub(crate) struct Reserved(
+    #[expect(dead_code, reason = "it is returned when it is dropped")] queue::Turn<2, Party>,
+);
 
 /// All queues of a server.
 #[derive(Debug)]
@@ -163,43 +165,42 @@ pub(crate) struct Lanes {
     writes: Option<Queue<3, Party>>,
     /// In units of [`UNIT`].
     bodies: Queue<2, Party>,
-    pub(crate) places: Places,
-    /// Threads whose request was answered without them.
+    pub(crate) reader_slots: Slots,
+    /// Threads that still work for a request that no longer waits.
     pub(crate) abandoned: AtomicUsize,
 }
 
-/// The unit in which bytes of bodies are counted.
+/// The unit in which bodies are counted, in bytes.
 const UNIT: usize = 1024;
 
 /// How full the queues of a server are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Name of each lane, requests at work and requests that wait.
+    /// The name of each lane, its requests at work and its requests that wait.
     pub lanes: Vec<(&'static str, usize, usize)>,
     /// Bytes of bodies that are reserved.
     pub body_bytes: usize,
-    /// Requests that wait until their body may be read.
+    /// Requests that wait for memory for their body.
     pub bodies_waiting: usize,
     /// Readers that wait for events.
     pub event_readers: usize,
-    /// Threads still at work for requests that were answered without them.
+    /// Threads that still work for requests that no longer wait.
     pub abandoned: usize,
 }
 
 impl Lanes {
     pub(crate) fn new(sizes: &LaneSizes, body_bytes: usize, event_readers: usize) -> Self {
-        let queue = |size| Queue::new(Shares::new(size));
         let shared = Shares::new(sizes.shared).limit(Party::Lane(Lane::Scan), sizes.scans);
         let units = body_bytes.div_ceil(UNIT);
-        // Whoever is proven finds room, however many strangers send slowly.
+        // Half of the memory stays free for proven clients, however many strangers send slowly.
         let bodies = Shares::new(units).limit(Party::Strangers, units / 2);
         Self {
-            proofs: queue(sizes.proofs),
-            points: queue(sizes.points),
+            proofs: Queue::new(Shares::new(sizes.proofs)),
+            points: Queue::new(Shares::new(sizes.points)),
             shared: Queue::new(shared),
-            writes: sizes.writes.map(queue),
+            writes: sizes.writes.map(|size| Queue::new(Shares::new(size))),
             bodies: Queue::new(bodies),
-            places: Places::new(event_readers),
+            reader_slots: Slots::new(event_readers),
             abandoned: AtomicUsize::new(0),
         }
     }
@@ -213,7 +214,7 @@ impl Lanes {
         }
     }
 
-    /// Waits for a turn on a lane; none when the deadline passes.
+    /// Waits for a turn on a lane. Returns `None` when the deadline passes.
     pub(crate) async fn turn(
         &self,
         lane: Lane,
@@ -227,7 +228,7 @@ impl Lanes {
         turn
     }
 
-    /// Waits until so many bytes of a body may be held; none when the deadline passes.
+    /// Waits for memory for a body, in bytes. Returns `None` when the deadline passes.
     pub(crate) async fn reserve(
         &self,
         Owner(path): Owner,
@@ -241,18 +242,18 @@ impl Lanes {
         turn.map(Reserved)
     }
 
-    /// Returns how full everything is.
+    /// Returns how full the queues are.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let lane = |lane: Lane| {
-            let load = self.queue(lane).load(Some(&Party::Lane(lane)));
+        let lanes = Lane::ALL.iter().map(|lane| {
+            let load = self.queue(*lane).load(Some(&Party::Lane(*lane)));
             (lane.name(), load.held, load.waiting)
-        };
+        });
         let bodies = self.bodies.load(None);
         Snapshot {
-            lanes: Lane::ALL.map(lane).to_vec(),
+            lanes: lanes.collect(),
             body_bytes: bodies.held * UNIT,
             bodies_waiting: bodies.waiting,
-            event_readers: self.places.taken(),
+            event_readers: self.reader_slots.count(),
             abandoned: self.abandoned.load(Ordering::Relaxed),
         }
     }

@@ -1,11 +1,10 @@
 //! The SCIM protocol of Headcount over HTTP: routes, authentication, errors.
 //!
 //! It must never know SQL or how a token is hashed. A handler is a few lines: its extractors have
-//! taken what the request says, [`blocking`] checks the token and runs the use case of
-//! `headcount-core` on a thread that may wait, [`reply`] and [`error`] turn what comes of it into a
-//! response.
+//! read the request, [`blocking`] checks the token and runs the use case of `headcount-core` on a
+//! thread that may wait, and [`reply`] or [`error`] makes the response.
 //!
-//! Start with [`routes`], the crate's one entrance, then `routes/resources.rs`.
+//! Start with [`routes`], then read `routes/resources.rs`.
 
 mod admin;
 mod administration;
@@ -34,8 +33,8 @@ pub use admin::{ProblemBody, openapi};
 pub use administration::Administration;
 pub use api::Api;
 pub use blocking::{run_page, run_unqueued};
-pub use body::{UNPROVEN_BYTES, read_form};
-pub use client::{address, origin, reached};
+pub use body::{MAX_UNPROVEN_BYTES, read_form};
+pub use client::{address, origin, request_origin};
 pub use connections::{Connection, Connections, limit_requests};
 pub use deadline::Stopwatch;
 pub use lanes::{Lane, LaneSizes, Owner, Snapshot};

@@ -1,4 +1,4 @@
-//! Around every request: an id, the headers that every response has, one line in the log, one count.
+//! The middleware around every request: request id, common headers, log line, metrics, provisioning log.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -21,22 +21,22 @@ use tracing::{Instrument as _, Span};
 
 use crate::admin::Problem;
 use crate::api::Api;
-use crate::body::Sent;
+use crate::body::RawBody;
 use crate::error::{ApiError, Cause};
 use crate::headers::harden;
 use crate::paths::BASE_PATH;
 use crate::reply::LogContext;
 use crate::{auth, client, target};
 
-/// The longest request target.
-const LONGEST_URI: usize = 32 * 1024;
+/// The longest request target, in bytes.
+const MAX_URI_BYTES: usize = 32 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The middleware. Whatever happens inside, even a panic, ends as a response.
+/// The middleware. Every request gets a response, even after a panic in a handler.
 ///
 /// # Errors
 ///
-/// Only after a panic, which takes the request with it: the error becomes the response.
+/// Only after a panic, which drops the request: the error becomes the response.
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -45,10 +45,10 @@ pub async fn observe(
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
-    let seen = Seen::of(&request, method, started);
+    let record = LogRecord::of(&request, method, started);
     let span = span(method, &id);
     let too_long =
-        request.uri().path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_URI);
+        request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_URI_BYTES);
     let mut response = if too_long {
         let error = ApiError::from(Cause::UriTooLong);
         request.into_response(error.error_response())
@@ -61,7 +61,7 @@ pub async fn observe(
                 let (id, route) = (error.request.as_ref(), "unmatched");
                 let line = Line { id, method, route, status: 500, started };
                 line.write(&LogContext::default(), Some(&error));
-                seen.record(&line, LogContext::default(), Some(&error), None);
+                record.finish(&line, LogContext::default(), Some(&error), None);
                 return Err(error.into());
             }
         }
@@ -78,39 +78,36 @@ pub async fn observe(
         status: response.status().as_u16(),
         started,
     };
-    let notes = response.response_mut().extensions_mut().remove::<LogContext>().unwrap_or_default();
-    let error = response.response().error().and_then(failure);
-    line.fill(&span, &notes, error);
-    line.write(&notes, error);
-    let body = response.request().extensions_mut().remove::<Sent>();
-    seen.record(&line, notes, error, body.map(|Sent(body)| body));
+    let log = response.response_mut().extensions_mut().remove::<LogContext>().unwrap_or_default();
+    let error = response.response().error().and_then(api_error);
+    line.fill(&span, &log, error);
+    line.write(&log, error);
+    let body = response.request().extensions_mut().remove::<RawBody>();
+    record.finish(&line, log, error, body.map(|RawBody(body)| body));
     Ok(response)
 }
 
-/// What went wrong, in SCIM or in the admin API.
-fn failure(error: &actix_web::Error) -> Option<&ApiError> {
-    let problem = || error.as_error::<Problem>().map(|problem| &problem.0);
-    error.as_error::<ApiError>().or_else(problem)
+/// Returns the error of a handler of SCIM or of the admin API.
+fn api_error(error: &actix_web::Error) -> Option<&ApiError> {
+    error.as_error::<ApiError>().or_else(|| error.as_error::<Problem>().map(|problem| &problem.0))
 }
 
-/// Takes the client's id of the request when it is a plain one, else makes one.
+/// Returns the client's id of the request when it is a plain text, or a new id.
 fn request_id(request: &ServiceRequest) -> RequestId {
-    let plain = |text: &&str| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
-    let given =
-        request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    match given {
-        Some(given) => RequestId::new(given),
-        None => {
-            let made = request.app_data::<Data<Api>>().map(|api| api.request_ids.next_id());
-            RequestId::new(made.map_or_else(String::new, |id| id.to_string()))
-        }
+    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    if let Some(id) = sent.filter(|id| is_plain(id)) {
+        return RequestId::new(id);
     }
+    let id = request.app_data::<Data<Api>>().map(|api| api.request_ids.next_id());
+    RequestId::new(id.map_or_else(String::new, |id| id.to_string()))
 }
 
-/// What the log and the metrics say of a request.
+fn is_plain(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// What the log and the metrics record of a request.
 ///
 /// The route is the template, never the path: no id, name or filter gets into either (PII-01, PII-04).
 struct Line<'a> {
@@ -121,7 +118,7 @@ struct Line<'a> {
     started: Instant,
 }
 
-/// The span of a request, for traces. It costs nothing where nobody collects them.
+/// Makes the span of a request. It costs nothing where traces are not collected.
 fn span(method: &'static str, id: &RequestId) -> Span {
     tracing::debug_span!(
         target: "headcount::request",
@@ -140,28 +137,28 @@ fn span(method: &'static str, id: &RequestId) -> Span {
 }
 
 impl Line<'_> {
-    /// Adds to a span what is known in the end: never a path, a name or a value (PII-01).
-    fn fill(&self, span: &Span, notes: &LogContext, error: Option<&ApiError>) {
+    /// Adds the outcome to the span, but no path, name or value (PII-01).
+    fn fill(&self, span: &Span, log: &LogContext, error: Option<&ApiError>) {
         if span.is_disabled() {
             return;
         }
         span.record("http.route", self.route);
         span.record("http.response.status_code", self.status);
-        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
+        let token = log.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         if let Some(token) = token {
             span.record("token.id", token.id.as_str());
             span.record("tenant.id", token.tenant.key());
         }
-        if let Some(kind) = &notes.kind {
+        if let Some(kind) = &log.kind {
             span.record("scim.kind", kind.as_str());
         }
     }
 
-    fn write(&self, notes: &LogContext, error: Option<&ApiError>) {
+    fn write(&self, log: &LogContext, error: Option<&ApiError>) {
         let Self { method, route, status, .. } = *self;
         let id = self.id.map_or("", RequestId::as_str);
         let elapsed = self.started.elapsed();
-        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
+        let token = log.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         tracing::info!(
             request.id = id,
             method,
@@ -172,8 +169,8 @@ impl Line<'_> {
             token.name = token.map(|token| token.name.as_str()),
             token.refused = error.and_then(ApiError::token_refusal),
             tenant.id = token.map(|token| token.tenant.key()),
-            scim.kind = notes.kind,
-            scim.quirks = ?notes.applied.quirks(),
+            scim.kind = log.kind,
+            scim.quirks = ?log.applied.quirks(),
             "request"
         );
         if let Some(chain) = error.and_then(|error| error.entry().failure) {
@@ -191,12 +188,12 @@ impl Line<'_> {
     }
 }
 
-/// What a request shows before it is worked on, for the provisioning log.
+/// The record of a request for the provisioning log, begun before the handler runs.
 ///
-/// None when nothing is written down, as for the paths that have nothing to do with provisioning.
-struct Seen(Option<(Data<Api>, HttpExchange<Bytes>)>);
+/// `None` when there is no log, or when the path has nothing to do with provisioning.
+struct LogRecord(Option<(Data<Api>, HttpExchange<Bytes>)>);
 
-impl Seen {
+impl LogRecord {
     fn of(request: &ServiceRequest, method: &'static str, started: Instant) -> Self {
         let api = request.app_data::<Data<Api>>().filter(|api| api.recorder.is_some());
         let Some((api, path)) = api.zip(below_base(request.path())) else {
@@ -210,13 +207,13 @@ impl Seen {
             micros: 0,
             request: RequestId::new(""),
             tenant: None,
-            token: auth::claimed(request.headers()),
+            token: auth::presented_token(request.headers()),
             token_name: None,
             refused: None,
             address: address.map(|address| address.to_canonical().to_string()),
-            agent: agent.map(|agent| shown(&String::from_utf8_lossy(agent.as_bytes()))),
+            agent: agent.map(|agent| sanitize(&String::from_utf8_lossy(agent.as_bytes()))),
             method,
-            path: shown(path),
+            path: sanitize(path),
             filter: target::filter_of(request.query_string()),
             status: 0,
             scim_type: None,
@@ -232,15 +229,15 @@ impl Seen {
         Self(Some((Data::clone(api), exchange)))
     }
 
-    fn record(
+    fn finish(
         self,
         line: &Line<'_>,
-        notes: LogContext,
+        log: LogContext,
         error: Option<&ApiError>,
         body: Option<Bytes>,
     ) {
         let Some((api, exchange)) = self.0 else { return };
-        let token = notes.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
+        let token = log.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         let entry = error.map(ApiError::entry);
         // A stolen token that is used from elsewhere must not fill the log.
         let is_abroad = error.is_some_and(|error| matches!(error.cause, Cause::Network));
@@ -254,13 +251,13 @@ impl Seen {
             status: line.status,
             scim_type: entry.as_ref().and_then(|entry| entry.scim_type),
             field: entry.as_ref().and_then(|entry| entry.field.clone()),
-            reason: entry.map(|entry| entry.detail.into_owned()).or(notes.slip),
-            quirks: notes.applied.quirks(),
+            reason: entry.map(|entry| entry.detail.into_owned()).or(log.slip),
+            quirks: log.applied.quirks(),
             body,
-            reply: notes.reply,
+            reply: log.reply,
             proven: token.is_some() && !is_abroad,
-            changed: notes.changed,
-            operations: notes.operations,
+            changed: log.changed,
+            operations: log.operations,
             ..exchange
         };
         if let Some(recorder) = &api.recorder {
@@ -269,8 +266,8 @@ impl Seen {
     }
 }
 
-/// The path below the base of SCIM; the whole path when it lies elsewhere, as after a wrong base URL
-/// was entered. None for what identity providers have no business with.
+/// Returns the path below the base of SCIM, or the whole path when it is elsewhere, since an identity provider may
+/// have been given a wrong base URL. Returns `None` for the paths of the server's other parts.
 fn below_base(path: &str) -> Option<&str> {
     const OTHER: [&str; 6] =
         ["/healthz", "/readyz", "/metrics", "/api/", "/console", "/favicon.ico"];
@@ -284,12 +281,12 @@ fn below_base(path: &str) -> Option<&str> {
     (!OTHER.iter().any(|other| path.starts_with(other))).then_some(path)
 }
 
-/// A text of a client as the log shows it: of bearable length and without control characters.
-fn shown(text: &str) -> String {
+/// Prepares a client's text for the log: at most 300 characters, without control characters.
+fn sanitize(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
-/// The method, out of a closed set.
+/// Returns the method as one of a closed set, for metrics.
 fn known_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     KNOWN.iter().find(|known| method.as_str() == **known).copied().unwrap_or("OTHER")

@@ -1,6 +1,6 @@
-//! Where the APIs are.
+//! The base paths of the two APIs.
 
-/// The path under which everything of SCIM stands.
+/// The base path of SCIM.
 pub const BASE_PATH: &str = "/scim/v2";
-/// The path under which the admin API stands.
+/// The base path of the admin API.
 pub const ADMIN_PATH: &str = "/api/v1";

@@ -37,13 +37,13 @@ pub(crate) async fn respond<P: Permission>(
     blocking::run(api, auth, kind, |api, caller, token| Ok(job(api, caller)?.by(token))).await
 }
 
-/// A response with what the log wants to know of it.
+/// A response, with what the log records of it.
 pub(crate) struct Reply {
     status: StatusCode,
     body: Body,
     etag: Option<String>,
     location: Option<String>,
-    may_be_kept: bool,
+    is_cacheable: bool,
     is_compressed: bool,
     log: LogContext,
 }
@@ -54,76 +54,75 @@ enum Body {
     Stream(Box<MemberStream>),
 }
 
-/// What the log wants to know of a request that was answered.
+/// What the log records of a request that was answered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogContext {
     pub(crate) token: Option<Arc<TokenIdentity>>,
     pub(crate) kind: Option<String>,
     pub(crate) applied: Applied,
-    /// The body of the answer to a write.
+    /// The body of the response to a write.
     pub(crate) reply: Option<Bytes>,
-    /// Whether the request changed anything; none of a read.
+    /// Whether the request changed anything; `None` for a read.
     pub(crate) changed: Option<bool>,
-    /// Which name the request was answered without although it is nearly one that is known.
+    /// A name in the request that was ignored although it is nearly a known one.
     pub(crate) slip: Option<String>,
-    /// What became of each operation of a bulk request.
+    /// The outcome of each operation of a bulk request.
     pub(crate) operations: Vec<Operated>,
 }
 
 impl Reply {
-    /// A response without a body.
+    /// Makes a response without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
         Self {
             status,
             body: Body::None,
             etag: None,
             location: None,
-            may_be_kept: false,
+            is_cacheable: false,
             is_compressed: false,
             log: LogContext::default(),
         }
     }
 
-    /// A response whose body is at hand.
+    /// Makes a response with a whole body.
     pub(crate) fn whole(status: StatusCode, body: Vec<u8>) -> Self {
         Self { body: Body::Whole(body), ..Self::empty(status) }
     }
 
-    /// A response whose body goes on for as long as a group has members.
+    /// Makes a response with a body that is read while it is sent.
     pub(crate) fn stream(status: StatusCode, stream: MemberStream) -> Self {
         let is_compressed = stream.is_compressed();
         Self { body: Body::Stream(Box::new(stream)), is_compressed, ..Self::empty(status) }
     }
 
-    /// Compresses a large body that is at hand, where the client wants it. Runs where waiting is allowed.
+    /// Compresses a large whole body, where the client wants it. Runs on a thread that may wait.
     pub(crate) fn compress(mut self, wanted: bool) -> Result<Self, ApiError> {
         if let Body::Whole(body) = &mut self.body
             && wanted
             && body.len() >= gzip::MIN_BYTES
         {
             let packed = Gzip::new().end(body);
-            *body =
-                packed.map_err(|_error| Error::internal("memory takes what is written to it"))?;
+            *body = packed.map_err(|_error| Error::internal("writing to memory does not fail"))?;
             self.is_compressed = true;
         }
         Ok(self)
     }
 
-    /// Adds version and address of the resource that it is about.
+    /// Adds the version and the URL of the resource.
     pub(crate) fn about(mut self, etag: String, location: String) -> Self {
         self.etag = Some(etag);
         self.location = Some(location);
         self
     }
 
-    /// Lets the client keep the reply, if it asks each time whether it still holds.
-    pub(crate) fn kept_as(mut self, etag: String) -> Self {
+    /// Lets the client cache the response, and revalidate it on each use.
+    pub(crate) fn cache_as(mut self, etag: String) -> Self {
         self.etag = Some(etag);
-        self.may_be_kept = true;
+        self.is_cacheable = true;
         self
     }
 
-    /// Adds what the log wants to know.
+    /// Adds what the log records.
     pub(crate) fn with_log(mut self, log: LogContext) -> Self {
         self.log = log;
         self
@@ -148,13 +147,13 @@ impl Responder for Reply {
             response.insert_header((header::LOCATION, location));
         }
         if !is_write(request) {
-            // Of small answers and of those without a body, too: the next one may be compressed.
+            // Also on small responses and those without a body: the next one may be compressed.
             response.insert_header((header::VARY, "Accept-Encoding"));
         }
         if self.is_compressed {
             response.insert_header((header::CONTENT_ENCODING, "gzip"));
         }
-        if self.may_be_kept {
+        if self.is_cacheable {
             response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
         }
         let mut response = match self.body {
@@ -173,7 +172,7 @@ impl Responder for Reply {
     }
 }
 
-/// Tells whether a request changes something: what reads return is not written down.
+/// Returns whether a request changes something. The log does not record the responses to reads.
 fn is_write(request: &HttpRequest) -> bool {
     let method = request.method();
     !method.is_safe() && !request.path().ends_with("/.search")

@@ -5,10 +5,9 @@ mod discovery;
 mod resources;
 
 use actix_web::guard::{GuardContext, fn_guard};
-use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Route};
+use actix_web::{HttpResponse, Route};
 use headcount_core::error::Error;
 
 use crate::api::Api;
@@ -18,10 +17,10 @@ use crate::paths::BASE_PATH;
 use crate::reply::{Reply, respond};
 use crate::target;
 
-/// Versions that are not spoken here; the paths of the one that is are matched before.
+/// Versions that are not supported. The paths of the supported one are matched before.
 const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
 
-/// Adds everything of SCIM to an application.
+/// Adds the routes of SCIM and of the admin API to an application.
 ///
 /// The application has to be wrapped in [`crate::observe`] and in actix-web's path normalization.
 pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
@@ -30,7 +29,7 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
             config.service(crate::admin::scope());
         }
         config.app_data(api);
-        // RFC 7644 §3.13: without a version, the newest.
+        // RFC 7644 §3.13: a path without a version is the newest version's.
         for base in [BASE_PATH, "/scim"] {
             config.service(
                 web::scope(base)
@@ -57,7 +56,7 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
                     }))
                     .service(only(web::resource("/Me"), "GET, HEAD, PUT, PATCH, DELETE", &|| {
                         let mut routes = one_resource();
-                        routes.push(web::post().to(no_second_me));
+                        routes.push(web::post().to(refuse_me));
                         routes
                     }))
                     .service(only(web::resource("/Bulk"), "POST", &|| {
@@ -88,17 +87,17 @@ pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     }
 }
 
-/// Tells a search over everything from a question for the ServiceProviderConfig.
+/// Distinguishes a search over all resources from a request for the ServiceProviderConfig.
 fn is_search(context: &GuardContext<'_>) -> bool {
     target::is_search(context.head().uri.query().unwrap_or_default())
 }
 
-/// A handler for GET and for HEAD, which is GET without its body.
+/// Makes the route of a handler for GET and for HEAD, which is GET without its body.
 fn read(handler: Route) -> Vec<Route> {
     vec![handler.guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()))]
 }
 
-/// What can be done with one resource.
+/// Makes the routes of one resource.
 fn one_resource() -> Vec<Route> {
     let mut routes = read(web::to(resources::get));
     routes.push(web::put().to(resources::update));
@@ -107,22 +106,21 @@ fn one_resource() -> Vec<Route> {
     routes
 }
 
-/// A resource that has these routes, and answers every other method as HTTP wants it.
+/// Adds routes to a path, which answers every other method with 204 (OPTIONS) or 405.
 fn only(
     resource: actix_web::Resource,
     allowed: &'static str,
     routes: &dyn Fn() -> Vec<Route>,
 ) -> actix_web::Resource {
-    let refuse = move |request: HttpRequest| async move { not_allowed(&request, allowed) };
     routes()
         .into_iter()
         .fold(resource, |resource, route| resource.route(route))
-        .default_service(web::to(refuse))
+        .default_service(web::to(move |method: Method| async move { refuse(&method, allowed) }))
 }
 
-fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpResponse, ApiError> {
-    if request.method() == actix_web::http::Method::OPTIONS {
-        // No CORS: browsers of other origins have no business here.
+fn refuse(method: &Method, allowed: &'static str) -> Result<HttpResponse, ApiError> {
+    if method == Method::OPTIONS {
+        // No CORS headers: pages of other origins must not call the API.
         return Ok(HttpResponse::build(StatusCode::NO_CONTENT)
             .insert_header((header::ALLOW, allowed))
             .insert_header(("accept-patch", crate::headers::SCIM_JSON))
@@ -131,8 +129,8 @@ fn not_allowed(request: &HttpRequest, allowed: &'static str) -> Result<HttpRespo
     Err(Cause::Method(allowed).into())
 }
 
-/// RFC 7644 §3.11: registering oneself is not what provisioning tokens are for.
-async fn no_second_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
+/// Refuses to create the caller's own user (RFC 7644 §3.11): provisioning tokens do not register users for themselves.
+async fn refuse_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
     respond(&api, auth, None, |_, _| {
         let reason = "POST on /Me is not supported; create users at /Users";
         Err(Error::NotImplemented(reason.to_owned()).into())
@@ -140,7 +138,7 @@ async fn no_second_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<R
     .await
 }
 
-/// Whoever has no token learns nothing about which paths exist (AUT-015).
+/// Answers unknown paths with 404, and with 401 without a token: a stranger learns nothing about paths (AUT-015).
 async fn unknown(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
     respond(&api, auth, None, |_, _| {
         Err(Error::NotFound { what: "such endpoint".to_owned() }.into())

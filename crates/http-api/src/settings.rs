@@ -1,4 +1,4 @@
-//! What an operator can set about HTTP.
+//! The settings of HTTP.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use ipnet::IpNet;
 
 use crate::lanes::LaneSizes;
 
-/// What an operator can set about HTTP.
+/// The settings of HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// The address under which clients reach the server, without a slash at its end; taken from each
-    /// request when absent.
+    /// The URL under which clients reach the server, without a slash at its end; without it, that of each
+    /// request.
     pub public_url: Option<String>,
     /// Whether a proxy in front of the server sends the client's address, host and scheme.
     pub behind_proxy: bool,
-    /// Proxies that are believed, in addition to the one that connects.
+    /// Proxies whose headers are trusted, in addition to the one that connects.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the server itself speaks TLS.
     pub tls: bool,
@@ -22,30 +22,30 @@ pub struct HttpSettings {
     pub body_bytes: usize,
     /// The largest body of a bulk request, in bytes.
     pub bulk_bytes: usize,
-    /// Operations of one bulk request; with 0 there is no bulk.
+    /// The most operations of one bulk request; 0 switches bulk off.
     pub bulk_operations: usize,
-    /// Requests that may be at work at once.
+    /// How many requests may be at work at once.
     pub lanes: LaneSizes,
-    /// How long a request may take, waiting included, without the time in which its body comes. Streams and
-    /// long polls take it anew with each part.
+    /// How long a request may take, including its wait for a thread, but not the transfer of its body. For
+    /// streams and long polls it begins again with each part.
     pub request_time: Duration,
     /// How long a body may take.
     pub body_time: Duration,
-    /// How fast a body has to come, in bytes per second, after a first grace; 0 for any pace.
+    /// How fast a body must arrive, in bytes per second, after the first seconds; 0 for any rate.
     pub body_rate: u32,
-    /// Bytes of bodies that are held in memory at once.
+    /// The most bytes of bodies that are held in memory at once.
     pub buffered_bytes: usize,
-    /// Readers that may wait for events at once.
+    /// The most readers that may wait for events at once.
     pub event_readers: usize,
-    /// How long a client may leave a part of an answer lying.
+    /// How long a client may take to receive a part of a response.
     pub reader_time: Duration,
-    /// Connections that one address may have, unless it is that of a proxy; 0 for any number.
+    /// The most connections of one address, unless it is that of a proxy; 0 for any number.
     pub connections_per_address: usize,
-    /// Requests that may be at work at once on one connection.
+    /// The most requests that may be at work at once on one connection.
     pub requests_per_connection: usize,
-    /// Failed authentications per second and address, and how many at once.
+    /// The most failed authentications of one address per second, on average.
     pub failures_per_second: u32,
-    /// How many failed authentications an address may have in a burst.
+    /// The most failed authentications of one address in a burst.
     pub failures_burst: u32,
 }
 

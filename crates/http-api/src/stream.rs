@@ -1,7 +1,7 @@
-//! Bodies that hold a large group: members are read in parts, while earlier ones are on their way.
+//! Bodies with large groups: members are read in batches, while earlier ones are being sent.
 //!
-//! No database connection is held while a slow client reads, and memory does not grow with the
-//! group. What goes wrong half-way closes the connection, since the status is long sent.
+//! No database connection is held while a slow client reads, and memory does not grow with the group. An error
+//! after the first batch closes the connection, since the status is already sent.
 
 use std::sync::Arc;
 
@@ -23,33 +23,34 @@ use crate::lanes::Owner;
 use crate::target::Form;
 
 /// Members that are read at a time.
-const PART: usize = 2_000;
+const MEMBERS_BATCH: usize = 2_000;
 
-/// One resource or a list of them, written part by part.
+/// The body of one resource or a list of them, written part by part.
 pub(crate) struct MemberStream {
     api: Data<Api>,
-    writer: Writer,
+    writer: BodyWriter,
 }
 
-/// What is written, and how far it is.
-pub(crate) struct Writer {
+/// Writes one resource or a list of them, and remembers its position.
+pub(crate) struct BodyWriter {
     pub(crate) tenant: TenantId,
-    /// The kinds that the resources are of, and what to show of each.
+    /// The kinds of the resources, and what to show of each.
     pub(crate) shapes: Vec<(Arc<ResourceType>, Projection)>,
     pub(crate) form: Form,
     /// The head of a list; absent for a single resource.
     pub(crate) head: Option<ListHead>,
     pub(crate) resources: std::vec::IntoIter<Found>,
     started: bool,
+    /// Whether the next resource is the first.
     first: bool,
-    /// The group that is being written, and where its next members begin.
+    /// The group that is being written, and the key before its next members.
     open: Option<(Found, Key)>,
-    done: bool,
-    /// What a stream is compressed by.
+    finished: bool,
+    /// The compressor of a stream.
     gzip: Option<Gzip>,
 }
 
-impl Writer {
+impl BodyWriter {
     pub(crate) fn new(
         tenant: TenantId,
         shapes: Vec<(Arc<ResourceType>, Projection)>,
@@ -67,20 +68,20 @@ impl Writer {
             started: false,
             first: true,
             open: None,
-            done: false,
+            finished: false,
             gzip: None,
         }
     }
 
-    /// What writes a resource of a kind.
+    /// Returns the renderer of a kind.
     fn reply<'a>(&'a self, api: &'a Api, kind: &Kind) -> Result<Reply<'a>, Error> {
         let shape = self.shapes.iter().find(|(known, _)| known.kind == *kind);
-        let (kind, projection) =
-            shape.ok_or_else(|| Error::internal("a page holds the kinds that were asked for"))?;
+        let (kind, projection) = shape
+            .ok_or_else(|| Error::internal("a page contains only kinds that were asked for"))?;
         Ok(Reply { registry: &api.service.registry, kind, projection, base: &self.form.base })
     }
 
-    /// Appends what can be written without reading more members; true when that was all.
+    /// Appends what can be written without reading more members. Returns whether the body is complete.
     pub(crate) fn advance(&mut self, api: &Api, out: &mut Vec<u8>) -> Result<bool, Error> {
         if !std::mem::replace(&mut self.started, true)
             && let Some(head) = &self.head
@@ -88,8 +89,12 @@ impl Writer {
             head.open(out);
         }
         if let Some((mut found, key)) = self.open.take() {
-            let members =
-                api.service.provider.members(self.tenant, &found.resource.id, Some(&key), PART)?;
+            let members = api.service.provider.members(
+                self.tenant,
+                &found.resource.id,
+                Some(&key),
+                MEMBERS_BATCH,
+            )?;
             let reply = self.reply(api, &found.resource.kind)?;
             let (kind, projection) = (reply.kind, reply.projection);
             let names =
@@ -99,7 +104,7 @@ impl Writer {
             } else {
                 reply.write_more_members(out, &members.members, names.as_ref());
             }
-            // From here on it only matters whether some were written.
+            // The next batch only needs to know whether it is the first.
             found.computed.members = members.members;
             if let Some(next) = members.next {
                 self.open = Some((found, next));
@@ -122,49 +127,49 @@ impl Writer {
         if self.head.is_some() {
             ListHead::close(out);
         }
-        self.done = true;
+        self.finished = true;
         Ok(true)
     }
 
-    /// Compresses what was written, where the client wants it.
-    fn pack(&mut self, part: Vec<u8>) -> Result<Vec<u8>, Error> {
+    /// Compresses a part, where the client wants it.
+    fn compress(&mut self, part: Vec<u8>) -> Result<Vec<u8>, Error> {
         let packed = match self.gzip.take() {
             None => return Ok(part),
-            Some(gzip) if self.done => gzip.end(&part),
+            Some(gzip) if self.finished => gzip.end(&part),
             Some(mut gzip) => {
                 let packed = gzip.part(&part);
                 self.gzip = Some(gzip);
                 packed
             }
         };
-        packed.map_err(|_error| Error::internal("memory takes what is written to it"))
+        packed.map_err(|_error| Error::internal("writing to memory does not fail"))
     }
 }
 
 impl MemberStream {
-    pub(crate) fn new(api: Data<Api>, mut writer: Writer) -> Self {
+    pub(crate) fn new(api: Data<Api>, mut writer: BodyWriter) -> Self {
         writer.gzip = writer.form.gzip.then(Gzip::new);
         Self { api, writer }
     }
 
-    /// Tells whether the body is compressed.
+    /// Returns whether the body is compressed.
     pub(crate) fn is_compressed(&self) -> bool {
         self.writer.gzip.is_some()
     }
 
-    /// Returns the body that follows what [`Writer::advance`] has written so far, led by that.
+    /// Returns the parts of the body.
     pub(crate) fn into_chunks(self) -> impl Stream<Item = Result<Bytes, ApiError>> + 'static {
         let Self { api, writer } = self;
         stream::unfold(Some(writer), move |writer| {
             let api = Data::clone(&api);
             async move {
-                let mut writer = writer.filter(|writer| !writer.done)?;
+                let mut writer = writer.filter(|writer| !writer.finished)?;
                 let inner = Data::clone(&api);
                 let owner = Owner::stream(writer.tenant);
                 let step = blocking::run_part(&api, owner, move || {
                     let mut out = Vec::with_capacity(64 * 1024);
                     let advanced = writer.advance(&inner, &mut out);
-                    let packed = advanced.and_then(|_| writer.pack(out));
+                    let packed = advanced.and_then(|_| writer.compress(out));
                     (writer, packed)
                 });
                 match step.await {

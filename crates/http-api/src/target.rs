@@ -1,10 +1,10 @@
-//! What a request is about: the kind and id in its path, the query, the preconditions.
+//! The target of a request: the kind and id in its path, the query, the preconditions.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use headcount_core::error::Error;
@@ -13,6 +13,7 @@ use headcount_core::message::{Missing, SearchRequest};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::ResourceType;
 use headcount_core::service::{Caller, Precondition, Shape, Tags};
+use percent_encoding::percent_decode_str;
 
 use crate::api::Api;
 use crate::client;
@@ -21,9 +22,9 @@ use crate::gzip;
 use crate::lanes::Lane;
 use crate::paths::BASE_PATH;
 
-/// The kind and the id that a path names, and what the answer depends on beside them.
+/// The kind and the id that a path names, with the form of the response.
 ///
-/// A path that names no kind is told in its turn, after what is wrong with the token.
+/// An unknown kind is an error only after the token is checked.
 pub(crate) struct Target {
     kind: Option<Arc<ResourceType>>,
     endpoint: String,
@@ -32,17 +33,17 @@ pub(crate) struct Target {
     pub(crate) form: Form,
 }
 
-/// What a client gets an answer in, whatever it is about.
+/// The form of a response, whatever its subject.
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
     /// The base URL for `location` and `$ref`, without a slash at its end.
     pub(crate) base: String,
-    /// Whether a large answer is to be compressed.
+    /// Whether a large body is compressed.
     pub(crate) gzip: bool,
 }
 
 impl Form {
-    /// Reads it off a request.
+    /// Reads the form from a request.
     pub(crate) fn of(request: &HttpRequest, api: &Api) -> Self {
         Self {
             base: format!("{}{BASE_PATH}", client::origin(request, &api.settings)),
@@ -50,27 +51,28 @@ impl Form {
         }
     }
 
-    /// The same for the answer to a write, which is never compressed.
+    /// Returns the form of the response to a write, which is never compressed.
     pub(crate) fn of_write(self) -> Self {
         Self { gzip: false, ..self }
     }
 }
 
 impl Target {
-    /// Returns the kind, as far as the permission depends on it.
+    /// Returns the kind for the check of the permission, which allows `None`.
     pub(crate) fn kind_if_known(&self) -> Option<Arc<ResourceType>> {
         self.kind.clone()
     }
 
-    /// Returns the kind as a list, which is empty when there is no such endpoint.
+    /// Returns the kind as a list, which is empty for an unknown endpoint.
     pub(crate) fn kinds(&self) -> &[Arc<ResourceType>] {
         self.kind.as_slice()
     }
 
-    /// Returns the kind, or says that there is no such endpoint.
+    /// Returns the kind, or 404 for an unknown endpoint.
     pub(crate) fn kind(&self) -> Result<Arc<ResourceType>, ApiError> {
-        let missing = || Error::NotFound { what: format!("endpoint /{}", self.endpoint) };
-        self.kind.clone().ok_or_else(|| missing().into())
+        self.kind
+            .clone()
+            .ok_or_else(|| Error::NotFound { what: format!("endpoint /{}", self.endpoint) }.into())
     }
 
     /// Returns the id; that of `/Me` is the caller's own (RFC 7644 §3.11).
@@ -79,7 +81,7 @@ impl Target {
             return Ok(ResourceId::new(self.id.as_str()));
         }
         caller.user.clone().ok_or_else(|| {
-            let reason = "/Me is not supported: this token stands for no user";
+            let reason = "/Me is not supported: this token belongs to no user";
             Error::NotImplemented(reason.to_owned()).into()
         })
     }
@@ -93,47 +95,48 @@ impl FromRequest for Target {
         let Some(api) = request.app_data::<Data<Api>>() else {
             return ready(Err(Cause::Internal.into()));
         };
-        let part = |name: &str| request.match_info().get(name).unwrap_or_default().to_owned();
-        let endpoint = part("endpoint");
+        let (endpoint, id) = (request.match_info().get("endpoint"), request.match_info().get("id"));
         let registry = &api.service.registry;
-        let is_me =
-            request.match_info().get("endpoint").is_none() && request.path().ends_with("/Me");
-        let kind = if is_me { registry.kind("User") } else { registry.by_endpoint(&endpoint) };
+        let is_me = endpoint.is_none() && request.path().ends_with("/Me");
+        let endpoint = endpoint.unwrap_or_default();
+        let kind = if is_me { registry.kind("User") } else { registry.by_endpoint(endpoint) };
         ready(Ok(Self {
             kind: kind.cloned(),
-            endpoint,
+            endpoint: endpoint.to_owned(),
             is_me,
-            id: part("id"),
+            id: id.unwrap_or_default().to_owned(),
             form: Form::of(request, api),
         }))
     }
 }
 
-/// The query of a request; what is wrong with it is told in its turn.
+/// The query of a request. Its error is deferred until the token and the target are checked.
 pub(crate) struct Query(Result<SearchRequest, Error>);
 
 impl Query {
     /// Returns the lane of a read of one resource.
     pub(crate) fn lane_of_get(&self, api: &Api, target: &Target) -> Lane {
         let (Some(kind), Ok(request)) = (&target.kind, &self.0) else { return Lane::Point };
-        let (attributes, excluded) =
-            (request.attributes.clone(), request.excluded_attributes.clone());
-        api.service.cost_of_get(kind, &Shape { attributes, excluded }).into()
+        let shape = Shape {
+            attributes: request.attributes.clone(),
+            excluded: request.excluded_attributes.clone(),
+        };
+        api.service.cost_of_get(kind, &shape).into()
     }
 
-    /// Returns the lane of a search over kinds; what is refused reads nothing.
+    /// Returns the lane of a search over kinds. A query that cannot be read will not read anything either.
     pub(crate) fn lane_of_search(&self, api: &Api, kinds: &[Arc<ResourceType>]) -> Lane {
-        let cost = |request| api.service.cost_of_search(kinds, request).into();
-        self.0.as_ref().map_or(Lane::Point, cost)
+        let Ok(request) = &self.0 else { return Lane::Point };
+        api.service.cost_of_search(kinds, request).into()
     }
 
-    /// Returns the whole question.
+    /// Returns the whole query.
     pub(crate) fn search(self) -> Result<SearchRequest, ApiError> {
         Ok(self.0?)
     }
 
-    /// Returns what shapes a reply about one resource; it cannot be filtered (GET-005). An empty filter
-    /// filters nothing, where the caller may leave values out.
+    /// Returns the lists of attributes for a reply about one resource. A filter is refused (GET-005), but for an
+    /// empty one where a quirk allows it.
     pub(crate) fn shape(self, caller: &Caller) -> Result<Shape, ApiError> {
         let request = self.0?;
         let empty = request.missing.contains(&Missing::Value("filter"));
@@ -165,25 +168,25 @@ const PARAMETERS: [&str; 8] = [
     "excludedAttributes",
 ];
 
-/// The parameter that a name stands for, in any case.
-fn parameter(name: &str) -> Option<&'static str> {
+/// Finds a parameter by its name, in any case.
+fn find_parameter(name: &str) -> Option<&'static str> {
     PARAMETERS.iter().find(|known| known.eq_ignore_ascii_case(name)).copied()
 }
 
-/// Tells whether a query names a parameter of a search, be it empty: at the base URL, that is what tells a
-/// search over everything from a question for the ServiceProviderConfig.
+/// Returns whether a query has a parameter of a search, which may be empty. At the base URL, this distinguishes a
+/// search over all resources from a request for the ServiceProviderConfig.
 pub(crate) fn is_search(query: &str) -> bool {
     query.split('&').any(|pair| {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        decoded(name).is_ok_and(|name| parameter(&name).is_some())
+        decode(name).is_ok_and(|name| find_parameter(&name).is_some())
     })
 }
 
-/// The filter of a query as it was sent, for the provisioning log.
+/// Returns the filter of a query, for the provisioning log.
 pub(crate) fn filter_of(query: &str) -> Option<String> {
     let mut pairs = query.split('&').rev().filter_map(|pair| pair.split_once('='));
     let (_, raw) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("filter"))?;
-    decoded(raw).ok()
+    decode(raw).ok()
 }
 
 /// Reads the parameters of RFC 7644 §3.4.2; others are ignored (QRY-007).
@@ -192,26 +195,26 @@ fn parse_query(text: &str) -> Result<SearchRequest, Error> {
     let mut seen: Vec<&str> = Vec::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (raw_name, raw_value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decoded(raw_name)?;
-        let Some(known) = parameter(&name) else { continue };
+        let name = decode(raw_name)?;
+        let Some(known) = find_parameter(&name) else { continue };
         if seen.contains(&known) {
-            return Err(Error::value(known, "stands twice in the query; send it once"));
+            return Err(Error::value(known, "is in the query twice; send it once"));
         }
         seen.push(known);
-        let value = decoded(raw_value)?;
+        let value = decode(raw_value)?;
         match known {
             "startIndex" | "count" if value.is_empty() => {
                 request.missing.push(Missing::Value(known));
             }
             "filter" => {
                 let literal = headcount_core::lenient::plus_taken_literally(Quirks::ALL, raw_value);
-                request.filter_with_plus = literal.as_deref().map(decoded).transpose()?;
+                request.filter_with_plus = literal.as_deref().map(decode).transpose()?;
                 request.filter = Some(value);
             }
             "sortBy" => request.sort_by = Some(value),
             "sortOrder" => request.sort_order = Some(value),
-            "startIndex" => request.start_index = Some(number(known, &value)?),
-            "count" => request.count = Some(number(known, &value)?),
+            "startIndex" => request.start_index = Some(parse_number(known, &value)?),
+            "count" => request.count = Some(parse_number(known, &value)?),
             "cursor" => request.cursor = Some(value),
             "attributes" => request.attributes = vec![value],
             _ => request.excluded_attributes = vec![value],
@@ -221,37 +224,33 @@ fn parse_query(text: &str) -> Result<SearchRequest, Error> {
     Ok(request)
 }
 
-fn number(name: &str, text: &str) -> Result<i64, Error> {
+fn parse_number(name: &str, text: &str) -> Result<i64, Error> {
     text.parse().map_err(|_bad| Error::value(name, "must be a whole number"))
 }
 
-/// Decodes a form-encoded value: once, and `+` is a space (FLT-054).
-fn decoded(text: &str) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-                let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
-                    return Err(Error::syntax(
-                        "the query has a \"%\" that begins no escape; a percent sign is written %25",
-                    ));
-                };
-                bytes.extend(u8::try_from(high * 16 + low));
-            }
-            other => bytes.push(other),
-        }
+/// Decodes a form-encoded value once, where `+` is a space (FLT-054). Unlike the URL standard, it refuses a `%` that
+/// begins no escape: the client forgot to encode it.
+fn decode(text: &str) -> Result<String, Error> {
+    let is_escaped = text.split('%').skip(1).all(|rest| {
+        matches!(rest.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+    });
+    if !is_escaped {
+        return Err(Error::syntax(
+            "the query has a \"%\" that begins no escape; a percent sign is written %25",
+        ));
     }
-    let text = String::from_utf8(bytes).map_err(|_bad| Error::syntax("the query is not UTF-8"))?;
+    let spaced = text.replace('+', " ");
+    let text = percent_decode_str(&spaced).decode_utf8().map_err(|_bad| {
+        Error::syntax("the query is not UTF-8; percent-encode its bytes as UTF-8")
+    })?;
     if text.contains('\0') {
-        return Err(Error::value("", "the query contains the character U+0000"));
+        return Err(Error::value("", "the query contains the character U+0000; leave it out"));
     }
-    Ok(text)
+    Ok(text.into_owned())
 }
 
-/// The `If-Match` and `If-None-Match` of a request; a malformed one is told in its turn.
+/// The `If-Match` and `If-None-Match` of a request. Their error is deferred until the token and the target are
+/// checked.
 pub(crate) struct IfMatch(Result<Precondition, Error>);
 
 impl IfMatch {
@@ -266,19 +265,21 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let tags = |name: header::HeaderName| -> Result<Option<Tags>, Error> {
-            let values: Vec<_> = request
-                .headers()
-                .get_all(name)
-                .map(|value| value.to_str().unwrap_or("\""))
-                .collect();
-            if values.is_empty() { Ok(None) } else { Tags::parse(&values.join(", ")).map(Some) }
-        };
-        let precondition = tags(header::IF_MATCH).and_then(|if_match| {
-            Ok(Precondition { if_match, if_none_match: tags(header::IF_NONE_MATCH)? })
-        });
-        ready(Ok(Self(precondition)))
+        ready(Ok(Self(parse_precondition(request.headers()))))
     }
+}
+
+fn parse_precondition(headers: &HeaderMap) -> Result<Precondition, Error> {
+    let if_match = parse_tags(headers, header::IF_MATCH)?;
+    let if_none_match = parse_tags(headers, header::IF_NONE_MATCH)?;
+    Ok(Precondition { if_match, if_none_match })
+}
+
+fn parse_tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Tags>, Error> {
+    // A lone quote is never valid, just like a value that is not ASCII.
+    let values: Vec<_> =
+        headers.get_all(name).map(|value| value.to_str().unwrap_or("\"")).collect();
+    if values.is_empty() { Ok(None) } else { Tags::parse(&values.join(", ")).map(Some) }
 }
 
 #[cfg(test)]
@@ -287,13 +288,13 @@ mod tests {
 
     #[test]
     fn flt_054_a_query_is_decoded_once() {
-        let filter = |query: &str| parse_query(query).unwrap().filter;
-        assert_eq!(
-            filter("filter=userName+eq+%22a%2Bb%40x%22").as_deref(),
-            Some("userName eq \"a+b@x\"")
-        );
-        assert_eq!(filter("filter=a%2520b").as_deref(), Some("a%20b"));
-        assert_eq!(filter("FILTER=x&").as_deref(), Some("x"));
+        for (query, filter) in [
+            ("filter=userName+eq+%22a%2Bb%40x%22", "userName eq \"a+b@x\""),
+            ("filter=a%2520b", "a%20b"),
+            ("FILTER=x&", "x"),
+        ] {
+            assert_eq!(parse_query(query).unwrap().filter.as_deref(), Some(filter), "{query}");
+        }
         assert_eq!(
             parse_query("filter=a+b%2Bc").unwrap().filter_with_plus.as_deref(),
             Some("a+b+c")

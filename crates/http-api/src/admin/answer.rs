@@ -25,24 +25,24 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A body that was asked for.
+    /// Makes a 200 with a body.
     pub(super) fn ok(body: &impl Serialize) -> Result<Self, ApiError> {
         Self::with(StatusCode::OK, body)
     }
 
-    /// Something new at a place.
+    /// Makes a 201 with a body and the path of the new resource.
     pub(super) fn created(body: &impl Serialize, location: String) -> Result<Self, ApiError> {
         Ok(Self { location: Some(location), ..Self::with(StatusCode::CREATED, body)? })
     }
 
-    /// Nothing to say.
+    /// Makes a 204.
     pub(super) fn empty() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: Vec::new(), location: None, token: None }
     }
 
     fn with(status: StatusCode, body: &impl Serialize) -> Result<Self, ApiError> {
         let body = serde_json::to_vec(body)
-            .map_err(|_error| Error::internal("a body of the admin API can be written"))?;
+            .map_err(|_error| Error::internal("a body of the admin API serializes"))?;
         Ok(Self { status, body, location: None, token: None })
     }
 
@@ -70,21 +70,21 @@ impl Responder for Answer {
     }
 }
 
-/// Reads a body; names that it does not know are refused.
+/// Reads a body into a type, which refuses unknown names.
 pub(super) fn read<T: DeserializeOwned>(body: ScimJson) -> Result<T, ApiError> {
-    from_value(body.parse()?)
+    deserialize(body.parse()?)
 }
 
 /// Reads a body that may be left out, or be null.
 pub(super) fn read_or_empty<T: DeserializeOwned>(body: ScimJson) -> Result<T, ApiError> {
     let value = if body.is_empty() { Value::Null } else { body.parse()? };
-    from_value(if value.is_null() { Value::Object(Map::new()) } else { value })
+    deserialize(if value.is_null() { Value::Object(Map::new()) } else { value })
 }
 
-fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
+fn deserialize<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     if !value.is_object() {
         return Err(Fault::Body("the body must be a JSON object".to_owned()).into());
     }
     serde_json::from_value(value)
-        .map_err(|error| Fault::Body(format!("the body does not fit: {error}")).into())
+        .map_err(|error| Fault::Body(format!("the body is not valid: {error}")).into())
 }

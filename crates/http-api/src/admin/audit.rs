@@ -1,4 +1,4 @@
-//! The record of changes, row by row, as it is chained.
+//! The record of changes, row by row, in the order of the chain.
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
@@ -17,17 +17,17 @@ use super::session::{AdminAuth, ReadAll, respond};
 use crate::api::Api;
 use crate::error::ApiError;
 
-/// Rows of a page when the client does not say.
-const PAGE: u64 = 100;
-/// The highest place that can be asked for: 18 digits.
-const LAST: u64 = 999_999_999_999_999_999;
+/// The default size of a page.
+const DEFAULT_PAGE: u64 = 100;
+/// The highest position that a client can ask for: 18 digits.
+const MAX_POSITION: u64 = 999_999_999_999_999_999;
 
-/// Which rows.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct AuditQuery {
-    /// The place of the last row that was read; 0, the default, is the beginning.
+    /// The position of the last row that was read; 0, the default, is the beginning.
     #[param(minimum = 0, maximum = 999_999_999_999_999_999_i64)]
     after: Option<i64>,
     /// Rows on a page.
@@ -41,11 +41,11 @@ struct AuditQuery {
 /// A page of the record.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditPage)]
-struct PageBody {
+struct AuditPage {
     rows: Vec<RowBody>,
-    /// The place to ask for the next page with.
+    /// The position to send as `after` for the next page.
     next: i64,
-    /// Whether there may be a next page already.
+    /// Whether there may be another page now.
     more: bool,
 }
 
@@ -53,57 +53,49 @@ struct PageBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditRow)]
 struct RowBody {
-    /// Its place in the chain, which all tenants share.
+    /// Its position in the chain, which all tenants share.
     place: i64,
     /// The hash over the row and the hash before it.
     hash: String,
-    /// When.
+    /// The time of the change.
     #[schema(format = DateTime)]
     at: String,
-    /// Who.
+    /// Who made the change.
     actor: ActorBody,
-    /// In which request.
+    /// The id of the request.
     request: String,
     /// What was done: `created`, `replaced`, `patched`, `deleted`; of tokens and tenants also
     /// `changed`, `revoked`, `rotated`, `expiring`; `erased`.
     act: String,
-    /// To what kind of thing.
+    /// The kind of the changed thing.
     kind: String,
-    /// To which one.
+    /// Its id.
     id: String,
-    /// The version that it made; 0 of what has no versions.
+    /// The version after the change; 0 where there are no versions.
     version: i64,
     /// The attributes that changed, by name.
     paths: Vec<String>,
-    /// Members that came.
+    /// Added members.
     added: Vec<String>,
-    /// Members that went.
+    /// Removed members.
     removed: Vec<String>,
     /// Groups that a deleted resource was a member of.
     left: Vec<String>,
-    /// Whether a user or a tenant was switched on or off by it.
+    /// Whether it switched a user or a tenant on or off.
     #[serde(skip_serializing_if = "Option::is_none")]
     active: Option<bool>,
-    /// The name it went by; absent when it was erased.
+    /// The name; absent when it was erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// The `externalId` it had; absent when it was erased.
+    /// The `externalId`; absent when it was erased.
     #[serde(rename = "externalId", skip_serializing_if = "Option::is_none")]
     external_id: Option<String>,
 }
 
-fn body(audited: AuditEntry) -> RowBody {
-    let AuditEntry { position, hash, row } = audited;
-    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let (delta, personal) = (parse(&row.delta), parse(row.personal.as_deref().unwrap_or("null")));
-    let ids = |name: &str| {
-        let list = delta.get(name).and_then(Value::as_array).into_iter().flatten();
-        // A group that was left stands there with its version.
-        let id =
-            |entry: &Value| entry.as_str().or_else(|| entry.get(0)?.as_str()).map(str::to_owned);
-        list.filter_map(id).collect::<Vec<_>>()
-    };
-    let name = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
+fn body(entry: AuditEntry) -> RowBody {
+    let AuditEntry { position, hash, row } = entry;
+    let delta = parse(&row.delta);
+    let personal = parse(row.personal.as_deref().unwrap_or_default());
     RowBody {
         place: position,
         hash,
@@ -115,19 +107,34 @@ fn body(audited: AuditEntry) -> RowBody {
         id: row.resource,
         version: row.version,
         paths: row.paths.split_whitespace().map(str::to_owned).collect(),
-        added: ids("added"),
-        removed: ids("removed"),
-        left: ids("left"),
+        added: ids(&delta, "added"),
+        removed: ids(&delta, "removed"),
+        left: ids(&delta, "left"),
         active: row.switched.map(|on| on != 0),
-        name: name("name"),
-        external_id: name("externalId"),
+        name: text(&personal, "name"),
+        external_id: text(&personal, "externalId"),
     }
+}
+
+fn parse(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+/// Returns the ids in a list. A group that a resource left is listed as a pair of id and version.
+fn ids(delta: &Value, list: &str) -> Vec<String> {
+    let entries = delta.get(list).and_then(Value::as_array).into_iter().flatten();
+    let ids = entries.filter_map(|entry| entry.as_str().or_else(|| entry.get(0)?.as_str()));
+    ids.map(str::to_owned).collect()
+}
+
+fn text(object: &Value, name: &str) -> Option<String> {
+    object.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
 fn read(request: &HttpRequest) -> Result<(i64, usize, Option<String>), ApiError> {
     let mut params = Params::of(request);
-    let after = params.number("after", 0, LAST)?.unwrap_or_default();
-    let limit = params.number("limit", 1, 1_000)?.unwrap_or(PAGE);
+    let after = params.number("after", 0, MAX_POSITION)?.unwrap_or_default();
+    let limit = params.number("limit", 1, 1_000)?.unwrap_or(DEFAULT_PAGE);
     let tenant = params.take("tenant")?;
     params.end()?;
     Ok((i64::try_from(after).unwrap_or(i64::MAX), usize::try_from(limit).unwrap_or(1), tenant))
@@ -135,11 +142,11 @@ fn read(request: &HttpRequest) -> Result<(i64, usize, Option<String>), ApiError>
 
 /// Read the record of changes
 ///
-/// Who changed what and when, of resources, tokens and tenants, without values. Each row carries the
-/// hash that chains it to the row before; `headcount audit verify` checks the chain.
+/// Who changed what and when, of resources, tokens and tenants, without values. Each row has the hash that
+/// chains it to the row before; `headcount audit verify` checks the chain.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
-    responses((status = 200, description = "A page.", body = PageBody)),
+    responses((status = 200, description = "A page.", body = AuditPage)),
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn audit(
@@ -153,7 +160,7 @@ pub(super) async fn audit(
         let tenant = session.tenant(named.as_deref())?;
         let rows = session.api.administration()?.trail.audit(tenant, after, limit);
         let rows = rows.map_err(Error::from)?;
-        Answer::ok(&PageBody {
+        Answer::ok(&AuditPage {
             next: rows.last().map_or(after, |row| row.position),
             more: rows.len() >= limit,
             rows: rows.into_iter().map(body).collect(),

@@ -1,4 +1,4 @@
-//! How much was provisioned.
+//! Counts of resources and changes.
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
@@ -18,12 +18,12 @@ use super::session::{AdminAuth, ReadAll, respond};
 use crate::api::Api;
 use crate::error::ApiError;
 
-/// Since when, and where.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct CountersQuery {
-    /// The moment from which on changes count; from the beginning, when absent.
+    /// The time from which on changes are counted; the beginning, when absent.
     #[param(format = DateTime)]
     since: Option<String>,
     /// Another tenant than the token's own; needs the scope `tenants:all`.
@@ -31,11 +31,11 @@ struct CountersQuery {
     tenant: Option<String>,
 }
 
-/// How much there is, and how much changed.
+/// The counts of a tenant.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Counters)]
 struct CountersBody {
-    /// The moment from which on changes were counted.
+    /// The time from which on changes were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     since: Option<String>,
@@ -43,29 +43,29 @@ struct CountersBody {
     kinds: Vec<KindBody>,
 }
 
-/// Counts of one resource type.
+/// The counts of one resource type.
 #[derive(Serialize, ToSchema)]
 #[schema(as = KindCounters)]
 struct KindBody {
     /// The resource type, such as `User`.
     kind: String,
-    /// How many there are now.
+    /// The number of resources.
     total: u64,
-    /// How many were created.
+    /// The number of creations.
     created: u64,
-    /// How many changes there were, by PUT and PATCH.
+    /// The number of changes by PUT and PATCH.
     changed: u64,
-    /// How many of them switched a user off.
+    /// The number of changes that switched a user off.
     deactivated: u64,
-    /// How many of them switched a user on again.
+    /// The number of changes that switched a user on again.
     reactivated: u64,
-    /// How many were deleted.
+    /// The number of deletions.
     deleted: u64,
 }
 
 fn read(request: &HttpRequest) -> Result<(Option<Timestamp>, Option<String>), ApiError> {
     let mut params = Params::of(request);
-    let since = params.moment("since")?;
+    let since = params.time("since")?;
     let tenant = params.take("tenant")?;
     params.end()?;
     Ok((since, tenant))
@@ -79,8 +79,7 @@ fn total(api: &Api, tenant: TenantId, kind: &ResourceType, work: &Work) -> Resul
 
 /// Count resources and changes
 ///
-/// How many resources of each type there are, and how many were created, changed and deleted since a
-/// moment.
+/// The number of resources of each type, and of those that were created, changed and deleted since a time.
 #[utoipa::path(
     get, path = "/api/v1/counters", tag = "counters", params(CountersQuery),
     responses((status = 200, description = "The counts.", body = CountersBody)),

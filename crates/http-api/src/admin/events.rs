@@ -1,4 +1,4 @@
-//! The event feed: page by page, waiting for what comes, or as a stream.
+//! The event feed: page by page, as a long poll, or as a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,31 +29,31 @@ use crate::client;
 use crate::error::ApiError;
 use crate::paths::BASE_PATH;
 
-/// Events of a page when the client does not say.
-const PAGE: usize = 100;
+/// The default size of a page.
+const DEFAULT_PAGE: usize = 100;
 /// The longest wait, in seconds.
-const LONGEST_WAIT: u64 = 30;
+const MAX_WAIT_SECONDS: u64 = 30;
 
-/// What is asked of the feed.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct EventsQuery {
     /// The cursor: the id of the last event that was processed, or `next` of the page before. `0`, the
     /// default, is the beginning.
     #[param(pattern = r"^(0|[0-9]{1,18}\.[0-9]{1,9})$")]
     after: Option<String>,
-    /// Only the newest so many of those behind the cursor, oldest first. With `0` there are none, and
-    /// `next` is where the feed ends now: the place to begin for who does not care for what was before.
+    /// Only so many of the newest events behind the cursor, oldest first. With `0` there are none, and `next` is
+    /// the end of the feed: the cursor to begin with when earlier events do not matter.
     #[param(minimum = 0, maximum = 1000)]
     newest: Option<u32>,
-    /// The types that are wanted; all, when absent. `user.*` stands for all types of users.
+    /// The types of events; all, when absent. `user.*` means all types of users.
     #[param(style = Form, explode = false, min_items = 1)]
     types: Option<Vec<String>>,
     /// Events on a page.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `full` adds the resource as it is now; the token then needs the scope `scim:read`, too.
+    /// `full` adds the resource in its current state; the token then also needs the scope `scim:read`.
     #[param(inline)]
     payload: Option<Payload>,
     /// `set` writes events as the claims of Security Event Tokens (RFC 9967).
@@ -69,7 +69,7 @@ struct EventsQuery {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 enum Payload {
     Thin,
     Full,
@@ -77,7 +77,7 @@ enum Payload {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 enum Format {
     Event,
     Set,
@@ -89,16 +89,16 @@ pub(super) struct EventPage {
     /// The events, oldest first; with `format=set` the claims of a Security Event Token each.
     #[schema(value_type = Vec<EventOrSet>)]
     events: Vec<Box<RawValue>>,
-    /// The cursor to ask for the next page with.
+    /// The cursor of the next page.
     next: String,
-    /// Whether there is a next page already.
+    /// Whether there is another page now.
     more: bool,
 }
 
 /// An event in one of the two formats.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 pub(super) enum EventOrSet {
     /// `format=event`
     Event(Box<EventBody>),
@@ -110,7 +110,7 @@ pub(super) enum EventOrSet {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SecurityEvent)]
 pub(super) struct SetBody {
-    /// Who tells.
+    /// The issuer.
     iss: String,
     /// When the change was made, in seconds since 1970.
     iat: i64,
@@ -151,7 +151,7 @@ impl FeedRequest {
     fn read(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
         let mut params = Params::of(request);
         let cursor = params.take("after")?;
-        // A stream that was cut off goes on where it stopped, whatever its URL says.
+        // A stream that was interrupted resumes at its last event, whatever its URL says.
         let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
         let last = last.filter(|id| !id.is_empty());
         let newest = params.number("newest", 0, 1_000)?.and_then(|newest| newest.try_into().ok());
@@ -169,14 +169,14 @@ impl FeedRequest {
         let limit = params.number("limit", 1, 1_000)?.and_then(|limit| limit.try_into().ok());
         let full = params.word("payload", &[("thin", false), ("full", true)])?.unwrap_or_default();
         let sets = params.word("format", &[("event", false), ("set", true)])?.unwrap_or_default();
-        let wait = params.number("wait", 0, LONGEST_WAIT)?.unwrap_or_default();
+        let wait = params.number("wait", 0, MAX_WAIT_SECONDS)?.unwrap_or_default();
         let tenant = params.take("tenant")?;
         params.end()?;
         Ok(Self {
             after,
             newest: newest.filter(|_| last.is_none()),
             wanted,
-            limit: limit.unwrap_or(PAGE),
+            limit: limit.unwrap_or(DEFAULT_PAGE),
             style: EventStyle {
                 sets,
                 full,
@@ -237,10 +237,9 @@ impl FeedRequest {
 
 /// Read the feed of events
 ///
-/// Events of the tenant, in the order in which their changes were sealed; those of one resource are in
-/// the order in which they happened. Nothing appears later behind a cursor that was passed. With
-/// `Accept: text/event-stream` the answer is a stream that goes on until either side ends it; its
-/// cursor is `Last-Event-ID`.
+/// The events of the tenant, in the order of the chain of changes; those of one resource are in the order in which
+/// they happened. No event appears later before a cursor that was returned. With `Accept: text/event-stream`, the
+/// response is a stream that continues until either side ends it; its cursor is `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", params(EventsQuery),
     responses(
@@ -305,10 +304,9 @@ async fn wait(
 
 fn wants_stream(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let is_stream = |range: &str| {
-        outside_quotes(range, ';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
-    };
-    accept.is_some_and(|accept| outside_quotes(accept, ',').any(is_stream))
+    let mut kinds = accept
+        .into_iter()
+        .flat_map(|accept| outside_quotes(accept, ','))
+        .filter_map(|range| outside_quotes(range, ';').next());
+    kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }

@@ -1,4 +1,4 @@
-//! The provisioning log: requests, the story of an identity, and how often what was repaired.
+//! The provisioning log: requests, the timeline of an identity, and counts of repairs.
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
@@ -18,48 +18,48 @@ use super::session::{AdminAuth, ReadAll, Session, respond};
 use crate::api::Api;
 use crate::error::{ApiError, Fault};
 
-/// Records of a page when the client does not say.
-const PAGE: u64 = 100;
-/// The highest number that can be asked for: 18 digits.
-const LAST: u64 = 999_999_999_999_999_999;
-/// The longest name that is looked for, in characters.
-const LONGEST_NAME: usize = 200;
+/// The default size of a page.
+const DEFAULT_PAGE: u64 = 100;
+/// The highest number that a client can ask for: 18 digits.
+const MAX_NUMBER: u64 = 999_999_999_999_999_999;
+/// The longest name in a query, in characters.
+const MAX_NAME: usize = 200;
 /// The longest id of a token or a request and the longest name of a kind, in characters.
-const LONGEST_WORD: usize = 64;
+const MAX_WORD: usize = 64;
 
-/// Which requests.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct LogParams {
-    /// Only those older than this number: the next page.
+    /// Only requests before this number: the next page.
     #[param(minimum = 1, maximum = 999_999_999_999_999_999_i64)]
     before: Option<i64>,
-    /// Only those newer than this number, oldest first: what has arrived since.
+    /// Only requests after this number, oldest first: those that have arrived since.
     #[param(minimum = 0, maximum = 999_999_999_999_999_999_i64)]
     after: Option<i64>,
     /// Requests on a page.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
-    /// `failed` leaves out those that succeeded.
+    /// `failed` leaves out the requests that succeeded.
     #[param(pattern = "^(failed|all)$")]
     outcome: Option<String>,
-    /// Only those with this token, by its public id.
+    /// Only requests with this token, by its public id.
     #[param(min_length = 1, max_length = 64)]
     token: Option<String>,
-    /// Only those about this resource type.
+    /// Only requests about this resource type.
     #[param(min_length = 1, max_length = 64)]
     kind: Option<String>,
-    /// Only those of this request, by the id that its answer carried as `X-Request-Id`.
+    /// Only the request with this id, which its response had as `X-Request-Id`.
     #[param(rename = "requestId", min_length = 1, max_length = 64)]
     request_id: Option<String>,
-    /// Only those that name somebody so: a userName, displayName, externalId, e-mail address or id.
+    /// Only requests with this name: a userName, displayName, externalId, e-mail address or id.
     #[param(min_length = 1, max_length = 200)]
     name: Option<String>,
     /// Another tenant than the token's own; needs the scope `tenants:all`.
     #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     tenant: Option<String>,
-    /// `yes` for all tenants, and for refused tokens that are nobody's; needs the scope `tenants:all`.
+    /// `yes` for all tenants, and for refused tokens that belong to none; needs the scope `tenants:all`.
     #[param(pattern = "^(yes|no)$")]
     everywhere: Option<String>,
 }
@@ -67,72 +67,66 @@ struct LogParams {
 /// A page of the log.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LogPage)]
-struct PageBody {
+struct LogPage {
     /// The requests, newest first; with `after`, oldest first.
     requests: Vec<RecordBody>,
 }
 
-/// Whose requests are asked for.
-struct Whose {
-    named: Option<String>,
+/// The tenants of a query.
+struct Reach {
+    tenant: Option<String>,
     everywhere: bool,
 }
 
-impl Whose {
+impl Reach {
     fn read(params: &mut Params) -> Result<Self, Fault> {
-        let named = params.take("tenant")?;
+        let tenant = params.take("tenant")?;
         let everywhere = params.word("everywhere", &[("yes", true), ("no", false)])?;
-        Ok(Self { named, everywhere: everywhere.unwrap_or(false) })
+        Ok(Self { tenant, everywhere: everywhere.unwrap_or(false) })
     }
 
-    /// Returns the tenant, none for all of them.
+    /// Returns the tenant, or `None` for all of them.
     fn tenant(&self, session: &Session<'_>) -> Result<Option<TenantId>, ApiError> {
         if self.everywhere {
             session.need(Scopes::TENANTS_ALL)?;
         }
-        let tenant = session.tenant(self.named.as_deref())?;
+        let tenant = session.tenant(self.tenant.as_deref())?;
         Ok((!self.everywhere).then_some(tenant))
     }
 }
 
-fn read(request: &HttpRequest) -> Result<(LogQuery, Whose), ApiError> {
+fn read(request: &HttpRequest) -> Result<(LogQuery, Reach), ApiError> {
     let mut params = Params::of(request);
-    let number =
-        |number: Option<u64>| number.map(|number| i64::try_from(number).unwrap_or(i64::MAX));
-    let before = number(params.number("before", 1, LAST)?);
-    let after = number(params.number("after", 0, LAST)?);
-    let limit = params.number("limit", 1, 1_000)?.unwrap_or(PAGE);
+    let before = params.number("before", 1, MAX_NUMBER)?.and_then(|number| number.try_into().ok());
+    let after = params.number("after", 0, MAX_NUMBER)?.and_then(|number| number.try_into().ok());
+    let limit = params.number("limit", 1, 1_000)?.unwrap_or(DEFAULT_PAGE);
     let failed = params.word("outcome", &[("failed", true), ("all", false)])?.unwrap_or(false);
-    let token = text(&mut params, "token", LONGEST_WORD)?.map(TokenId::new);
-    let kind = text(&mut params, "kind", LONGEST_WORD)?.map(Kind::new);
-    let request = text(&mut params, "requestId", LONGEST_WORD)?.map(RequestId::new);
-    let name = text(&mut params, "name", LONGEST_NAME)?.map(|name| fold(name.trim()));
-    let whose = Whose::read(&mut params)?;
+    let token = text(&mut params, "token", MAX_WORD)?.map(TokenId::new);
+    let kind = text(&mut params, "kind", MAX_WORD)?.map(Kind::new);
+    let request = text(&mut params, "requestId", MAX_WORD)?.map(RequestId::new);
+    let name = text(&mut params, "name", MAX_NAME)?.map(|name| fold(name.trim()));
+    let reach = Reach::read(&mut params)?;
     params.end()?;
     let limit = usize::try_from(limit).unwrap_or(1);
     let query = LogQuery { tenant: None, token, name, request, failed, kind, before, after, limit };
-    Ok((query, whose))
+    Ok((query, reach))
 }
 
-fn text(params: &mut Params, name: &str, longest: usize) -> Result<Option<String>, Fault> {
-    let text = params.take(name)?;
-    let fits =
-        |text: &String| !text.is_empty() && !text.contains('\0') && text.chars().count() <= longest;
-    match text {
-        Some(text) if !fits(&text) => {
-            Err(bad(name, &format!("it must be a text of 1 to {longest} characters")))
-        }
-        text => Ok(text),
+fn text(params: &mut Params, name: &str, max: usize) -> Result<Option<String>, Fault> {
+    let Some(text) = params.take(name)? else { return Ok(None) };
+    if text.is_empty() || text.contains('\0') || text.chars().count() > max {
+        return Err(bad(name, &format!("it must be a text of 1 to {max} characters")));
     }
+    Ok(Some(text))
 }
 
 /// Read the provisioning log
 ///
-/// What identity providers asked and what they were answered, reads, connection tests and refused
-/// tokens included.
+/// The requests of identity providers and the responses to them, including reads, connection tests and refused
+/// tokens.
 #[utoipa::path(
     get, path = "/api/v1/log", tag = "log", params(LogParams),
-    responses((status = 200, description = "A page.", body = PageBody)),
+    responses((status = 200, description = "A page.", body = LogPage)),
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn list(
@@ -142,27 +136,27 @@ pub(super) async fn list(
 ) -> Result<Answer, Problem> {
     let asked = read(&request);
     respond(&api, auth.scanning(), move |session| {
-        let (query, whose) = asked?;
-        let tenant = whose.tenant(session)?;
+        let (query, reach) = asked?;
+        let tenant = reach.tenant(session)?;
         let log = &session.api.administration()?.log;
         let found = log
             .requests(&LogQuery { tenant, ..query }, &session.caller.work)
             .map_err(Error::from)?;
         let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
-        Answer::ok(&PageBody { requests })
+        Answer::ok(&LogPage { requests })
     })
     .await
 }
 
 /// Read one request
 ///
-/// With the bodies of the request and of the answer, without secrets.
+/// With the bodies of the request and of the response, without secrets.
 #[utoipa::path(
     get, path = "/api/v1/log/{number}", tag = "log",
     params(
         ("number" = i64, Path, description = "Its number in the log.", minimum = 1),
         ("tenant" = Option<String>, Query, description = "Another tenant than the token's own; needs the scope `tenants:all`."),
-        ("everywhere" = Option<String>, Query, pattern = "^(yes|no)$", description = "`yes` for one of whatever tenant, or of none; needs the scope `tenants:all`."),
+        ("everywhere" = Option<String>, Query, pattern = "^(yes|no)$", description = "`yes` for a request of any tenant, or of none; needs the scope `tenants:all`."),
     ),
     responses((status = 200, description = "The request.", body = RecordBody)),
     security(("token" = ["admin:read"])),
@@ -174,24 +168,28 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
     let mut params = Params::of(&request);
-    let whose = Whose::read(&mut params).and_then(|whose| params.end().map(|()| whose));
+    let reach = Reach::read(&mut params).and_then(|reach| params.end().map(|()| reach));
     respond(&api, auth, move |session| {
-        let tenant = whose?.tenant(session)?;
-        let missing = || Fault::Missing(format!("there is no request {number} in the log here"));
-        let seq: i64 = number.parse().ok().filter(|seq| *seq > 0).ok_or_else(missing)?;
-        let (after, before) = (Some(seq - 1), seq.checked_add(1));
-        let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };
-        let log = &session.api.administration()?.log;
-        let found = log.requests(&query, &session.caller.work).map_err(Error::from)?;
-        Answer::ok(&RecordBody::new(found.first().ok_or_else(missing)?, true))
+        let tenant = reach?.tenant(session)?;
+        let mut found = Vec::new();
+        if let Some(seq) = number.parse().ok().filter(|seq: &i64| *seq > 0) {
+            let (after, before) = (Some(seq - 1), seq.checked_add(1));
+            let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };
+            let log = &session.api.administration()?.log;
+            found = log.requests(&query, &session.caller.work).map_err(Error::from)?;
+        }
+        let record = found.first().ok_or_else(|| {
+            Fault::Missing(format!("there is no request {number} in the log here"))
+        })?;
+        Answer::ok(&RecordBody::new(record, true))
     })
     .await
 }
 
-/// Who, and where.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct TimelineParams {
     /// A userName, displayName, externalId, e-mail address or id, in any case.
     #[param(min_length = 1, max_length = 200)]
@@ -201,13 +199,13 @@ struct TimelineParams {
     tenant: Option<String>,
 }
 
-/// Tell the story of an identity
+/// Read the timeline of an identity
 ///
-/// Everything that happened to somebody, in order: attempts that succeeded and that were refused,
-/// repairs, changes of groups; also when nobody of that name was ever created.
+/// Everything that happened to an identity, in order: attempts that succeeded and that were refused, repairs,
+/// changes of groups. It does not matter whether an identity of that name was ever created.
 #[utoipa::path(
     get, path = "/api/v1/timeline", tag = "log", params(TimelineParams),
-    responses((status = 200, description = "The story.", body = TimelineBody)),
+    responses((status = 200, description = "The timeline.", body = TimelineBody)),
     security(("token" = ["admin:read"])),
 )]
 pub(super) async fn timeline(
@@ -215,13 +213,7 @@ pub(super) async fn timeline(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let mut params = Params::of(&request);
-    let asked = (|| -> Result<(String, Option<String>), Fault> {
-        let name = text(&mut params, "name", LONGEST_NAME)?;
-        let tenant = params.take("tenant")?;
-        params.end()?;
-        Ok((name.ok_or_else(|| bad("name", "it says of whom; add name=…"))?, tenant))
-    })();
+    let asked = read_timeline(&request);
     respond(&api, auth.scanning(), move |session| {
         let (name, named) = asked?;
         let tenant = session.tenant(named.as_deref())?;
@@ -238,7 +230,15 @@ pub(super) async fn timeline(
     .await
 }
 
-/// How often something was repaired.
+fn read_timeline(request: &HttpRequest) -> Result<(String, Option<String>), Fault> {
+    let mut params = Params::of(request);
+    let name = text(&mut params, "name", MAX_NAME)?;
+    let tenant = params.take("tenant")?;
+    params.end()?;
+    Ok((name.ok_or_else(|| bad("name", "it names the identity; add name=…"))?, tenant))
+}
+
+/// The count of a repair.
 #[derive(Serialize, ToSchema)]
 #[schema(as = QuirkCounter)]
 struct QuirkBody {
@@ -246,14 +246,14 @@ struct QuirkBody {
     token: String,
     /// The quirk's name.
     quirk: String,
-    /// How many requests needed it.
+    /// The number of requests that needed it.
     count: i64,
-    /// When last.
+    /// The time of the last one.
     #[schema(format = DateTime)]
     last: String,
 }
 
-/// What was repaired.
+/// The counts of repairs.
 #[derive(Serialize, ToSchema)]
 #[schema(as = QuirkCounters)]
 struct QuirksBody {
@@ -262,8 +262,8 @@ struct QuirksBody {
 
 /// Count repairs
 ///
-/// Which deviations from the RFC were repaired in the requests of which token, how often, and when
-/// last.
+/// The deviations from the RFC that were repaired in the requests of each token, with their number and the time of
+/// the last one.
 #[utoipa::path(
     get, path = "/api/v1/quirks", tag = "log",
     params(("tenant" = Option<String>, Query, description = "Another tenant than the token's own; needs the scope `tenants:all`.")),
@@ -280,13 +280,13 @@ pub(super) async fn quirks(
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let counts = session.api.administration()?.log.quirk_counts(tenant).map_err(Error::from)?;
-        let body = |count: headcount_records::QuirkCount| QuirkBody {
+        let quirks = counts.into_iter().map(|count| QuirkBody {
             token: count.token.to_string(),
             quirk: count.quirk,
             count: count.amount,
             last: count.last.to_string(),
-        };
-        Answer::ok(&QuirksBody { quirks: counts.into_iter().map(body).collect() })
+        });
+        Answer::ok(&QuirksBody { quirks: quirks.collect() })
     })
     .await
 }

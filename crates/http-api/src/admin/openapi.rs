@@ -1,4 +1,4 @@
-//! The description of the admin API, made from its code.
+//! The OpenAPI description of the admin API, generated from its code.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 use super::{audit, counters, events, log, problem, tenants, tokens};
 use crate::api::Api;
 
-/// Everything that is described.
+/// The operations and schemas of the description.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -44,27 +44,21 @@ use crate::api::Api;
 )]
 struct Described;
 
-/// Returns the description for a deployment: it names the kinds that the deployment has, and the
-/// longest life that it gives to tokens.
+/// Returns the description for a deployment, with its resource types and the longest life of its tokens.
 pub fn openapi(registry: &Registry, longest_life: Duration) -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
     let scheme = json!({
         "type": "http", "scheme": "bearer",
         "description": "A token of the admin API: headcount token create --name NAME --scope administration",
     });
-    let set = |at: Option<&mut Value>, value: Value| {
-        if let Some(at) = at {
-            *at = value;
-        }
-    };
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("securitySchemes".to_owned(), json!({"token": scheme}));
     }
     let quirks: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
     let names = json!({"type": "string", "enum": quirks, "description": "The name of a quirk."});
-    set(document.pointer_mut("/components/schemas/QuirkName"), names);
+    set(&mut document, "/components/schemas/QuirkName", names);
     let life = "/components/schemas/NewToken/properties/expiresIn/maximum";
-    set(document.pointer_mut(life), longest_life.as_secs().into());
+    set(&mut document, life, longest_life.as_secs().into());
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, path) in paths {
         for (_, operation) in path.as_object_mut().into_iter().flatten() {
@@ -74,10 +68,16 @@ pub fn openapi(registry: &Registry, longest_life: Duration) -> Value {
     document
 }
 
-/// Adds what all operations have in common, and what depends on the deployment.
+fn set(document: &mut Value, pointer: &str, value: Value) {
+    if let Some(slot) = document.pointer_mut(pointer) {
+        *slot = value;
+    }
+}
+
+/// Adds to an operation what all have in common, and what depends on the deployment.
 fn finish(operation: &mut Value, registry: &Registry) {
     let problem = json!({
-        "description": "The request was not carried out: `type` and `detail` say why.",
+        "description": "The request failed: `type` and `detail` are the reason.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     });
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {

@@ -34,16 +34,16 @@ impl From<AdminError> for ApiError {
         };
         let text = rule.sentence(field);
         match rule.kind() {
-            Kind::Invalid => Fault::Body(format!("{}: {text}", name(field))).into(),
+            Kind::Invalid => Fault::Body(format!("{}: {text}", field_name(field))).into(),
             Kind::Missing => Fault::Missing(text).into(),
             Kind::Conflict => Fault::Conflict(text).into(),
-            Kind::Forbidden => Fault::Grant(format!("{}: {text}", name(field))).into(),
+            Kind::Forbidden => Fault::Grant(format!("{}: {text}", field_name(field))).into(),
         }
     }
 }
 
 /// Returns the name of a field in bodies.
-fn name(field: Field) -> &'static str {
+fn field_name(field: Field) -> &'static str {
     match field {
         Field::Principal | Field::Tenant => "tenant",
         Field::Token => "id",
@@ -94,18 +94,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why a request was not carried out (RFC 9457).
+/// The reason why a request failed (RFC 9457).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// What kind of problem, as a URN that stays the same.
+    /// The kind of problem, as a stable URN.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The same for people.
+    /// The kind of problem in words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong here, and what to change.
+    /// The reason in this case, and what to change.
     pub detail: String,
 }
 

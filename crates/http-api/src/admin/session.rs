@@ -1,4 +1,4 @@
-//! Who asks the admin API, and about which tenant.
+//! The caller of the admin API, and the tenant of a request.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Permission for Manage {
     }
 }
 
-/// A token of the right shape, as in SCIM; refusals are problems.
+/// A well-formed token, as in SCIM. Errors are problems.
 pub(super) struct AdminAuth<P>(pub(super) Authenticated<P>);
 
 impl<P: Permission> FromRequest for AdminAuth<P> {
@@ -69,18 +69,18 @@ impl<P: Permission> FromRequest for AdminAuth<P> {
 }
 
 impl<P> AdminAuth<P> {
-    /// Says that what is asked for has no index.
+    /// Moves the request to the lane of reads without an index.
     pub(super) fn scanning(self) -> Self {
         Self(self.0.on(Lane::Scan))
     }
 }
 
-/// A proven caller.
+/// A request whose token is proven.
 pub(super) struct Session<'a> {
     pub(super) api: &'a Api,
     pub(super) caller: &'a Caller,
     pub(super) token: &'a Arc<TokenIdentity>,
-    /// The token, as the ring of administration sees it.
+    /// The caller, for the use cases of administration.
     pub(super) by: Principal,
 }
 
@@ -90,7 +90,7 @@ impl Session<'_> {
         if self.token.scopes.allow(scopes) { Ok(()) } else { Err(Cause::Scope(scopes).into()) }
     }
 
-    /// Returns the tenant that the request is about: the token's own, or the one that it names.
+    /// Returns the tenant of the request: the token's own, or the one that it names.
     pub(super) fn tenant(&self, named: Option<&str>) -> Result<TenantId, ApiError> {
         match named {
             None => Ok(self.caller.tenant),
@@ -99,7 +99,7 @@ impl Session<'_> {
     }
 }
 
-/// Returns the token as the ring of administration sees it.
+/// Makes the caller for the use cases of administration.
 fn principal(caller: &Caller, token: &TokenIdentity) -> Principal {
     let author = Author { actor: caller.actor.clone(), request: caller.request.clone() };
     let holding = Holding {
@@ -117,7 +117,7 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
     auth: AdminAuth<P>,
     job: impl FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, Problem> {
-    // A token that is accepted is for what its prefix says.
+    // The prefix of an accepted token shows its purpose.
     let purpose = auth.0.bearer.presented.purpose();
     blocking::run(api, auth.0, None, move |api, caller, token| {
         if purpose != Purpose::Administration {
@@ -134,7 +134,7 @@ pub(super) async fn run<P: Permission, T: Send + 'static>(
     })
 }
 
-/// As [`run`], with a token that is proven again each time: a reader that waits may be revoked.
+/// As [`run`], for a reader that waits: its token is proven again each time, since it may be revoked.
 pub(super) async fn run_again<P: Permission + Sync, T: Send + 'static>(
     api: &Data<Api>,
     auth: &Arc<AdminAuth<P>>,

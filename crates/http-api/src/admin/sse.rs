@@ -1,4 +1,4 @@
-//! The feed as a stream of server-sent events, and waiting for what comes.
+//! The feed as a stream of server-sent events, and waiting for new events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,60 +17,62 @@ use super::session::{AdminAuth, ReadEvents, run_again};
 use crate::api::Api;
 use crate::error::{ApiError, Cause, Fault};
 use crate::identity::TokenIdentity;
-use crate::lanes::{Place, REFUSALS};
+use crate::lanes::{REFUSALS, Slot};
 use crate::reply::LogContext;
 
-/// A silent stream says something after this time, so that no proxy takes it for dead.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// After this time a reader looks by itself, should nobody have rung.
-const LOOK: Duration = Duration::from_secs(5);
-/// A client that lost the stream comes back after so many milliseconds.
-const RETRY: u32 = 2_000;
+/// A stream without events sends a comment at this interval, so that no proxy closes it.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// A reader looks for events at this interval even when it is not notified.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// A client that lost the stream reconnects after this time, in milliseconds.
+const RETRY_MILLIS: u32 = 2_000;
 
-/// A reader that waits for events: it holds a place among the readers, and nothing else.
+/// A reader that waits for events. It holds one of the slots for readers, and no thread or connection.
 pub(super) struct EventListener {
     notified: watch::Receiver<bool>,
-    _place: Place,
+    _slot: Slot,
 }
 
 impl EventListener {
-    /// Takes a place for a reader that has listened since before it looked: what happens between its
-    /// look and its wait rings as well.
+    /// Takes a slot for a reader. It must have subscribed before it read, so that it misses no notification between
+    /// its read and its wait.
     pub(super) fn begin(
         api: &Api,
         notified: watch::Receiver<bool>,
         token: &TokenIdentity,
     ) -> Result<Self, ApiError> {
-        let Some(place) = api.lanes.places.take(token.tenant, &token.id) else {
+        let Some(slot) = api.lanes.reader_slots.take(token.tenant, &token.id) else {
             metrics::counter!(REFUSALS, "lane" => "events").increment(1);
             return Err(Fault::Listeners.into());
         };
-        Ok(Self { notified, _place: place })
+        Ok(Self { notified, _slot: slot })
     }
 
-    /// Tells whether the server stops.
+    /// Returns whether the server is stopping.
     pub(super) fn is_over(&self) -> bool {
         *self.notified.borrow()
     }
 
-    /// Waits until something may have happened, at most until `end`.
+    /// Waits for a notification, at most until `end` or for [`POLL_INTERVAL`].
     pub(super) async fn wait_until(&mut self, end: Instant) {
-        let end = end.min(Instant::now() + LOOK);
-        let (rung, late) = (self.notified.changed(), sleep_until(end));
-        if let Either::Left((Err(_gone), late)) = select(Box::pin(rung), Box::pin(late)).await {
-            late.await;
+        let end = end.min(Instant::now() + POLL_INTERVAL);
+        let (notified, timeout) = (self.notified.changed(), sleep_until(end));
+        let first = select(Box::pin(notified), Box::pin(timeout)).await;
+        // Without a notifier, only the time is left to wait for.
+        if let Either::Left((Err(_gone), timeout)) = first {
+            timeout.await;
         }
     }
 }
 
-/// A response that goes on until either side ends it.
+/// A response that continues until either side ends it.
 pub(super) struct EventStream {
     api: Data<Api>,
     auth: Arc<AdminAuth<ReadEvents>>,
     asked: FeedRequest,
     token: Arc<TokenIdentity>,
     listener: EventListener,
-    /// What was read and is not sent yet.
+    /// The events that were read and are not sent yet.
     page: FeedPage,
     opened: bool,
 }
@@ -87,13 +89,13 @@ impl EventStream {
         Self { api, auth, asked, token, listener, page, opened: false }
     }
 
-    /// Returns the next piece; none when the server stops or the token is not accepted any more.
+    /// Returns the next piece, or `None` when the server stops or the token is no longer accepted.
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = String::new();
         if !std::mem::replace(&mut self.opened, true) {
-            out.push_str(&format!("retry: {RETRY}\n\n"));
+            out.push_str(&format!("retry: {RETRY_MILLIS}\n\n"));
         }
-        let beat = Instant::now() + HEARTBEAT;
+        let beat = Instant::now() + HEARTBEAT_INTERVAL;
         loop {
             for (id, kind, text) in self.page.events.drain(..) {
                 out.push_str(&format!("id: {id}\nevent: {kind}\ndata: {text}\n\n"));
@@ -105,24 +107,24 @@ impl EventStream {
                 return None;
             }
             if Instant::now() >= beat {
-                // An id without data moves the client's cursor past what it did not want.
+                // An id without data moves the client's cursor past events that it did not ask for.
                 return Some(format!(":\nid: {}\n\n", self.page.next).into());
             }
             if !self.page.more {
                 self.listener.wait_until(beat).await;
             }
-            self.look().await?;
+            self.read_on().await?;
         }
     }
 
-    /// Reads on; none when the stream has to end.
-    async fn look(&mut self) -> Option<()> {
+    /// Reads the next page. Returns `None` when the stream has to end.
+    async fn read_on(&mut self) -> Option<()> {
         let (asked, after) = (self.asked.clone(), self.page.next);
         match run_again(&self.api, &self.auth, move |session| asked.read_after(session, after))
             .await
         {
             Ok(page) => self.page = page,
-            // What is busy now may be free later; everything else ends the stream.
+            // A busy server may be free later; every other error ends the stream.
             Err(error) if matches!(error.0.cause, Cause::Overloaded | Cause::Overdue(_)) => {}
             Err(_) => return None,
         }

@@ -1,4 +1,4 @@
-//! Tenants: list, make, change, delete.
+//! Tenants: list, create, read, change, delete.
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
@@ -23,9 +23,9 @@ struct TenantBody {
     name: String,
     /// Whether its tokens work.
     enabled: bool,
-    /// The quirks of identity providers that are repaired.
+    /// The quirks that are switched on.
     quirks: Vec<String>,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     created: String,
 }
@@ -37,7 +37,7 @@ struct TenantsBody {
     tenants: Vec<TenantBody>,
 }
 
-/// A tenant to be made.
+/// A tenant to be created.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewTenant)]
@@ -45,26 +45,26 @@ struct NewTenantBody {
     /// Its name: lower-case letters, digits and hyphens.
     #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     name: String,
-    /// The quirks to repair; all, when absent.
+    /// The quirks to switch on; all, when absent.
     #[schema(value_type = Option<Vec<QuirkName>>)]
     quirks: Option<Vec<String>>,
 }
 
-/// What to change; what is left out stays.
+/// A change of a tenant; absent fields stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TenantChange)]
 struct TenantChangeBody {
     /// Whether its tokens work.
     enabled: Option<bool>,
-    /// The quirks to repair.
+    /// The quirks to switch on; all others are switched off.
     #[schema(value_type = Option<Vec<QuirkName>>)]
     quirks: Option<Vec<String>>,
 }
 
 /// The name of a quirk.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 pub(super) struct QuirkName(String);
 
 fn body(tenant: &Tenant) -> TenantBody {
@@ -77,8 +77,8 @@ fn body(tenant: &Tenant) -> TenantBody {
 }
 
 fn quirks(names: Option<&[String]>) -> Result<Option<Quirks>, ApiError> {
-    let read = |names: &[String]| tenants::quirks(names.iter().map(String::as_str));
-    Ok(names.map(read).transpose()?)
+    let Some(names) = names else { return Ok(None) };
+    Ok(Some(tenants::quirks(names.iter().map(String::as_str))?))
 }
 
 fn no_parameters(request: &HttpRequest) -> Result<(), ApiError> {
@@ -107,7 +107,7 @@ pub(super) async fn list(
     .await
 }
 
-/// Make a tenant
+/// Create a tenant
 #[utoipa::path(
     post, path = "/api/v1/tenants", tag = "tenants",
     request_body(content = NewTenantBody, content_type = "application/json"),
@@ -127,14 +127,14 @@ pub(super) async fn create(
 ) -> Result<Answer, Problem> {
     let plain = no_parameters(&request);
     respond(&api, auth, move |session| {
-        // What the token may do counts before what the body says.
+        // The permission is checked before the body.
         session.by.may(Action::CreateTenant)?;
         plain?;
         let new: NewTenantBody = read(content)?;
         let quirks = quirks(new.quirks.as_deref())?.unwrap_or(Quirks::ALL);
         let tenants = &session.api.administration()?.tenants;
-        let made = tenants.create(&session.by, &new.name, quirks)?;
-        Answer::created(&body(&made), format!("{}/tenants/{}", super::ADMIN_PATH, made.name))
+        let tenant = tenants.create(&session.by, &new.name, quirks)?;
+        Answer::created(&body(&tenant), format!("{}/tenants/{}", super::ADMIN_PATH, tenant.name))
     })
     .await
 }
@@ -166,7 +166,7 @@ pub(super) async fn get(
 
 /// Change a tenant
 ///
-/// A tenant that is switched off refuses all of its tokens.
+/// The tokens of a tenant that is switched off are refused.
 #[utoipa::path(
     patch, path = "/api/v1/tenants/{name}", tag = "tenants",
     params(("name" = String, Path, description = "The tenant's name.", pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")),
@@ -175,7 +175,7 @@ pub(super) async fn get(
         (status = 200, description = "The tenant.", body = TenantBody),
         (status = 400, description = "The body is not valid.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such tenant.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "What is stored does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The stored resources do not allow it.", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["admin:write"])),
 )]
@@ -191,7 +191,7 @@ pub(super) async fn change(
         plain?;
         let change: TenantChangeBody = read(content)?;
         let tenants = &session.api.administration()?.tenants;
-        // A tenant that does not exist counts before what is wrong with the body.
+        // That the tenant does not exist comes before an error of the body.
         tenants.find(&session.by, &name)?;
         let quirks = quirks(change.quirks.as_deref())?;
         let change = TenantChange { enabled: change.enabled, quirks };
@@ -202,12 +202,12 @@ pub(super) async fn change(
 
 /// Delete a tenant
 ///
-/// Every user, group and token in it goes for good. The tenant `default` stays.
+/// Deletes every user, group and token in it for good. The tenant `default` cannot be deleted.
 #[utoipa::path(
     delete, path = "/api/v1/tenants/{name}", tag = "tenants",
     params(("name" = String, Path, description = "The tenant's name.", pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")),
     responses(
-        (status = 204, description = "It is gone."),
+        (status = 204, description = "It is deleted."),
         (status = 404, description = "There is no such tenant.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is the tenant `default`.", body = ProblemBody, content_type = "application/problem+json"),
     ),

@@ -1,4 +1,4 @@
-//! Tokens: list, make, revoke, rotate.
+//! Tokens: list, create, read, revoke, rotate.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::api::Api;
 use crate::body::ScimJson;
 use crate::error::ApiError;
 
-/// The overlap of a rotation when none is named, in seconds.
-const DAY: u64 = 24 * 60 * 60;
+/// The default overlap of a rotation: a day.
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whose tokens.
+/// The query.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "the documentation is made from it; it is read by hand")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct TokensQuery {
     /// Another tenant than the token's own; needs the scope `tenants:all`.
     #[param(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -40,16 +40,16 @@ struct TokenBody {
     id: String,
     /// `provisioning` or `administration`.
     purpose: String,
-    /// The name that an admin gave it.
+    /// Its name.
     name: String,
-    /// What it allows.
+    /// Its scopes.
     scopes: Vec<String>,
-    /// Networks from which it may be used; all, when empty.
+    /// Networks from which it may be used; any, when empty.
     cidrs: Vec<String>,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = DateTime)]
     created: String,
-    /// By whom.
+    /// Who created it.
     #[serde(rename = "createdBy")]
     created_by: String,
     /// When it stops working; never, when absent.
@@ -60,22 +60,22 @@ struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     revoked: Option<String>,
-    /// The id of the token that it takes over from.
+    /// The id of the token that it replaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<String>,
-    /// The id of the user for whom it stands at `/Me`.
+    /// The id of the user that is its `/Me`.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// The last use that was written down; at most a minute behind.
+    /// The last recorded use; at most a minute behind.
     #[serde(rename = "lastUsed", skip_serializing_if = "Option::is_none")]
     last_used: Option<LastUsedBody>,
 }
 
-/// When, from where and by what a token was used.
+/// The time, address and client of a use.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LastUsed)]
 struct LastUsedBody {
-    /// When.
+    /// The time.
     #[schema(format = DateTime)]
     at: String,
     /// The client's address.
@@ -93,47 +93,47 @@ struct TokensBody {
     tokens: Vec<TokenBody>,
 }
 
-/// A token that was just made.
+/// A new token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = IssuedToken)]
 struct IssuedBody {
     #[serde(flatten)]
     about: TokenBody,
-    /// The secret: shown this once.
+    /// The secret, which is only returned here.
     token: String,
-    /// Of a rotation: when the old token stops working.
+    /// After a rotation: when the old token stops working.
     #[serde(rename = "oldTokenUntil", skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     old_until: Option<String>,
 }
 
-/// A token to be made.
+/// A token to be created.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewToken)]
 struct NewTokenBody {
-    /// A name by which an admin knows it.
+    /// Its name.
     #[schema(
         min_length = 1,
         max_length = 100,
         pattern = r"^[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$"
     )]
     name: String,
-    /// What it allows; what an identity provider needs, when absent.
+    /// Its scopes; those that an identity provider needs, when absent.
     #[schema(min_items = 1, value_type = Option<Vec<ScopeName>>)]
     scopes: Option<Vec<String>>,
-    /// Seconds until it stops working; what the server is set to, when absent.
+    /// Seconds until it stops working; the server's default, when absent.
     #[schema(minimum = 1, maximum = 31_536_000)]
     #[serde(rename = "expiresIn")]
     expires_in: Option<u64>,
-    /// Networks from which it may be used; all, when absent.
+    /// Networks from which it may be used; any, when absent.
     #[schema(value_type = Option<Vec<Network>>)]
     cidrs: Option<Vec<String>>,
 }
 
 /// A scope of a token.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 enum ScopeName {
     #[schema(rename = "provisioning")]
     Provisioning,
@@ -162,25 +162,20 @@ enum ScopeName {
 #[schema(
     pattern = r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(/(3[0-2]|[12]?[0-9]))?$|^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$|^([0-9a-f]{1,4}:){1,6}:(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$"
 )]
-#[expect(dead_code, reason = "the documentation is made from it")]
+#[expect(dead_code, reason = "only the documentation is generated from it")]
 struct Network(String);
 
-/// How a token is rotated.
+/// The parameters of a rotation.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Rotation)]
 struct RotationBody {
-    /// Seconds for which the old token goes on working; a day, when absent.
+    /// Seconds for which the old token keeps working; a day, when absent.
     #[schema(minimum = 0, maximum = 2_592_000)]
     overlap: Option<u64>,
 }
 
 fn body(token: &Token) -> TokenBody {
-    let used = |used: &headcount_token_admin::LastUsed| LastUsedBody {
-        at: used.at.to_string(),
-        address: used.address.map(|address| address.to_string()),
-        agent: used.agent.clone(),
-    };
     TokenBody {
         id: token.id.to_string(),
         purpose: match token.purpose {
@@ -196,18 +191,22 @@ fn body(token: &Token) -> TokenBody {
         revoked: token.revoked.map(|at| at.to_string()),
         replaces: token.replaces.as_ref().map(ToString::to_string),
         user: token.user.as_ref().map(ResourceId::to_string),
-        last_used: token.last_used.as_ref().map(used),
+        last_used: token.last_used.as_ref().map(|used| LastUsedBody {
+            at: used.at.to_string(),
+            address: used.address.map(|address| address.to_string()),
+            agent: used.agent.clone(),
+        }),
     }
 }
 
-fn issued(issued: &IssuedToken, old_until: Option<String>) -> Result<Answer, ApiError> {
+fn render_issued(issued: &IssuedToken, old_until: Option<String>) -> Result<Answer, ApiError> {
     let about = body(&issued.token);
     let location = format!("{}/tokens/{}", super::ADMIN_PATH, about.id);
     let token = issued.secret.expose_secret().to_owned();
     Answer::created(&IssuedBody { about, token, old_until }, location)
 }
 
-fn tenant_named(request: &HttpRequest) -> Result<Option<String>, ApiError> {
+fn read_tenant(request: &HttpRequest) -> Result<Option<String>, ApiError> {
     let mut params = Params::of(request);
     let tenant = params.take("tenant")?;
     params.end()?;
@@ -216,7 +215,7 @@ fn tenant_named(request: &HttpRequest) -> Result<Option<String>, ApiError> {
 
 /// List tokens
 ///
-/// The tokens of a tenant, newest first, revoked and expired ones included. No secret is ever shown
+/// The tokens of a tenant, newest first, including revoked and expired ones. Their secrets are never returned
 /// again.
 #[utoipa::path(
     get, path = "/api/v1/tokens", tag = "tokens", params(TokensQuery),
@@ -228,7 +227,7 @@ pub(super) async fn list(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let named = tenant_named(&request);
+    let named = read_tenant(&request);
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let tokens = session.api.tokens.list(&session.by, Some(tenant))?;
@@ -237,10 +236,10 @@ pub(super) async fn list(
     .await
 }
 
-/// Make a token
+/// Create a token
 ///
-/// The secret is in the answer and nowhere else. A token of the admin API makes none that allows more
-/// than itself: no scopes of the admin API that it lacks, no networks outside its own, no longer life.
+/// The secret is only in the response. A token of the admin API creates none that allows more than itself: no
+/// scopes of the admin API that it lacks, no networks outside its own, no longer life.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "tokens", params(TokensQuery),
     request_body(content = NewTokenBody, content_type = "application/json"),
@@ -257,11 +256,11 @@ pub(super) async fn create(
     content: ScimJson,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let named = tenant_named(&request);
+    let named = read_tenant(&request);
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let new = new_token(read(content)?)?;
-        issued(&session.api.tokens.issue(&session.by, tenant, new)?, None)
+        render_issued(&session.api.tokens.issue(&session.by, tenant, new)?, None)
     })
     .await
 }
@@ -298,7 +297,7 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let named = tenant_named(&request);
+    let named = read_tenant(&request);
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let id = TokenId::new(id.into_inner());
@@ -309,7 +308,7 @@ pub(super) async fn get(
 
 /// Revoke a token
 ///
-/// The next request with it is refused. A token that was revoked before stays so.
+/// The next request with it is refused. Revoking a token again changes nothing.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{id}", tag = "tokens",
     params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
@@ -325,7 +324,7 @@ pub(super) async fn revoke(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let named = tenant_named(&request);
+    let named = read_tenant(&request);
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let id = TokenId::new(id.into_inner());
@@ -337,8 +336,8 @@ pub(super) async fn revoke(
 
 /// Rotate a token
 ///
-/// Makes a token with the same name, scopes, networks and life, and lets the old one end after the
-/// overlap. The new one ends with the token that makes it, if that is sooner.
+/// Creates a token with the same name, scopes, networks and life, and lets the old one expire after the overlap. The
+/// new one expires with the token that creates it, if that is sooner.
 #[utoipa::path(
     post, path = "/api/v1/tokens/{id}/rotate", tag = "tokens",
     params(("id" = String, Path, description = "The token's public id.", pattern = "^[0-9A-Za-z]{16}$"), TokensQuery),
@@ -347,7 +346,7 @@ pub(super) async fn revoke(
         (status = 201, description = "The new token, with its secret.", body = IssuedBody,
             headers(("Location" = String, description = "Its path."))),
         (status = 404, description = "There is no such token.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The token does not work any more.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The token no longer works.", body = ProblemBody, content_type = "application/problem+json"),
     ),
     security(("token" = ["admin:write"])),
 )]
@@ -358,14 +357,14 @@ pub(super) async fn rotate(
     content: ScimJson,
     api: Data<Api>,
 ) -> Result<Answer, Problem> {
-    let named = tenant_named(&request);
+    let named = read_tenant(&request);
     respond(&api, auth, move |session| {
         let tenant = session.tenant(named?.as_deref())?;
         let rotation: RotationBody = read_or_empty(content)?;
-        let overlap = Duration::from_secs(rotation.overlap.unwrap_or(DAY));
+        let overlap = rotation.overlap.map_or(DEFAULT_OVERLAP, Duration::from_secs);
         let id = TokenId::new(id.into_inner());
-        let done = session.api.tokens.rotate(&session.by, Some(tenant), &id, overlap)?;
-        issued(&done.issued, Some(done.old_until.to_string()))
+        let rotated = session.api.tokens.rotate(&session.by, Some(tenant), &id, overlap)?;
+        render_issued(&rotated.issued, Some(rotated.old_until.to_string()))
     })
     .await
 }

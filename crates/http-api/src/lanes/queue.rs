@@ -1,4 +1,4 @@
-//! [`Shares`] for requests: waiting with a deadline, turns that come back by themselves.
+//! [`Shares`] for requests: with deadlines, and with turns that are returned when they are dropped.
 
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::shares::{Shares, Ticket};
 
-/// Requests of one party that may wait in one queue; more are turned away at once.
+/// Requests of one party that may wait in one queue; more are refused at once.
 const MAX_WAITING: usize = 2_048;
 
 /// A queue whose turns are divided fairly.
@@ -18,7 +18,7 @@ pub(crate) struct Queue<const N: usize, K: Clone + Eq + Hash>(Arc<Inner<N, K>>);
 #[derive(Debug)]
 struct Inner<const N: usize, K: Clone + Eq + Hash>(Mutex<Shares<N, K, oneshot::Sender<()>>>);
 
-/// A turn; it goes to the next when it is dropped, wherever that happens.
+/// A turn; when it is dropped, the next one who waits gets it.
 #[derive(Debug)]
 pub(crate) struct Turn<const N: usize, K: Clone + Eq + Hash> {
     inner: Arc<Inner<N, K>>,
@@ -36,13 +36,12 @@ pub(crate) struct Load {
 }
 
 impl<const N: usize, K: Clone + Eq + Hash> Queue<N, K> {
-    /// Makes a queue out of shares that nobody has taken yet.
+    /// Makes a queue from shares that are all free.
     pub(crate) fn new(shares: Shares<N, K, oneshot::Sender<()>>) -> Self {
         Self(Arc::new(Inner(Mutex::new(shares))))
     }
 
-    /// Waits for a turn, at most until `deadline`; none when the time is over or too many of the same
-    /// party wait.
+    /// Waits for a turn. Returns `None` when `deadline` passes or too many of the same party wait.
     pub(crate) async fn turn(
         &self,
         path: [K; N],
@@ -54,7 +53,7 @@ impl<const N: usize, K: Clone + Eq + Hash> Queue<N, K> {
             Entered::Waits(waiting, ready) => (waiting, ready),
         };
         match timeout_at(deadline, ready).await {
-            Ok(Ok(())) => waiting.served(),
+            Ok(Ok(())) => waiting.into_turn(),
             Ok(Err(_)) | Err(_) => None,
         }
     }
@@ -76,7 +75,7 @@ impl<const N: usize, K: Clone + Eq + Hash> Queue<N, K> {
         }
         let (wake, ready) = oneshot::channel();
         let ticket = shares.wait(&path, weight, wake);
-        // Those who wait may all be held up by the limit of their own lane.
+        // A turn may be free all the same: those who wait may all be at the limit of their own lane.
         hand_out(&mut shares);
         drop(shares);
         let inner = Some(Arc::clone(&self.0));
@@ -89,7 +88,7 @@ enum Entered<const N: usize, K: Clone + Eq + Hash> {
     Waits(Waiting<N, K>, oneshot::Receiver<()>),
 }
 
-/// One who waits; dropped, it leaves the queue, or gives back the turn that it got in the same moment.
+/// One who waits. When it is dropped, it leaves the queue, or returns the turn that it got in the same moment.
 struct Waiting<const N: usize, K: Clone + Eq + Hash> {
     inner: Option<Arc<Inner<N, K>>>,
     path: [K; N],
@@ -98,7 +97,7 @@ struct Waiting<const N: usize, K: Clone + Eq + Hash> {
 }
 
 impl<const N: usize, K: Clone + Eq + Hash> Waiting<N, K> {
-    fn served(mut self) -> Option<Turn<N, K>> {
+    fn into_turn(mut self) -> Option<Turn<N, K>> {
         let inner = self.inner.take()?;
         Some(Turn { inner, path: self.path.clone(), weight: self.weight })
     }
@@ -131,7 +130,7 @@ impl<const N: usize, K: Clone + Eq + Hash> Inner<N, K> {
 
 fn hand_out<const N: usize, K: Clone + Eq + Hash>(shares: &mut Shares<N, K, oneshot::Sender<()>>) {
     while let Some(grant) = shares.grant() {
-        // One who is not there any more finds its ticket gone, and gives the turn back.
+        // A receiver that was dropped returns the turn, since its ticket is no longer in the queue.
         let _gone = grant.waiter.send(());
     }
 }
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_waits_too_long_leaves_nothing_behind() {
+    async fn waiting_too_long_leaves_nothing_behind() {
         let queue = Two::new(Shares::new(1));
         let first = queue.turn(['a', 't'], 1, late()).await.unwrap();
         assert!(queue.turn(['b', 't'], 1, soon()).await.is_none());
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_turn_that_nobody_takes_any_more_is_given_back() {
+    async fn a_turn_that_is_no_longer_awaited_is_returned() {
         let queue = Two::new(Shares::new(1));
         let first = queue.turn(['a', 't'], 1, late()).await.unwrap();
         let mut gone = Box::pin(queue.turn(['b', 't'], 1, late()));

@@ -1,22 +1,21 @@
-//! Who goes next: a pure queue that divides turns fairly at every level of a path.
+//! A pure queue that divides turns fairly at every level of a path.
 //!
-//! A path names who asks, from the coarsest level to the finest, such as lane, tenant and token. When a
-//! turn is free it goes, at each level, to the party that holds the fewest turns; among equals, to the one
-//! that was served longest ago. While others wait, a party therefore gets nothing above its equal part;
-//! alone, it may have everything. One who runs many requests and one who runs a single request wait for
-//! the same number of turns.
+//! A path names the party that asks, from the coarsest level to the finest, such as lane, tenant and token. A free
+//! turn goes, at each level, to the party that holds the fewest turns and, among equals, to the one that was served
+//! longest ago. While others wait, a party therefore gets no more than its equal part; alone, it may have
+//! everything. A party with many requests and one with a single request wait for the same number of turns.
 //!
-//! No clock, no thread and no lock: [`super::queue`] adds them.
+//! There is no clock, thread or lock here: [`super::queue`] adds them.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Identifies somebody who waits.
+/// Identifies one who waits.
 pub(crate) type Ticket = u64;
 
 /// Turns, those who hold them and those who wait for them.
 ///
-/// `K` are the parties of a path, `N` its levels, `W` is what wakes one who waits.
+/// `K` is a party of a path, `N` the number of its levels, and `W` wakes one who waits.
 #[derive(Debug)]
 pub(crate) struct Shares<const N: usize, K, W> {
     capacity: usize,
@@ -38,15 +37,15 @@ pub(crate) struct Grant<const N: usize, K, W> {
 struct Node<K, W> {
     /// Turns that are held, by weight.
     held: usize,
-    /// At most so many, by weight.
+    /// The most turns that may be held, by weight.
     limit: usize,
     waiting: usize,
-    /// When one below was last given a turn; zero when never.
+    /// When one below last got a turn; 0 for never.
     served: u64,
-    /// Since when somebody below has waited without a break.
+    /// Since when at least one below has waited.
     since: u64,
     below: HashMap<K, Node<K, W>>,
-    /// Those who wait, at the last level alone.
+    /// Those who wait; empty above the last level.
     queue: VecDeque<Waiting<W>>,
 }
 
@@ -83,8 +82,8 @@ impl<const N: usize, K: Clone + Eq + Hash, W> Shares<N, K, W> {
         self
     }
 
-    /// Returns the weight of the turns that are held, and how many wait; of a party of the first level, or
-    /// of all.
+    /// Returns the weight of the turns that are held, and how many wait: of a party of the first level, or of
+    /// all.
     pub(crate) fn load(&self, party: Option<&K>) -> (usize, usize) {
         let node = party.map_or(Some(&self.root), |party| self.root.below.get(party));
         node.map_or((0, 0), |node| (node.held, node.waiting))
@@ -95,7 +94,7 @@ impl<const N: usize, K: Clone + Eq + Hash, W> Shares<N, K, W> {
         self.root.leaf(path).map_or(0, |node| node.waiting)
     }
 
-    /// Takes a turn if one is free and nobody waits.
+    /// Takes a turn if one is free and no one waits.
     ///
     /// A weight above the capacity counts as the capacity: it is served alone.
     pub(crate) fn take(&mut self, path: &[K; N], weight: usize) -> bool {
@@ -110,7 +109,7 @@ impl<const N: usize, K: Clone + Eq + Hash, W> Shares<N, K, W> {
         fits
     }
 
-    /// Queues somebody up. What is free goes to the next by [`Shares::grant`], which may be the same.
+    /// Adds one to the queue. A turn that is free goes to the next one by [`Shares::grant`].
     pub(crate) fn wait(&mut self, path: &[K; N], weight: usize, waiter: W) -> Ticket {
         self.counter += 1;
         let waiting = Waiting { ticket: self.counter, weight: weight.min(self.capacity), waiter };
@@ -118,12 +117,12 @@ impl<const N: usize, K: Clone + Eq + Hash, W> Shares<N, K, W> {
         self.counter
     }
 
-    /// Gives a free turn to the one who is next; none when nothing is free or nobody waits.
+    /// Gives a free turn to the next one. Returns `None` when no turn is free or no one waits.
     pub(crate) fn grant(&mut self) -> Option<Grant<N, K, W>> {
         let path = self.next()?;
         let weight = self.root.leaf(&path)?.queue.front()?.weight;
         if self.root.held + weight > self.capacity {
-            // Smaller ones behind it do not overtake: it would never get its turn.
+            // Smaller ones behind it do not overtake it: it would never get its turn.
             return None;
         }
         let waiting = self.root.pop(&path, None)?;
@@ -132,12 +131,12 @@ impl<const N: usize, K: Clone + Eq + Hash, W> Shares<N, K, W> {
         Some(Grant { path, weight, waiter: waiting.waiter })
     }
 
-    /// Takes one who waits out of the queue; false when it has its turn already.
+    /// Removes one from the queue. Returns false when it has its turn already.
     pub(crate) fn leave(&mut self, path: &[K; N], ticket: Ticket) -> bool {
         self.root.pop(path, Some(ticket)).is_some()
     }
 
-    /// Gives a turn back.
+    /// Returns a turn.
     pub(crate) fn release(&mut self, path: &[K; N], weight: usize) {
         self.root.release(path, weight.min(self.capacity));
     }
@@ -162,7 +161,7 @@ impl<K: Clone + Eq + Hash, W> Node<K, W> {
         path.iter().try_fold(self, |node, party| node.below.get(party))
     }
 
-    /// Tells whether no party of a path is at its limit.
+    /// Returns whether no party of a path is at its limit.
     fn has_room(&self, path: &[K], weight: usize) -> bool {
         match path.split_first().and_then(|(party, rest)| Some((self.below.get(party)?, rest))) {
             Some((below, rest)) => {
@@ -203,7 +202,7 @@ impl<K: Clone + Eq + Hash, W> Node<K, W> {
         }
     }
 
-    /// Removes the first who waits at the end of a path, or the one with a ticket.
+    /// Removes the first one who waits at the end of a path, or the one with a ticket.
     fn pop(&mut self, path: &[K], ticket: Option<Ticket>) -> Option<Waiting<W>> {
         let popped = match path.split_first() {
             Some((party, rest)) => {
@@ -225,10 +224,11 @@ impl<K: Clone + Eq + Hash, W> Node<K, W> {
         Some(popped)
     }
 
-    /// Forgets a party that neither holds nor waits, unless it has a limit.
+    /// Forgets a party that neither holds a turn nor waits for one, unless it has a limit.
     fn forget(&mut self, party: &K) {
-        let idle = |node: &Self| node.held == 0 && node.waiting == 0 && node.limit == usize::MAX;
-        if self.below.get(party).is_some_and(idle) {
+        if let Some(node) = self.below.get(party)
+            && (node.held, node.waiting, node.limit) == (0, 0, usize::MAX)
+        {
             self.below.remove(party);
         }
     }
@@ -291,7 +291,7 @@ mod tests {
             shares.release(&['a', 't'], 1);
             assert_eq!(shares.grant().map(|grant| grant.waiter), Some(next));
         }
-        // Two each: whoever gives one back gets it again.
+        // Two each: the one that returns a turn gets it again.
         shares.release(&['a', 't'], 1);
         assert_eq!(shares.grant().map(|grant| grant.waiter), Some(0));
         shares.release(&['b', 't'], 1);
@@ -363,9 +363,9 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Come(u8, u8, usize),
-        /// The holder at this place is done.
+        /// The holder at this index returns its turn.
         Done(usize),
-        /// The one who waits at this place gives up.
+        /// The one who waits at this index leaves.
         GiveUp(usize),
     }
 
@@ -377,7 +377,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: nothing above the capacity is held; nothing stays free that the next
+        /// In any order of events: nothing above the capacity is held; nothing stays free that the next
         /// could have; what was given to a tenant with more was not due to one with less; and in the end
         /// everybody was served.
         #[test]

@@ -20,7 +20,7 @@ use crate::lanes::Lane;
 use crate::reply::{LogContext, Reply};
 use crate::target::Target;
 
-/// POST on `/Bulk`. Whether the token allows an operation is decided for each.
+/// POST on `/Bulk`. The permission is checked for each operation.
 pub(super) async fn bulk(
     auth: Authenticated<AnyToken>,
     target: Target,

@@ -1,4 +1,4 @@
-//! What this server is and serves (RFC 7644 §4).
+//! Discovery: the endpoints that describe this server (RFC 7644 §4).
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
@@ -25,7 +25,7 @@ pub(super) async fn config(
     Ok(one(&service_provider_config(&api, &form.base), &condition.check()?))
 }
 
-/// What the server supports. Everything said here is so; a test probes each.
+/// Returns what the server supports. A test probes each claim.
 fn service_provider_config(api: &Api, base: &str) -> Value {
     let settings = &api.settings;
     json!({
@@ -69,9 +69,9 @@ pub(super) async fn resource_types(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
+    let (unfiltered, form) = (refuse_filter(&request), Form::of(&request, &api));
     respond(&api, auth, None, move |api, _| {
-        filtered?;
+        unfiltered?;
         let reply = list(
             api.service
                 .registry
@@ -93,9 +93,9 @@ pub(super) async fn resource_type(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
+    let (unfiltered, form) = (refuse_filter(&request), Form::of(&request, &api));
     respond(&api, auth, None, move |api, _| {
-        filtered?;
+        unfiltered?;
         let kind =
             api.service.registry.kind(&name).ok_or_else(|| missing("resource type", &name))?;
         one(&resource_type_document(&kind.document, &form.base), &condition.check()?)
@@ -111,9 +111,9 @@ pub(super) async fn schemas(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
+    let (unfiltered, form) = (refuse_filter(&request), Form::of(&request, &api));
     respond(&api, auth, None, move |api, _| {
-        filtered?;
+        unfiltered?;
         let reply = list(
             api.service
                 .registry
@@ -135,9 +135,9 @@ pub(super) async fn schema(
     condition: IfMatch,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    let (filtered, form) = (refuse_filter(&request), Form::of(&request, &api));
+    let (unfiltered, form) = (refuse_filter(&request), Form::of(&request, &api));
     respond(&api, auth, None, move |api, _| {
-        filtered?;
+        unfiltered?;
         let schema = api.service.registry.schema(&urn).ok_or_else(|| missing("schema", &urn))?;
         one(&schema_document(&schema.document, &form.base), &condition.check()?).compress(form.gzip)
     })
@@ -149,7 +149,7 @@ fn missing(what: &str, name: &str) -> Error {
     Error::NotFound { what: format!("{what} \"{name}\"") }
 }
 
-/// RFC 7644 §4: a filter on these endpoints is answered with 403.
+/// Refuses a filter with 403 (RFC 7644 §4).
 fn refuse_filter(request: &HttpRequest) -> Result<(), Error> {
     let names =
         request.query_string().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
@@ -186,28 +186,28 @@ fn with_meta(document: &Value, kind: &str, location: &str) -> Value {
 }
 
 fn one(document: &Value, condition: &Precondition) -> Reply {
-    unless_known(document.to_string().into_bytes(), condition)
+    render(document.to_string().into_bytes(), condition)
 }
 
-/// Answers with a document, or with 304 when the client has it (DSC-017).
-fn unless_known(body: Vec<u8>, condition: &Precondition) -> Reply {
+/// Renders a document, or 304 when the client has it (DSC-017).
+fn render(body: Vec<u8>, condition: &Precondition) -> Reply {
     let opaque = format!("{:016x}", digest(&body));
     let known = condition.if_none_match.as_ref().is_some_and(|tags| tags.contain(&opaque));
     let reply = match known {
         true => Reply::empty(StatusCode::NOT_MODIFIED),
         false => Reply::whole(StatusCode::OK, body),
     };
-    reply.kept_as(format!("W/\"{opaque}\""))
+    reply.cache_as(format!("W/\"{opaque}\""))
 }
 
-/// FNV-1a: the same in every replica, and good enough to tell one's own documents apart.
+/// FNV-1a: the same in every replica, and sufficient to distinguish the server's own documents.
 fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// These lists are short and always whole: paging parameters do not apply (RFC 7644 §4).
+/// Renders a list, which is short and always whole: paging parameters do not apply (RFC 7644 §4).
 fn list(documents: impl ExactSizeIterator<Item = Value>, condition: &Precondition) -> Reply {
     let items = documents.len();
     let total = u64::try_from(items).unwrap_or(u64::MAX);
@@ -221,5 +221,5 @@ fn list(documents: impl ExactSizeIterator<Item = Value>, condition: &Preconditio
         body.extend_from_slice(document.to_string().as_bytes());
     }
     ListHead::close(&mut body);
-    unless_known(body, condition)
+    render(body, condition)
 }

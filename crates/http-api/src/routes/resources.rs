@@ -18,7 +18,7 @@ use crate::auth::{Authenticated, Provision, Read};
 use crate::body::ScimJson;
 use crate::error::ApiError;
 use crate::reply::{LogContext, Reply, respond};
-use crate::stream::{MemberStream, Writer};
+use crate::stream::{BodyWriter, MemberStream};
 use crate::target::{Form, IfMatch, Query, Target};
 
 /// POST on an endpoint (RFC 7644 §3.3).
@@ -239,7 +239,7 @@ impl ReplyContext<'_> {
         let location = self.location(&projection, &found);
         let etag = found.resource.version.to_string();
         let shapes = vec![(self.kind, projection)];
-        let writer = Writer::new(self.caller.tenant, shapes, self.form, None, vec![found]);
+        let writer = BodyWriter::new(self.caller.tenant, shapes, self.form, None, vec![found]);
         Ok(render_body(self.api, status, writer)?.about(etag, location))
     }
 
@@ -268,7 +268,7 @@ fn render_list(
     let slips: Option<Vec<_>> = listing.projections.iter().map(|(_, one)| one.slip()).collect();
     let slip = slips.and_then(|slips| slips.into_iter().next());
     let log = LogContext { kind, applied: listing.applied, slip, ..LogContext::default() };
-    let writer = Writer::new(
+    let writer = BodyWriter::new(
         caller.tenant,
         listing.projections,
         form,
@@ -282,7 +282,11 @@ fn render_list(
 const ENVELOPE_BYTES: usize = 512;
 
 /// Renders a body whole, or as a stream when groups in it have more members than were read.
-fn render_body(api: &Data<Api>, status: StatusCode, mut writer: Writer) -> Result<Reply, ApiError> {
+fn render_body(
+    api: &Data<Api>,
+    status: StatusCode,
+    mut writer: BodyWriter,
+) -> Result<Reply, ApiError> {
     let resources = writer.resources.as_slice();
     if resources.iter().any(|found| found.computed.more_members.is_some()) {
         return Ok(Reply::stream(status, MemberStream::new(Data::clone(api), writer)));
