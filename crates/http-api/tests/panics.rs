@@ -1,11 +1,14 @@
-//! A defect in the server is one request's misfortune: it is answered, and the next one is served.
+//! A defect in the server fails one request: it gets a response, and the next request is served.
 
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
+    reason = "a test fails by panicking"
 )]
+
+#[path = "support/parts.rs"]
+mod parts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -15,18 +18,16 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::web::Data;
 use actix_web::{App, rt};
-use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::CursorCipher;
-use headcount_core::ids::{RequestId, ResourceId, TenantId};
+use headcount_core::ids::{ResourceId, TenantId};
 use headcount_core::memory::MemoryProvider;
-use headcount_core::schema::Registry;
-use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Api, HttpSettings, observe, routes};
 use headcount_token_admin::memory::MemoryTokens;
-use headcount_token_admin::{Expiry, NewToken, Policy, Principal, Scopes, Tokens};
+use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, Tokens};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+
+use parts::{Counter, operator, service};
 
 /// Time and ids of a server that has a defect while `broken` is set.
 struct Machine {
@@ -47,27 +48,6 @@ impl IdSource for Machine {
     }
 }
 
-/// Gives out ids of requests, and never fails.
-struct RequestIds(AtomicI64);
-
-impl IdSource for RequestIds {
-    fn next_id(&self) -> ResourceId {
-        ResourceId::new(format!("request-{}", self.0.fetch_add(1, Ordering::SeqCst)))
-    }
-}
-
-struct PlainCursors;
-
-impl CursorCipher for PlainCursors {
-    fn encrypt(&self, text: &str, _purpose: &str) -> String {
-        text.to_owned()
-    }
-
-    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
-        Some(encrypted.to_owned())
-    }
-}
-
 #[test]
 fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
     let machine = Arc::new(Machine { count: AtomicI64::new(0), broken: AtomicBool::new(false) });
@@ -76,9 +56,8 @@ fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
         machine.clone(),
         Policy::default(),
     ));
-    let author = Author { actor: Actor::Cli, request: RequestId::new("test") };
     let issued = tokens.issue(
-        &Principal::operator(author),
+        &operator(),
         TenantId::new(1),
         NewToken {
             name: "test".to_owned(),
@@ -89,15 +68,9 @@ fn err_010_err_012_a_panic_is_one_answer_and_the_process_lives() {
         },
     );
     let bearer = format!("Bearer {}", issued.unwrap().secret.expose_secret());
-    let service = Service {
-        registry: Arc::new(Registry::builtin().unwrap()),
-        provider: Arc::new(MemoryProvider::default()),
-        clock: machine.clone(),
-        ids: machine.clone(),
-        cursor_cipher: Arc::new(PlainCursors),
-        limits: Limits::default(),
-    };
-    let request_ids = Arc::new(RequestIds(AtomicI64::new(0)));
+    let provider = Arc::new(MemoryProvider::default());
+    let service = service(provider, machine.clone(), machine.clone());
+    let request_ids = Arc::new(Counter::default());
     let api = Data::new(Api::new(service, tokens, request_ids, HttpSettings::default()));
     rt::System::new().block_on(async {
         let app = App::new().wrap(from_fn(observe)).configure(routes(api));

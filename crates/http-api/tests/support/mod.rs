@@ -1,9 +1,11 @@
 //! A server over a provider in memory whose scans last until they are released.
 
+mod parts;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -16,26 +18,25 @@ use actix_web::rt::task::JoinHandle;
 use actix_web::test::{TestRequest, init_service, read_body};
 use actix_web::web::Data;
 use actix_web::{App, Error, rt};
-use headcount_core::change::{Actor, Author};
-use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::CursorCipher;
-use headcount_core::ids::{RequestId, ResourceId, TenantId};
+use headcount_core::clock::Clock as _;
+use headcount_core::ids::TenantId;
 use headcount_core::memory::MemoryProvider;
 use headcount_core::provider::{ProviderError, Query};
 use headcount_core::quirks::Quirks;
-use headcount_core::schema::Registry;
-use headcount_core::service::{Cost, Limits, Service, of_filter};
+use headcount_core::service::{Cost, of_filter};
 use headcount_core::work::{Halt, Work};
 use headcount_http_api::{Api, HttpSettings, observe, routes};
 use headcount_provider_conformance::watched::Watched;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{
-    Expiry, NewToken, Policy, Presented, Principal, Scopes, TenantStore as _, Tokens,
+    Expiry, NewToken, Policy, Presented, Scopes, TenantStore as _, Tokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-/// Waits until something is so, as long as a test may take.
+use parts::{Counter, operator, service};
+
+/// Waits for a condition, at most as long as a test may take.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if holds() {
@@ -43,34 +44,7 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
         }
         rt::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it did not come to that");
-}
-
-/// Time and ids that count on.
-struct Counter(AtomicI64);
-
-impl Clock for Counter {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_767_225_600_000_000 + self.0.fetch_add(1, Ordering::SeqCst))
-    }
-}
-
-impl IdSource for Counter {
-    fn next_id(&self) -> ResourceId {
-        ResourceId::new(format!("id-{}", self.0.fetch_add(1, Ordering::SeqCst)))
-    }
-}
-
-struct PlainCursors;
-
-impl CursorCipher for PlainCursors {
-    fn encrypt(&self, text: &str, _purpose: &str) -> String {
-        text.to_owned()
-    }
-
-    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
-        Some(encrypted.to_owned())
-    }
+    panic!("the condition did not become true");
 }
 
 /// Searches that wait before they begin.
@@ -109,10 +83,6 @@ impl Slow {
     }
 }
 
-fn operator() -> Principal {
-    Principal::operator(Author { actor: Actor::Cli, request: RequestId::new("test") })
-}
-
 /// A token, and its secret.
 #[derive(Clone)]
 pub(crate) struct Token {
@@ -135,7 +105,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(settings: HttpSettings) -> Self {
-        let counter = Arc::new(Counter(AtomicI64::new(0)));
+        let counter = Arc::new(Counter::default());
         let memory = Arc::new(MemoryTokens::default());
         let by = operator().author;
         memory.create_tenant("second", Quirks::default(), counter.now(), &by).unwrap();
@@ -147,14 +117,7 @@ impl Server {
             Some(filter) if of_filter(filter) == Cost::Scan => waits.wait(tenant, query),
             _ => Ok(()),
         });
-        let service = Service {
-            registry: Arc::new(Registry::builtin().unwrap()),
-            provider: Arc::new(provider),
-            clock: counter.clone(),
-            ids: counter.clone(),
-            cursor_cipher: Arc::new(PlainCursors),
-            limits: Limits::default(),
-        };
+        let service = service(Arc::new(provider), counter.clone(), counter.clone());
         let api = Data::new(Api::new(service, tokens, counter, settings));
         let app = App::new().wrap(from_fn(observe)).configure(routes(Data::clone(&api)));
         let app = Rc::new(init_service(app).await);
@@ -166,7 +129,7 @@ impl Server {
         Self { api, slow, call, answered: Rc::default(), issued: Default::default() }
     }
 
-    /// Makes a token of a tenant that the server has accepted before.
+    /// Makes a token of a tenant, and has the server accept it once.
     pub(crate) fn token(&self, tenant: i64) -> Token {
         let token = self.new_token(tenant);
         let presented = Presented::parse(&token.secret).unwrap();
@@ -209,17 +172,17 @@ impl Server {
         body.get("id").unwrap().as_str().unwrap().to_owned()
     }
 
-    /// Asks and returns the answer.
+    /// Sends a request and returns the response.
     pub(crate) async fn answer(&self, token: &Token, path: &str) -> Answer {
         (self.call)(self.request(token, TestRequest::get().uri(path))).await.unwrap()
     }
 
-    /// Asks and returns the status.
+    /// Sends a request and returns the status.
     pub(crate) async fn get(&self, token: &Token, path: &str) -> StatusCode {
         self.answer(token, path).await.status()
     }
 
-    /// Asks and does not wait.
+    /// Sends a request without waiting for its response.
     pub(crate) fn spawn(&self, token: &Token, path: &str) -> JoinHandle<StatusCode> {
         let call = (self.call)(self.request(token, TestRequest::get().uri(path)));
         let (answered, name) = (Rc::clone(&self.answered), token.name.clone());
@@ -234,17 +197,17 @@ impl Server {
         self.answered.borrow().clone()
     }
 
-    /// The tenants of the scans that have begun.
+    /// Returns the tenants of the scans that have begun.
     pub(crate) fn scans(&self) -> Vec<i64> {
         self.slow.state.lock().unwrap().began.clone()
     }
 
-    /// Why scans have ended before they were released.
+    /// Returns why scans ended before they were released.
     pub(crate) fn halts(&self) -> Vec<Halt> {
         self.slow.state.lock().unwrap().halts.clone()
     }
 
-    /// Has scans go on although they were told to end.
+    /// Makes scans continue although they were told to stop.
     pub(crate) fn ignore_halts(&self) {
         self.slow.ignores_halts.store(true, Ordering::SeqCst);
     }
@@ -264,12 +227,12 @@ impl Server {
         lanes.iter().find(|lane| lane.0 == name).map(|lane| (lane.1, lane.2)).unwrap()
     }
 
-    /// How many wait on a lane.
+    /// Returns how many requests wait on a lane.
     pub(crate) fn waiting(&self, lane: &str) -> usize {
         self.lane(lane).1
     }
 
-    /// How many are at work on a lane.
+    /// Returns how many requests are at work on a lane.
     pub(crate) fn at_work(&self, lane: &str) -> usize {
         self.lane(lane).0
     }
