@@ -170,7 +170,7 @@ impl Server {
         }
         command.args(flags).envs(environment.iter().copied()).current_dir(database.path());
         command
-            .env("HEADCOUNT__LOG__FORMAT", "json")
+            .env("HEADCOUNT__LOGGING__FORMAT", "json")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .stdin(Stdio::null());

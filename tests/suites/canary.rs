@@ -177,7 +177,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn run(database: Database) {
-    let settings = [("HEADCOUNT__LOG__FILTER", "trace"), ("HEADCOUNT__LOG__FORMAT", "json")];
+    let settings =
+        [("HEADCOUNT__LOGGING__FILTER", "trace"), ("HEADCOUNT__LOGGING__FORMAT", "json")];
     let server = Server::start_with(Arc::new(database), &[], &settings);
     let client = server.client();
     let token = client.token.clone().unwrap();
@@ -265,7 +266,8 @@ fn values(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 fn corpus(database: Database) {
-    let settings = [("HEADCOUNT__LOG__FILTER", "trace"), ("HEADCOUNT__LOG__FORMAT", "json")];
+    let settings =
+        [("HEADCOUNT__LOGGING__FILTER", "trace"), ("HEADCOUNT__LOGGING__FORMAT", "json")];
     let server = Server::start_with(Arc::new(database), &[], &settings);
     let client = server.client();
     let mut known = BTreeSet::new();

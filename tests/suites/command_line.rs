@@ -269,7 +269,7 @@ fn the_configuration_is_shown_with_where_it_comes_from() {
     assert_eq!(find("limits.page")["value"], json!("50"));
     assert_eq!(find("limits.page")["from"], json!("c.toml"));
     assert_eq!(find("http.listen")["from"], "HEADCOUNT__HTTP__LISTEN");
-    assert_eq!(find("log.format")["from"], "default");
+    assert_eq!(find("logging.format")["from"], "default");
     assert!(!settings.to_string().contains("hidden"));
     let version = headcount(&directory, &["--version"]);
     assert!(String::from_utf8_lossy(&version.stdout).starts_with("headcount "));

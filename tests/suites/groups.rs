@@ -280,7 +280,7 @@ const LARGE: usize = 8_000;
 /// Makes a server with a group of many members; `others` are no members.
 fn with_large_group(database: Database) -> (Server, Client, String, Vec<String>) {
     // What the provisioning log writes is not what is measured here.
-    let settings = [("HEADCOUNT__REQUESTS__KEEP", "false")];
+    let settings = [("HEADCOUNT__PROVISIONING_LOG__KEEP", "false")];
     let server = Server::start_with(Arc::new(database), &[], &settings);
     let client = server.client();
     let users = seed::users(&client, &seed::named("u", LARGE + 2));
@@ -415,7 +415,7 @@ fn usr_029_prj_012_members_are_left_alone_by_what_does_not_need_them_on_sqlite()
 }
 
 fn restarted(database: &Arc<Database>, client: &Client) -> (Server, Client) {
-    let settings = [("HEADCOUNT__REQUESTS__KEEP", "false")];
+    let settings = [("HEADCOUNT__PROVISIONING_LOG__KEEP", "false")];
     let server = Server::start_with(Arc::clone(database), &[], &settings);
     let client = Client { address: server.address, ..client.clone() };
     (server, client)

@@ -17,7 +17,7 @@ use serde_json::json;
 
 fn searches_stay_out_of_the_log(database: Database) {
     // Even where everything is logged that the server has to say.
-    let everything = [("HEADCOUNT__LOG__FILTER", "trace")];
+    let everything = [("HEADCOUNT__LOGGING__FILTER", "trace")];
     let server = Server::start_with(Arc::new(database), &[], &everything);
     let client = server.client();
     client.create("/Users", &json!({"userName": "someone"}));

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// Nothing in a fixture is too old to be kept, however long ago it was made.
 const FOREVER: [(&str, &str); 3] = [
-    ("HEADCOUNT__REQUESTS__KEEP_DAYS", "36500"),
+    ("HEADCOUNT__PROVISIONING_LOG__KEEP_DAYS", "36500"),
     ("HEADCOUNT__AUDIT__NAMES_DAYS", "36500"),
     ("HEADCOUNT__TOKENS__ALLOW_NEVER_EXPIRES", "true"),
 ];

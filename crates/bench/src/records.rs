@@ -37,7 +37,7 @@ pub(crate) fn timeline(
     let installation =
         Installation::new(&options.binary, &options.directory, database.url().to_owned())
             // What is measured must not be pruned away meanwhile.
-            .with("HEADCOUNT__REQUESTS__KEEP_BYTES", "10737418240");
+            .with("HEADCOUNT__PROVISIONING_LOG__KEEP_BYTES", "10737418240");
     let started = Instant::now();
     grow(runtime, &installation, users)?;
     // A million requests come in weeks and not in seconds: PostgreSQL has long written them to the disk.
@@ -158,7 +158,7 @@ impl Writer {
     ) -> anyhow::Result<Self> {
         let database = options.database(name)?;
         let installation = Installation::new(binary, &options.directory, database.url().to_owned())
-            .with("HEADCOUNT__REQUESTS__KEEP", if keeps_log { "true" } else { "false" });
+            .with("HEADCOUNT__PROVISIONING_LOG__KEEP", if keeps_log { "true" } else { "false" });
         let server = installation.start(&installation.token(&[])?)?;
         let ids = seed::users(runtime, &server.endpoint, "u", USERS)?;
         Ok(Self { server, ids, _database: database })

@@ -24,9 +24,9 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) schemas: Schemas,
-    pub(crate) requests: Requests,
+    pub(crate) provisioning_log: ProvisioningLog,
     pub(crate) audit: Audit,
-    pub(crate) log: Log,
+    pub(crate) logging: Logging,
     #[serde(default)]
     pub(crate) telemetry: Telemetry,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Schemas {
 
 /// How much of the provisioning log is kept.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Requests {
+pub(crate) struct ProvisioningLog {
     pub(crate) keep: bool,
     pub(crate) keep_days: u32,
     pub(crate) keep_bytes: u64,
@@ -110,7 +110,7 @@ pub(crate) struct Audit {
 
 /// What is written to standard error.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Log {
+pub(crate) struct Logging {
     pub(crate) format: LogFormat,
     pub(crate) filter: String,
 }
@@ -169,16 +169,19 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("limits.failures_per_second", Some("10")),
     ("limits.failures_burst", Some("100")),
     ("schemas.directory", None),
-    ("requests.keep", Some("true")),
-    ("requests.keep_days", Some("30")),
-    ("requests.keep_bytes", Some("1073741824")),
+    ("provisioning_log.keep", Some("true")),
+    ("provisioning_log.keep_days", Some("30")),
+    ("provisioning_log.keep_bytes", Some("1073741824")),
     ("audit.key_file", None),
     ("audit.checkpoint_file", None),
     ("audit.names_days", Some("90")),
-    ("log.format", Some("pretty")),
-    ("log.filter", Some("info,actix_server=warn")),
+    ("logging.format", Some("pretty")),
+    ("logging.filter", Some("info,actix_server=warn")),
     ("telemetry.otlp_url", None),
 ];
+
+/// Sections that were renamed, by their old names.
+const RENAMED_SECTIONS: &[(&str, &str)] = &[("requests", "provisioning_log"), ("log", "logging")];
 
 /// Keys whose value is a secret or can hold one.
 const SECRETS: &[&str] = &["database.url"];
@@ -192,37 +195,39 @@ pub(crate) struct Loaded {
     pub(crate) origins: Vec<(String, String, String)>,
 }
 
+/// Each value that is set, with its origin, by key.
+type Values = BTreeMap<String, (String, String)>;
+
 /// Reads all layers.
 pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loaded> {
-    let mut values: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for (key, default) in KEYS {
-        if let Some(default) = default {
-            values.insert((*key).to_owned(), ((*default).to_owned(), "default".to_owned()));
-        }
-    }
-    let mut environment: Vec<Setting> = std::env::vars()
-        .filter(|(name, _)| name.starts_with(PREFIX))
-        .map(|(name, value)| {
-            let key = name.trim_start_matches(PREFIX).to_ascii_lowercase().replace("__", ".");
-            Setting { key, value, origin: name }
-        })
-        .collect();
-    environment.sort_by(|a, b| a.key.cmp(&b.key));
-    let from_flags = |(key, value): (&str, String)| Setting {
-        key: key.to_owned(),
-        value,
-        origin: "command line".to_owned(),
-    };
-    let flags = flags(common, serve).into_iter().map(from_flags).collect();
-    for layer in [file_layer(common.config.as_deref())?, environment, flags] {
+    let mut values = defaults();
+    let layers = [
+        file_layer(common.config.as_deref())?,
+        environment_layer(std::env::vars()),
+        flag_layer(common, serve),
+    ];
+    for layer in layers {
         apply(&mut values, layer)?;
     }
     let origins = values
         .iter()
-        .map(|(key, (value, origin))| (key.clone(), shown(key, value), origin.clone()))
+        .map(|(key, (value, origin))| (key.clone(), mask(key, value), origin.clone()))
         .collect();
+    Ok(Loaded { config: read(&values)?, origins })
+}
+
+fn defaults() -> Values {
+    KEYS.iter()
+        .filter_map(|(key, default)| {
+            Some(((*key).to_owned(), ((*default)?.to_owned(), "default".to_owned())))
+        })
+        .collect()
+}
+
+/// Gives each value its type.
+fn read(values: &Values) -> anyhow::Result<Config> {
     let mut layers = Layers::builder();
-    for (key, (value, origin)) in &values {
+    for (key, (value, origin)) in values {
         layers = if LISTS.contains(&key.as_str()) {
             let items: Vec<String> = value
                 .split(',')
@@ -236,7 +241,7 @@ pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loa
         }
         .with_context(|| format!("{key} (from {origin})"))?;
     }
-    let config = layers.build()?.try_deserialize::<Config>().map_err(|error| {
+    layers.build()?.try_deserialize().map_err(|error| {
         let text = error.to_string();
         let origin = values
             .iter()
@@ -246,8 +251,7 @@ pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loa
             "the configuration is not valid: {text}{}",
             origin.map_or_else(String::new, |o| format!(" ({o})"))
         )
-    })?;
-    Ok(Loaded { config, origins })
+    })
 }
 
 /// One value of one layer.
@@ -257,11 +261,8 @@ struct Setting {
     origin: String,
 }
 
-/// Puts a layer over those before it. A secret may stand in a file named by its key and `_file`.
-fn apply(
-    values: &mut BTreeMap<String, (String, String)>,
-    layer: Vec<Setting>,
-) -> anyhow::Result<()> {
+/// Puts a layer over those before it. A secret may be in a file that its key with `_file` names.
+fn apply(values: &mut Values, layer: Vec<Setting>) -> anyhow::Result<()> {
     let named: Vec<String> = layer.iter().map(|setting| setting.key.clone()).collect();
     for Setting { key, value, origin } in layer {
         if let Some(plain) = key.strip_suffix("_file").filter(|plain| SECRETS.contains(plain)) {
@@ -276,21 +277,27 @@ fn apply(
             continue;
         }
         if !KEYS.iter().any(|(known, _)| *known == key) {
-            bail!("{origin}: there is no setting {key}{}", suggestion(&key));
+            bail!("{origin}: {}", unknown(&key));
         }
         values.insert(key, (value, origin));
     }
     Ok(())
 }
 
-/// Names the setting that was probably meant.
-fn suggestion(key: &str) -> String {
+/// Says that there is no such setting, and names the one that was probably meant.
+fn unknown(key: &str) -> String {
+    if let Some((section, name)) = key.split_once('.')
+        && let Some((_, renamed)) = RENAMED_SECTIONS.iter().find(|(old, _)| *old == section)
+    {
+        let variable = format!("{PREFIX}{renamed}__{name}").to_ascii_uppercase();
+        return format!("{key} is now {renamed}.{name} (in the environment: {variable})");
+    }
     let nearest = KEYS.iter().map(|(known, _)| (distance(key, known), *known)).min();
     match nearest {
         Some((distance, known)) if distance <= known.len() / 2 => {
-            format!("; did you mean {known}?")
+            format!("there is no setting {key}; did you mean {known}?")
         }
-        _ => "; `headcount check-config` lists all settings".to_owned(),
+        _ => format!("there is no setting {key}; `headcount check-config` lists all settings"),
     }
 }
 
@@ -356,21 +363,39 @@ fn flatten(key: &str, value: Value, origin: &str, flat: &mut Vec<Setting>) -> an
     Ok(())
 }
 
-fn flags(common: &Common, serve: Option<&Serve>) -> Vec<(&'static str, String)> {
-    let mut flags = Vec::new();
-    let path = |path: &PathBuf| path.display().to_string();
-    flags.extend(common.database.clone().map(|url| ("database.url", url)));
-    if let Some(serve) = serve {
-        flags.extend(serve.listen.clone().map(|listen| ("http.listen", listen)));
-        flags.extend(serve.public_url.clone().map(|url| ("http.public_url", url)));
-        flags.extend(serve.behind_proxy.then(|| ("http.behind_proxy", "true".to_owned())));
-        flags.extend(serve.tls_cert.as_ref().map(|file| ("http.tls_cert", path(file))));
-        flags.extend(serve.tls_key.as_ref().map(|file| ("http.tls_key", path(file))));
-    }
-    flags
+fn environment_layer(variables: impl Iterator<Item = (String, String)>) -> Vec<Setting> {
+    let mut settings: Vec<Setting> = variables
+        .filter_map(|(name, value)| {
+            let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
+            Some(Setting { key, value, origin: name })
+        })
+        .collect();
+    settings.sort_by(|a, b| a.key.cmp(&b.key));
+    settings
 }
 
-fn shown(key: &str, value: &str) -> String {
+fn flag_layer(common: &Common, serve: Option<&Serve>) -> Vec<Setting> {
+    let mut flags = vec![("database.url", common.database.clone())];
+    if let Some(serve) = serve {
+        flags.extend([
+            ("http.listen", serve.listen.clone()),
+            ("http.public_url", serve.public_url.clone()),
+            ("http.behind_proxy", serve.behind_proxy.then(|| "true".to_owned())),
+            ("http.tls_cert", serve.tls_cert.as_ref().map(|path| path.display().to_string())),
+            ("http.tls_key", serve.tls_key.as_ref().map(|path| path.display().to_string())),
+        ]);
+    }
+    flags
+        .into_iter()
+        .filter_map(|(key, value)| {
+            let origin = "command line".to_owned();
+            Some(Setting { key: key.to_owned(), value: value?, origin })
+        })
+        .collect()
+}
+
+/// Returns a value without the secrets in it.
+fn mask(key: &str, value: &str) -> String {
     if key == "database.url" {
         return headcount_store_diesel::DatabaseUrl::parse(value)
             .map_or_else(|_| "(not a database URL)".to_owned(), |url| url.to_string());

@@ -45,14 +45,15 @@ pub(crate) use traces::Exporter;
 ///
 /// A filter that cannot be read, named with what is wrong; traces that cannot be sent.
 pub(crate) fn start(config: &Config) -> anyhow::Result<(Exporter, BrokenHeads)> {
-    let log = &config.log;
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| anyhow::anyhow!("log.filter \"{}\" is not valid: {error}", log.filter))?;
+    let logging = &config.logging;
+    let filter = EnvFilter::try_new(&logging.filter).map_err(|error| {
+        anyhow::anyhow!("logging.filter \"{}\" is not valid: {error}", logging.filter)
+    })?;
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    let lines = match log.format {
+    let lines = match logging.format {
         LogFormat::Pretty => lines.boxed(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()

@@ -215,7 +215,7 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
     let tokens = Arc::clone(&parts.tokens);
     let mut api = Api::new(service, tokens, Arc::new(UuidSource), settings);
     api.administration = Some(administration);
-    if config.requests.keep {
+    if config.provisioning_log.keep {
         api.recorder = Some(recorder(config, parts)?);
     }
     Ok(api)
@@ -245,7 +245,8 @@ pub(crate) fn console(
 
 /// Starts what writes the provisioning log.
 fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
-    let keep = Keep { days: config.requests.keep_days, bytes: config.requests.keep_bytes };
+    let keep =
+        Keep { days: config.provisioning_log.keep_days, bytes: config.provisioning_log.keep_bytes };
     let builder = RecordBuilder::new(Arc::clone(&parts.registry));
     let (log, clock) = (Arc::clone(&parts.log), Arc::new(SystemClock));
     let directory = Arc::new(Known(parts.clone()));

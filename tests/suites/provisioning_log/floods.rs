@@ -70,7 +70,8 @@ on_both!(aud_02_s3_no_stranger_takes_the_place_of_a_proven_request, |server: &Se
     let database = Arc::clone(&server.database);
     server.terminate();
     assert_eq!(server.stopped(SOON), Some(true));
-    let again = Server::start_with(database, &[], &[("HEADCOUNT__REQUESTS__KEEP_BYTES", "600000")]);
+    let again =
+        Server::start_with(database, &[], &[("HEADCOUNT__PROVISIONING_LOG__KEEP_BYTES", "600000")]);
     flood(&again, &again.client().with_token(None), &filtered, FLOOD);
     again.client().post("/Users", &json!({"userName": "user20"}));
     record(&again, |record| record["name"] == "user20");

@@ -15,7 +15,7 @@ on_both!(old_records_go, |server: &Server| {
     let database = Arc::clone(&server.database);
     server.terminate();
     assert_eq!(server.stopped(SOON), Some(true));
-    let settings = [("HEADCOUNT__REQUESTS__KEEP_DAYS", "0")];
+    let settings = [("HEADCOUNT__PROVISIONING_LOG__KEEP_DAYS", "0")];
     let again = Server::start_with(database, &[], &settings);
     again.client().get("/Users");
     let emptied = wait_for(SOON, || lines(&again, &[]).is_empty().then_some(()));
@@ -48,7 +48,7 @@ fn a_log_that_cannot_be_written_stops_nothing_sqlite() {
 
 #[test]
 fn nothing_is_kept_when_it_is_switched_off_sqlite() {
-    let settings = [("HEADCOUNT__REQUESTS__KEEP", "false")];
+    let settings = [("HEADCOUNT__PROVISIONING_LOG__KEEP", "false")];
     let server = Server::start_with(Arc::new(Database::sqlite()), &[], &settings);
     server.client().post("/Users", &json!({"userName": "jane"}));
     server.terminate();

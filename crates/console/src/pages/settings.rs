@@ -102,7 +102,7 @@ fn group_settings(settings: &[(String, String)]) -> Vec<(&'static str, Vec<(Stri
     for (key, value) in settings {
         let section = key.split('.').next().unwrap_or_default();
         let heading = match section {
-            "audit" | "requests" => "Retention",
+            "audit" | "provisioning_log" => "Retention",
             "limits" => "Limits",
             "tokens" => "Tokens",
             _ => "Server",

@@ -67,7 +67,7 @@ fn a_file_overrides_defaults_and_flags_override_the_file() {
             .map(|(_, _, origin)| origin.clone())
     };
     assert_eq!(origin("http.listen").as_deref(), Some("command line"));
-    assert_eq!(origin("log.format").as_deref(), Some("default"));
+    assert_eq!(origin("logging.format").as_deref(), Some("default"));
 }
 
 #[test]
@@ -85,6 +85,26 @@ fn cfg_02_an_unknown_key_is_an_error_with_a_suggestion() {
 }
 
 #[test]
+fn a_renamed_section_is_refused_with_its_new_name() {
+    let dir = Dir::new("renamed");
+    for (text, expected) in [
+        ("[requests]\nkeep_days = 7\n", "provisioning_log.keep_days"),
+        ("[log]\nformat = \"json\"\n", "logging.format"),
+    ] {
+        let file = dir.file("c.toml", text);
+        let error = load(&common(file), None).err().unwrap().to_string();
+        assert!(error.contains("c.toml") && error.contains(expected), "{error}");
+    }
+    let old = [("HEADCOUNT__LOG__FORMAT".to_owned(), "json".to_owned())];
+    let error = apply(&mut defaults(), environment_layer(old.into_iter())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "HEADCOUNT__LOG__FORMAT: log.format is now logging.format \
+         (in the environment: HEADCOUNT__LOGGING__FORMAT)"
+    );
+}
+
+#[test]
 fn wrong_types_name_the_key() {
     let dir = Dir::new("types");
     let error = load(&common(dir.file("c.toml", "[limits]\npage = \"many\"\n")), None)
@@ -92,7 +112,7 @@ fn wrong_types_name_the_key() {
         .unwrap()
         .to_string();
     assert!(error.contains("limits.page"), "{error}");
-    let error = load(&common(dir.file("c.toml", "[log]\nformat = \"loud\"\n")), None)
+    let error = load(&common(dir.file("c.toml", "[logging]\nformat = \"loud\"\n")), None)
         .err()
         .unwrap()
         .to_string();
