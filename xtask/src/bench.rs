@@ -114,8 +114,15 @@ fn build() -> anyhow::Result<PathBuf> {
 
 /// Builds a server that leaves no record of changes, puts it aside, and returns its path.
 fn build_plain() -> anyhow::Result<PathBuf> {
-    let mut build = cargo(&["build", "--release", "--locked", "--package", "headcount-server"]);
-    run(build.env("HEADCOUNT_BENCH_UNRECORDED", "1"))?;
+    run(&mut cargo(&[
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "headcount-server",
+        "--features",
+        "headcount-store-diesel/unrecorded",
+    ]))?;
     let plain = target().join("bench/headcount-plain");
     std::fs::create_dir_all(target().join("bench"))?;
     std::fs::copy(target().join("release/headcount"), &plain).context("the binary is put aside")?;

@@ -66,7 +66,35 @@ pub(super) fn check() -> anyhow::Result<Vec<String>> {
         findings.push(format!("{DOCUMENT} speaks of a crate {name} that does not exist"));
     }
     findings.extend(banned(&metadata));
+    findings.extend(unrecorded(&ours));
     Ok(findings)
+}
+
+/// A feature of the store for benchmarks: no change is recorded. Only `cargo xtask bench` may name it.
+const UNRECORDED: &str = "unrecorded";
+
+/// Finds what would build it into a product: another feature, or a dependency.
+fn unrecorded(ours: &[&Package]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for package in ours {
+        for (feature, enables) in &package.features {
+            if enables.iter().any(|name| name.split('/').any(|part| part == UNRECORDED)) {
+                findings.push(format!(
+                    "the feature {feature} of {} enables {UNRECORDED}, which leaves no record of changes",
+                    package.name
+                ));
+            }
+        }
+        for dependency in &package.dependencies {
+            if dependency.features.iter().any(|name| name == UNRECORDED) {
+                findings.push(format!(
+                    "{} depends on {} with {UNRECORDED}, which leaves no record of changes",
+                    package.name, dependency.name
+                ));
+            }
+        }
+    }
+    findings
 }
 
 fn short(name: &str) -> &str {
