@@ -126,13 +126,13 @@ impl<'r> PageContext<'r> {
         let session = self.session()?;
         let password = self.request.form.raw("password");
         if password.is_empty() {
-            return Ok(match self.console.accounts.is_proven(session) {
+            return Ok(match self.console.accounts.recently_authenticated(session) {
                 true => None,
                 false => Some("enter your password to continue".to_owned()),
             });
         }
         let cookie = self.request.session_cookie.as_deref().unwrap_or_default();
-        match self.console.accounts.prove(session, cookie, &password.into(), &self.request.network)
+        match self.console.accounts.reauthenticate(session, cookie, &password.into(), &self.request.network)
         {
             Ok(()) => Ok(None),
             Err(AdminError::Refused) => Ok(Some(

@@ -10,7 +10,7 @@ use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use headcount_core::ids::RequestId;
 use headcount_http_api::Api;
-use headcount_token_admin::accounts::Place;
+use headcount_token_admin::accounts::ClientNetwork;
 
 /// The fields of a query or a form, in their order.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ pub(crate) struct PageRequest {
     pub(crate) fetch_origin: FetchOrigin,
     /// Whether the browser uses TLS.
     pub(crate) secure: bool,
-    pub(crate) network: Place,
+    pub(crate) network: ClientNetwork,
     pub(crate) address: Option<IpAddr>,
     /// The origin under which identity providers reach the server.
     pub(crate) public_origin: String,
@@ -100,7 +100,7 @@ impl PageRequest {
             tenant_cookie: cookie(request.headers(), TENANT_COOKIE),
             fetch_origin: fetch_origin(request.headers(), &[&reached, &public_origin]),
             secure,
-            network: Place::of(address),
+            network: ClientNetwork::of(address),
             address,
             public_origin,
         }

@@ -16,7 +16,7 @@ use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
 use headcount_records::AddressBlock;
-use headcount_token_admin::{Accepted as Proven, Presented, Scopes};
+use headcount_token_admin::{PresentedToken, Scopes, VerifiedToken as Proven};
 
 use crate::api::Api;
 use crate::client;
@@ -72,7 +72,7 @@ impl Permission for AnyToken {
 
 /// A well-formed bearer token, with what is known of its request.
 pub(crate) struct Bearer {
-    pub(crate) presented: Arc<Presented>,
+    pub(crate) presented: Arc<PresentedToken>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) request: RequestId,
@@ -117,7 +117,7 @@ impl<P: Permission> FromRequest for Authenticated<P> {
 pub(crate) fn presented_token(headers: &header::HeaderMap) -> Option<TokenId> {
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, token) = text.trim().split_once(' ')?;
-    Presented::parse(token.trim()).map(|presented| presented.id().clone())
+    PresentedToken::parse(token.trim()).map(|presented| presented.id().clone())
 }
 
 /// Counts a bad token against its address, and returns 429 instead when there were too many.
@@ -145,7 +145,7 @@ impl Bearer {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Cause::NoToken);
         }
-        let presented = Presented::parse(token.trim()).ok_or(Cause::BadToken(None))?;
+        let presented = PresentedToken::parse(token.trim()).ok_or(Cause::BadToken(None))?;
         let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         Ok(Self {
             presented: Arc::new(presented),
@@ -233,7 +233,7 @@ impl<P: Permission> Authenticated<P> {
         if let Some(cause) = refusal {
             return Err(ApiError { token: Some(identity), ..cause.into() });
         }
-        api.tokens.used(&token, bearer.address, bearer.agent.as_deref());
+        api.tokens.record_use(&token, bearer.address, bearer.agent.as_deref());
         let caller = Caller {
             tenant: token.tenant,
             actor: Actor::Token(token.id),

@@ -1,26 +1,27 @@
-//! The accounts of the console: who may administer, and how they prove it.
+//! The accounts of the console: who may administer, and how they log in.
 //!
-//! [`Accounts`] is the entrance. Whatever has to hold on every replica and after a restart, sessions and
-//! the log-in throttle above all, is a row of an [`AccountStore`], read or written with each request.
+//! Start with [`Accounts`]. Everything that has to hold on every replica and after a restart, such as sessions
+//! and the log-in throttle, is a row of an [`AccountStore`], read or written with each request.
 
-mod entrance;
 mod links;
 pub mod memory;
 mod password;
+mod service;
 mod store;
 pub mod throttle;
 mod totp;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use secrecy::SecretString;
 
 pub use crate::role::Role;
-pub use entrance::Accounts;
 pub use links::{Link, LinkPurpose};
-pub use store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
+pub use service::Accounts;
+pub use store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
 pub use totp::TotpSecret;
 
 use crate::error::{AdminError, Field, Rule};
@@ -29,14 +30,12 @@ use crate::error::{AdminError, Field, Rule};
 pub const ADMIN_KIND: &str = "Admin";
 /// What is done to accounts belongs to no tenant; it is recorded under this key.
 pub const SERVER: TenantId = TenantId::new(0);
-/// How long a session lives without a request, in seconds.
-///
-/// Long enough to enter values in an identity provider's pages in between.
-pub const IDLE: i64 = 30 * 60;
-/// How long a session lives at most, in seconds.
-pub const LONGEST: i64 = 8 * 60 * 60;
-/// How long a password that was entered covers dangerous acts, in seconds.
-pub const PROVEN: i64 = 5 * 60;
+/// How long a session lives without a request: long enough to enter values in an identity provider's pages.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// How long a session lives at most.
+pub const SESSION_MAX_AGE: Duration = Duration::from_secs(8 * 60 * 60);
+/// How long after the password was entered dangerous acts do not ask for it.
+pub const REAUTH_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +44,11 @@ pub struct Admin {
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// Whether log-in asks for a code beside the password.
+    /// Whether log-in asks for a code in addition to the password.
     pub second_factor: bool,
     /// When it was made.
     pub created: Timestamp,
-    /// When somebody last logged in with it.
+    /// When it was last logged in to.
     pub last_login: Option<Timestamp>,
 }
 
@@ -66,7 +65,7 @@ pub struct Session {
     pub form_token: String,
 }
 
-/// A session that was just made: the only place where its secret appears.
+/// A session that was just made, with its secret, which appears nowhere else.
 #[derive(Debug)]
 pub struct SignedIn {
     /// The account's name.
@@ -75,12 +74,12 @@ pub struct SignedIn {
     pub cookie: SecretString,
 }
 
-/// From where somebody comes, as far as one party holds it: an IPv4 address, a /64 of IPv6.
+/// The network that a client is in, as far as one party controls it: an IPv4 address or a /64 of IPv6.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place(String);
+pub struct ClientNetwork(String);
 
-impl Place {
-    /// Takes an address; all unknown ones are one place.
+impl ClientNetwork {
+    /// Returns the network of an address; all unknown addresses are one network.
     pub fn of(address: Option<IpAddr>) -> Self {
         Self(match address.map(|address| address.to_canonical()) {
             Some(IpAddr::V6(address)) => {
@@ -100,8 +99,9 @@ impl Place {
 /// Reads a name as accounts have it: in lower case.
 pub(crate) fn account_name(text: &str) -> Result<String, AdminError> {
     let name = text.trim().to_ascii_lowercase();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@');
-    if (1..=64).contains(&name.len()) && name.chars().all(plain) {
+    if (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte))
+    {
         Ok(name)
     } else {
         Err(Field::AccountName.breaks(Rule::AccountName))

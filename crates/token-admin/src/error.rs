@@ -60,7 +60,7 @@ pub enum Field {
     Expiry,
     /// The networks from which a token may be used.
     Networks,
-    /// How long a rotated token goes on working.
+    /// How long a rotated token keeps working.
     Overlap,
     /// An account of the console.
     Account,
@@ -81,7 +81,7 @@ impl Field {
     }
 
     /// Returns the error for what a store refused about this field.
-    pub(crate) fn stored(self, error: StoreError) -> AdminError {
+    pub(crate) fn from_store(self, error: StoreError) -> AdminError {
         match error {
             StoreError::Taken => self.breaks(Rule::Taken),
             StoreError::Refused(reason) => self.breaks(Rule::Stored(reason)),
@@ -228,7 +228,9 @@ impl Rule {
             Self::Scopes(scopes) => {
                 format!("the token does not allow this; it needs the scope {scopes}")
             }
-            Self::Operator => "this is done at the command line, by who runs the server".to_owned(),
+            Self::Operator => {
+                "only the operator of the server does this, at the command line".to_owned()
+            }
             Self::NoToken => {
                 "accounts are managed in the console and at the command line, not with a token"
                     .to_owned()

@@ -1,7 +1,7 @@
 //! What a token looks like: `hc_<id:16><secret:43><checksum:6>`, in base 62 behind the prefix.
 //!
 //! The prefix lets scanners of source code and logs find a token; the public id finds its row with
-//! one indexed read; the secret has 256 bits; the checksum tells a mistyped token from a wrong one
+//! one indexed read; the secret has 256 bits; the checksum distinguishes a mistyped token from a wrong one
 //! without a database. The form never changes.
 
 use headcount_core::ids::TokenId;
@@ -13,7 +13,7 @@ const ID_CHARS: usize = 16;
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
-/// What a token is for, told by its prefix.
+/// What a token is for, as its prefix shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Provisioning through SCIM: `hc_`.
@@ -37,14 +37,14 @@ pub const SCANNER_PATTERN: &str = r"\bhca?_[0-9A-Za-z]{16}_[0-9A-Za-z]{49}\b";
 
 /// A token as a client presents it: its shape and checksum are right, nothing else is known.
 ///
-/// It can be neither printed nor compared nor serialized; the memory is wiped when it goes.
-pub struct Presented {
+/// It can be neither printed nor compared nor serialized; its memory is wiped when it is dropped.
+pub struct PresentedToken {
     purpose: Purpose,
     id: TokenId,
     text: SecretString,
 }
 
-impl Presented {
+impl PresentedToken {
     /// Takes a text that has the shape of a token and the right checksum.
     ///
     /// Touches no store and no hash: a text that fails here costs nothing.
@@ -78,7 +78,7 @@ impl Presented {
     }
 }
 
-/// Makes a token that nobody has seen: its id and its whole text.
+/// Makes a new random token: its id and its whole text.
 pub(crate) fn generate(purpose: Purpose) -> (TokenId, SecretString) {
     let id = random_text(ID_CHARS);
     let body = format!("{}{id}_{}", purpose.prefix(), random_text(SECRET_CHARS));

@@ -21,7 +21,7 @@ mod tokens;
 pub mod verify;
 
 pub use error::{AdminError, Field, Rule};
-pub use format::Presented;
+pub use format::PresentedToken;
 pub use principal::{Action, Holding, Principal};
 pub use scope::Scopes;
 pub use store::{
@@ -30,7 +30,7 @@ pub use store::{
 pub use tenant::{Tenant, TenantChange, TenantStore};
 pub use tenants::{TenantContents, Tenants};
 pub use tokens::{
-    Accepted, Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, networks, scopes,
+    Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, VerifiedToken, networks, scopes,
 };
 pub use verify::{Refusal, TokenError};
 

@@ -8,7 +8,7 @@ use headcount_core::ids::{ChainPosition, Kind, ResourceId, TenantId, TokenId, Ve
 use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 
-use crate::store::{LastUsed, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore};
+use crate::store::{LastUsed, StoreError, TenantState, Token, TokenRow, TokenStore};
 use crate::tenant::{Tenant, TenantChange, TenantStore};
 
 /// Keeps tokens and tenants in memory. The tenant `default` is there from the start.
@@ -56,16 +56,6 @@ impl MemoryTokens {
     }
 }
 
-fn copy(row: &TokenRow, tenant: TenantState) -> TokenRow {
-    TokenRow {
-        token: row.token.clone(),
-        hash: TokenHash::from_store(row.hash.to_store().to_owned()),
-        tag: row.tag,
-        secret_version: row.secret_version,
-        tenant,
-    }
-}
-
 impl State {
     fn record(&mut self, tenant: TenantId, kind: &str, id: &str, change: Change) {
         let recorded = Recorded {
@@ -93,7 +83,7 @@ impl State {
         if self.tenants.iter().all(|tenant| tenant.id != row.token.tenant) {
             return Err(StoreError::Missing);
         }
-        self.rows.push(copy(row, row.tenant.clone()));
+        self.rows.push(row.clone());
         let token = &row.token;
         self.record(token.tenant, TOKEN_KIND, token.id.as_str(), token.creation(by));
         Ok(())
@@ -109,13 +99,13 @@ impl TokenStore for MemoryTokens {
         self.lock().insert(row, by)
     }
 
-    fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
+    fn find(&self, id: &TokenId) -> Result<Option<(TokenRow, TenantState)>, StoreError> {
         let state = self.lock();
         Ok(state.rows.iter().find(|row| row.token.id == *id).map(|row| {
             let tenant = state.tenants.iter().find(|tenant| tenant.id == row.token.tenant);
             let (enabled, quirks) =
                 tenant.map_or((false, Quirks::NONE), |tenant| (tenant.enabled, tenant.quirks));
-            copy(row, TenantState { enabled, quirks })
+            (row.clone(), TenantState { enabled, quirks })
         }))
     }
 

@@ -24,7 +24,7 @@ enum Powers {
     Token(Holding),
 }
 
-/// What an admin token holds, and can therefore hand on.
+/// What an admin token may do, and can therefore grant.
 #[derive(Debug, Clone)]
 pub struct Holding {
     /// The tenant it was made for.
@@ -35,6 +35,15 @@ pub struct Holding {
     pub cidrs: Vec<IpNet>,
     /// When it stops working; never, when absent.
     pub expires: Option<Timestamp>,
+}
+
+impl Holding {
+    /// Returns whether a token that works from `cidrs` works only from where this one does.
+    fn contains(&self, cidrs: &[IpNet]) -> bool {
+        let mut nets = cidrs.iter();
+        self.cidrs.is_empty()
+            || (!cidrs.is_empty() && nets.all(|net| self.cidrs.iter().any(|own| own.contains(net))))
+    }
 }
 
 /// An act of administration.
@@ -138,7 +147,7 @@ impl Principal {
         }
     }
 
-    /// Returns the name of the account that acts, for what everybody does with their own.
+    /// Returns the name of the account that acts, for acts on one's own account.
     ///
     /// # Errors
     ///
@@ -153,7 +162,7 @@ impl Principal {
     /// Checks that a token with these scopes and networks allows no more than its maker has.
     ///
     /// Scopes of SCIM are not compared: managing the tokens of a tenant is giving access to its
-    /// resources. The principal that rotates a token holds it afterwards, so that the same holds for that.
+    /// resources. The principal that rotates a token has the new one afterwards, so the same applies to rotating.
     ///
     /// # Errors
     ///
@@ -169,12 +178,8 @@ impl Principal {
             return Err(Field::Scopes.breaks(Rule::GrantsScopes(beyond)));
         }
         match &self.powers {
-            Powers::Token(own) if !own.cidrs.is_empty() => {
-                let inside = |net: &IpNet| own.cidrs.iter().any(|own| own.contains(net));
-                match !cidrs.is_empty() && cidrs.iter().all(inside) {
-                    true => Ok(()),
-                    false => Err(Field::Networks.breaks(Rule::GrantsNetworks(own.cidrs.clone()))),
-                }
+            Powers::Token(own) if !own.contains(cidrs) => {
+                Err(Field::Networks.breaks(Rule::GrantsNetworks(own.cidrs.clone())))
             }
             _ => Ok(()),
         }

@@ -95,8 +95,8 @@ impl Scopes {
         self.0 == 0
     }
 
-    /// Returns the scopes that a name or a bundle stands for.
-    pub fn named(word: &str) -> Option<Self> {
+    /// Reads the name of a scope or of a bundle.
+    pub fn parse(word: &str) -> Option<Self> {
         let mut known = Self::NAMES.iter().chain(&Self::BUNDLES);
         known.find(|(name, _)| *name == word).map(|(_, scopes)| *scopes)
     }

@@ -1,4 +1,4 @@
-//! What a database keeps of a token: everything but what could rebuild it.
+//! What a database stores of a token: everything but the secret.
 
 use std::net::IpAddr;
 
@@ -39,7 +39,7 @@ pub struct Token {
     pub replaces: Option<TokenId>,
     /// The last use that was written down; at most a minute behind.
     pub last_used: Option<LastUsed>,
-    /// The user for whom `/Me` stands.
+    /// The user that `/Me` is.
     pub user: Option<ResourceId>,
 }
 
@@ -101,7 +101,8 @@ impl TokenHash {
     }
 }
 
-/// Everything that verifying a token needs, read at once.
+/// Everything that is stored of a token.
+#[derive(Clone)]
 pub struct TokenRow {
     /// The token.
     pub token: Token,
@@ -111,8 +112,6 @@ pub struct TokenRow {
     pub tag: [u8; 8],
     /// Grows when the secret behind the id changes.
     pub secret_version: i64,
-    /// The tenant's state.
-    pub tenant: TenantState,
 }
 
 /// The state of a tenant that a request depends on.
@@ -154,12 +153,12 @@ pub trait TokenStore: Send + Sync + 'static {
     /// [`StoreError::Taken`] for an id that exists, [`StoreError::Missing`] for an unknown tenant.
     fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError>;
 
-    /// Reads a token by its id, with one indexed read.
+    /// Reads a token by its id, and the state of its tenant, with one indexed read.
     ///
     /// # Errors
     ///
     /// [`StoreError::Unavailable`].
-    fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError>;
+    fn find(&self, id: &TokenId) -> Result<Option<(TokenRow, TenantState)>, StoreError>;
 
     /// Returns the tokens of a tenant, or of all, newest first.
     ///

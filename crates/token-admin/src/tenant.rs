@@ -26,11 +26,10 @@ impl Tenant {
     /// The tenant that every installation has.
     pub const DEFAULT: &'static str = "default";
 
-    /// Tells whether a text can name a tenant.
+    /// Returns whether a text can name a tenant.
     pub fn is_name(text: &str) -> bool {
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         (1..=63).contains(&text.len())
-            && text.chars().all(inner)
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
             && !text.starts_with('-')
             && !text.ends_with('-')
     }

@@ -13,7 +13,7 @@ use crate::tenant::{Tenant, TenantChange, TenantStore};
 
 /// What a tenant has outside the store of tenants.
 pub trait TenantContents: Send + Sync + 'static {
-    /// Derives index rows and unique keys of the tenant's resources anew, for other quirks.
+    /// Derives index rows and unique keys of the tenant's resources again, for other quirks.
     ///
     /// # Errors
     ///
@@ -42,9 +42,10 @@ pub struct Tenants {
 /// [`Rule::UnknownQuirk`].
 pub fn quirks<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Quirks, AdminError> {
     names.into_iter().try_fold(Quirks::NONE, |set, name| {
-        let known = QUIRKS.iter().find(|quirk| quirk.name == name);
-        let unknown = || Field::Quirks.breaks(Rule::UnknownQuirk(name.to_owned()));
-        Ok(set.with(known.ok_or_else(unknown)?.flag))
+        match QUIRKS.iter().find(|quirk| quirk.name == name) {
+            Some(quirk) => Ok(set.with(quirk.flag)),
+            None => Err(Field::Quirks.breaks(Rule::UnknownQuirk(name.to_owned()))),
+        }
     })
 }
 
@@ -95,7 +96,7 @@ impl Tenants {
             return Err(Field::TenantName.breaks(Rule::TenantName));
         }
         let created = self.store.create_tenant(name, quirks, self.clock.now(), &by.author);
-        created.map_err(|error| Field::TenantName.stored(error))
+        created.map_err(|error| Field::TenantName.from_store(error))
     }
 
     /// Changes a tenant and returns it as it is now, from the next request on.
@@ -117,7 +118,7 @@ impl Tenants {
         let rule = Quirks::UNIQUE_GROUP_NAMES;
         if tenant.quirks.has(rule) != quirks.has(rule) {
             let derived = self.contents.derive(tenant.id, quirks);
-            derived.map_err(|error| Field::Quirks.stored(error))?;
+            derived.map_err(|error| Field::Quirks.from_store(error))?;
         }
         // Deriving may take long. What is not to be changed is left to the store, since someone else may
         // have changed it meanwhile.

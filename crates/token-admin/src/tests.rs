@@ -9,7 +9,7 @@ use headcount_core::ids::{RequestId, TenantId};
 use secrecy::ExposeSecret;
 
 use crate::accounts::Role;
-use crate::format::{Presented, Purpose, generate};
+use crate::format::{PresentedToken, Purpose, generate};
 use crate::memory::MemoryTokens;
 use crate::store::TokenStore;
 use crate::tenant::{TenantChange, TenantStore};
@@ -44,12 +44,12 @@ impl Bench {
         self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    fn issue(&self) -> (crate::Token, Presented) {
+    fn issue(&self) -> (crate::Token, PresentedToken) {
         let issued = self.tokens.issue(&operator(), TENANT, new("entra")).unwrap();
-        (issued.token, Presented::parse(issued.secret.expose_secret()).unwrap())
+        (issued.token, PresentedToken::parse(issued.secret.expose_secret()).unwrap())
     }
 
-    fn refusal(&self, presented: &Presented) -> Refusal {
+    fn refusal(&self, presented: &PresentedToken) -> Refusal {
         match self.tokens.verify(presented) {
             Err(TokenError::Refused(refusal)) => refusal,
             other => panic!("wanted a refusal, got {other:?}"),
@@ -91,7 +91,7 @@ fn aut_008_tok_01_tokens_have_their_shape_and_never_repeat() {
         let text = secret.expose_secret();
         assert_eq!(text.len(), 3 + 16 + 1 + 43 + 6);
         assert!(text.starts_with("hc_"));
-        assert_eq!(Presented::parse(text).unwrap().id(), &id);
+        assert_eq!(PresentedToken::parse(text).unwrap().id(), &id);
         assert!(seen.insert(text.to_owned()));
     }
     // Each of 62 digits is drawn equally often: chi-squared with 61 degrees of freedom, p = 0.001.
@@ -112,11 +112,11 @@ fn aut_008_tok_01_tokens_have_their_shape_and_never_repeat() {
 fn tok_06_a_mistyped_token_fails_its_checksum() {
     let (_, secret) = generate(Purpose::Administration);
     let text = secret.expose_secret();
-    assert_eq!(Presented::parse(text).unwrap().purpose(), Purpose::Administration);
+    assert_eq!(PresentedToken::parse(text).unwrap().purpose(), Purpose::Administration);
     for at in 0..text.len() {
         let mut wrong = text.as_bytes().to_vec();
         wrong[at] = if wrong[at] == b'x' { b'y' } else { b'x' };
-        assert!(Presented::parse(std::str::from_utf8(&wrong).unwrap()).is_none(), "at {at}");
+        assert!(PresentedToken::parse(std::str::from_utf8(&wrong).unwrap()).is_none(), "at {at}");
     }
     for wrong in [
         "",
@@ -126,7 +126,7 @@ fn tok_06_a_mistyped_token_fails_its_checksum() {
         &format!("{text} "),
         &text.replace("hca_", "hc_"),
     ] {
-        assert!(Presented::parse(wrong).is_none(), "{wrong}");
+        assert!(PresentedToken::parse(wrong).is_none(), "{wrong}");
     }
 }
 
@@ -134,7 +134,7 @@ fn tok_06_a_mistyped_token_fails_its_checksum() {
 fn tok_03_the_hash_is_argon2id_with_19_mib_and_two_passes() {
     let bench = Bench::new();
     let (token, presented) = bench.issue();
-    let row = bench.store.find(&token.id).unwrap().unwrap();
+    let (row, _) = bench.store.find(&token.id).unwrap().unwrap();
     assert!(
         row.hash.to_store().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
         "{}",
@@ -155,13 +155,13 @@ fn tok_05_only_the_right_secret_is_accepted() {
     assert_eq!(bench.refusal(&forged), Refusal::WrongSecret);
     let (_, unknown) = generate(Purpose::Provisioning);
     assert_eq!(
-        bench.refusal(&Presented::parse(unknown.expose_secret()).unwrap()),
+        bench.refusal(&PresentedToken::parse(unknown.expose_secret()).unwrap()),
         Refusal::Unknown
     );
 }
 
 /// Gives a token without checksum the right one.
-fn recheck(body: &str) -> Option<Presented> {
+fn recheck(body: &str) -> Option<PresentedToken> {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = Vec::new();
     for _ in 0..6 {
@@ -174,7 +174,7 @@ fn recheck(body: &str) -> Option<Presented> {
         rest /= 62;
     }
     digits.reverse();
-    Presented::parse(&format!("{body}{}", String::from_utf8(digits).unwrap()))
+    PresentedToken::parse(&format!("{body}{}", String::from_utf8(digits).unwrap()))
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn tok_18_a_rotated_token_works_until_the_overlap_is_over() {
     let bench = Bench::new();
     let (token, old) = bench.issue();
     let rotated = bench.tokens.rotate(&operator(), None, &token.id, HOUR).unwrap();
-    let fresh = Presented::parse(rotated.issued.secret.expose_secret()).unwrap();
+    let fresh = PresentedToken::parse(rotated.issued.secret.expose_secret()).unwrap();
     assert_eq!(rotated.issued.token.replaces.as_ref(), Some(&token.id));
     bench.pass(3_599);
     bench.tokens.verify(&old).unwrap();
@@ -373,11 +373,11 @@ fn tok_20_a_use_is_written_at_most_once_a_minute() {
     let bench = Bench::new();
     let (token, _) = bench.issue();
     for _ in 0..100 {
-        bench.tokens.used(&token, None, Some("Okta SCIM Client 1.0.0"));
+        bench.tokens.record_use(&token, None, Some("Okta SCIM Client 1.0.0"));
     }
     let used = (0..500).find_map(|_| {
         std::thread::sleep(Duration::from_millis(2));
-        bench.store.find(&token.id).unwrap().unwrap().token.last_used
+        bench.store.find(&token.id).unwrap().unwrap().0.token.last_used
     });
     assert_eq!(used.unwrap().agent.as_deref(), Some("Okta SCIM Client 1.0.0"));
 }
@@ -423,7 +423,7 @@ fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
 fn tok_23_a_hash_with_foreign_parameters_is_refused_without_running() {
     let bench = Bench::new();
     let (token, presented) = bench.issue();
-    let mut row = bench.store.find(&token.id).unwrap().unwrap();
+    let (mut row, _) = bench.store.find(&token.id).unwrap().unwrap();
     row.hash = crate::TokenHash::from_store(row.hash.to_store().replace("m=19456", "m=4194304"));
     row.secret_version = 2;
     let replaced = MemoryTokens::default();

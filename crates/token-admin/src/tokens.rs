@@ -1,8 +1,8 @@
-//! The crate's entrance: issue, verify, list, revoke, rotate.
+//! The commands about tokens: issue, verify, list, revoke, rotate.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::error::{AdminError, Field, Rule};
-use crate::format::{self, Presented};
+use crate::format::{self, PresentedToken};
 use crate::principal::{Action, Principal};
 use crate::scope::Scopes;
-use crate::store::{LastUsed, TenantState, Token, TokenRow, TokenState, TokenStore};
+use crate::store::{LastUsed, Token, TokenRow, TokenState, TokenStore};
 use crate::verify::{self, Refusal, TokenError, Verifier};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest time for which a rotated token goes on working.
+/// The longest time for which a rotated token keeps working.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The shortest life of a token.
 const MIN_LIFE: Duration = Duration::from_secs(1);
-/// How often the last use of a token is written down.
-const USE_INTERVAL: i64 = 60;
-/// Uses that may wait to be written down; more are forgotten, since the next ones tell the same.
-const USE_QUEUE: usize = 1_024;
+/// How often the last use of a token is recorded.
+const USE_INTERVAL: Duration = Duration::from_secs(60);
+/// Uses that may wait to be written. Further ones are dropped: the next use of the token replaces them.
+const MAX_PENDING_USES: usize = 1_024;
 
 /// What an operator allows.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// The life of a token when nothing else is said.
+    /// The life of a token for which none is given.
     pub default_life: Duration,
     /// The longest life of a token.
     pub longest_life: Duration,
@@ -69,7 +69,7 @@ pub struct NewToken {
     pub expiry: Expiry,
     /// Networks from which it may be used; all, when empty.
     pub cidrs: Vec<IpNet>,
-    /// The user for whom `/Me` stands.
+    /// The user that `/Me` is.
     pub user: Option<ResourceId>,
 }
 
@@ -79,9 +79,9 @@ pub struct NewToken {
 ///
 /// [`Rule::UnknownScope`].
 pub fn scopes<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Scopes, AdminError> {
-    names.into_iter().try_fold(Scopes::NONE, |set, word| {
-        let unknown = || Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()));
-        Ok(set.with(Scopes::named(word).ok_or_else(unknown)?))
+    names.into_iter().try_fold(Scopes::NONE, |set, word| match Scopes::parse(word) {
+        Some(scopes) => Ok(set.with(scopes)),
+        None => Err(Field::Scopes.breaks(Rule::UnknownScope(word.to_owned()))),
     })
 }
 
@@ -91,15 +91,16 @@ pub fn scopes<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Scopes, Ad
 ///
 /// [`Rule::NotANetwork`].
 pub fn networks<'n>(texts: impl IntoIterator<Item = &'n str>) -> Result<Vec<IpNet>, AdminError> {
-    let network = |text: &str| {
-        let one = || text.parse::<IpAddr>().map(IpNet::from);
-        let read = text.parse().or_else(|_| one());
-        read.map_err(|_bad| Field::Networks.breaks(Rule::NotANetwork(text.to_owned())))
-    };
     texts.into_iter().map(network).collect()
 }
 
-/// A token that was just made: the only place where its secret appears.
+fn network(text: &str) -> Result<IpNet, AdminError> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_bad| Field::Networks.breaks(Rule::NotANetwork(text.to_owned())))
+}
+
+/// A token that was just made, with its secret, which appears nowhere else.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token.
@@ -117,9 +118,9 @@ pub struct Rotated {
     pub old_until: Timestamp,
 }
 
-/// A token that is accepted.
+/// A token whose secret was proven and that works.
 #[derive(Debug, Clone)]
-pub struct Accepted {
+pub struct VerifiedToken {
     /// The token.
     pub token: Token,
     /// Its tenant's switches.
@@ -134,30 +135,35 @@ pub struct Tokens {
     verifier: Verifier,
     uses: Option<SyncSender<(TokenId, LastUsed)>>,
     writer: Option<JoinHandle<()>>,
-    noted: Mutex<HashMap<TokenId, Timestamp>>,
+    /// When the last use of a token was recorded, as far as [`Token::last_used`] may be behind.
+    recorded: Mutex<HashMap<TokenId, Timestamp>>,
 }
 
 impl Drop for Tokens {
-    /// What waits to be written down is written before the store goes.
+    /// Waits until all recorded uses are written.
     fn drop(&mut self) {
         drop(self.uses.take());
         drop(self.writer.take().map(JoinHandle::join));
     }
 }
 
+/// Writes uses until the other end of the queue is dropped.
+fn write_uses(store: &dyn TokenStore, pending: &Receiver<(TokenId, LastUsed)>) {
+    while let Ok((id, used)) = pending.recv() {
+        if let Err(error) = store.mark_used(&id, &used) {
+            tracing::warn!(token.id = %id, %error, "the last use of a token could not be written");
+        }
+    }
+}
+
 impl Tokens {
-    /// Starts the verify thread and the thread that writes down uses.
+    /// Starts the thread that verifies tokens and the one that writes uses.
     pub fn new(store: Arc<dyn TokenStore>, clock: Arc<dyn Clock>, policy: Policy) -> Self {
-        let (uses, pending) = sync_channel::<(TokenId, LastUsed)>(USE_QUEUE);
+        let (uses, pending) = sync_channel::<(TokenId, LastUsed)>(MAX_PENDING_USES);
         let writer = Arc::clone(&store);
-        let write = move || {
-            while let Ok((id, used)) = pending.recv() {
-                if let Err(error) = writer.mark_used(&id, &used) {
-                    tracing::warn!(token.id = %id, %error, "the last use of a token was not written down");
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("token-uses".to_owned()).spawn(write);
+        let thread = std::thread::Builder::new()
+            .name("token-uses".to_owned())
+            .spawn(move || write_uses(&*writer, &pending));
         Self {
             store,
             clock,
@@ -165,7 +171,7 @@ impl Tokens {
             verifier: Verifier::new(),
             uses: Some(uses),
             writer: thread.ok(),
-            noted: Mutex::new(HashMap::new()),
+            recorded: Mutex::new(HashMap::new()),
         }
     }
 
@@ -205,53 +211,51 @@ impl Tokens {
     /// # Errors
     ///
     /// [`TokenError::Refused`], [`TokenError::Busy`], [`TokenError::Store`].
-    pub fn verify(&self, presented: &Presented) -> Result<Accepted, TokenError> {
-        let refused = |refusal| Err(TokenError::Refused(refusal));
-        let Some(row) = self.store.find(presented.id())? else {
-            return refused(Refusal::Unknown);
+    pub fn verify(&self, presented: &PresentedToken) -> Result<VerifiedToken, TokenError> {
+        let Some((row, tenant)) = self.store.find(presented.id())? else {
+            return Err(Refusal::Unknown.into());
         };
         if row.token.purpose != presented.purpose() {
-            return refused(Refusal::WrongPurpose);
+            return Err(Refusal::WrongPurpose.into());
         }
         self.verifier.check(presented, &row)?;
         match row.token.state(self.clock.now()) {
-            TokenState::Works => {}
-            TokenState::Expired => return refused(Refusal::Expired),
-            TokenState::Revoked => return refused(Refusal::Revoked),
+            TokenState::Works if tenant.enabled => {
+                Ok(VerifiedToken { token: row.token, quirks: tenant.quirks })
+            }
+            TokenState::Works => Err(Refusal::TenantDisabled.into()),
+            TokenState::Expired => Err(Refusal::Expired.into()),
+            TokenState::Revoked => Err(Refusal::Revoked.into()),
         }
-        if !row.tenant.enabled {
-            return refused(Refusal::TenantDisabled);
-        }
-        Ok(Accepted { token: row.token, quirks: row.tenant.quirks })
     }
 
     /// Returns the tenant of a token that this process has accepted before, without asking the store.
     ///
-    /// It says in whose name a request waits, and nothing more: the token may have been revoked since.
-    pub fn recognize(&self, presented: &Presented) -> Option<TenantId> {
+    /// It decides in whose queue a request waits, and nothing more: the token may have been revoked since.
+    pub fn recognize(&self, presented: &PresentedToken) -> Option<TenantId> {
         self.verifier.recognize(presented)
     }
 
-    /// Notes that a token was used: at most once a minute per token, and never in the way of the
-    /// request.
-    pub fn used(&self, token: &Token, address: Option<IpAddr>, agent: Option<&str>) {
+    /// Records that a token was used, at most once a minute per token. Another thread writes it: no
+    /// request waits for it.
+    pub fn record_use(&self, token: &Token, address: Option<IpAddr>, agent: Option<&str>) {
         let now = self.clock.now();
-        let recent = |at: Timestamp| at.plus_seconds(USE_INTERVAL) > now;
-        if token.last_used.as_ref().is_some_and(|used| recent(used.at)) {
+        let oldest = now.minus(USE_INTERVAL);
+        if token.last_used.as_ref().is_some_and(|used| used.at > oldest) {
             return;
         }
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.get(&token.id).is_some_and(|at| recent(*at)) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorded.get(&token.id).is_some_and(|at| *at > oldest) {
             return;
         }
-        if noted.len() >= USE_QUEUE {
-            noted.retain(|_, at| recent(*at));
+        if recorded.len() >= MAX_PENDING_USES {
+            recorded.retain(|_, at| *at > oldest);
         }
-        noted.insert(token.id.clone(), now);
-        drop(noted);
+        recorded.insert(token.id.clone(), now);
+        drop(recorded);
         let agent =
             agent.map(|agent| agent.chars().filter(|c| !c.is_control()).take(200).collect());
-        // When the queue is full, the next use will be written instead.
+        // When the queue is full, the next use is written instead.
         let used = (token.id.clone(), LastUsed { at: now, address, agent });
         drop(self.uses.as_ref().map(|uses| uses.try_send(used)));
     }
@@ -289,12 +293,12 @@ impl Tokens {
     ///
     /// [`TokenError::Store`].
     pub fn find(&self, id: &TokenId) -> Result<Option<Token>, TokenError> {
-        Ok(self.store.find(id)?.map(|row| row.token))
+        Ok(self.store.find(id)?.map(|(row, _)| row.token))
     }
 
     /// Revokes a token, from the next request on. One that was revoked before stays so.
     ///
-    /// Taking away needs no grant: a leaked token can be revoked by everybody who manages tokens.
+    /// Revoking needs no grant: every principal that manages tokens can revoke a leaked one.
     ///
     /// # Errors
     ///
@@ -307,13 +311,13 @@ impl Tokens {
     ) -> Result<(), AdminError> {
         by.may(Action::RevokeToken)?;
         self.within(by, of, id)?;
-        // Of two who revoke it at the same time, one is recorded.
+        // When two principals revoke it at the same time, one is recorded.
         self.store.revoke(id, self.clock.now(), &by.author)?;
         Ok(())
     }
 
     /// Makes a token that takes over from another. It has the same life, but not beyond the longest one
-    /// of the policy or the end of its maker; the other goes on working for `overlap`.
+    /// of the policy or the end of its maker; the old one keeps working for `overlap`.
     ///
     /// # Errors
     ///
@@ -369,35 +373,33 @@ impl Tokens {
         of: Option<TenantId>,
         id: &TokenId,
     ) -> Result<Token, AdminError> {
-        let token = self.store.find(id)?.map(|row| row.token);
-        let token = token.filter(|token| by.reaches(token.tenant));
-        let token = token.filter(|token| of.is_none_or(|of| token.tenant == of));
-        token.ok_or_else(|| Field::Token.breaks(Rule::Missing(id.to_string())))
+        match self.store.find(id)? {
+            Some((row, _))
+                if by.reaches(row.token.tenant) && of.is_none_or(|of| row.token.tenant == of) =>
+            {
+                Ok(row.token)
+            }
+            _ => Err(Field::Token.breaks(Rule::Missing(id.to_string()))),
+        }
     }
 
     /// Returns when a new token ends.
     fn expires(&self, by: &Principal, expiry: Expiry) -> Result<Option<Timestamp>, AdminError> {
-        let refuse = |rule| Err(Field::Expiry.breaks(rule));
-        let (now, ends) = (self.clock.now(), by.ends());
-        let expires = match expiry {
-            Expiry::Default => {
+        let (now, longest) = (self.clock.now(), self.policy.longest_life);
+        let rule = match (expiry, by.ends()) {
+            (Expiry::Default, ends) => {
                 let default = now.plus(self.policy.default_life);
                 return Ok(Some(ends.map_or(default, |ends| ends.min(default))));
             }
-            Expiry::After(life) if life < MIN_LIFE => return refuse(Rule::TooShort(MIN_LIFE)),
-            Expiry::After(life) if life > self.policy.longest_life => {
-                return refuse(Rule::TooLong(self.policy.longest_life));
-            }
-            Expiry::After(life) => Some(now.plus(life)),
-            Expiry::Never if self.policy.allow_never_expires => None,
-            Expiry::Never => return refuse(Rule::NeverExpires),
+            (Expiry::After(life), _) if life < MIN_LIFE => Rule::TooShort(MIN_LIFE),
+            (Expiry::After(life), _) if life > longest => Rule::TooLong(longest),
+            (Expiry::After(life), Some(ends)) if now.plus(life) > ends => Rule::GrantsLife(ends),
+            (Expiry::After(life), _) => return Ok(Some(now.plus(life))),
+            (Expiry::Never, _) if !self.policy.allow_never_expires => Rule::NeverExpires,
+            (Expiry::Never, Some(ends)) => Rule::GrantsLife(ends),
+            (Expiry::Never, None) => return Ok(None),
         };
-        match ends {
-            Some(ends) if expires.is_none_or(|expires| expires > ends) => {
-                refuse(Rule::GrantsLife(ends))
-            }
-            _ => Ok(expires),
-        }
+        Err(Field::Expiry.breaks(rule))
     }
 
     fn make(
@@ -441,7 +443,6 @@ impl Tokens {
             hash: verify::hash(&secret).map_err(|_error| AdminError::Hash)?,
             tag: verify::tag(text),
             secret_version: 1,
-            tenant: TenantState { enabled: true, quirks: Quirks::default() },
         };
         Ok((row, secret))
     }

@@ -3,7 +3,7 @@
 //! One argon2 run costs tens of milliseconds, so that a server that ran it on each request would
 //! serve a few dozen a second, and a few dozen wrong guesses a second would stop it. Therefore:
 //!
-//! 1. shape and checksum: no store, no hash ([`crate::Presented::parse`]);
+//! 1. shape and checksum: no store, no hash ([`crate::PresentedToken::parse`]);
 //! 2. one indexed read, always: revocation, expiry and a disabled tenant count at once, everywhere;
 //! 3. a keyed digest of the token, compared in constant time: a wrong secret never reaches argon2;
 //! 4. a bounded memory of tokens that argon2 has accepted in this process;
@@ -24,22 +24,22 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error as ThisError;
 
-use crate::format::Presented;
+use crate::format::PresentedToken;
 use crate::store::{StoreError, TokenHash, TokenRow};
 
 /// Tokens that argon2 has accepted and that are remembered.
-const REMEMBERED: u64 = 10_000;
+const MAX_REMEMBERED: u64 = 10_000;
 /// Tokens that may wait for the verify thread.
-const QUEUE: usize = 16;
+const MAX_WAITING: usize = 16;
 /// How long a request waits for the verify thread.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A stored hash that asks for more memory or passes than this did not come from here.
-const MOST_MEMORY_KIB: u32 = 128 * 1024;
-const MOST_PASSES: u32 = 10;
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A stored hash that asks for more memory or passes was not made by this code.
+const MAX_MEMORY_KIB: u32 = 128 * 1024;
+const MAX_PASSES: u32 = 10;
 /// The counter of argon2 verifications.
 pub const RUNS: &str = "headcount_argon2_runs_total";
 
-/// Why a token is not accepted. Clients see one answer for all of them; the log tells them apart.
+/// Why a token is not accepted. Clients get one answer for all reasons; the log distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no token with this id.
@@ -71,6 +71,12 @@ pub enum TokenError {
     /// The hash function failed.
     #[error("a token could not be hashed")]
     Hash,
+}
+
+impl From<Refusal> for TokenError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 type Key = [u8; 32];
@@ -109,9 +115,9 @@ impl Verifier {
     pub(crate) fn new() -> Self {
         metrics::describe_counter!(RUNS, "Tokens verified by argon2 in this process.");
         metrics::counter!(RUNS).increment(0);
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (queue, jobs) = sync_channel(MAX_WAITING);
         let known = Arc::new(Known {
-            remembered: moka::sync::Cache::new(REMEMBERED),
+            remembered: moka::sync::Cache::new(MAX_REMEMBERED),
             flights: Mutex::new(HashMap::new()),
         });
         let shared = Arc::clone(&known);
@@ -126,16 +132,19 @@ impl Verifier {
 
     /// Returns the tenant of a token that was accepted before, without asking the store: it may have been
     /// revoked since.
-    pub(crate) fn recognize(&self, presented: &Presented) -> Option<TenantId> {
+    pub(crate) fn recognize(&self, presented: &PresentedToken) -> Option<TenantId> {
         let key = digest(&self.key, presented.expose());
         self.known.remembered.get(&key).map(|(_, _, tenant)| tenant)
     }
 
     /// Checks that the presented token is the one that the row was made for.
-    pub(crate) fn check(&self, presented: &Presented, row: &TokenRow) -> Result<(), TokenError> {
-        let refused = TokenError::Refused(Refusal::WrongSecret);
+    pub(crate) fn check(
+        &self,
+        presented: &PresentedToken,
+        row: &TokenRow,
+    ) -> Result<(), TokenError> {
         if !bool::from(tag(presented.expose()).ct_eq(&row.tag)) {
-            return Err(refused);
+            return Err(Refusal::WrongSecret.into());
         }
         let key = digest(&self.key, presented.expose());
         let proof = (row.token.id.clone(), row.secret_version, row.token.tenant);
@@ -147,17 +156,17 @@ impl Verifier {
         };
         match flight.wait() {
             Some(true) => Ok(()),
-            Some(false) => Err(refused),
+            Some(false) => Err(Refusal::WrongSecret.into()),
             None => Err(TokenError::Busy),
         }
     }
 
-    /// Joins the run for this token, or starts it; none when it has been accepted meanwhile.
+    /// Joins the run for this token, or starts it; none when the token has been accepted meanwhile.
     fn board(
         &self,
         key: Key,
         proof: Proof,
-        presented: &Presented,
+        presented: &PresentedToken,
         row: &TokenRow,
     ) -> Result<Option<Arc<Flight>>, TokenError> {
         let mut flights = self.known.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,7 +181,7 @@ impl Verifier {
             key,
             proof,
             token: presented.expose().into(),
-            hash: TokenHash::from_store(row.hash.to_store().to_owned()),
+            hash: row.hash.clone(),
             flight: Arc::clone(&flight),
         };
         match self.queue.try_send(job) {
@@ -191,7 +200,7 @@ impl Known {
         self.remembered.get(key).as_ref() == Some(proof)
     }
 
-    /// Remembers an accepted token before its flight goes, so that nobody starts a second run.
+    /// Ends a run. The token is remembered before its flight is removed, so that no request starts a second run.
     fn land(&self, job: &Job, accepted: bool) {
         if accepted {
             self.remembered.insert(job.key, job.proof.clone());
@@ -203,7 +212,7 @@ impl Known {
 
 impl Flight {
     fn wait(&self) -> Option<bool> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + VERIFY_TIMEOUT;
         let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if landed.is_some() {
@@ -238,9 +247,8 @@ fn work(jobs: &Receiver<Job>, known: &Known) {
 pub(crate) fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) -> Option<bool> {
     let stored = PasswordHash::new(hash.to_store()).ok()?;
     let params = Params::try_from(&stored).ok()?;
-    let bounded = params.m_cost() <= MOST_MEMORY_KIB
-        && params.t_cost() <= MOST_PASSES
-        && params.p_cost() == 1;
+    let bounded =
+        params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() == 1;
     if stored.algorithm.as_str() != "argon2id" || !bounded {
         return None;
     }
@@ -260,14 +268,13 @@ pub(crate) fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) ->
 
 /// Hashes a new token: argon2id, 19 MiB, two passes, one lane, a random salt of 16 bytes.
 pub(crate) fn hash(token: &SecretString) -> Result<TokenHash, TokenError> {
-    let failed = |_error| TokenError::Hash;
     let params = Params::DEFAULT;
     let salt = Salt::generate();
     let mut output = [0u8; 32];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     argon2
         .hash_password_into(token.expose_secret().as_bytes(), salt.as_ref(), &mut output)
-        .map_err(failed)?;
+        .map_err(|_error| TokenError::Hash)?;
     let phc = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),

@@ -126,7 +126,7 @@ impl Form {
             days: (policy.default_life.as_secs() / DAY).to_string(),
             scopes: SCOPES
                 .map(|(name, meaning)| {
-                    let scope = Scopes::named(name);
+                    let scope = Scopes::parse(name);
                     (name, meaning, scope.is_some_and(|scope| Scopes::PROVISIONING.allow(scope)))
                 })
                 .to_vec(),

@@ -24,7 +24,7 @@ use headcount_http_api::{Api, HttpSettings};
 use headcount_records::RequestRecord;
 use headcount_token_admin::accounts::memory::MemoryAccounts;
 use headcount_token_admin::accounts::{
-    AccountStore as _, Accounts, Admin, AdminRow, LinkPurpose, LinkRow, Place, Role, Secret,
+    AccountStore as _, Accounts, Admin, AdminRow, LinkPurpose, LinkRow, ClientNetwork, Role, Secret,
     SessionRow,
 };
 use headcount_token_admin::memory::MemoryTokens;
@@ -124,7 +124,7 @@ impl TestConsole {
             seen: now,
             proven: now,
         };
-        self.accounts.insert_session(&session, Place::of(None).as_str()).unwrap();
+        self.accounts.insert_session(&session, ClientNetwork::of(None).as_str()).unwrap();
         let cookie = format!("headcount={cookie}");
         Browser { console: self, form_token: self.form_token(&cookie), cookie }
     }
@@ -133,7 +133,7 @@ impl TestConsole {
     pub(crate) fn with_owner(&self) -> Browser<'_> {
         let accounts = &self.console.accounts;
         let link = self.setup_link();
-        let network = Place::of(Some([203, 0, 113, 7].into()));
+        let network = ClientNetwork::of(Some([203, 0, 113, 7].into()));
         accounts
             .redeem(&link, "owner", &PASSWORD.into(), &network, &RequestId::new("setup"))
             .unwrap();

@@ -29,7 +29,7 @@ use headcount_http_api::{Api, HttpSettings, observe, routes};
 use headcount_provider_conformance::watched::Watched;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{
-    Expiry, NewToken, Policy, Presented, Scopes, TenantStore as _, Tokens,
+    Expiry, NewToken, Policy, PresentedToken, Scopes, TenantStore as _, Tokens,
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ impl Server {
     /// Makes a token of a tenant, and has the server accept it once.
     pub(crate) fn token(&self, tenant: i64) -> Token {
         let token = self.new_token(tenant);
-        let presented = Presented::parse(&token.secret).unwrap();
+        let presented = PresentedToken::parse(&token.secret).unwrap();
         assert!(self.api.tokens.verify(&presented).is_ok());
         token
     }

@@ -1,5 +1,7 @@
-//! Links that let somebody set a password: the first administrator, an invited one, one who is locked
-//! out. Each works once and for an hour; only a digest of it is kept.
+//! Links with which an administrator sets a password: the first one, an invited one, one who is locked out.
+//! Each works once and for an hour; only a digest of it is stored.
+
+use std::time::Duration;
 
 use headcount_core::clock::Timestamp;
 use secrecy::SecretString;
@@ -7,8 +9,8 @@ use secrecy::SecretString;
 use super::Role;
 use super::store::Secret;
 
-/// Seconds for which a link works.
-pub(super) const LIFE: i64 = 60 * 60;
+/// How long a link works.
+const LINK_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// What a link is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub enum LinkPurpose {
     Invite(String, Role),
 }
 
-/// A link that was just made: the only place where its secret appears.
+/// A link that was just made, with its secret, which appears nowhere else.
 #[derive(Debug)]
 pub struct Link {
     /// The last part of its path.
@@ -33,6 +35,6 @@ pub struct Link {
 impl Link {
     pub(super) fn generate(now: Timestamp) -> (Self, Secret) {
         let (secret, digest) = Secret::generate();
-        (Self { secret, expires: now.plus_seconds(LIFE) }, digest)
+        (Self { secret, expires: now.plus(LINK_LIFE) }, digest)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 
-use super::store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
-use super::{Admin, LONGEST, LinkPurpose, Role, TotpSecret, throttle};
+use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
+use super::{Admin, LinkPurpose, Role, SESSION_MAX_AGE, TotpSecret, throttle};
 use crate::store::{StoreError, TokenHash};
 
 /// Keeps accounts in memory.
@@ -19,7 +19,7 @@ struct State {
     admins: BTreeMap<String, (AdminRow, i64)>,
     links: Vec<LinkRow>,
     sessions: Vec<SessionRow>,
-    places: HashMap<(String, String), Timestamp>,
+    networks: HashMap<(String, String), Timestamp>,
     failures: HashMap<String, Failures>,
     changes: Vec<(String, Change)>,
 }
@@ -57,19 +57,19 @@ impl State {
         link.expires > now && (!first || self.admins.is_empty())
     }
 
-    /// Tells whether an account may lose its rights.
-    fn guard(&self, name: &str) -> Guarded {
+    /// Checks that an account may lose its rights.
+    fn check_role_change(&self, name: &str) -> RoleChange {
         let owners = self.admins.values().filter(|(row, _)| row.admin.role == Role::Owner);
         match self.admins.get(name) {
-            None => Guarded::Missing,
+            None => RoleChange::Missing,
             Some((row, _)) if row.admin.role == Role::Owner && owners.count() == 1 => {
-                Guarded::LastOwner
+                RoleChange::LastOwner
             }
-            Some(_) => Guarded::Done,
+            Some(_) => RoleChange::Made,
         }
     }
 
-    fn end(&mut self, name: &str) {
+    fn end_sessions(&mut self, name: &str) {
         self.sessions.retain(|session| session.admin != name);
     }
 }
@@ -118,7 +118,7 @@ impl AccountStore for MemoryAccounts {
                 let Some((known, _)) = state.admins.get_mut(name) else { return Ok(false) };
                 known.hash = row.hash.clone();
                 (known.totp, known.admin.second_factor) = (None, false);
-                state.end(name);
+                state.end_sessions(name);
                 state.record(Act::Changed, name, &["password", "recovered"], at, by);
             }
             LinkPurpose::First | LinkPurpose::Invite(..) => {
@@ -143,7 +143,7 @@ impl AccountStore for MemoryAccounts {
         let mut state = self.lock();
         let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
         row.hash = hash.clone();
-        state.end(name);
+        state.end_sessions(name);
         state.record(Act::Changed, name, &["password"], at, by);
         Ok(true)
     }
@@ -174,41 +174,47 @@ impl AccountStore for MemoryAccounts {
         role: Role,
         at: Timestamp,
         by: &Author,
-    ) -> Result<Guarded, StoreError> {
+    ) -> Result<RoleChange, StoreError> {
         let mut state = self.lock();
-        let guarded = state.guard(name);
-        if guarded == Guarded::Missing || (guarded == Guarded::LastOwner && role != Role::Owner) {
-            return Ok(guarded);
+        match state.check_role_change(name) {
+            RoleChange::Missing => return Ok(RoleChange::Missing),
+            RoleChange::LastOwner if role != Role::Owner => return Ok(RoleChange::LastOwner),
+            RoleChange::LastOwner | RoleChange::Made => {}
         }
         if let Some((row, _)) = state.admins.get_mut(name) {
             row.admin.role = role;
         }
-        state.end(name);
+        state.end_sessions(name);
         state.record(Act::Changed, name, &["role", role.word()], at, by);
-        Ok(Guarded::Done)
+        Ok(RoleChange::Made)
     }
 
-    fn remove_admin(&self, name: &str, at: Timestamp, by: &Author) -> Result<Guarded, StoreError> {
+    fn remove_admin(
+        &self,
+        name: &str,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<RoleChange, StoreError> {
         let mut state = self.lock();
-        let guarded = state.guard(name);
-        if guarded == Guarded::Done {
+        let outcome = state.check_role_change(name);
+        if outcome == RoleChange::Made {
             state.admins.remove(name);
-            state.places.retain(|(known, _), _| known != name);
-            state.end(name);
+            state.networks.retain(|(known, _), _| known != name);
+            state.end_sessions(name);
             state.record(Act::Deleted, name, &[], at, by);
         }
-        Ok(guarded)
+        Ok(outcome)
     }
 
-    fn insert_session(&self, session: &SessionRow, place: &str) -> Result<(), StoreError> {
+    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError> {
         let mut state = self.lock();
         let Some((row, _)) = state.admins.get_mut(&session.admin) else {
             return Err(StoreError::Missing);
         };
         row.admin.last_login = Some(session.created);
-        state.sessions.retain(|old| old.created.plus_seconds(LONGEST) > session.created);
+        state.sessions.retain(|old| old.created.plus(SESSION_MAX_AGE) > session.created);
         state.sessions.push(session.clone());
-        state.places.insert((session.admin.clone(), place.to_owned()), session.created);
+        state.networks.insert((session.admin.clone(), network.to_owned()), session.created);
         Ok(())
     }
 
@@ -252,9 +258,9 @@ impl AccountStore for MemoryAccounts {
         Ok(())
     }
 
-    fn knows(&self, name: &str, place: &str, since: Timestamp) -> Result<bool, StoreError> {
-        let key = (name.to_owned(), place.to_owned());
-        Ok(self.lock().places.get(&key).is_some_and(|last| *last > since))
+    fn knows(&self, name: &str, network: &str, since: Timestamp) -> Result<bool, StoreError> {
+        let key = (name.to_owned(), network.to_owned());
+        Ok(self.lock().networks.get(&key).is_some_and(|last| *last > since))
     }
 
     fn attempt(&self, subjects: &[String], now: Timestamp) -> Result<Attempt, StoreError> {
@@ -266,15 +272,15 @@ impl AccountStore for MemoryAccounts {
         }
         for subject in subjects {
             let old = state.failures.get(subject).copied();
-            let fresh = old.filter(|old| old.last.plus_seconds(throttle::FORGET) > now);
+            let fresh = old.filter(|old| old.last.plus(throttle::COUNT_LIFE) > now);
             let count = fresh.map_or(0, |old| old.count) + 1;
-            let until = now.plus_seconds(throttle::wait(count));
+            let until = now.plus(throttle::wait(count));
             state.failures.insert(subject.clone(), Failures { count, last: now, until });
         }
         Ok(Attempt::Allowed)
     }
 
-    fn forgive(&self, own: &[String], shared: &[String]) -> Result<(), StoreError> {
+    fn reset_attempts(&self, own: &[String], shared: &[String]) -> Result<(), StoreError> {
         let mut state = self.lock();
         for subject in own {
             state.failures.remove(subject);

@@ -1,7 +1,7 @@
 //! Rules for passwords, and their hashing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use argon2::Block;
 use precis_core::profile::PrecisFastInvocation as _;
@@ -13,14 +13,14 @@ use crate::store::TokenHash;
 use crate::verify;
 
 /// Characters of a password that is the only proof.
-const SHORTEST: usize = 15;
-/// Characters of a password beside which a code is asked for.
-const SHORTEST_WITH_CODE: usize = 8;
-const LONGEST: usize = 128;
+const MIN_CHARS: usize = 15;
+/// Characters of a password next to which a code is asked for.
+const MIN_CHARS_WITH_CODE: usize = 8;
+const MAX_CHARS: usize = 128;
 /// Passwords that may wait for being checked.
-const QUEUE: usize = 16;
+const MAX_WAITING: usize = 16;
 
-/// Words that a password is made of when nobody thought about it.
+/// Words of which thoughtless passwords consist.
 const COMMON: [&str; 48] = [
     "password",
     "passwort",
@@ -72,11 +72,13 @@ const COMMON: [&str; 48] = [
     "aaa",
 ];
 
-/// Makes a password the same whatever keyboard it was typed on (RFC 8265, `OpaqueString`).
-fn prepared(password: &SecretString) -> Result<SecretString, Rule> {
+/// Makes a password the same whatever keyboard it was typed on (RFC 8265 §4.2, `OpaqueString`): NFC, every space
+/// a plain one, no control characters. Both setting a password and logging in do this, and a password in ASCII
+/// stays as it is.
+fn normalize(password: &SecretString) -> Result<SecretString, Rule> {
     let text = password.expose_secret();
     if text.is_empty() {
-        return Err(Rule::PasswordTooShort(SHORTEST));
+        return Err(Rule::PasswordTooShort(MIN_CHARS));
     }
     let prepared = OpaqueString::enforce(text).map_err(|_error| Rule::PasswordCharacters)?;
     Ok(prepared.into_owned().into())
@@ -84,12 +86,12 @@ fn prepared(password: &SecretString) -> Result<SecretString, Rule> {
 
 /// Checks a new password of an account.
 pub(super) fn check(password: &SecretString, name: &str, second_factor: bool) -> Result<(), Rule> {
-    let shortest = if second_factor { SHORTEST_WITH_CODE } else { SHORTEST };
-    let prepared = prepared(password)?;
+    let shortest = if second_factor { MIN_CHARS_WITH_CODE } else { MIN_CHARS };
+    let prepared = normalize(password)?;
     let text = prepared.expose_secret();
     match text.chars().count() {
         length if length < shortest => Err(Rule::PasswordTooShort(shortest)),
-        length if length > LONGEST => Err(Rule::PasswordTooLong(LONGEST)),
+        length if length > MAX_CHARS => Err(Rule::PasswordTooLong(MAX_CHARS)),
         _ if is_guessable(text, name) => Err(Rule::PasswordGuessable),
         _ => Ok(()),
     }
@@ -122,37 +124,40 @@ fn is_guessable(text: &str, name: &str) -> bool {
 pub(super) struct Hasher {
     memory: Mutex<Vec<Block>>,
     waiting: AtomicUsize,
-    /// A hash that nobody's password has, for names that nobody has.
-    nobody: std::sync::OnceLock<Option<TokenHash>>,
+    /// The hash of a random password, for names that have no account.
+    decoy: OnceLock<Option<TokenHash>>,
 }
 
 impl Hasher {
     pub(super) fn hash(&self, password: &SecretString) -> Result<TokenHash, AdminError> {
-        verify::hash(&prepared(password).map_err(|rule| Field::Password.breaks(rule))?)
+        verify::hash(&normalize(password).map_err(|rule| Field::Password.breaks(rule))?)
             .map_err(|_error| AdminError::Hash)
     }
 
-    /// Compares a password with a hash; without one, takes as long and says no.
+    /// Compares a password with a hash. Without one it takes as long, and does not match.
     pub(super) fn matches(
         &self,
         password: &SecretString,
         hash: Option<&TokenHash>,
     ) -> Result<bool, AdminError> {
-        if self.waiting.fetch_add(1, Ordering::SeqCst) >= QUEUE {
+        if self.waiting.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             return Err(AdminError::Busy);
         }
-        let nobody = || {
-            let made = || verify::hash(&format!("{:032x}", rand::random::<u128>()).into()).ok();
-            self.nobody.get_or_init(made).as_ref()
-        };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let password = prepared(password).unwrap_or_else(|_| " ".into());
+        // A text that cannot be a password takes as long as any other.
+        let password = normalize(password).unwrap_or_else(|_rule| " ".into());
         let compared = hash
-            .or_else(nobody)
+            .or_else(|| self.decoy())
             .and_then(|hash| verify::matches(password.expose_secret(), hash, &mut memory));
         drop(memory);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         Ok(compared.unwrap_or(false) && hash.is_some())
+    }
+
+    fn decoy(&self) -> Option<&TokenHash> {
+        self.decoy
+            .get_or_init(|| verify::hash(&format!("{:032x}", rand::random::<u128>()).into()).ok())
+            .as_ref()
     }
 }

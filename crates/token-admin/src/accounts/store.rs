@@ -16,7 +16,7 @@ use crate::store::{StoreError, TokenHash};
 pub struct Secret(String);
 
 impl Secret {
-    /// Makes a text that nobody has seen, and its digest.
+    /// Makes a new random text, and its digest.
     pub(super) fn generate() -> (SecretString, Self) {
         let text: SecretString = HEXLOWER.encode(&rand::random::<[u8; 32]>()).into();
         let digest = Self::of(text.expose_secret());
@@ -71,7 +71,7 @@ pub struct SessionRow {
     pub proven: Timestamp,
 }
 
-/// Whether somebody may try to log in.
+/// Whether a client may try to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// Yes; it is counted.
@@ -80,14 +80,14 @@ pub enum Attempt {
     Wait(Timestamp),
 }
 
-/// What came of a change that must leave an owner.
+/// The outcome of a change that must leave an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guarded {
+pub enum RoleChange {
     /// It was made.
-    Done,
+    Made,
     /// There is no such account.
     Missing,
-    /// Nobody would be left who can do everything.
+    /// No owner would be left.
     LastOwner,
 }
 
@@ -191,22 +191,27 @@ pub trait AccountStore: Send + Sync + 'static {
         role: Role,
         at: Timestamp,
         by: &Author,
-    ) -> Result<Guarded, StoreError>;
+    ) -> Result<RoleChange, StoreError>;
 
     /// Removes an account.
     ///
     /// # Errors
     ///
     /// As [`AccountStore::any_admin`].
-    fn remove_admin(&self, name: &str, at: Timestamp, by: &Author) -> Result<Guarded, StoreError>;
+    fn remove_admin(
+        &self,
+        name: &str,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<RoleChange, StoreError>;
 
-    /// Keeps a session, forgets those that are older than any may be, and notes the log-in and the place
+    /// Keeps a session, forgets those that are older than any may be, and notes the log-in and the network
     /// that it came from.
     ///
     /// # Errors
     ///
     /// [`StoreError::Missing`] when the account is gone.
-    fn insert_session(&self, session: &SessionRow, place: &str) -> Result<(), StoreError>;
+    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError>;
 
     /// Finds a session with its account.
     ///
@@ -246,12 +251,12 @@ pub trait AccountStore: Send + Sync + 'static {
         by: &Author,
     ) -> Result<(), StoreError>;
 
-    /// Tells whether somebody logged in to an account from a place since a time.
+    /// Returns whether an account was logged in to from a network since a time.
     ///
     /// # Errors
     ///
     /// As [`AccountStore::any_admin`].
-    fn knows(&self, name: &str, place: &str, since: Timestamp) -> Result<bool, StoreError>;
+    fn knows(&self, name: &str, network: &str, since: Timestamp) -> Result<bool, StoreError>;
 
     /// Counts an attempt for each subject, unless one of them has to wait: then for none.
     ///
@@ -260,10 +265,10 @@ pub trait AccountStore: Send + Sync + 'static {
     /// As [`AccountStore::any_admin`].
     fn attempt(&self, subjects: &[String], now: Timestamp) -> Result<Attempt, StoreError>;
 
-    /// Takes an attempt that succeeded back: `own` are forgotten, `shared` are counted one less.
+    /// Takes back an attempt that succeeded: forgets the counts of `own`, lowers those of `shared` by one.
     ///
     /// # Errors
     ///
     /// As [`AccountStore::any_admin`].
-    fn forgive(&self, own: &[String], shared: &[String]) -> Result<(), StoreError>;
+    fn reset_attempts(&self, own: &[String], shared: &[String]) -> Result<(), StoreError>;
 }

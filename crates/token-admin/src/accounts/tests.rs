@@ -55,13 +55,13 @@ impl Bench {
         self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    fn try_from(&self, password: &str, place: &Place) -> Result<SignedIn, AdminError> {
+    fn try_from(&self, password: &str, place: &ClientNetwork) -> Result<SignedIn, AdminError> {
         self.accounts.log_in("owner", &password.into(), "", place)
     }
 }
 
-fn home() -> Place {
-    Place::of(Some("192.0.2.1".parse().unwrap()))
+fn home() -> ClientNetwork {
+    ClientNetwork::of(Some("192.0.2.1".parse().unwrap()))
 }
 
 fn author(actor: Actor) -> Author {
@@ -168,18 +168,20 @@ fn adm_09_sessions_end_by_idleness_by_age_and_by_what_is_done_to_the_account() {
         bench.accounts.session(cookie.expose_secret(), active).unwrap().is_some()
     };
     let cookie = log_in();
-    bench.pass(IDLE - 1);
+    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap();
+    let (idle, longest) = (seconds(SESSION_IDLE), seconds(SESSION_MAX_AGE));
+    bench.pass(idle - 1);
     assert!(alive(&cookie, true));
-    bench.pass(IDLE - 1);
+    bench.pass(idle - 1);
     assert!(alive(&cookie, false), "a page that asks by itself");
     bench.pass(1);
     assert!(!alive(&cookie, true), "does not keep a session alive");
     let cookie = log_in();
-    for _ in 0..(LONGEST / (IDLE - 1)) {
+    for _ in 0..(longest / (idle - 1)) {
         assert!(alive(&cookie, true));
-        bench.pass(IDLE - 1);
+        bench.pass(idle - 1);
     }
-    bench.pass(LONGEST % (IDLE - 1));
+    bench.pass(longest % (idle - 1));
     assert!(!alive(&cookie, true));
 
     let (one, two) = (log_in(), log_in());
@@ -233,7 +235,7 @@ fn adm_06_a_thousand_guesses_get_nowhere_and_the_admin_gets_in() {
     let bench = Bench::with_owner();
     // A day of guesses, each from another address.
     for guess in 0..1_000_u32 {
-        let place = Place::of(Some(std::net::Ipv4Addr::from(0x0a00_0000 + guess).into()));
+        let place = ClientNetwork::of(Some(std::net::Ipv4Addr::from(0x0a00_0000 + guess).into()));
         assert!(matches!(
             bench.try_from("not the password at all", &place),
             Err(AdminError::Refused)
@@ -245,7 +247,7 @@ fn adm_06_a_thousand_guesses_get_nowhere_and_the_admin_gets_in() {
     // The account is open to somebody who was there before, also while others guess.
     bench.try_from(GOOD, &home()).unwrap();
     // One address alone is stopped, whatever account it tries; time opens it again.
-    let other = Place::of(Some("198.51.100.7".parse().unwrap()));
+    let other = ClientNetwork::of(Some("198.51.100.7".parse().unwrap()));
     for n in 0..50 {
         drop(bench.accounts.log_in(&format!("somebody{n}"), &"wrong".into(), "", &other));
     }
@@ -300,15 +302,15 @@ fn what_is_kept_of_sessions_and_links_opens_nothing() {
     assert!(bench.accounts.session(digest.as_str(), true).unwrap().is_none());
     let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
     assert_ne!(session.form_token, digest.as_str());
-    assert!(bench.accounts.is_proven(&session));
-    bench.pass(PROVEN);
-    assert!(!bench.accounts.is_proven(&session));
+    assert!(bench.accounts.recently_authenticated(&session));
+    bench.pass(300);
+    assert!(!bench.accounts.recently_authenticated(&session));
     let place = home();
     let prove = |password: &str| {
-        bench.accounts.prove(&session, cookie.expose_secret(), &password.into(), &place)
+        bench.accounts.reauthenticate(&session, cookie.expose_secret(), &password.into(), &place)
     };
     assert!(prove("wrong").is_err());
     prove(GOOD).unwrap();
     let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
-    assert!(bench.accounts.is_proven(&session));
+    assert!(bench.accounts.recently_authenticated(&session));
 }

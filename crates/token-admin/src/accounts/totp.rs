@@ -19,7 +19,7 @@ const LABEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub struct TotpSecret(Vec<u8>);
 
 impl TotpSecret {
-    /// Makes one that nobody has seen.
+    /// Makes a new random secret.
     pub fn generate() -> Self {
         Self(rand::random::<[u8; BYTES]>().to_vec())
     }
@@ -67,8 +67,9 @@ impl TotpSecret {
     pub fn step_of(&self, code: &str, now: Timestamp) -> Option<i64> {
         let typed: String = code.chars().filter(|c| !c.is_whitespace()).collect();
         let current = now.micros().div_euclid(1_000_000 * STEP);
-        let matches = |step: &i64| bool::from(self.code(*step).as_bytes().ct_eq(typed.as_bytes()));
-        [current, current - 1, current + 1].into_iter().find(matches)
+        [current, current - 1, current + 1]
+            .into_iter()
+            .find(|step| self.code(*step).as_bytes().ct_eq(typed.as_bytes()).into())
     }
 
     /// RFC 4226 §5.3 over the number of the step.

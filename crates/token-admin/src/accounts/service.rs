@@ -1,6 +1,7 @@
 //! The use cases of accounts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, Timestamp};
@@ -8,19 +9,19 @@ use headcount_core::ids::RequestId;
 use secrecy::SecretString;
 
 use super::password::{self, Hasher};
-use super::store::{AccountStore, AdminRow, Attempt, Guarded, LinkRow, Secret, SessionRow};
+use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
 use super::{
-    Admin, IDLE, LONGEST, Link, LinkPurpose, PROVEN, Place, Role, Session, SignedIn, TotpSecret,
-    account_name, throttle,
+    Admin, ClientNetwork, Link, LinkPurpose, REAUTH_WINDOW, Role, SESSION_IDLE, SESSION_MAX_AGE,
+    Session, SignedIn, TotpSecret, account_name, throttle,
 };
 use crate::error::{AdminError, Field, Rule};
 use crate::principal::{Action, Principal};
 use crate::store::TokenHash;
 
-/// How often the last use of a session is written down, in seconds.
-const SEEN_INTERVAL: i64 = 60;
+/// How often the last use of a session is written.
+const SEEN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Makes, proves and ends accounts, sessions and links over a store.
+/// Manages accounts, sessions and links over a store.
 pub struct Accounts {
     store: Arc<dyn AccountStore>,
     clock: Arc<dyn Clock>,
@@ -33,7 +34,7 @@ impl Accounts {
         Self { store, clock, hasher: Hasher::default() }
     }
 
-    /// Tells whether there is an account.
+    /// Returns whether there is an account.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Accounts {
         self.link(LinkPurpose::Recover(name))
     }
 
-    /// Makes a link with which somebody gets an account.
+    /// Makes a link with which a new administrator creates an account.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Accounts {
         Ok(link)
     }
 
-    /// Tells what a link is for, when it works.
+    /// Returns what a link is for, if it works.
     ///
     /// # Errors
     ///
@@ -111,19 +112,19 @@ impl Accounts {
         Ok(found.ok_or_else(link_over)?.purpose)
     }
 
-    /// Uses a link up: makes its account, or gives it a new password, and logs in. `name` counts only
-    /// for the first account; the others have theirs.
+    /// Uses a link up: creates its account, or sets a new password, and logs in. `name` counts only for the
+    /// first account; other links contain the name.
     ///
     /// # Errors
     ///
-    /// [`Rule::LinkOver`] also for all but one of those who use it at the same time;
+    /// [`Rule::LinkOver`], also for all but one of several clients that use it at the same time;
     /// a rule about [`Field::Password`], [`Rule::AccountName`], [`Rule::Taken`].
     pub fn redeem(
         &self,
         link: &str,
         name: &str,
         password: &SecretString,
-        place: &Place,
+        network: &ClientNetwork,
         request: &RequestId,
     ) -> Result<SignedIn, AdminError> {
         let (name, role) = match self.purpose(link)? {
@@ -143,9 +144,9 @@ impl Accounts {
         let row = AdminRow { admin, hash: self.hasher.hash(password)?, totp: None };
         let by = author(&name, request);
         match self.store.redeem(&Secret::of(link), &row, now, &by) {
-            Ok(true) => self.sign_in(&name, place),
+            Ok(true) => self.sign_in(&name, network),
             Ok(false) => Err(link_over()),
-            Err(error) => Err(Field::AccountName.stored(error)),
+            Err(error) => Err(Field::AccountName.from_store(error)),
         }
     }
 
@@ -153,21 +154,21 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`AdminError::Refused`] for everything that is wrong, in the same words; [`AdminError::Busy`].
+    /// [`AdminError::Refused`], with the same words whatever is wrong; [`AdminError::Busy`].
     pub fn log_in(
         &self,
         name: &str,
         password: &SecretString,
         code: &str,
-        place: &Place,
+        network: &ClientNetwork,
     ) -> Result<SignedIn, AdminError> {
-        // A name that nobody can have is counted as one name.
+        // All names that no account can have are counted as one.
         let name = account_name(name).unwrap_or_default();
         let now = self.clock.now();
-        let since = now.plus_seconds(-throttle::KNOWN);
-        let own = vec![format!("from {}", place.as_str())];
-        let (own, shared) = if self.store.knows(&name, place.as_str(), since)? {
-            ([own, vec![at_home(&name, place)]].concat(), Vec::new())
+        let since = now.minus(throttle::NETWORK_LIFE);
+        let own = vec![format!("from {}", network.as_str())];
+        let (own, shared) = if self.store.knows(&name, network.as_str(), since)? {
+            ([own, vec![known_subject(&name, network)]].concat(), Vec::new())
         } else {
             (own, vec![format!("to {name}")])
         };
@@ -176,16 +177,18 @@ impl Accounts {
         let matches = self.hasher.matches(password, row.as_ref().map(|row| &row.hash))?;
         let row = row.filter(|_| matches).ok_or(AdminError::Refused)?;
         self.second_factor(&row, code, now)?;
-        self.store.forgive(&own, &shared)?;
-        self.sign_in(&name, place)
+        self.store.reset_attempts(&own, &shared)?;
+        self.sign_in(&name, network)
     }
 
     fn second_factor(&self, row: &AdminRow, code: &str, now: Timestamp) -> Result<(), AdminError> {
         let Some(secret) = &row.totp else { return Ok(()) };
         let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
-        // A code that somebody has seen being typed is worth nothing any more.
-        let fresh = self.store.use_step(&row.admin.name, step)?;
-        if fresh { Ok(()) } else { Err(AdminError::Refused) }
+        // A code works once: one that was watched while it was typed is worthless.
+        match self.store.use_step(&row.admin.name, step)? {
+            true => Ok(()),
+            false => Err(AdminError::Refused),
+        }
     }
 
     fn count(&self, subjects: &[String], now: Timestamp) -> Result<(), AdminError> {
@@ -195,21 +198,20 @@ impl Accounts {
         }
     }
 
-    /// Makes a session. Its id is new whatever the browser sent (ADM-08).
-    fn sign_in(&self, name: &str, place: &Place) -> Result<SignedIn, AdminError> {
+    /// Makes a session, with a new id whatever the browser sent (ADM-08).
+    fn sign_in(&self, name: &str, network: &ClientNetwork) -> Result<SignedIn, AdminError> {
         let now = self.clock.now();
         let (cookie, secret) = Secret::generate();
         let session =
             SessionRow { secret, admin: name.to_owned(), created: now, seen: now, proven: now };
-        self.store.insert_session(&session, place.as_str())?;
+        self.store.insert_session(&session, network.as_str())?;
         Ok(SignedIn { name: name.to_owned(), cookie })
     }
 
-    /// Returns the session of a cookie, when it is alive. Reads the store each time: that is what makes
-    /// its end count for the next request on every replica.
+    /// Returns the session of a cookie, if it is alive. Reads the store each time, so that the end of a session
+    /// counts from the next request on, on every replica.
     ///
-    /// `active` says whether a person does something, or a page asks by itself, which keeps no session
-    /// alive.
+    /// `active` is whether a person acts; a page that asks by itself keeps no session alive.
     ///
     /// # Errors
     ///
@@ -218,34 +220,34 @@ impl Accounts {
         let secret = Secret::of(cookie);
         let Some((row, admin)) = self.store.session(&secret)? else { return Ok(None) };
         let now = self.clock.now();
-        if now >= row.seen.plus_seconds(IDLE) || now >= row.created.plus_seconds(LONGEST) {
+        if now >= row.seen.plus(SESSION_IDLE) || now >= row.created.plus(SESSION_MAX_AGE) {
             return Ok(None);
         }
-        if active && now >= row.seen.plus_seconds(SEEN_INTERVAL) {
+        if active && now >= row.seen.plus(SEEN_INTERVAL) {
             self.store.touch_session(&secret, now, row.proven)?;
         }
         let form_token = Secret::of(&format!("form {cookie}")).as_str().to_owned();
         Ok(Some(Session { admin, created: row.created, proven: row.proven, form_token }))
     }
 
-    /// Tells whether the password was entered lately enough for a dangerous act.
-    pub fn is_proven(&self, session: &Session) -> bool {
-        self.clock.now() < session.proven.plus_seconds(PROVEN)
+    /// Returns whether the password was entered recently enough for a dangerous act.
+    pub fn recently_authenticated(&self, session: &Session) -> bool {
+        self.clock.now() < session.proven.plus(REAUTH_WINDOW)
     }
 
-    /// Proves that whoever uses a session knows its password.
+    /// Checks the password of a session's account again, for dangerous acts.
     ///
     /// # Errors
     ///
     /// [`AdminError::Refused`], [`AdminError::Busy`].
-    pub fn prove(
+    pub fn reauthenticate(
         &self,
         session: &Session,
         cookie: &str,
         password: &SecretString,
-        place: &Place,
+        network: &ClientNetwork,
     ) -> Result<(), AdminError> {
-        self.check_own(&session.admin.name, password, place)?;
+        self.check_own(&session.admin.name, password, network)?;
         let now = self.clock.now();
         Ok(self.store.touch_session(&Secret::of(cookie), now, now)?)
     }
@@ -254,15 +256,15 @@ impl Accounts {
         &self,
         name: &str,
         password: &SecretString,
-        place: &Place,
+        network: &ClientNetwork,
     ) -> Result<AdminRow, AdminError> {
-        let own = vec![at_home(name, place)];
+        let own = vec![known_subject(name, network)];
         self.count(&own, self.clock.now())?;
         let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
         if !self.hasher.matches(password, Some(&row.hash))? {
             return Err(AdminError::Refused);
         }
-        self.store.forgive(&own, &[])?;
+        self.store.reset_attempts(&own, &[])?;
         Ok(row)
     }
 
@@ -275,7 +277,7 @@ impl Accounts {
         Ok(self.store.end_session(&Secret::of(cookie))?)
     }
 
-    /// Ends every session of an account, or of all. Everybody may end their own.
+    /// Ends every session of an account, or of all. Administrators may always end their own.
     ///
     /// # Errors
     ///
@@ -295,7 +297,7 @@ impl Accounts {
         Ok(self.store.end_sessions(name.as_deref(), self.clock.now(), &by.author)?)
     }
 
-    /// Sets a new password of one's own account, ends all sessions of it and makes a new one.
+    /// Sets a new password for one's own account, ends all its sessions and makes a new one.
     ///
     /// # Errors
     ///
@@ -305,20 +307,20 @@ impl Accounts {
         by: &Principal,
         old: &SecretString,
         new: &SecretString,
-        place: &Place,
+        network: &ClientNetwork,
     ) -> Result<SignedIn, AdminError> {
         let name = by.account_name()?;
-        let row = self.check_own(name, old, place)?;
+        let row = self.check_own(name, old, network)?;
         let second_factor = row.totp.is_some();
         password::check(new, name, second_factor).map_err(|rule| Field::Password.breaks(rule))?;
         let hash: TokenHash = self.hasher.hash(new)?;
         if !self.store.set_password(name, &hash, self.clock.now(), &by.author)? {
             return Err(missing(name));
         }
-        self.sign_in(name, place)
+        self.sign_in(name, network)
     }
 
-    /// Begins to ask for codes at log-in to one's own account, once one of them shows that the secret arrived.
+    /// Lets log-in to one's own account ask for codes, once a first code shows that the secret arrived.
     ///
     /// # Errors
     ///
@@ -345,8 +347,10 @@ impl Accounts {
     /// [`Rule::Missing`].
     pub fn disable_codes(&self, by: &Principal) -> Result<(), AdminError> {
         let name = by.account_name()?;
-        let done = self.store.set_totp(name, None, self.clock.now(), &by.author)?;
-        if done { Ok(()) } else { Err(missing(name)) }
+        match self.store.set_totp(name, None, self.clock.now(), &by.author)? {
+            true => Ok(()),
+            false => Err(missing(name)),
+        }
     }
 
     /// Gives an account another role and ends its sessions.
@@ -358,7 +362,7 @@ impl Accounts {
         by.may(Action::ChangeRole)?;
         by.may_give(role)?;
         let name = &known_name(name)?;
-        guarded(name, self.store.set_role(name, role, self.clock.now(), &by.author)?)
+        check(name, self.store.set_role(name, role, self.clock.now(), &by.author)?)
     }
 
     /// Removes an account with its sessions.
@@ -369,19 +373,19 @@ impl Accounts {
     pub fn remove(&self, by: &Principal, name: &str) -> Result<(), AdminError> {
         by.may(Action::RemoveAccount)?;
         let name = &known_name(name)?;
-        guarded(name, self.store.remove_admin(name, self.clock.now(), &by.author)?)
+        check(name, self.store.remove_admin(name, self.clock.now(), &by.author)?)
     }
 }
 
-fn guarded(name: &str, outcome: Guarded) -> Result<(), AdminError> {
+fn check(name: &str, outcome: RoleChange) -> Result<(), AdminError> {
     match outcome {
-        Guarded::Done => Ok(()),
-        Guarded::Missing => Err(missing(name)),
-        Guarded::LastOwner => Err(Field::Account.breaks(Rule::LastOwner)),
+        RoleChange::Made => Ok(()),
+        RoleChange::Missing => Err(missing(name)),
+        RoleChange::LastOwner => Err(Field::Account.breaks(Rule::LastOwner)),
     }
 }
 
-/// Reads the name of an account that has to exist: one that no account can have is missing, too.
+/// Reads the name of an account that has to exist; a name that no account can have is missing, too.
 fn known_name(text: &str) -> Result<String, AdminError> {
     account_name(text).map_err(|_bad| missing(text))
 }
@@ -394,9 +398,9 @@ fn link_over() -> AdminError {
     Field::Link.breaks(Rule::LinkOver)
 }
 
-/// The subject of attempts by somebody who was let in from this place before.
-fn at_home(name: &str, place: &Place) -> String {
-    format!("known {name} {}", place.as_str())
+/// Returns the subject of attempts on an account from a network that it was logged in from before.
+fn known_subject(name: &str, network: &ClientNetwork) -> String {
+    format!("known {name} {}", network.as_str())
 }
 
 fn author(name: &str, request: &RequestId) -> Author {
