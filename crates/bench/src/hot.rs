@@ -16,7 +16,7 @@ use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Caller, Limits, Service, Shape};
 use headcount_core::work::Work;
 use headcount_token_admin::memory::MemoryTokens;
-use headcount_token_admin::{Presented, Tokens};
+use headcount_token_admin::{PresentedToken, Tokens};
 
 use crate::data::{self, Numbers};
 use crate::machine::{PlainCursors, SystemClock, UuidSource};
@@ -137,7 +137,8 @@ fn token(times: usize) -> anyhow::Result<()> {
     let tokens = Tokens::new(store, Arc::new(SystemClock), crate::life::policy());
     let secret = crate::life::issue(&tokens, "hot")?;
     for _ in 0..times {
-        let presented = Presented::parse(&secret).context("a token that was just made is one")?;
+        let presented =
+            PresentedToken::parse(&secret).context("a token that was just made is one")?;
         let accepted = tokens.verify(&presented)?;
         std::hint::black_box(accepted);
     }

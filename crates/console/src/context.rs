@@ -5,7 +5,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
-use headcount_token_admin::accounts::{PROVEN, Session};
+use headcount_token_admin::accounts::{REAUTH_WINDOW, Session};
 use headcount_token_admin::{Action, AdminError, Principal, Tenant};
 
 use crate::assets;
@@ -116,7 +116,7 @@ impl<'r> PageContext<'r> {
     /// Checks whether a form of a dangerous act asks for the password.
     fn asks_password(&self) -> bool {
         self.session.as_ref().is_none_or(|session| {
-            self.now.plus_seconds(PASSWORD_MARGIN) >= session.proven.plus_seconds(PROVEN)
+            self.now.plus_seconds(PASSWORD_MARGIN) >= session.proven.plus(REAUTH_WINDOW)
         })
     }
 

@@ -1,25 +1,22 @@
-//! Accounts of the console as rows.
+//! Accounts of the console, with their sessions and links, as rows.
 
 mod attempts;
 
 use diesel::prelude::*;
-use headcount_core::Error;
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
-use headcount_core::provider::ProviderError;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, Guarded, LONGEST, LinkPurpose, LinkRow,
-    Role, SERVER, Secret, SessionRow, TotpSecret, throttle,
+    ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, LinkPurpose, LinkRow, Role, RoleChange,
+    SERVER, SESSION_MAX_AGE, Secret, SessionRow, TotpSecret, throttle,
 };
 use headcount_token_admin::{StoreError, TokenHash};
 
 use crate::changes::append_other;
 use crate::connection::DbConnection;
-use crate::error::{Meaning, WriteError, meaning, token_error};
+use crate::error::{DbErrorKind, WriteError, admin_error, classify};
 use crate::schema::{admin_sessions, admins, login_failures, login_places, setup_links};
 use crate::sql::Sql;
 use crate::store::Store;
-use crate::tenants::unavailable;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = admins)]
@@ -35,7 +32,7 @@ impl Row {
     fn admin(self) -> Admin {
         Admin {
             name: self.name,
-            // A role that this release does not know may do the least.
+            // A role that this release does not know gets the fewest rights.
             role: Role::parse(&self.role).unwrap_or(Role::Auditor),
             second_factor: self.totp.is_some(),
             created: Timestamp::from_micros(self.created),
@@ -44,15 +41,8 @@ impl Row {
     }
 }
 
-fn record(
-    connection: &mut DbConnection,
-    name: &str,
-    (act, paths): (Act, &[&str]),
-    at: Timestamp,
-    by: &Author,
-) -> QueryResult<()> {
-    let change = Change::of(act, name, paths, at, by);
-    append_other(connection, SERVER, &change, ADMIN_KIND, name)
+fn record(connection: &mut DbConnection, name: &str, change: &Change) -> QueryResult<()> {
+    append_other(connection, SERVER, change, ADMIN_KIND, name)
 }
 
 fn end_sessions(connection: &mut DbConnection, name: &str) -> QueryResult<usize> {
@@ -60,55 +50,44 @@ fn end_sessions(connection: &mut DbConnection, name: &str) -> QueryResult<usize>
     diesel::delete(own).execute(connection)
 }
 
-/// Locks the owners, so that of two who demote each other the second sees what the first did.
+/// Locks the rows of all owners, so that of two owners who demote each other the second sees the first change.
 fn lock_owners(connection: &mut DbConnection) -> QueryResult<usize> {
     let owners = admins::table.filter(admins::role.eq(Role::Owner.word()));
     diesel::update(owners).set(admins::role.eq(Role::Owner.word())).execute(connection)
 }
 
-/// Tells whether an account may lose its rights. The owners are locked.
-fn guard(connection: &mut DbConnection, name: &str) -> QueryResult<Guarded> {
+/// Checks that an account may lose its rights. The owners must be locked.
+fn check_role_change(connection: &mut DbConnection, name: &str) -> QueryResult<RoleChange> {
     let row = admins::table.filter(admins::name.eq(name)).select(admins::role);
     let Some(role) = row.first::<String>(connection).optional()? else {
-        return Ok(Guarded::Missing);
+        return Ok(RoleChange::Missing);
     };
     let owners = admins::table.filter(admins::role.eq(Role::Owner.word()));
     let owners: i64 = owners.count().get_result(connection)?;
     let last = role == Role::Owner.word() && owners <= 1;
-    Ok(if last { Guarded::LastOwner } else { Guarded::Done })
+    Ok(if last { RoleChange::LastOwner } else { RoleChange::Made })
 }
 
-/// Takes back what the job did so far, on purpose.
-fn undone() -> WriteError {
-    WriteError::Refused(ProviderError::NotFound.into())
-}
+const FIRST: &str = "first";
+const RECOVER: &str = "recover";
+const INVITE: &str = "invite";
 
-fn is_undone(error: &WriteError) -> bool {
-    matches!(error, WriteError::Refused(Error::Provider(ProviderError::NotFound)))
-}
-
-impl LinkWords for LinkPurpose {
-    fn words(&self) -> (&'static str, Option<&str>, Option<&'static str>) {
-        match self {
-            Self::First => ("first", None, None),
-            Self::Recover(name) => ("recover", Some(name), None),
-            Self::Invite(name, role) => ("invite", Some(name), Some(role.word())),
-        }
+/// Returns the columns of a link's purpose: its word, the account and the role.
+fn purpose_columns(purpose: &LinkPurpose) -> (&'static str, Option<&str>, Option<&'static str>) {
+    match purpose {
+        LinkPurpose::First => (FIRST, None, None),
+        LinkPurpose::Recover(name) => (RECOVER, Some(name), None),
+        LinkPurpose::Invite(name, role) => (INVITE, Some(name), Some(role.word())),
     }
-}
-
-/// How the purpose of a link is stored.
-trait LinkWords {
-    fn words(&self) -> (&'static str, Option<&str>, Option<&'static str>);
 }
 
 type LinkColumns = (String, Option<String>, Option<String>, i64);
 
 fn link_row(secret: &Secret, (purpose, name, role, expires): LinkColumns) -> Option<LinkRow> {
     let purpose = match purpose.as_str() {
-        "first" => LinkPurpose::First,
-        "recover" => LinkPurpose::Recover(name?),
-        "invite" => LinkPurpose::Invite(name?, Role::parse(&role?)?),
+        FIRST => LinkPurpose::First,
+        RECOVER => LinkPurpose::Recover(name?),
+        INVITE => LinkPurpose::Invite(name?, Role::parse(&role?)?),
         _ => return None,
     };
     Some(LinkRow { secret: secret.clone(), purpose, expires: Timestamp::from_micros(expires) })
@@ -129,8 +108,9 @@ fn insert_admin(
     diesel::insert_into(admins::table).values(values).execute(connection)
 }
 
-/// Makes the account that a used link was for; false when it is too late for that.
-fn make(
+/// Makes the account that a used link is for, or changes it; false when the account, or its absence, that the
+/// link was made for is gone.
+fn apply_link(
     connection: &mut DbConnection,
     purpose: &str,
     row: &AdminRow,
@@ -138,49 +118,53 @@ fn make(
     by: &Author,
 ) -> QueryResult<bool> {
     let name = row.admin.name.as_str();
-    if purpose == "recover" {
+    if purpose == RECOVER {
         let values = (admins::phc.eq(row.hash.to_store()), admins::totp.eq(None::<Vec<u8>>));
         let account = admins::table.filter(admins::name.eq(name));
         if diesel::update(account).set(values).execute(connection)? == 0 {
             return Ok(false);
         }
         end_sessions(connection, name)?;
-        record(connection, name, (Act::Changed, &["password", "recovered"]), at, by)?;
+        record(
+            connection,
+            name,
+            &Change::of(Act::Changed, name, &["password", "recovered"], at, by),
+        )?;
         return Ok(true);
     }
-    let first = purpose == "first";
+    let first = purpose == FIRST;
     if first && admins::table.count().get_result::<i64>(connection)? > 0 {
         return Ok(false);
     }
     insert_admin(connection, row, first.then_some(1))?;
-    record(connection, name, (Act::Created, &[row.admin.role.word()]), at, by)?;
+    record(connection, name, &Change::of(Act::Created, name, &[row.admin.role.word()], at, by))?;
     Ok(true)
 }
 
 impl AccountStore for Store {
     fn any_admin(&self) -> Result<bool, StoreError> {
-        let first = self.read("accounts are looked for", |connection| {
+        let first = self.read_admin("accounts are looked for", |connection| {
             admins::table.select(admins::name).first::<String>(connection).optional()
-        });
-        first.map(|first| first.is_some()).map_err(unavailable)
+        })?;
+        Ok(first.is_some())
     }
 
     fn admins(&self) -> Result<Vec<Admin>, StoreError> {
-        let rows = self.read("accounts are listed", |connection| {
+        let rows = self.read_admin("accounts are listed", |connection| {
             admins::table.select(Row::as_select()).order(admins::name).load::<Row>(connection)
-        });
-        rows.map(|rows| rows.into_iter().map(Row::admin).collect()).map_err(unavailable)
+        })?;
+        Ok(rows.into_iter().map(Row::admin).collect())
     }
 
     fn admin(&self, name: &str) -> Result<Option<AdminRow>, StoreError> {
-        let row = self.read("an account is read", |connection| {
+        let row = self.read_admin("an account is read", |connection| {
             admins::table
                 .filter(admins::name.eq(name))
                 .select((Row::as_select(), admins::phc))
                 .first::<(Row, String)>(connection)
                 .optional()
-        });
-        Ok(row.map_err(unavailable)?.map(|(row, phc)| AdminRow {
+        })?;
+        Ok(row.map(|(row, phc)| AdminRow {
             totp: row.totp.clone().map(TotpSecret::from_store),
             admin: row.admin(),
             hash: TokenHash::from_store(phc),
@@ -188,8 +172,8 @@ impl AccountStore for Store {
     }
 
     fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError> {
-        let (purpose, admin, role) = link.purpose.words();
-        let done = self.writer.write(&mut |connection| {
+        let (purpose, admin, role) = purpose_columns(&link.purpose);
+        self.write_admin(|connection| {
             let old = setup_links::table.filter(setup_links::expires.le(now.micros()));
             diesel::delete(old).execute(connection)?;
             let values = (
@@ -199,16 +183,13 @@ impl AccountStore for Store {
                 setup_links::role.eq(role),
                 setup_links::expires.eq(link.expires.micros()),
             );
-            Ok(diesel::insert_into(setup_links::table)
-                .values(values)
-                .execute(connection)
-                .map(drop)?)
-        });
-        done.map_err(token_error)
+            diesel::insert_into(setup_links::table).values(values).execute(connection)?;
+            Ok(())
+        })
     }
 
     fn link(&self, secret: &Secret, now: Timestamp) -> Result<Option<LinkRow>, StoreError> {
-        let row = self.read("a link is read", |connection| {
+        let row = self.read_admin("a link is read", |connection| {
             setup_links::table
                 .filter(setup_links::digest.eq(secret.as_str()))
                 .filter(setup_links::expires.gt(now.micros()))
@@ -220,9 +201,8 @@ impl AccountStore for Store {
                 ))
                 .first::<LinkColumns>(connection)
                 .optional()
-        });
-        let link = row.map_err(unavailable)?.and_then(|row| link_row(secret, row));
-        match link {
+        })?;
+        match row.and_then(|row| link_row(secret, row)) {
             Some(link) if link.purpose == LinkPurpose::First && self.any_admin()? => Ok(None),
             link => Ok(link),
         }
@@ -235,8 +215,8 @@ impl AccountStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
-        let done = self.writer.write(&mut |connection| {
-            // Of many who use a link at once, one deletes its row.
+        let outcome = self.writer.write(&mut |connection| {
+            // Of several that use a link at once, one deletes its row.
             let own = setup_links::table
                 .filter(setup_links::digest.eq(secret.as_str()))
                 .filter(setup_links::expires.gt(at.micros()));
@@ -244,18 +224,18 @@ impl AccountStore for Store {
             let Some(purpose) = used.get_result::<String>(connection).optional()? else {
                 return Ok(false);
             };
-            let first = purpose == LinkPurpose::First.words().0;
-            match make(connection, &purpose, row, at, by) {
-                Ok(made) => Ok(made),
+            match apply_link(connection, &purpose, row, at, by) {
+                Ok(applied) => Ok(applied),
                 // Of several links for the first account, the constraint lets one through.
-                Err(error) if first && meaning(&error) == Meaning::Constraint => Err(undone()),
+                Err(error) if purpose == FIRST && classify(&error) == DbErrorKind::Constraint => {
+                    Err(WriteError::RolledBack)
+                }
                 Err(error) => Err(error.into()),
             }
         });
-        match done {
-            Ok(made) => Ok(made),
-            Err(error) if is_undone(&error) => Ok(false),
-            Err(error) => Err(token_error(error)),
+        match outcome {
+            Err(WriteError::RolledBack) => Ok(false),
+            outcome => outcome.map_err(admin_error),
         }
     }
 
@@ -266,17 +246,16 @@ impl AccountStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let account = admins::table.filter(admins::name.eq(name));
             let values = admins::phc.eq(hash.to_store());
             if diesel::update(account).set(values).execute(connection)? == 0 {
                 return Ok(false);
             }
             end_sessions(connection, name)?;
-            record(connection, name, (Act::Changed, &["password"]), at, by)?;
+            record(connection, name, &Change::of(Act::Changed, name, &["password"], at, by))?;
             Ok(true)
-        });
-        done.map_err(token_error)
+        })
     }
 
     fn set_totp(
@@ -286,25 +265,25 @@ impl AccountStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let account = admins::table.filter(admins::name.eq(name));
             let values = admins::totp.eq(secret.map(TotpSecret::to_store));
             if diesel::update(account).set(values).execute(connection)? == 0 {
                 return Ok(false);
             }
-            record(connection, name, (Act::Changed, &["secondFactor"]), at, by)?;
+            record(connection, name, &Change::of(Act::Changed, name, &["secondFactor"], at, by))?;
             Ok(true)
-        });
-        done.map_err(token_error)
+        })
     }
 
     fn use_step(&self, name: &str, step: i64) -> Result<bool, StoreError> {
-        let used = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let unused =
                 admins::table.filter(admins::name.eq(name)).filter(admins::totp_step.lt(step));
-            Ok(diesel::update(unused).set(admins::totp_step.eq(step)).execute(connection)?)
-        });
-        used.map(|rows| rows > 0).map_err(token_error)
+            let used =
+                diesel::update(unused).set(admins::totp_step.eq(step)).execute(connection)?;
+            Ok(used > 0)
+        })
     }
 
     fn set_role(
@@ -313,46 +292,53 @@ impl AccountStore for Store {
         role: Role,
         at: Timestamp,
         by: &Author,
-    ) -> Result<Guarded, StoreError> {
-        let done = self.writer.write(&mut |connection| {
+    ) -> Result<RoleChange, StoreError> {
+        self.write_admin(|connection| {
             lock_owners(connection)?;
-            let guarded = guard(connection, name)?;
-            if guarded == Guarded::Missing || (guarded == Guarded::LastOwner && role != Role::Owner)
-            {
-                return Ok(guarded);
+            match check_role_change(connection, name)? {
+                RoleChange::Missing => return Ok(RoleChange::Missing),
+                RoleChange::LastOwner if role != Role::Owner => return Ok(RoleChange::LastOwner),
+                RoleChange::LastOwner | RoleChange::Made => {}
             }
             let account = admins::table.filter(admins::name.eq(name));
             diesel::update(account).set(admins::role.eq(role.word())).execute(connection)?;
             end_sessions(connection, name)?;
-            record(connection, name, (Act::Changed, &["role", role.word()]), at, by)?;
-            Ok(Guarded::Done)
-        });
-        done.map_err(token_error)
+            record(
+                connection,
+                name,
+                &Change::of(Act::Changed, name, &["role", role.word()], at, by),
+            )?;
+            Ok(RoleChange::Made)
+        })
     }
 
-    fn remove_admin(&self, name: &str, at: Timestamp, by: &Author) -> Result<Guarded, StoreError> {
-        let done = self.writer.write(&mut |connection| {
+    fn remove_admin(
+        &self,
+        name: &str,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<RoleChange, StoreError> {
+        self.write_admin(|connection| {
             lock_owners(connection)?;
-            let guarded = guard(connection, name)?;
-            if guarded == Guarded::Done {
+            let outcome = check_role_change(connection, name)?;
+            if outcome == RoleChange::Made {
                 let account = admins::table.filter(admins::name.eq(name));
                 diesel::delete(account).execute(connection)?;
-                record(connection, name, (Act::Deleted, &[]), at, by)?;
+                record(connection, name, &Change::of(Act::Deleted, name, &[], at, by))?;
             }
-            Ok(guarded)
-        });
-        done.map_err(token_error)
+            Ok(outcome)
+        })
     }
 
-    fn insert_session(&self, session: &SessionRow, place: &str) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| {
+    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError> {
+        self.write_admin(|connection| {
             let at = session.created;
             let account = admins::table.filter(admins::name.eq(&session.admin));
             diesel::update(account).set(admins::last_login.eq(at.micros())).execute(connection)?;
-            let oldest = at.plus_seconds(-LONGEST).micros();
+            let oldest = at.minus(SESSION_MAX_AGE).micros();
             let old = admin_sessions::table.filter(admin_sessions::created.le(oldest));
             diesel::delete(old).execute(connection)?;
-            let forgotten = at.plus_seconds(-throttle::FORGET).micros();
+            let forgotten = at.minus(throttle::COUNT_LIFE).micros();
             let old = login_failures::table.filter(login_failures::last.le(forgotten));
             diesel::delete(old).execute(connection)?;
             let values = (
@@ -366,19 +352,18 @@ impl AccountStore for Store {
             Sql::new("INSERT INTO login_places (admin, place, last) VALUES (")
                 .string(&session.admin)
                 .text(", ")
-                .string(place)
+                .string(network)
                 .text(", ")
                 .int(at.micros())
                 .text(") ON CONFLICT (admin, place) DO UPDATE SET last = excluded.last")
                 .query::<()>()
                 .execute(connection)?;
             Ok(())
-        });
-        done.map_err(token_error)
+        })
     }
 
     fn session(&self, secret: &Secret) -> Result<Option<(SessionRow, Admin)>, StoreError> {
-        let row = self.read("a session is read", |connection| {
+        let row = self.read_admin("a session is read", |connection| {
             admin_sessions::table
                 .inner_join(admins::table.on(admins::name.eq(admin_sessions::admin)))
                 .filter(admin_sessions::digest.eq(secret.as_str()))
@@ -388,8 +373,8 @@ impl AccountStore for Store {
                 ))
                 .first::<((i64, i64, i64), Row)>(connection)
                 .optional()
-        });
-        Ok(row.map_err(unavailable)?.map(|((created, seen, proven), row)| {
+        })?;
+        Ok(row.map(|((created, seen, proven), row)| {
             let session = SessionRow {
                 secret: secret.clone(),
                 admin: row.name.clone(),
@@ -407,23 +392,23 @@ impl AccountStore for Store {
         seen: Timestamp,
         proven: Timestamp,
     ) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let own = admin_sessions::table.filter(admin_sessions::digest.eq(secret.as_str()));
             let values = (
                 admin_sessions::seen.eq(seen.micros()),
                 admin_sessions::proven.eq(proven.micros()),
             );
-            Ok(diesel::update(own).set(values).execute(connection).map(drop)?)
-        });
-        done.map_err(token_error)
+            diesel::update(own).set(values).execute(connection)?;
+            Ok(())
+        })
     }
 
     fn end_session(&self, secret: &Secret) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let own = admin_sessions::table.filter(admin_sessions::digest.eq(secret.as_str()));
-            Ok(diesel::delete(own).execute(connection).map(drop)?)
-        });
-        done.map_err(token_error)
+            diesel::delete(own).execute(connection)?;
+            Ok(())
+        })
     }
 
     fn end_sessions(
@@ -432,35 +417,35 @@ impl AccountStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             match name {
                 Some(name) => end_sessions(connection, name)?,
                 None => diesel::delete(admin_sessions::table).execute(connection)?,
             };
             let whose = name.unwrap_or("everybody");
-            Ok(record(connection, whose, (Act::Changed, &["sessions"]), at, by)?)
-        });
-        done.map_err(token_error)
+            record(connection, whose, &Change::of(Act::Changed, whose, &["sessions"], at, by))?;
+            Ok(())
+        })
     }
 
-    fn knows(&self, name: &str, place: &str, since: Timestamp) -> Result<bool, StoreError> {
-        let row = self.read("a place is looked for", |connection| {
+    fn knows(&self, name: &str, network: &str, since: Timestamp) -> Result<bool, StoreError> {
+        let last = self.read_admin("a known network is looked for", |connection| {
             login_places::table
                 .filter(login_places::admin.eq(name))
-                .filter(login_places::place.eq(place))
+                .filter(login_places::place.eq(network))
                 .filter(login_places::last.gt(since.micros()))
                 .select(login_places::last)
                 .first::<i64>(connection)
                 .optional()
-        });
-        row.map(|row| row.is_some()).map_err(unavailable)
+        })?;
+        Ok(last.is_some())
     }
 
     fn attempt(&self, subjects: &[String], now: Timestamp) -> Result<Attempt, StoreError> {
         attempts::attempt(self, subjects, now)
     }
 
-    fn forgive(&self, own: &[String], shared: &[String]) -> Result<(), StoreError> {
-        attempts::forgive(self, own, shared)
+    fn reset_attempts(&self, own: &[String], shared: &[String]) -> Result<(), StoreError> {
+        attempts::reset_attempts(self, own, shared)
     }
 }

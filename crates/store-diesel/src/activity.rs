@@ -8,29 +8,33 @@ use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 use headcount_records::activity::{Activity, ChangeQuery, Happened, Refusals, Slots};
 
-use crate::changes::{Row, recorded};
+use crate::change_rows::{FeedRow, read_changes};
 use crate::connection::DbConnection;
-use crate::counted;
+use crate::count_cache;
 use crate::log::LogStore;
 use crate::schema::changes;
-use crate::sql::{Sql, watched};
+use crate::sql::{Sql, still_wanted, unindexed};
 use crate::store::Store;
 
-/// The rows of a tenant in the slots.
+/// Returns the condition on rows of a tenant in the slots.
 fn within(tenant: TenantId, slots: Slots) -> Sql {
-    let rows = Sql::new(" WHERE ").watched().text("tenant = ").int(tenant.key());
-    let rows = rows.text(" AND at >= ");
-    let end = slots.begin(slots.count);
-    rows.int(slots.from.micros()).text(" AND at < ").int(end.micros())
+    Sql::new(" WHERE ")
+        .watched()
+        .text("tenant = ")
+        .int(tenant.key())
+        .text(" AND at >= ")
+        .int(slots.from.micros())
+        .text(" AND at < ")
+        .int(slots.begin(slots.count).micros())
 }
 
-/// Counts what happened to resources in one slot. No `GROUP BY`: it would sort all changes of the slot first.
+/// Counts what happened to resources in one slot. A `GROUP BY` would sort all changes of the slot first.
 fn count_one(
     connection: &mut DbConnection,
     tenant: TenantId,
     slot: Slots,
 ) -> QueryResult<Happened> {
-    // A change of a resource has a version; of a token or a tenant, none.
+    // Changes of resources have a version, those of tokens and tenants have none.
     let sql = Sql::new(
         "SELECT sum(CASE WHEN act = 'created' THEN 1 ELSE 0 END), \
          sum(CASE WHEN act = 'replaced' OR act = 'patched' THEN 1 ELSE 0 END), \
@@ -40,8 +44,11 @@ fn count_one(
     let (created, changed, deleted) = sql
         .query::<(Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>)>()
         .get_result::<(Option<i64>, Option<i64>, Option<i64>)>(connection)?;
-    let amount = |sum: Option<i64>| sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0);
-    Ok(Happened { created: amount(created), changed: amount(changed), deleted: amount(deleted) })
+    Ok(Happened { created: to_u64(created), changed: to_u64(changed), deleted: to_u64(deleted) })
+}
+
+fn to_u64(sum: Option<i64>) -> u64 {
+    sum.and_then(|sum| u64::try_from(sum).ok()).unwrap_or(0)
 }
 
 impl Activity for Store {
@@ -52,21 +59,21 @@ impl Activity for Store {
         work: &Work,
     ) -> Result<Vec<Happened>, ProviderError> {
         self.sequence_soon()?;
-        self.read_for(work, "changes are counted", |connection| {
+        self.readers.read_for(work, "changes are counted", |connection| {
             let mut happened = Vec::with_capacity(slots.count);
             for index in 0..slots.count {
                 work.check()?;
                 let slot = Slots { from: slots.begin(index), count: 1, ..slots };
-                let is_over = index + counted::OPEN < slots.count;
-                let known = self.counted.find(tenant, slot).filter(|_| is_over);
-                let counted = match known {
+                let is_over = index + count_cache::OPEN_SLOTS < slots.count;
+                let known = self.count_cache.find(tenant, slot).filter(|_| is_over);
+                let counts = match known {
                     Some(known) => known,
                     None => count_one(connection, tenant, slot)?,
                 };
                 if is_over && known.is_none() {
-                    self.counted.keep(tenant, slot, counted);
+                    self.count_cache.keep(tenant, slot, counts);
                 }
-                happened.push(counted);
+                happened.push(counts);
             }
             Ok(happened)
         })
@@ -79,24 +86,24 @@ impl Activity for Store {
     ) -> Result<Vec<(TenantId, Recorded)>, ProviderError> {
         self.sequence()?;
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        let rows: Vec<(i64, Row)> =
-            self.read_for(work, "the latest changes are read", |connection| {
+        let rows: Vec<(i64, FeedRow)> =
+            self.readers.read_for(work, "the latest changes are read", |connection| {
                 let mut rows = changes::table
-                    .filter(watched(connection))
+                    .filter(still_wanted(connection))
                     .filter(changes::place.is_not_null())
                     .order(changes::place.desc())
                     .limit(limit)
-                    .select((changes::tenant, Row::as_select()))
+                    .select((changes::tenant, FeedRow::as_select()))
                     .into_boxed();
                 if query.by_people {
-                    // Written out, so that the planner knows the index of these rows.
+                    // A literal, so that the planner recognizes the partial index of these rows.
                     rows = rows.filter(diesel::dsl::sql::<Bool>("actor_kind <> 'token'"));
                 }
                 match query.tenant {
-                    // What people did is in the order of places, and little; the index of the tenant, in which
-                    // is what everybody did, must not lead.
+                    // What people did is in the order of positions, and little; the index of the tenant,
+                    // which has all changes, must not lead.
                     Some(tenant) if query.by_people => {
-                        rows = rows.filter((changes::tenant + 0).eq(tenant.key()));
+                        rows = rows.filter(unindexed!(changes::tenant).eq(tenant.key()));
                     }
                     Some(tenant) => rows = rows.filter(changes::tenant.eq(tenant.key())),
                     None => {}
@@ -106,8 +113,8 @@ impl Activity for Store {
                 }
                 Ok(rows.load(connection)?)
             })?;
-        let (tenants, rows): (Vec<i64>, Vec<Row>) = rows.into_iter().unzip();
-        Ok(tenants.into_iter().map(TenantId::new).zip(recorded(rows)?).collect())
+        let (tenants, rows): (Vec<i64>, Vec<FeedRow>) = rows.into_iter().unzip();
+        Ok(tenants.into_iter().map(TenantId::new).zip(read_changes(rows)?).collect())
     }
 }
 
@@ -126,7 +133,7 @@ impl Refusals for LogStore {
             .then(within(tenant, slots))
             .text(" AND status >= 400 AND status <> 404 GROUP BY 1");
         let rows: Vec<(i64, i64)> =
-            self.read_for(work, "refused requests are counted", |connection| {
+            self.readers()?.read_for(work, "refused requests are counted", |connection| {
                 Ok(sql.clone().query::<(BigInt, BigInt)>().load(connection)?)
             })?;
         let mut refused = vec![0; slots.count];

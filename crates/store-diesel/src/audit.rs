@@ -6,47 +6,43 @@ use headcount_core::change::{Act, Author, Change, ResourceNames, TENANT_KIND, TO
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
-use headcount_core::provider::{ProviderError, Source};
+use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
-use headcount_records::chain::AuditRow;
 use headcount_records::verify::{SequencedRow, Unsequenced};
 
-use crate::changes::{append_other, forget, names};
-use crate::connection::{DbConnection, unlimited};
-use crate::error::write_error;
-use crate::pool::{self, View};
+use crate::change_rows::{HashedRow, parse_names};
+use crate::changes::{append_other, forget};
+use crate::connection::{DbConnection, lift_limits};
+use crate::pool::View;
 use crate::schema::{changes, resources, tenants, tokens};
-use crate::sequencer::Row;
-use crate::sql::watched;
+use crate::sql::{still_wanted, unindexed};
 use crate::store::Store;
 
-/// Rows that are read at once while names are looked for.
-const SLICE: i64 = 1_000;
+/// Rows that one statement reads while names are looked for.
+const MAX_ROWS: i64 = 1_000;
 
 /// A slice of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSlice {
-    /// Rows in the order of their places.
+    /// Rows in the order of their positions.
     pub rows: Vec<SequencedRow>,
-    /// When the slice reaches the end of the chain: what has no place yet, in the same state of the data.
+    /// When the slice reaches the end of the chain: what has no position yet, in the same state of the data.
     pub unsequenced: Option<Unsequenced>,
 }
 
-/// Somebody or something whose names stand in the record.
+/// A person or a thing whose names are in the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recalled {
     /// Its kind.
     pub kind: Kind,
     /// Its id.
     pub id: ResourceId,
-    /// Whether it still exists, so that its names are not only a memory.
+    /// Whether it still exists, and its names with it.
     pub exists: bool,
 }
 
-type Stored = (Row, (Option<i64>, Option<String>));
-
 impl Store {
-    /// Reads rows of the chain after a place, at most `limit`, of one tenant or of all.
+    /// Reads rows of the chain after a position, at most `limit`, of one tenant or of all.
     ///
     /// # Errors
     ///
@@ -57,21 +53,23 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<AuditSlice, ProviderError> {
-        pool::read(&self.readers, (View::Snapshot, None), "the audit is read", |connection| {
-            let rows = sequenced(connection, tenant, after, limit)?;
-            let end = rows.len() < limit;
-            let unsequenced = if end { Some(unsequenced(connection)?) } else { None };
+        self.readers.read_in(View::Snapshot, None, "the audit is read", |connection| {
+            let rows = read_sequenced(connection, tenant, after, limit)?;
+            let unsequenced = match rows.len() < limit {
+                true => Some(read_unsequenced(connection)?),
+                false => None,
+            };
             Ok(AuditSlice { rows, unsequenced })
         })
     }
 
-    /// Reads the end of the chain: place and hash of its last row.
+    /// Reads the end of the chain: position and hash of its last row.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn last_sequenced(&self) -> Result<Option<(i64, String)>, ProviderError> {
-        let last = self.read("the end of the audit is read", |connection| {
+        let last = self.readers.read("the end of the audit is read", |connection| {
             changes::table
                 .filter(changes::place.is_not_null())
                 .order(changes::place.desc())
@@ -82,7 +80,7 @@ impl Store {
         Ok(last.and_then(|(place, hash)| Some((place?, hash.unwrap_or_default()))))
     }
 
-    /// Finds what the record holds names of, by id, name (in any case) or `externalId`.
+    /// Finds what the record contains names of, by id, name (in any case) or `externalId`.
     ///
     /// # Errors
     ///
@@ -96,58 +94,58 @@ impl Store {
         let (folded, mut after) = (fold(who), i64::MIN);
         let mut found: Vec<(String, String)> = Vec::new();
         loop {
-            let rows = self.read_for(work, "names are looked for in the audit", |connection| {
-                Ok(named(connection, tenant, after)?)
+            let rows = self.readers.read_for(work, "names are looked for", |connection| {
+                Ok(read_names(connection, tenant, after)?)
             })?;
             let Some((last, ..)) = rows.last() else { break };
             after = *last;
             for (_, kind, id, personal) in rows {
-                let known = names(personal.as_deref());
-                let is_it = id == who
-                    || known.external_id.as_deref() == Some(who)
-                    || known.name.is_some_and(|name| fold(&name) == folded);
-                if is_it && found.iter().all(|(_, known)| *known != id) {
+                let names = parse_names(personal.as_deref());
+                let matches = id == who
+                    || names.external_id.as_deref() == Some(who)
+                    || names.name.is_some_and(|name| fold(&name) == folded);
+                if matches && found.iter().all(|(_, known)| *known != id) {
                     found.push((kind, id));
                 }
             }
         }
-        self.read("it is asked who still exists", |connection| {
-            let recalled = |(kind, id): &(String, String)| -> QueryResult<Recalled> {
+        self.readers.read("what still exists is looked for", |connection| {
+            let mut recalled = Vec::with_capacity(found.len());
+            for (kind, id) in &found {
                 let exists = exists(connection, tenant, kind, id)?;
                 let (kind, id) = (Kind::new(kind.as_str()), ResourceId::new(id.as_str()));
-                Ok(Recalled { kind, id, exists })
-            };
-            found.iter().map(recalled).collect()
+                recalled.push(Recalled { kind, id, exists });
+            }
+            Ok(recalled)
         })
     }
 
-    /// Finds what was deleted before a moment and whose names are still kept, some at a time.
+    /// Finds what was deleted before a moment and whose names are still in the record, some at a time.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn long_gone(&self, before: Timestamp) -> Result<Vec<(TenantId, Recalled)>, ProviderError> {
-        let rows = self.read("it is asked who is long gone", |connection| {
+        let rows = self.readers.read("what was deleted long ago is looked for", |connection| {
             changes::table
-                // Written out, so that the planner knows the index of these rows.
+                // A literal, so that the planner recognizes the partial index of these rows.
                 .filter(diesel::dsl::sql::<Bool>("act = 'deleted'"))
                 .filter(changes::personal.is_not_null())
                 .filter(changes::at.lt(before.micros()))
                 .order(changes::at)
-                .limit(SLICE)
+                .limit(MAX_ROWS)
                 .select((changes::tenant, changes::kind, changes::resource))
                 .load::<(i64, String, String)>(connection)
         })?;
-        let gone = |(tenant, kind, id): (i64, String, String)| {
-            let recalled =
-                Recalled { kind: Kind::new(kind), id: ResourceId::new(id), exists: false };
-            (TenantId::new(tenant), recalled)
-        };
-        Ok(rows.into_iter().map(gone).collect())
+        let gone = rows.into_iter().map(|(tenant, kind, id)| {
+            let (kind, id) = (Kind::new(kind), ResourceId::new(id));
+            (TenantId::new(tenant), Recalled { kind, id, exists: false })
+        });
+        Ok(gone.collect())
     }
 
-    /// Erases the names of something that no longer exists from the record, records that, and returns
-    /// how many rows held them. The chain holds as before, since it is made over digests.
+    /// Erases the names of something that no longer exists from the record, records that, and returns how many
+    /// rows contained them. The chain stays valid, since it is made over digests.
     ///
     /// # Errors
     ///
@@ -161,22 +159,21 @@ impl Store {
     ) -> Result<usize, ProviderError> {
         let change =
             Change { names: ResourceNames::default(), ..Change::of(Act::Erased, "", &[], at, by) };
-        let done = self.writer.write(&mut |connection| {
-            unlimited(connection)?;
+        self.write("names are erased", |connection| {
+            lift_limits(connection)?;
             let count = forget(connection, tenant, Some(&of.id))?;
             if count > 0 {
                 append_other(connection, tenant, &change, of.kind.as_str(), of.id.as_str())?;
             }
             Ok(count)
-        });
-        done.map_err(|error| match write_error("names are erased", error) {
-            headcount_core::Error::Provider(error) => error,
-            other => ProviderError::Internal(Source::new("names are erased", other)),
         })
     }
 }
 
-fn sequenced(
+/// The columns of a row of the chain.
+type Columns = (HashedRow, (Option<i64>, Option<String>));
+
+fn read_sequenced(
     connection: &mut DbConnection,
     tenant: Option<TenantId>,
     after: i64,
@@ -186,35 +183,31 @@ fn sequenced(
         .filter(changes::place.gt(after))
         .order(changes::place)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select((Row::as_select(), (changes::place, changes::hash)));
-    let rows: Vec<Stored> = match tenant {
+        .select((HashedRow::as_select(), (changes::place, changes::hash)));
+    let rows: Vec<Columns> = match tenant {
         Some(tenant) => rows.filter(changes::tenant.eq(tenant.key())).load(connection)?,
         None => rows.load(connection)?,
     };
-    let sequenced = |(row, (place, hash)): Stored| {
-        Some(SequencedRow {
-            position: place?,
-            hash: hash.unwrap_or_default(),
-            row: AuditRow::from(row),
-        })
-    };
-    Ok(rows.into_iter().filter_map(sequenced).collect())
+    let sequenced = rows.into_iter().filter_map(|(row, (place, hash))| {
+        Some(SequencedRow { position: place?, hash: hash.unwrap_or_default(), row: row.into() })
+    });
+    Ok(sequenced.collect())
 }
 
-fn unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
-    let open = || changes::table.filter(changes::place.is_null());
+fn read_unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
+    let open = changes::table.filter(changes::place.is_null());
     Ok(Unsequenced {
-        count: open().count().get_result(connection)?,
-        erased: open()
+        count: open.count().get_result(connection)?,
+        erased: open
             .filter(changes::act.eq(Act::Erased.word()))
             .select((changes::tenant, changes::resource))
             .load(connection)?,
-        deleted_tenants: open()
+        deleted_tenants: open
             .filter(changes::act.eq(Act::Deleted.word()))
             .filter(changes::kind.eq(TENANT_KIND))
             .select(changes::tenant)
             .load(connection)?,
-        displaced: open()
+        displaced: open
             .filter(changes::hash.is_not_null())
             .order(changes::seq)
             .select(changes::seq)
@@ -222,25 +215,26 @@ fn unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
     })
 }
 
-type NamedRow = (i64, String, String, Option<String>);
+/// Number, kind, id and names of a row.
+type NamesRow = (i64, String, String, Option<String>);
 
-fn named(
+fn read_names(
     connection: &mut DbConnection,
     tenant: TenantId,
     after: i64,
-) -> QueryResult<Vec<NamedRow>> {
+) -> QueryResult<Vec<NamesRow>> {
     changes::table
-        .filter(watched(connection))
+        .filter(still_wanted(connection))
         .filter(changes::tenant.eq(tenant.key()))
         .filter(changes::seq.gt(after))
         .filter(changes::personal.is_not_null())
         .order(changes::seq)
-        .limit(SLICE)
+        .limit(MAX_ROWS)
         .select((changes::seq, changes::kind, changes::resource, changes::personal))
         .load(connection)
 }
 
-/// Tells whether something is still there. Ids are never given again: what is gone stays gone.
+/// Returns whether something still exists. Ids are never used again: what was deleted stays deleted.
 fn exists(
     connection: &mut DbConnection,
     tenant: TenantId,
@@ -253,7 +247,7 @@ fn exists(
             tenants::table.filter(tenants::id.eq(tenant.key())).count().get_result(connection)?
         }
         _ => resources::table
-            .filter((resources::tenant + 0).eq(tenant.key()))
+            .filter(unindexed!(resources::tenant).eq(tenant.key()))
             .filter(resources::id.eq(id))
             .count()
             .get_result(connection)?,

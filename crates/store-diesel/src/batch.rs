@@ -1,5 +1,5 @@
-//! Many rows at once, for which each database has a way of its own. The statements are found again by their
-//! type: one that Diesel knows only by its text is written out each time in order to be found.
+//! Writes of many rows at once, for which each database has its own way. Diesel finds the prepared statements by
+//! their type; a statement that it knows by its text is written out each time.
 
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -13,10 +13,10 @@ use crate::connection::DbConnection;
 use crate::log_rows::{Name, Request};
 use crate::sql::Sql;
 
-/// Links on their way to their rows, which come by their numbers.
+/// Links for rows, in the order of the rows' numbers.
 pub(crate) struct Links<'a> {
     pub(crate) rows: &'a [i64],
-    pub(crate) places: Vec<i64>,
+    pub(crate) positions: Vec<i64>,
     pub(crate) hashes: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn insert_requests(
     }
 }
 
-/// Writes by which names requests are found; none of the rows may be there.
+/// Writes the names by which requests are found; none of the rows may exist.
 pub(crate) fn insert_names(connection: &mut DbConnection, rows: Vec<Name>) -> QueryResult<()> {
     match connection {
         #[cfg(feature = "postgres")]
@@ -43,7 +43,7 @@ pub(crate) fn insert_names(connection: &mut DbConnection, rows: Vec<Name>) -> Qu
     }
 }
 
-/// Returns the next numbers of requests. They are nobody else's, and never come again.
+/// Returns the next numbers of requests. No other writer gets them, and they are never used again.
 pub(crate) fn request_numbers(
     connection: &mut DbConnection,
     count: usize,
@@ -55,7 +55,7 @@ pub(crate) fn request_numbers(
             let next = "SELECT nextval(pg_get_serial_sequence('requests', 'seq')) FROM generate_series(1, ";
             Sql::new(next).int(count).text(")").query::<BigInt>().load(connection)
         }
-        // Whoever writes is alone.
+        // SQLite has one writer at a time.
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => {
             let last = Sql::new("SELECT seq FROM sqlite_sequence WHERE name = 'requests'");
@@ -66,7 +66,7 @@ pub(crate) fn request_numbers(
     }
 }
 
-/// Writes links of the chain to the rows that they belong to.
+/// Writes links of the chain to their rows.
 pub(crate) fn sequence(connection: &mut DbConnection, links: Links<'_>) -> QueryResult<()> {
     match connection {
         #[cfg(feature = "postgres")]

@@ -11,7 +11,7 @@ use thiserror::Error as ThisError;
 
 use crate::watch::Watch;
 #[cfg(feature = "sqlite")]
-use crate::watch::watched;
+use crate::watch::install;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -24,9 +24,9 @@ pub(crate) enum DbConnection {
 
 /// Runs a query on the database itself.
 ///
-/// A query that goes through [`DbConnection`] is written out as text each time, to find its prepared
-/// statement; on a connection of one database it is found by its type. For what every request asks.
-macro_rules! direct {
+/// A query that goes through [`DbConnection`] is written out as text each time to find its prepared statement; on
+/// the connection of one database the statement is found by its type. For queries that every request runs.
+macro_rules! with_backend {
     ($connection:expr, |$one:ident| $query:expr) => {
         match $connection {
             #[cfg(feature = "postgres")]
@@ -36,7 +36,7 @@ macro_rules! direct {
         }
     };
 }
-pub(crate) use direct;
+pub(crate) use with_backend;
 
 /// Which of the two databases a connection or a store works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub enum DatabaseUrl {
     Postgres(String),
 }
 
-/// A text that says no database.
+/// A text that is not the URL of a database.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("the database must be sqlite:FILE or postgres://USER@HOST/NAME, not \"{0}\"")]
 pub struct UrlError(String);
@@ -86,7 +86,7 @@ impl DatabaseUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        Err(UrlError(masked(text)))
+        Err(UrlError(mask_password(text)))
     }
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => f.write_str(&masked(url)),
+            Self::Postgres(url) => f.write_str(&mask_password(url)),
         }
     }
 }
@@ -106,7 +106,7 @@ impl fmt::Debug for DatabaseUrl {
 }
 
 /// Takes the password out of a URL.
-fn masked(url: &str) -> String {
+fn mask_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
@@ -123,7 +123,7 @@ fn masked(url: &str) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
     pub(crate) url: DatabaseUrl,
-    /// SQLite readers cannot write, whatever a query says.
+    /// SQLite readers cannot write, whatever a query is.
     pub(crate) read_only: bool,
     pub(crate) prepared_statements: bool,
     /// What of SQLite's durability is needed.
@@ -153,7 +153,7 @@ impl Manager {
 
     /// Opens one connection.
     pub(crate) fn open(&self) -> Result<DbConnection, diesel::ConnectionError> {
-        // What writes on SQLite is ended by nothing.
+        // Nothing ends a write of SQLite.
         self.open_watched(&Watch::new(None))
     }
 
@@ -167,7 +167,7 @@ impl Manager {
             #[cfg(feature = "sqlite")]
             DatabaseUrl::Sqlite(path) => {
                 let mode = if self.read_only { "ro" } else { "rw" };
-                let uri = format!("file:{}?mode={mode}", escaped(path));
+                let uri = format!("file:{}?mode={mode}", escape_uri(path));
                 let mut connection = diesel::SqliteConnection::establish(&uri)?;
                 let pragmas = match (self.read_only, self.durability) {
                     (true, _) => READER,
@@ -176,7 +176,7 @@ impl Manager {
                 };
                 let pragmas = format!("PRAGMA busy_timeout = {}; {pragmas}", self.busy.as_millis());
                 connection.batch_execute(&pragmas).map_err(wrong)?;
-                watched(&mut connection, watch).map_err(wrong)?;
+                install(&mut connection, watch).map_err(wrong)?;
                 Ok(DbConnection::Sqlite(connection))
             }
             #[cfg(feature = "postgres")]
@@ -197,9 +197,9 @@ impl Manager {
         }
     }
 
-    /// What begins a transaction with the limits of its statements.
+    /// Returns the statement that begins a transaction with the limits of its statements.
     ///
-    /// The session has them already, if it is one's own: a pooler may give each transaction another.
+    /// A session of one's own has them already, but a pooler may give each transaction another session.
     pub(crate) fn begin<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match self.limit {
             Some(limit) if self.backend() == Backend::Postgres => {
@@ -218,20 +218,20 @@ fn limits(set: &'static str, limit: Duration) -> String {
     format!(
         "{set} statement_timeout = {limit}; {set} lock_timeout = {limit}; \
          {set} idle_in_transaction_session_timeout = {}",
-        IDLE.as_millis()
+        IDLE_TIMEOUT.as_millis()
     )
 }
 
 /// The longest timeout of PostgreSQL, in milliseconds: 24 days.
 const MAX_TIMEOUT_MILLIS: u128 = 2_147_483_647;
 
-/// How long a transaction of PostgreSQL may be idle: none is by intention, and one whose process is stuck or cut
-/// off must not hold its locks for ever.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a transaction of PostgreSQL may be idle: none is on purpose, and one whose process is stuck or cut off
+/// must not hold its locks forever.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Lets the statements of the open transaction take as long as they need: for work of the server's own that
-/// grows with the data. They still wait for no lock longer than others.
-pub(crate) fn unlimited(connection: &mut DbConnection) -> QueryResult<()> {
+/// Lets the statements of the open transaction take as long as they need, for the server's own work that grows with
+/// the data. They still wait for locks no longer than others.
+pub(crate) fn lift_limits(connection: &mut DbConnection) -> QueryResult<()> {
     match connection {
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => Ok(()),
@@ -242,22 +242,22 @@ pub(crate) fn unlimited(connection: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// What is set on the connection that writes. FULL: a commit is on disk before it is acknowledged.
-/// No memory map: every connection would map the whole file.
+/// The settings of the connection that writes. FULL: a commit is on disk before it is acknowledged. No memory map:
+/// every connection would map the whole file.
 const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
-/// The log gives space back when it is pruned. A row of it is as long as the bodies of a request: on a large
-/// page stand several, with less room between them.
+/// The log gives space back when it is pruned. A row of it is as long as the bodies of a request: a large page
+/// fits several, and wastes less space between them.
 const LOG_WRITER: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
 const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
 
-/// Escapes what a file URI would read as something else.
+/// Escapes the characters that have a meaning in a file URI.
 #[cfg(feature = "sqlite")]
-fn escaped(path: &Path) -> String {
+fn escape_uri(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
@@ -269,7 +269,7 @@ pub(crate) fn log_bytes(connection: &DbConnection) -> &'static str {
             "SELECT (p.page_count - f.freelist_count) * s.page_size FROM pragma_page_count() p, \
              pragma_freelist_count() f, pragma_page_size() s"
         }
-        // What was deleted is still in the files, and will be used again.
+        // Deleted rows are still in the files; their space is reused.
         #[cfg(feature = "postgres")]
         DbConnection::Postgres(_) => {
             "SELECT coalesce(sum(pg_total_relation_size(relid) * n_live_tup / \
@@ -279,7 +279,7 @@ pub(crate) fn log_bytes(connection: &DbConnection) -> &'static str {
     }
 }
 
-/// Gives space that the log no longer needs back to the disk; PostgreSQL does so by itself.
+/// Returns space that the log no longer needs to the file system; PostgreSQL does so by itself.
 pub(crate) fn give_back(connection: &mut DbConnection) -> QueryResult<()> {
     match connection {
         #[cfg(feature = "sqlite")]
@@ -291,7 +291,7 @@ pub(crate) fn give_back(connection: &mut DbConnection) -> QueryResult<()> {
     }
 }
 
-/// What begins a transaction whose loss in a crash is bearable.
+/// Returns the statement that begins a transaction that a crash may lose.
 pub(crate) fn begin_relaxed(manager: &Manager) -> Cow<'static, str> {
     match manager.backend() {
         Backend::Sqlite => Cow::Borrowed("BEGIN IMMEDIATE"),

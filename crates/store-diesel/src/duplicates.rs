@@ -1,17 +1,16 @@
 //! Resources whose unique name an older one has.
 //!
-//! No write makes one: a key can be claimed once. An upgrade that takes more names for one finds them, and
-//! they must not stop it. The older resource keeps the key; the younger one remembers which it lacks, and
-//! takes part in nothing until it is renamed or deleted.
+//! No write makes one: a key can be claimed once. An upgrade that considers more names equal finds them, and
+//! must not fail for them. The older resource keeps the key; the younger one remembers which it lacks, and
+//! cannot be changed until it is renamed or deleted.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Text};
-use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::ids::{Kind, ResourceId};
 use headcount_core::index::UniqueKey;
-use headcount_core::provider::{Draft, ProviderError};
+use headcount_core::provider::ProviderError;
 
 use crate::connection::DbConnection;
-use crate::error::WriteError;
 use crate::sql::Sql;
 use crate::store::Store;
 
@@ -26,11 +25,11 @@ pub struct Duplicate {
     pub id: ResourceId,
     /// The attribute whose value the older one has.
     pub path: String,
-    /// The older one; none when it has gone or has another name now. Then any change takes the key.
+    /// The older one; none when it was deleted or renamed. Then any change of this one claims the key.
     pub older: Option<ResourceId>,
 }
 
-/// Writes the keys that a resource lacks as its row holds them.
+/// Writes the keys that a resource lacks, for its row.
 pub(crate) fn text_of(lacking: &[UniqueKey]) -> Option<String> {
     let pairs: Vec<(&str, &str)> =
         lacking.iter().map(|key| (&*key.path, key.folded.as_str())).collect();
@@ -52,7 +51,7 @@ impl Store {
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn duplicates(&self, limit: usize) -> Result<Vec<Duplicate>, ProviderError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.read("duplicates are listed", |connection| {
+        self.readers.read("duplicates are listed", |connection| {
             let rows: Vec<(String, i64, i32, String, String)> = Sql::new(
                 "SELECT t.name, r.tenant, r.kind, r.id, r.duplicate FROM resources r \
                  JOIN tenants t ON t.id = r.tenant WHERE r.duplicate IS NOT NULL ORDER BY r.pk LIMIT ",
@@ -62,7 +61,7 @@ impl Store {
             .load(connection)?;
             let mut found = Vec::new();
             for (name, tenant, number, id, lacking) in rows {
-                let Some(kind) = self.names.kind_of(number) else { continue };
+                let Some(kind) = self.dictionary.kind_of(number) else { continue };
                 for key in keys_in(Some(&lacking)) {
                     found.push(Duplicate {
                         tenant: name.clone(),
@@ -77,7 +76,7 @@ impl Store {
         })
     }
 
-    /// Returns who has a key.
+    /// Returns the resource that has a key.
     fn holder(
         &self,
         connection: &mut DbConnection,
@@ -85,7 +84,7 @@ impl Store {
         kind: i32,
         key: &UniqueKey,
     ) -> QueryResult<Option<ResourceId>> {
-        let Some(path) = self.names.path(&key.path) else { return Ok(None) };
+        let Some(path) = self.dictionary.path(&key.path) else { return Ok(None) };
         let sql = Sql::new(
             "SELECT r.id FROM resource_keys k JOIN resources r ON r.pk = k.pk WHERE k.tenant = ",
         )
@@ -98,25 +97,6 @@ impl Store {
         .string(key.folded.as_str());
         let id = sql.query::<Text>().get_result::<String>(connection).optional()?;
         Ok(id.map(ResourceId::new))
-    }
-
-    /// Lets a duplicate take the keys that it lacks and does not give up, or refuses its change.
-    pub(crate) fn settle(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        (kind, pk): (i32, i64),
-        lacking: &[UniqueKey],
-        draft: &Draft,
-    ) -> Result<(), WriteError> {
-        let wanted: Vec<UniqueKey> =
-            lacking.iter().filter(|key| !draft.unique.remove.contains(key)).cloned().collect();
-        self.claim(connection, tenant, kind, pk, &wanted)?;
-        Sql::new("UPDATE resources SET duplicate = NULL WHERE pk = ")
-            .int(pk)
-            .query::<()>()
-            .execute(connection)?;
-        Ok(())
     }
 }
 

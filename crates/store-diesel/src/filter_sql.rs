@@ -10,23 +10,23 @@ use headcount_core::filter::{Comparison, Filter, Operand, ResolvedFilter};
 use headcount_core::index::prefix_end;
 use headcount_core::path::{AttrRef, AttrSource};
 
-use crate::names::Names;
+use crate::dictionary::Dictionary;
 use crate::sql::Sql;
 
-/// What compiling needs to know of the query.
+/// What compiling needs to know about the query.
 pub(crate) struct Scope<'a> {
     pub(crate) tenant: i64,
     pub(crate) kind: i32,
-    pub(crate) names: &'a Names,
+    pub(crate) dictionary: &'a Dictionary,
 }
 
-/// A filter, cut into what the database answers and what is left to the evaluator.
+/// A filter, divided into what the database answers and what is left to the evaluator.
 pub(crate) struct Compiled {
     /// Holds for every resource that satisfies the filter.
     pub(crate) sql: Option<Sql>,
-    /// What has to be evaluated over the documents of those; none when the SQL says it all.
+    /// What has to be evaluated over their documents; none when the SQL is the whole filter.
     pub(crate) residual: Option<ResolvedFilter>,
-    /// Whether the statement has one of the few shapes that are asked all the time.
+    /// Whether the statement has one of the few shapes that are used all the time.
     pub(crate) common: bool,
 }
 
@@ -59,30 +59,13 @@ impl Scope<'_> {
     /// Compiles a filter whole, or not at all.
     pub(crate) fn exact(&self, filter: &ResolvedFilter) -> Option<Sql> {
         match filter {
-            Filter::And(terms) => self.joined(terms, " AND ", "1 = 1"),
-            Filter::Or(terms) => self.joined(terms, " OR ", "1 = 0"),
+            Filter::And(terms) => Connective::And.join(terms, |term| self.exact(term)),
+            Filter::Or(terms) => Connective::Or.join(terms, |term| self.exact(term)),
             Filter::Not(inner) => Some(Sql::new("NOT (").then(self.exact(inner)?).text(")")),
             Filter::Present(at) => self.present(at),
             Filter::Compare(at, comparison, operand) => self.compare(at, *comparison, operand),
             Filter::Element(at, inner) => self.element(at, inner),
         }
-    }
-
-    fn joined(
-        &self,
-        terms: &[ResolvedFilter],
-        word: &'static str,
-        none: &'static str,
-    ) -> Option<Sql> {
-        let mut joined: Option<Sql> = None;
-        for term in terms {
-            let part = Sql::new("(").then(self.exact(term)?).text(")");
-            joined = Some(match joined {
-                Some(sql) => sql.text(word).then(part),
-                None => part,
-            });
-        }
-        Some(joined.unwrap_or_else(|| Sql::new(none)))
     }
 
     fn present(&self, at: &AttrRef) -> Option<Sql> {
@@ -110,9 +93,9 @@ impl Scope<'_> {
     fn compare(&self, at: &AttrRef, comparison: Comparison, operand: &Operand) -> Option<Sql> {
         let text = operand.0.as_str();
         match &at.source {
-            AttrSource::Id => Some(compared("r.id", false, comparison, text)),
-            AttrSource::Name => Some(compared("r.name_key", true, comparison, text)),
-            AttrSource::ExternalId => Some(compared("r.external_id", true, comparison, text)),
+            AttrSource::Id => Some(compare_column("r.id", false, comparison, text)),
+            AttrSource::Name => Some(compare_column("r.name_key", true, comparison, text)),
+            AttrSource::ExternalId => Some(compare_column("r.external_id", true, comparison, text)),
             AttrSource::Active => Some(flag(comparison, text)),
             AttrSource::Created => moment("r.created", comparison, operand),
             AttrSource::Modified => moment("r.modified", comparison, operand),
@@ -131,7 +114,9 @@ impl Scope<'_> {
                     );
                 }
                 Some(
-                    rows.text(" AND ").then(compared("x.value", false, comparison, text)).text(")"),
+                    rows.text(" AND ")
+                        .then(compare_column("x.value", false, comparison, text))
+                        .text(")"),
                 )
             }
             AttrSource::Members | AttrSource::Groups => {
@@ -155,8 +140,8 @@ impl Scope<'_> {
         if matches!(at.source, AttrSource::Members | AttrSource::Groups) {
             return Some(self.rows(at)?.text("(").then(self.row_filter(at, inner)?).text("))"));
         }
-        // One row carries one value and the `type` beside it: a filter over these two is answered by
-        // rows, if nothing without the value can satisfy it.
+        // A row has one value and its `type`: rows answer a filter over these two, if nothing without the
+        // value can satisfy it.
         let row = IndexRow { path: row_path(inner)? };
         // Each value of a list of plain values has its row.
         if !at.is_simple_list() && !row.is_needed(inner) {
@@ -172,11 +157,11 @@ impl Scope<'_> {
 
     /// `EXISTS (SELECT … rows of this resource and one path`, open at its end.
     ///
-    /// The index by value does not hold the label, so that each of its rows costs a look at the row
-    /// itself. Where the value narrows nothing down, the rows of each resource, which lie together, are
-    /// looked at instead; a page then ends with its last resource.
+    /// The index by value does not contain the label, so that each of its entries costs a read of the row.
+    /// Where the value narrows nothing down, the rows of each resource, which are adjacent, are read instead; a
+    /// page then ends with its last resource.
     fn own_rows(&self, path: &str) -> Option<Sql> {
-        let path = self.names.path(path)?;
+        let path = self.dictionary.path(path)?;
         let sql =
             Sql::new("EXISTS (SELECT 1 FROM resource_index x WHERE x.pk = r.pk AND x.path = ");
         Some(sql.int(path))
@@ -184,7 +169,7 @@ impl Scope<'_> {
 
     /// `r.pk IN (SELECT … one path`, open at its end.
     fn index_rows(&self, path: &str) -> Option<Sql> {
-        let path = self.names.path(path)?;
+        let path = self.dictionary.path(path)?;
         let sql = Sql::new("r.pk IN (SELECT x.pk FROM resource_index x WHERE ")
             .watched()
             .text("x.tenant = ")
@@ -207,20 +192,9 @@ impl Scope<'_> {
     }
 
     fn row_filter(&self, at: &AttrRef, filter: &ResolvedFilter) -> Option<Sql> {
-        let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
-            let mut joined: Option<Sql> = None;
-            for term in terms {
-                let part = Sql::new("(").then(self.row_filter(at, term)?).text(")");
-                joined = Some(match joined {
-                    Some(sql) => sql.text(word).then(part),
-                    None => part,
-                });
-            }
-            Some(joined.unwrap_or_else(|| Sql::new(none)))
-        };
         match filter {
-            Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
-            Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
+            Filter::And(terms) => Connective::And.join(terms, |term| self.row_filter(at, term)),
+            Filter::Or(terms) => Connective::Or.join(terms, |term| self.row_filter(at, term)),
             Filter::Not(inner) => {
                 Some(Sql::new("NOT (").then(self.row_filter(at, inner)?).text(")"))
             }
@@ -250,25 +224,27 @@ impl Scope<'_> {
         match (&at.source, sub) {
             // By the member's key, which is indexed; its id in the row is not.
             (AttrSource::Members, "value") if comparison == Comparison::Equal => Some(
-                Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE u.tenant + 0 = ")
-                    .int(self.tenant)
+                Sql::new("m.member_pk IN (SELECT u.pk FROM resources u WHERE ")
+                    .unindexed("u.tenant", self.tenant)
                     .text(" AND u.id = ")
                     .string(text)
                     .text(")"),
             ),
             (AttrSource::Members, "value") => {
-                Some(compared("m.member_id", false, comparison, text))
+                Some(compare_column("m.member_id", false, comparison, text))
             }
             (AttrSource::Members, "type") => {
-                let kinds = self.names.kinds().iter();
+                let kinds = self.dictionary.kinds().iter();
                 let holds = kinds.filter(|(_, kind)| {
                     comparison.holds(&headcount_core::index::fold(kind.as_str()), text)
                 });
                 let numbers: Vec<i64> = holds.map(|(id, _)| i64::from(*id)).collect();
                 Some(Sql::new("m.member_kind IN (").ints(&numbers).text(")"))
             }
-            (AttrSource::Groups, "value") => Some(compared("g.id", false, comparison, text)),
-            (AttrSource::Groups, "display") => Some(compared("g.name_key", true, comparison, text)),
+            (AttrSource::Groups, "value") => Some(compare_column("g.id", false, comparison, text)),
+            (AttrSource::Groups, "display") => {
+                Some(compare_column("g.name_key", true, comparison, text))
+            }
             (AttrSource::Groups, "type") => {
                 Some(Sql::new(if comparison.holds("direct", text) { "1 = 1" } else { "1 = 0" }))
             }
@@ -277,7 +253,37 @@ impl Scope<'_> {
     }
 }
 
-/// Tells whether an index by value finds few rows for a filter inside an element.
+/// How terms are joined.
+#[derive(Clone, Copy)]
+enum Connective {
+    And,
+    Or,
+}
+
+impl Connective {
+    /// Joins terms, each in parentheses; none when one of them cannot be compiled.
+    fn join(
+        self,
+        terms: &[ResolvedFilter],
+        compile: impl Fn(&ResolvedFilter) -> Option<Sql>,
+    ) -> Option<Sql> {
+        let (word, empty) = match self {
+            Self::And => (" AND ", "1 = 1"),
+            Self::Or => (" OR ", "1 = 0"),
+        };
+        let mut joined: Option<Sql> = None;
+        for term in terms {
+            let part = Sql::new("(").then(compile(term)?).text(")");
+            joined = Some(match joined {
+                Some(sql) => sql.text(word).then(part),
+                None => part,
+            });
+        }
+        Some(joined.unwrap_or_else(|| Sql::new(empty)))
+    }
+}
+
+/// Returns whether an index by value finds few rows for a filter inside an element.
 fn is_selective(filter: &ResolvedFilter) -> bool {
     match filter {
         Filter::And(terms) => terms.iter().any(is_selective),
@@ -290,28 +296,36 @@ fn is_selective(filter: &ResolvedFilter) -> bool {
 }
 
 /// Compares a column with a text.
-fn compared(column: &'static str, nullable: bool, comparison: Comparison, text: &str) -> Sql {
-    let plain = |operator: &'static str| Sql::new(column).text(operator).string(text);
+fn compare_column(column: &'static str, nullable: bool, comparison: Comparison, text: &str) -> Sql {
     let sql = match comparison {
         Comparison::NotEqual if nullable => {
-            return Sql::new("(").text(column).text(" IS NULL OR ").then(plain(" <> ")).text(")");
+            return Sql::new("(")
+                .text(column)
+                .text(" IS NULL OR ")
+                .text(column)
+                .text(" <> ")
+                .string(text)
+                .text(")");
         }
-        Comparison::NotEqual => return plain(" <> "),
-        Comparison::Equal => plain(" = "),
-        Comparison::Greater => plain(" > "),
-        Comparison::GreaterOrEqual => plain(" >= "),
-        Comparison::Less => plain(" < "),
-        Comparison::LessOrEqual => plain(" <= "),
+        Comparison::NotEqual => return Sql::new(column).text(" <> ").string(text),
+        Comparison::Equal => Sql::new(column).text(" = ").string(text),
+        Comparison::Greater => Sql::new(column).text(" > ").string(text),
+        Comparison::GreaterOrEqual => Sql::new(column).text(" >= ").string(text),
+        Comparison::Less => Sql::new(column).text(" < ").string(text),
+        Comparison::LessOrEqual => Sql::new(column).text(" <= ").string(text),
         // A prefix is a range of bytes, which an index serves.
-        Comparison::StartsWith => match prefix_end(text) {
-            Some(end) => plain(" >= ").text(" AND ").text(column).text(" < ").string(end),
-            None => plain(" >= "),
-        },
+        Comparison::StartsWith => {
+            let sql = Sql::new(column).text(" >= ").string(text);
+            match prefix_end(text) {
+                Some(end) => sql.text(" AND ").text(column).text(" < ").string(end),
+                None => sql,
+            }
+        }
         Comparison::Contains if text.is_empty() => Sql::new("1 = 1"),
         Comparison::Contains => {
             Sql::new("instr(").text(column).text(", ").string(text).text(") > 0")
         }
-        // Where the suffix would begin, counted in characters like everything else.
+        // The suffix begins at a number of characters, as everything here is counted.
         Comparison::EndsWith => Sql::new("length(")
             .text(column)
             .text(") >= length(")
@@ -372,7 +386,7 @@ fn version(comparison: Comparison, text: &str) -> Option<Sql> {
     }
 }
 
-/// Tells whether the attribute is `primary` of a multi-valued one, which is false when it is absent.
+/// Returns whether the attribute is `primary` of a multi-valued one, which is false when it is absent.
 fn is_defaulted(at: &AttrRef) -> bool {
     at.is_plural() && at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "primary")
 }
@@ -381,17 +395,16 @@ fn is_type(at: &AttrRef) -> bool {
     at.sub_attribute.as_ref().is_some_and(|sub| &*sub.name == "type")
 }
 
-/// Returns the path whose rows can answer a filter inside brackets: the one indexed sub-attribute
-/// that the filter is about. An indexed `type` yields to another one, whose rows carry it beside.
+/// Returns the path whose rows can answer a filter inside brackets: the one indexed sub-attribute that the
+/// filter is about. An indexed `type` yields to another one, whose rows have the type as their label.
 fn row_path(filter: &ResolvedFilter) -> Option<Arc<str>> {
     let mut leaves = Vec::new();
     collect_leaves(filter, &mut leaves);
-    let path = |at: &&AttrRef| match &at.source {
+    let (types, others): (Vec<_>, Vec<_>) = leaves.into_iter().partition(|at| is_type(at));
+    others.into_iter().chain(types).find_map(|at| match &at.source {
         AttrSource::Indexed(path) => Some(Arc::clone(path)),
         _ => None,
-    };
-    let other = leaves.iter().copied().filter(|at| !is_type(at)).find_map(|at| path(&at));
-    other.or_else(|| leaves.iter().find_map(path))
+    })
 }
 
 fn collect_leaves<'f>(filter: &'f ResolvedFilter, leaves: &mut Vec<&'f AttrRef>) {
@@ -413,12 +426,12 @@ struct IndexRow {
 }
 
 impl IndexRow {
-    /// Tells whether the row's value is that of the attribute.
+    /// Returns whether the row's value is that of the attribute.
     fn is_of(&self, at: &AttrRef) -> bool {
         matches!(&at.source, AttrSource::Indexed(path) if *path == self.path)
     }
 
-    /// Tells whether only a value that has such a row can satisfy the filter.
+    /// Returns whether only a value that has such a row can satisfy the filter.
     fn is_needed(&self, filter: &ResolvedFilter) -> bool {
         match filter {
             Filter::And(terms) => terms.iter().any(|term| self.is_needed(term)),
@@ -433,53 +446,47 @@ impl IndexRow {
         }
     }
 
+    /// Returns the column for an attribute, and whether it may be null.
+    fn column(&self, at: &AttrRef) -> Option<(&'static str, bool)> {
+        if self.is_of(at) {
+            return Some(("x.value", false));
+        }
+        // Rows of a singular attribute have no type.
+        (is_type(at) && at.is_plural()).then_some(("x.label", true))
+    }
+
     /// Compiles a filter over the row; none when it is about anything but its value and type.
     fn predicate(&self, filter: &ResolvedFilter) -> Option<Sql> {
-        let joined = |terms: &[ResolvedFilter], word: &'static str, none: &'static str| {
-            let mut joined: Option<Sql> = None;
-            for term in terms {
-                let part = Sql::new("(").then(self.predicate(term)?).text(")");
-                joined = Some(match joined {
-                    Some(sql) => sql.text(word).then(part),
-                    None => part,
-                });
-            }
-            Some(joined.unwrap_or_else(|| Sql::new(none)))
-        };
-        let column = |at: &AttrRef| match at {
-            at if self.is_of(at) => Some(("x.value", false)),
-            // Rows of a singular attribute carry no type.
-            at if is_type(at) && at.is_plural() => Some(("x.label", true)),
-            _ => None,
-        };
         match filter {
-            Filter::And(terms) => joined(terms, " AND ", "1 = 1"),
-            Filter::Or(terms) => joined(terms, " OR ", "1 = 0"),
+            Filter::And(terms) => Connective::And.join(terms, |term| self.predicate(term)),
+            Filter::Or(terms) => Connective::Or.join(terms, |term| self.predicate(term)),
             Filter::Not(inner) => Some(Sql::new("NOT (").then(self.predicate(inner)?).text(")")),
             Filter::Present(at) => {
-                let (column, nullable) = column(at)?;
+                let (column, nullable) = self.column(at)?;
                 Some(match nullable {
                     true => Sql::new(column).text(" IS NOT NULL"),
                     false => Sql::new("1 = 1"),
                 })
             }
             Filter::Compare(at, comparison, Operand(text)) => {
-                let (column, nullable) = column(at)?;
-                Some(compared(column, nullable, *comparison, text))
+                let (column, nullable) = self.column(at)?;
+                Some(compare_column(column, nullable, *comparison, text))
             }
             Filter::Element(..) => None,
         }
     }
 }
 
-/// The shapes that identity providers ask for all day: one or two equalities.
+/// Returns whether a filter has one of the shapes that identity providers use all day: one or two equalities.
 fn is_common(filter: &ResolvedFilter) -> bool {
-    let equality =
-        |filter: &ResolvedFilter| matches!(filter, Filter::Compare(_, Comparison::Equal, _));
     match filter {
-        Filter::And(terms) => terms.len() <= 2 && terms.iter().all(equality),
-        other => equality(other),
+        Filter::And(terms) => terms.len() <= 2 && terms.iter().all(is_equality),
+        other => is_equality(other),
     }
+}
+
+fn is_equality(filter: &ResolvedFilter) -> bool {
+    matches!(filter, Filter::Compare(_, Comparison::Equal, _))
 }
 
 #[cfg(test)]

@@ -7,20 +7,21 @@ mod scan;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use headcount_core::clock::Timestamp;
-use headcount_core::filter::Filter;
+use headcount_core::filter::{Comparison, Filter};
 use headcount_core::ids::{Kind, ResourceId, TenantId, Version};
 use headcount_core::path::AttrSource;
 use headcount_core::provider::{Found, Page, ProviderError, Query, Start, With};
 use headcount_core::resource::{Computed, Document, Resource};
 use headcount_core::work;
 
-use crate::anchors::{Extent, Way};
 use crate::connection::DbConnection;
+use crate::dictionary::Dictionary;
 use crate::error::WriteError;
 use crate::filter_sql::{Compiled, Scope};
 use crate::members;
-use crate::pool::{self, View};
-use crate::sql::Sql;
+use crate::offset_cache::{Extent, Way};
+use crate::pool::View;
+use crate::sql::{Sql, TypedQuery};
 use crate::store::Store;
 use order::{Order, Position};
 
@@ -41,10 +42,10 @@ pub(crate) fn resource(kind: &Kind, (_, id, version, created, modified, text): R
 
 impl Store {
     pub(crate) fn page(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
-        let Some(kind) = self.names.kind(&query.kind.kind) else {
+        let Some(kind) = self.dictionary.kind(&query.kind.kind) else {
             return Ok(Page { total: 0, resources: Vec::new(), next: None });
         };
-        let scope = Scope { tenant: tenant.key(), kind, names: &self.names };
+        let scope = Scope { tenant: tenant.key(), kind, dictionary: &self.dictionary };
         let compiled = match &query.filter {
             Some(filter) => scope.compile(filter),
             None => Compiled { sql: None, residual: None, common: true },
@@ -52,13 +53,14 @@ impl Store {
         let order = Order::of(query);
         let scans = compiled.residual.is_some() || matches!(order, Order::Evaluated);
         let search = Search { store: self, scope, query, compiled, order, kind };
-        // One statement is one state of the data; several need a transaction.
+        // One statement sees one state of the data; several need a transaction for that.
         let single = !scans && search.never_counts();
         let view = if single { View::Statement } else { View::Snapshot };
-        let of = (view, Some(&query.work));
-        pool::read(&self.readers, of, "resources are found", |connection| match scans {
-            true => search.scan(connection),
-            false => search.by_index(connection),
+        self.readers.read_in(view, Some(&query.work), "resources are found", |connection| {
+            match scans {
+                true => search.scan(connection),
+                false => search.by_index(connection),
+            }
         })
     }
 }
@@ -73,17 +75,15 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// A lookup by a unique name or id needs no count: its page is short and begins at the first.
+    /// Returns whether the search is a lookup by a unique name or id, which needs no count: its page is short
+    /// and begins at the first resource.
     fn never_counts(&self) -> bool {
-        let first = self.query.start == Start::Offset(0);
-        let by_key = match &self.query.filter {
-            Some(Filter::Compare(at, headcount_core::filter::Comparison::Equal, _)) => {
-                matches!(at.source, AttrSource::Id | AttrSource::Name | AttrSource::ExternalId)
-            }
-            _ => false,
+        let Query { filter: Some(Filter::Compare(at, Comparison::Equal, _)), .. } = self.query
+        else {
+            return false;
         };
-        first
-            && by_key
+        matches!(at.source, AttrSource::Id | AttrSource::Name | AttrSource::ExternalId)
+            && self.query.start == Start::Offset(0)
             && self.query.limit > 1
             && matches!(self.query.with, With::Nothing | With::Groups)
     }
@@ -97,7 +97,7 @@ impl Search<'_> {
         }
     }
 
-    fn typed<T>(&self, sql: Sql) -> crate::sql::TypedQuery<T> {
+    fn query_as<T>(&self, sql: Sql) -> TypedQuery<T> {
         if self.compiled.common { sql.query() } else { sql.uncached() }
     }
 
@@ -107,7 +107,7 @@ impl Search<'_> {
             Start::Offset(offset) => i64::try_from(*offset).unwrap_or(i64::MAX),
             Start::After(_) => 0,
         };
-        // Anchors are of whole lists: what a filter leaves of one changes with every write.
+        // Offsets are cached for whole lists only: what a filter leaves of one changes with every write.
         let list = (self.compiled.sql.is_none() && matches!(self.order, Order::Created))
             .then_some((self.scope.tenant, self.kind));
         let deep = match list {
@@ -115,7 +115,7 @@ impl Search<'_> {
             _ => None,
         };
         let way = match deep {
-            Some((list, extent)) => self.store.anchors.way(list, extent, offset, take),
+            Some((list, extent)) => self.store.offsets.way(list, extent, offset, take),
             None => Way::Forwards { from: None, skip: offset },
         };
         let mut rows: Vec<Row> =
@@ -123,7 +123,7 @@ impl Search<'_> {
         let behind = rows.get(self.query.limit).map(|row| row.0);
         rows.truncate(self.query.limit);
         let next = match rows.last().filter(|_| behind.is_some()) {
-            Some(last) => Some(self.place(connection, last.0)?.write()),
+            Some(last) => Some(self.position(connection, last.0)?.write()),
             None => None,
         };
         let whole = behind.is_none() && self.query.start == Start::Offset(0) && take > 1;
@@ -132,7 +132,7 @@ impl Search<'_> {
                 let first = rows.first().map(|row| (offset, row.0));
                 let after = behind.map(|pk| (offset + take - 1, pk));
                 for (place, pk) in first.into_iter().chain(after) {
-                    self.store.anchors.learn(list, extent, place, pk);
+                    self.store.offsets.learn(list, extent, place, pk);
                 }
                 extent.total
             }
@@ -140,7 +140,7 @@ impl Search<'_> {
             (None, Some(list)) => {
                 let extent = self.extent(connection)?;
                 if let (Some(pk), Start::Offset(_)) = (behind, &self.query.start) {
-                    self.store.anchors.learn(list, extent, take - 1, pk);
+                    self.store.offsets.learn(list, extent, take - 1, pk);
                 }
                 extent.total
             }
@@ -177,7 +177,7 @@ impl Search<'_> {
             Way::Backwards { skip, take } => (skip, take),
         };
         // The keys of the page are found in narrow rows; only their documents are read. They are not
-        // joined: of a limit that it does not know, PostgreSQL expects a tenth of all rows, and joins
+        // joined: for a limit that it does not know, PostgreSQL expects a tenth of all rows, and joins
         // that many to the whole table, or merges them with its index from the first document on.
         let sql = Sql::new(
             "SELECT r.pk, r.id, r.version, r.created, r.modified, (SELECT d.text FROM documents d WHERE \
@@ -192,10 +192,10 @@ impl Search<'_> {
         .then(join)
         .text(" ORDER BY ")
         .then(order);
-        Ok(self.typed::<RowTypes>(sql).load(connection)?)
+        Ok(self.query_as::<RowTypes>(sql).load(connection)?)
     }
 
-    /// Returns how many there are, and how many there were, without counting them.
+    /// Returns how many resources there are, and how many were removed, without counting them.
     fn extent(&self, connection: &mut DbConnection) -> Result<Extent, WriteError> {
         let (total, removed) = Sql::new(
             "SELECT CAST(coalesce(sum(c.amount), 0) AS bigint), CAST(coalesce(sum(c.removed), 0) AS bigint) \
@@ -209,8 +209,8 @@ impl Search<'_> {
         Ok(Extent { total, removed })
     }
 
-    /// Finds the place of a resource in the order.
-    fn place(&self, connection: &mut DbConnection, pk: i64) -> Result<Position, WriteError> {
+    /// Reads the position of a resource in the order.
+    fn position(&self, connection: &mut DbConnection, pk: i64) -> Result<Position, WriteError> {
         let value = match self.order.value() {
             None => None,
             Some(value) => {
@@ -227,42 +227,46 @@ impl Search<'_> {
             return Ok(self.extent(connection)?.total);
         }
         let sql = Sql::new("SELECT count(*) FROM resources r WHERE ").then(self.condition());
-        Ok(self.typed::<BigInt>(sql).get_result(connection)?)
+        Ok(self.query_as::<BigInt>(sql).get_result(connection)?)
     }
 
-    /// Reads what replies show beside the documents.
+    /// Reads what replies contain in addition to the documents.
     fn complete(
         &self,
         connection: &mut DbConnection,
         rows: Vec<Row>,
     ) -> Result<Vec<Found>, WriteError> {
         self.query.work.spend(rows.iter().map(|row| work::bytes(&row.5)).sum())?;
-        Ok(complete(connection, self.store, &self.query.kind.kind, rows, self.query.with)?)
+        let kind = &self.query.kind.kind;
+        let resources = rows.into_iter().map(|row| (row.0, resource(kind, row))).collect();
+        Ok(complete(connection, self.scope.dictionary, resources, self.query.with)?)
     }
 }
 
-/// Reads what `with` asks for beside rows.
+/// Reads what `with` asks for in addition to resources, which come with their keys.
 pub(crate) fn complete(
     connection: &mut DbConnection,
-    store: &Store,
-    kind: &Kind,
-    rows: Vec<Row>,
+    dictionary: &Dictionary,
+    resources: Vec<(i64, Resource)>,
     with: With,
 ) -> QueryResult<Vec<Found>> {
-    let pks: Vec<i64> = rows.iter().map(|row| row.0).collect();
+    let pks: Vec<i64> = resources.iter().map(|(pk, _)| *pk).collect();
     let mut groups = match with {
         With::Groups => members::groups_of(connection, &pks)?,
         With::Nothing | With::Members(_) | With::AllMembers(_) => Default::default(),
     };
     let mut members = match with {
-        With::Members(limit) => members::of_groups(connection, &store.names, &sorted(&pks), limit)?,
-        With::AllMembers(most) => members::all_of(connection, &store.names, &pks, most)?,
+        With::Members(limit) => {
+            let mut pks = pks.clone();
+            pks.sort_unstable();
+            members::of_groups(connection, dictionary, &pks, limit)?
+        }
+        With::AllMembers(most) => members::all_of(connection, dictionary, &pks, most)?,
         With::Nothing | With::Groups => Default::default(),
     };
-    Ok(rows
+    Ok(resources
         .into_iter()
-        .map(|row| {
-            let pk = row.0;
+        .map(|(pk, resource)| {
             let members = members.remove(&pk).unwrap_or_default();
             let computed = Computed {
                 members: members.members,
@@ -270,13 +274,7 @@ pub(crate) fn complete(
                 names: None,
                 groups: groups.remove(&pk).unwrap_or_default(),
             };
-            Found { resource: resource(kind, row), computed }
+            Found { resource, computed }
         })
         .collect())
-}
-
-fn sorted(pks: &[i64]) -> Vec<i64> {
-    let mut pks = pks.to_vec();
-    pks.sort_unstable();
-    pks
 }

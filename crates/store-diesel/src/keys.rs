@@ -3,17 +3,15 @@
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use headcount_core::clock::Timestamp;
-use headcount_core::error::Error;
-use headcount_core::provider::{ProviderError, Source};
+use headcount_core::provider::ProviderError;
 
-use crate::error::{Meaning, WriteError, meaning, write_error};
+use crate::error::retry_on_constraint;
 use crate::schema::server_keys;
 use crate::sql::Sql;
 use crate::store::Store;
 
 impl Store {
-    /// Returns the key of a name. The first caller's `fresh` bytes become it, everybody else gets
-    /// those.
+    /// Returns the key of a name. The `fresh` bytes of the first caller become the key; all others get it.
     ///
     /// # Errors
     ///
@@ -24,38 +22,27 @@ impl Store {
         fresh: &[u8],
         at: Timestamp,
     ) -> Result<Vec<u8>, ProviderError> {
-        let done = self.writer.write(&mut |connection| {
-            // Whoever comes second waits here and then reads what the first one wrote.
-            let taken = Sql::new("UPDATE server_keys SET created = created WHERE name = ")
+        self.write("a key of the server is read", |connection| {
+            // The second of two callers waits here and then reads what the first one wrote.
+            let known = Sql::new("UPDATE server_keys SET created = created WHERE name = ")
                 .string(name)
                 .text(" RETURNING name")
                 .query::<Text>()
                 .get_result::<String>(connection)
                 .optional()?;
-            if taken.is_none() {
+            if known.is_none() {
                 let values = (
                     server_keys::name.eq(name),
                     server_keys::secret.eq(fresh),
                     server_keys::created.eq(at.micros()),
                 );
-                let done =
-                    diesel::insert_into(server_keys::table).values(values).execute(connection);
-                match done {
-                    Ok(_) => {}
-                    // Another server was faster: the next try reads its key.
-                    Err(error) if meaning(&error) == Meaning::Constraint => {
-                        return Err(WriteError::Retry);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+                // When another server was faster, the next try reads its key.
+                diesel::insert_into(server_keys::table)
+                    .values(values)
+                    .execute(connection)
+                    .map_err(retry_on_constraint)?;
             }
             Ok(server_keys::table.find(name).select(server_keys::secret).first(connection)?)
-        });
-        done.map_err(|error| match write_error("a key of the server is read", error) {
-            Error::Provider(error) => error,
-            other => {
-                ProviderError::Internal(Source::new("a key is read without other code", other))
-            }
         })
     }
 }

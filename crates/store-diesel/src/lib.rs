@@ -5,17 +5,17 @@
 //! `docs/ARCHITECTURE.md` lists.
 //!
 //! Start with [`Store`], then `resources`, which implements the provider, then `write`: on SQLite
-//! one lane that commits for many, on PostgreSQL a transaction each.
+//! one connection that commits for many, on PostgreSQL a transaction each.
 
 mod accounts;
 mod activity;
-mod anchors;
 mod audit;
 mod batch;
-mod census;
+mod change_rows;
 mod changes;
 mod connection;
-mod counted;
+mod count_cache;
+mod dictionary;
 mod duplicates;
 mod error;
 mod expiring;
@@ -27,9 +27,10 @@ mod log_rows;
 mod members;
 mod meta;
 mod migrations;
-mod names;
+mod offset_cache;
 mod pool;
 mod rebuild;
+mod resource_counts;
 mod resources;
 mod rows;
 mod schema;
@@ -40,14 +41,16 @@ mod store;
 mod tenants;
 mod tokens;
 mod trail;
+mod tx;
 mod watch;
 mod write;
 
 pub use audit::{AuditSlice, Recalled};
-pub use census::{Counted, PoolState};
 pub use connection::{DatabaseUrl, UrlError};
 pub use duplicates::Duplicate;
 pub use log::LogStore;
 pub use migrations::SchemaState;
+pub use pool::PoolState;
 pub use rebuild::{DeriveFn, RebuildError};
-pub use store::{KindPlan, OpenError, Settings, Store};
+pub use resource_counts::ResourceCount;
+pub use store::{KindPlan, OpenError, Settings, Store, UNRECORDED};

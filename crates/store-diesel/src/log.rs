@@ -1,19 +1,19 @@
 //! The provisioning log: on SQLite a file of its own, on PostgreSQL tables of its own.
 //!
-//! Whatever goes wrong here stays here: the log is opened when it is first needed, and a full disk
-//! loses records, never a request.
+//! A failure of the log is never one of a request: the log is opened when it is first needed, and a full disk
+//! loses records, not requests.
 
 mod names;
 mod prune;
 mod read;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::r2d2::Pool;
 use headcount_core::ids::{RequestId, TenantId, TokenId};
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::RequestRecord;
@@ -21,31 +21,35 @@ use headcount_records::RequestRecord;
 use crate::batch;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
-    unlimited,
+    lift_limits,
 };
 use crate::error::provider_error;
 use crate::log_rows::{Request, clean, key};
 use crate::migrations;
-use crate::pool;
+use crate::pool::{PoolState, Readers};
 use crate::sql::Sql;
 use crate::store::Settings;
 
 /// Connections that read the log.
-const READERS: u32 = 2;
+const MAX_READERS: u32 = 2;
+/// How long a read waits for one of them.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a write waits for another process that writes (SQLite).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Keeps what was asked and answered.
+/// Keeps requests and their replies.
 pub struct LogStore {
     manager: Manager,
-    pub(crate) readers: Pool<Manager>,
+    readers: Readers,
     /// The connection that writes, once it was needed.
     writer: Mutex<Option<DbConnection>>,
 }
 
 impl LogStore {
-    /// Says where the log is; nothing is opened yet.
+    /// Returns the log of a database; nothing is opened yet.
     pub fn new(settings: &Settings) -> Self {
         let url = match &settings.url {
-            DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(beside(path)),
+            DatabaseUrl::Sqlite(path) => DatabaseUrl::Sqlite(log_file(path)),
             postgres @ DatabaseUrl::Postgres(_) => postgres.clone(),
         };
         let manager = Manager {
@@ -53,15 +57,15 @@ impl LogStore {
             read_only: false,
             prepared_statements: settings.prepared_statements,
             durability: Durability::Later,
-            busy: Duration::from_secs(2),
+            busy: BUSY_TIMEOUT,
             limit: Some(settings.statement_limit),
         };
         let reading = Manager { read_only: true, ..manager.clone() };
-        let readers = pool::make(reading, READERS, Duration::from_secs(1));
+        let readers = Readers::new(reading, MAX_READERS, READ_TIMEOUT);
         Self { manager, readers, writer: Mutex::new(None) }
     }
 
-    /// The connection that writes, as far as there is one.
+    /// Returns the connection that writes, if it is open.
     fn writer(&self) -> MutexGuard<'_, Option<DbConnection>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,44 +81,38 @@ impl LogStore {
             Some(connection) => connection,
             None => self.open()?,
         };
-        let begun = connection.batch_execute(&begin_relaxed(&self.manager));
-        let done = begun.and_then(|()| {
-            let value = job(&mut connection)?;
-            connection.batch_execute("COMMIT")?;
-            Ok(value)
-        });
-        match done {
-            Ok(value) => {
-                *slot = Some(connection);
-                Ok(value)
-            }
-            // The next write opens a connection of its own: this one may be in any state.
-            Err(error) => Err(provider_error(what, error)),
-        }
+        // After an error the connection may be in any state: it is dropped, and the next write opens another.
+        let value = commit(&mut connection, &begin_relaxed(&self.manager), job)
+            .map_err(|error| provider_error(what, error))?;
+        *slot = Some(connection);
+        Ok(value)
     }
 
     /// Opens the log, making its file when there is none.
     fn open(&self) -> Result<DbConnection, ProviderError> {
-        const WHAT: &str = "the provisioning log is opened";
-        let unavailable = |error: String| ProviderError::Unavailable(Source::new(WHAT, error));
         if let DatabaseUrl::Sqlite(path) = &self.manager.url {
-            create_private(path).map_err(|error| unavailable(error.to_string()))?;
+            create_private(path).map_err(unavailable)?;
         }
-        let mut connection = self.manager.open().map_err(|error| unavailable(error.to_string()))?;
-        migrations::migrate_log(&mut connection).map_err(|error| unavailable(error.to_string()))?;
+        let mut connection = self.manager.open().map_err(unavailable)?;
+        migrations::migrate_log(&mut connection).map_err(unavailable)?;
         Ok(connection)
     }
 
-    /// Makes sure that there is a log to read.
-    fn prepare(&self) -> Result<(), ProviderError> {
-        if self.manager.backend() == Backend::Postgres {
-            return Ok(());
+    /// Returns the connections that read, after making sure that there is a log to read.
+    pub(crate) fn readers(&self) -> Result<&Readers, ProviderError> {
+        // On PostgreSQL the log is tables of the database, which are there since it was opened.
+        if self.manager.backend() == Backend::Sqlite {
+            let mut slot = self.writer();
+            if slot.is_none() {
+                *slot = Some(self.open()?);
+            }
         }
-        let mut slot = self.writer();
-        if slot.is_none() {
-            *slot = Some(self.open()?);
-        }
-        Ok(())
+        Ok(&self.readers)
+    }
+
+    /// Returns the state of the pool of connections that read.
+    pub fn pool_state(&self) -> PoolState {
+        self.readers.state()
     }
 
     fn append_all(&self, records: &[RequestRecord]) -> Result<(), ProviderError> {
@@ -143,8 +141,8 @@ impl LogStore {
     }
 
     fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
-        self.write("somebody is erased from the provisioning log", |connection| {
-            unlimited(connection)?;
+        self.write("names are erased from the provisioning log", |connection| {
+            lift_limits(connection)?;
             let mut count = 0;
             for (bucket, rows) in names::find(connection, tenant, names)? {
                 let requests = Sql::new("DELETE FROM requests WHERE seq IN (").ints(&rows);
@@ -158,8 +156,8 @@ impl LogStore {
     }
 
     fn forget_all(&self, tenant: TenantId) -> Result<(), ProviderError> {
-        self.write("a tenant is taken out of the provisioning log", |connection| {
-            unlimited(connection)?;
+        self.write("a tenant is removed from the provisioning log", |connection| {
+            lift_limits(connection)?;
             for sql in [
                 "DELETE FROM request_names WHERE tenant = ",
                 "DELETE FROM requests WHERE tenant = ",
@@ -172,8 +170,24 @@ impl LogStore {
     }
 }
 
-/// The file of the log beside the file of the data: `headcount-log.db` beside `headcount.db`.
-fn beside(path: &Path) -> PathBuf {
+/// Runs a job in a transaction.
+fn commit<T>(
+    connection: &mut DbConnection,
+    begin: &str,
+    job: impl FnOnce(&mut DbConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    connection.batch_execute(begin)?;
+    let value = job(connection)?;
+    connection.batch_execute("COMMIT")?;
+    Ok(value)
+}
+
+fn unavailable(error: impl ToString) -> ProviderError {
+    ProviderError::Unavailable(Source::new("the provisioning log is opened", error.to_string()))
+}
+
+/// Returns the file of the log, next to the file of the data: `headcount-log.db` for `headcount.db`.
+fn log_file(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = match path.extension() {
         Some(extension) => format!("{stem}-log.{}", extension.to_string_lossy()),
@@ -184,8 +198,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Adds the repairs of some records to the counters of their tokens.
 fn count_quirks(connection: &mut DbConnection, records: &[RequestRecord]) -> QueryResult<()> {
-    let mut counts: std::collections::BTreeMap<(i64, &TokenId, &str), (i64, i64)> =
-        std::collections::BTreeMap::new();
+    let mut counts: BTreeMap<(i64, &TokenId, &str), (i64, i64)> = BTreeMap::new();
     for record in records {
         let Some(token) = &record.token else { continue };
         for quirk in record.quirks.iter() {

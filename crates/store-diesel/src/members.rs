@@ -12,20 +12,21 @@ use headcount_core::members::{Member, MemberChange, MemberDelta, MemberNames, Me
 use headcount_core::provider::{Draft, Key, Members, ProviderError};
 
 use crate::connection::DbConnection;
-use crate::error::{Meaning, WriteError, meaning};
-use crate::names::Names;
+use crate::dictionary::Dictionary;
+use crate::error::{DbErrorKind, WriteError, classify};
 use crate::schema::group_members;
 use crate::sql::Sql;
+use crate::tx::Tx;
 use crate::write::row_lock;
 
-/// Ids that one statement names at most: both databases allow many more.
-const CHUNK: usize = 1_000;
+/// Ids that one statement names; both databases allow many more.
+const MAX_IDS: usize = 1_000;
 
-/// What a draft really did to the members of a group.
+/// What a draft really changed in the members of a group.
 #[derive(Default)]
 pub(crate) struct Applied {
     pub(crate) delta: MemberDelta,
-    /// Those that were added, each with its key.
+    /// The added ones: key, id, kind.
     added: Vec<(i64, Id, i32)>,
 }
 
@@ -35,66 +36,177 @@ impl Applied {
         Self { delta: MemberDelta { added: ids, removed }, added }
     }
 
-    /// The members of a group that had none before, up to `limit`.
-    pub(crate) fn members(mut self, names: &Names, limit: usize) -> Members {
+    /// Returns the members of a group that had none before, up to `limit`.
+    pub(crate) fn members(mut self, dictionary: &Dictionary, limit: usize) -> Members {
         self.added.sort_unstable_by_key(|(pk, ..)| *pk);
-        members_of(names, self.added, limit)
+        members_of(dictionary, self.added, limit)
     }
 }
 
-/// Gives a group that was just made its members.
-pub(crate) fn first(
-    connection: &mut DbConnection,
-    names: &Names,
-    tenant: TenantId,
-    group_pk: i64,
-    draft: &Draft,
-) -> Result<Applied, WriteError> {
-    match &draft.members {
-        MemberChange::Unchanged => Ok(Applied::default()),
-        MemberChange::Delta { add: wanted, .. } | MemberChange::Replace(wanted) => {
-            let added = insert(connection, names, tenant, group_pk, draft, wanted)?;
-            Ok(Applied::of(added, Vec::new()))
+impl Tx<'_> {
+    /// Inserts the members of a group that was just inserted.
+    pub(crate) fn first_members(
+        &mut self,
+        group_pk: i64,
+        draft: &Draft,
+    ) -> Result<Applied, WriteError> {
+        match &draft.members {
+            MemberChange::Unchanged => Ok(Applied::default()),
+            MemberChange::Delta { add: wanted, .. } | MemberChange::Replace(wanted) => {
+                Ok(Applied::of(self.add_members(group_pk, draft, wanted)?, Vec::new()))
+            }
         }
+    }
+
+    /// Applies a draft to the members of a group, and returns what really changed.
+    pub(crate) fn change_members(
+        &mut self,
+        group_pk: i64,
+        draft: &Draft,
+    ) -> Result<Applied, WriteError> {
+        match &draft.members {
+            MemberChange::Unchanged => Ok(Applied::default()),
+            MemberChange::Delta { add, remove } => {
+                let removed = self.remove_members(group_pk, remove)?;
+                Ok(Applied::of(self.add_members(group_pk, draft, add)?, removed))
+            }
+            MemberChange::Replace(wanted) => {
+                // Rows that stay are not touched (PAT-084).
+                let present: BTreeSet<ResourceId> = group_members::table
+                    .filter(group_members::group_pk.eq(group_pk))
+                    .select(group_members::member_id)
+                    .load::<String>(self.connection)?
+                    .into_iter()
+                    .map(ResourceId::new)
+                    .collect();
+                let gone: BTreeSet<_> = present.difference(wanted).cloned().collect();
+                let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
+                let removed = self.remove_members(group_pk, &gone)?;
+                Ok(Applied::of(self.add_members(group_pk, draft, &new)?, removed))
+            }
+        }
+    }
+
+    fn add_members(
+        &mut self,
+        group_pk: i64,
+        draft: &Draft,
+        ids: &BTreeSet<ResourceId>,
+    ) -> Result<Vec<(i64, Id, i32)>, WriteError> {
+        let kinds = draft.member_kinds.iter().filter_map(|kind| self.dictionary.kind(kind));
+        let kinds: Vec<i64> = kinds.map(i64::from).collect();
+        let ids: Vec<&ResourceId> = ids.iter().collect();
+        let mut added = Vec::new();
+        for chunk in ids.chunks(MAX_IDS) {
+            let sql = Sql::new("INSERT INTO group_members (group_pk, member_pk, tenant, member_id, member_kind) SELECT ")
+                .int(group_pk)
+                .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE ")
+                .unindexed("u.tenant", self.tenant.key())
+                .text(" AND u.kind + 0 IN (")
+                .ints(&kinds)
+                .text(") AND u.id IN (");
+            // A member that is present stays as it is: the only insert for which a conflict is no error.
+            let sql = id_list(sql, chunk)
+                .text(") ON CONFLICT DO NOTHING RETURNING member_pk, member_id, member_kind")
+                .query::<(BigInt, Text, Integer)>();
+            let inserted: Vec<(i64, Id, i32)> = match sql.load(self.connection) {
+                // The member was deleted between the two reads of the statement.
+                Err(error) if classify(&error) == DbErrorKind::Constraint => {
+                    return Err(unknown_member(chunk.first()));
+                }
+                inserted => inserted?,
+            };
+            if inserted.len() < chunk.len() {
+                self.refuse_unknown(&kinds, chunk)?;
+            }
+            added.extend(inserted);
+        }
+        Ok(added)
+    }
+
+    /// Checks that ids that gave no new row are of members already, and not unknown.
+    fn refuse_unknown(&mut self, kinds: &[i64], ids: &[&ResourceId]) -> Result<(), WriteError> {
+        let sql = Sql::new("SELECT u.id FROM resources u WHERE ")
+            .unindexed("u.tenant", self.tenant.key())
+            .text(" AND u.kind + 0 IN (")
+            .ints(kinds)
+            .text(") AND u.id IN (");
+        let known: Vec<String> =
+            id_list(sql, ids).text(")").query::<Text>().load(self.connection)?;
+        match ids.iter().find(|id| !known.iter().any(|known| known == id.as_str())) {
+            Some(id) => Err(unknown_member(Some(id))),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_members(
+        &mut self,
+        group_pk: i64,
+        ids: &BTreeSet<ResourceId>,
+    ) -> Result<Vec<ResourceId>, WriteError> {
+        let ids: Vec<&ResourceId> = ids.iter().collect();
+        let mut removed = Vec::new();
+        for chunk in ids.chunks(MAX_IDS) {
+            let sql = Sql::new("DELETE FROM group_members WHERE group_pk = ")
+                .int(group_pk)
+                .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE ")
+                .unindexed("m.tenant", self.tenant.key())
+                .text(" AND m.id IN (");
+            let sql = id_list(sql, chunk).text(")) RETURNING member_id");
+            let gone: Vec<String> = sql.query::<Text>().load(self.connection)?;
+            removed.extend(gone.into_iter().map(ResourceId::new));
+        }
+        Ok(removed)
+    }
+
+    /// Removes a resource from all groups, each of which gets a new version, and returns those groups.
+    pub(crate) fn leave_groups(
+        &mut self,
+        member_pk: i64,
+        at: Timestamp,
+    ) -> QueryResult<Vec<LeftGroup>> {
+        let mut groups: Vec<i64> = Sql::new("DELETE FROM group_members WHERE member_pk = ")
+            .int(member_pk)
+            .text(" RETURNING group_pk")
+            .query::<BigInt>()
+            .load(self.connection)?;
+        groups.sort_unstable();
+        let mut left = Vec::with_capacity(groups.len());
+        for chunk in groups.chunks(MAX_IDS) {
+            // `lastModified` of a group never goes back. All writers lock groups in the same order.
+            let sql = Sql::new(
+                "UPDATE resources SET version = version + 1, modified = CASE WHEN modified < ",
+            )
+            .int(at.micros())
+            .text(" THEN ")
+            .int(at.micros())
+            .text(
+                " ELSE modified + 1 END WHERE pk IN (SELECT g.pk FROM resources g WHERE g.pk IN (",
+            )
+            .ints(chunk)
+            .text(") ORDER BY g.pk")
+            .then(row_lock(self.connection))
+            .text(") RETURNING pk, id, version");
+            let mut rows: Vec<(i64, String, i64)> =
+                sql.query::<(BigInt, Text, BigInt)>().load(self.connection)?;
+            rows.sort_unstable();
+            left.extend(rows.into_iter().map(|(_, id, version)| LeftGroup {
+                group: ResourceId::new(id),
+                version: Version::new(version),
+            }));
+        }
+        Ok(left)
     }
 }
 
-/// Applies what a draft does to the members of a group, and tells what really changed.
-pub(crate) fn apply(
-    connection: &mut DbConnection,
-    names: &Names,
-    tenant: TenantId,
-    group_pk: i64,
-    draft: &Draft,
-) -> Result<Applied, WriteError> {
-    match &draft.members {
-        MemberChange::Unchanged => Ok(Applied::default()),
-        MemberChange::Delta { add, remove } => {
-            let removed = delete(connection, tenant, group_pk, remove)?;
-            let added = insert(connection, names, tenant, group_pk, draft, add)?;
-            Ok(Applied::of(added, removed))
-        }
-        MemberChange::Replace(wanted) => {
-            // Rows that stay are not touched (PAT-084).
-            let present: BTreeSet<ResourceId> = group_members::table
-                .filter(group_members::group_pk.eq(group_pk))
-                .select(group_members::member_id)
-                .load::<String>(connection)?
-                .into_iter()
-                .map(ResourceId::new)
-                .collect();
-            let gone: BTreeSet<_> = present.difference(wanted).cloned().collect();
-            let new: BTreeSet<_> = wanted.difference(&present).cloned().collect();
-            let removed = delete(connection, tenant, group_pk, &gone)?;
-            let added = insert(connection, names, tenant, group_pk, draft, &new)?;
-            Ok(Applied::of(added, removed))
-        }
-    }
+fn unknown_member(id: Option<&&ResourceId>) -> WriteError {
+    let id = id.map_or_else(|| ResourceId::new(""), |id| (*id).clone());
+    ProviderError::UnknownMember(id).into()
 }
 
-/// Appends ids as a list of bound texts; `fill` repeats the last, so that few lengths occur.
+/// Appends ids as a list of bound texts. The last one is repeated, so that few lengths, and statements, occur.
 fn id_list(mut sql: Sql, ids: &[&ResourceId]) -> Sql {
-    let lengths = [1, 10, 100, CHUNK];
+    let lengths = [1, 10, 100, MAX_IDS];
     let length = lengths.into_iter().find(|length| *length >= ids.len()).unwrap_or(ids.len());
     let Some(last) = ids.last() else {
         return sql.text("NULL");
@@ -108,134 +220,10 @@ fn id_list(mut sql: Sql, ids: &[&ResourceId]) -> Sql {
     sql
 }
 
-fn kind_numbers(names: &Names, draft: &Draft) -> Vec<i64> {
-    draft.member_kinds.iter().filter_map(|kind| names.kind(kind)).map(i64::from).collect()
-}
-
-fn insert(
-    connection: &mut DbConnection,
-    names: &Names,
-    tenant: TenantId,
-    group_pk: i64,
-    draft: &Draft,
-    ids: &BTreeSet<ResourceId>,
-) -> Result<Vec<(i64, Id, i32)>, WriteError> {
-    let kinds = kind_numbers(names, draft);
-    let ids: Vec<&ResourceId> = ids.iter().collect();
-    let mut added = Vec::new();
-    for chunk in ids.chunks(CHUNK) {
-        // A member that is there already stays as it is: the one place where a conflict is no error.
-        let sql = Sql::new("INSERT INTO group_members (group_pk, member_pk, tenant, member_id, member_kind) SELECT ")
-            .int(group_pk)
-            .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE u.tenant + 0 = ")
-            .int(tenant.key())
-            .text(" AND u.kind + 0 IN (")
-            .ints(&kinds)
-            .text(") AND u.id IN (");
-        let sql = id_list(sql, chunk)
-            .text(") ON CONFLICT DO NOTHING RETURNING member_pk, member_id, member_kind");
-        let inserted = sql.query::<(BigInt, Text, Integer)>().load::<(i64, Id, i32)>(connection);
-        let inserted = match inserted {
-            // The member was deleted between the two looks that the statement takes.
-            Err(error) if meaning(&error) == Meaning::Constraint => {
-                return Err(unknown(chunk.first()));
-            }
-            done => done?,
-        };
-        if inserted.len() < chunk.len() {
-            refuse_unknown(connection, tenant, &kinds, chunk)?;
-        }
-        added.extend(inserted);
-    }
-    Ok(added)
-}
-
-fn unknown(id: Option<&&ResourceId>) -> WriteError {
-    let id = id.map_or_else(|| ResourceId::new(""), |id| (*id).clone());
-    ProviderError::UnknownMember(id).into()
-}
-
-/// Finds out whether ids that gave no new row are members already or do not exist.
-fn refuse_unknown(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    kinds: &[i64],
-    ids: &[&ResourceId],
-) -> Result<(), WriteError> {
-    let sql = Sql::new("SELECT u.id FROM resources u WHERE u.tenant + 0 = ")
-        .int(tenant.key())
-        .text(" AND u.kind + 0 IN (")
-        .ints(kinds)
-        .text(") AND u.id IN (");
-    let known: Vec<String> = id_list(sql, ids).text(")").query::<Text>().load(connection)?;
-    match ids.iter().find(|id| !known.iter().any(|known| known == id.as_str())) {
-        Some(id) => Err(unknown(Some(id))),
-        None => Ok(()),
-    }
-}
-
-fn delete(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    group_pk: i64,
-    ids: &BTreeSet<ResourceId>,
-) -> Result<Vec<ResourceId>, WriteError> {
-    let ids: Vec<&ResourceId> = ids.iter().collect();
-    let mut removed = Vec::new();
-    for chunk in ids.chunks(CHUNK) {
-        let sql = Sql::new("DELETE FROM group_members WHERE group_pk = ")
-            .int(group_pk)
-            .text(" AND member_pk IN (SELECT m.pk FROM resources m WHERE m.tenant + 0 = ")
-            .int(tenant.key())
-            .text(" AND m.id IN (");
-        let sql = id_list(sql, chunk).text(")) RETURNING member_id");
-        let gone: Vec<String> = sql.query::<Text>().load(connection)?;
-        removed.extend(gone.into_iter().map(ResourceId::new));
-    }
-    Ok(removed)
-}
-
-/// Takes a resource out of all groups, each of which gets a new version, and returns those.
-pub(crate) fn leave_all(
-    connection: &mut DbConnection,
-    member_pk: i64,
-    at: Timestamp,
-) -> QueryResult<Vec<LeftGroup>> {
-    let mut groups: Vec<i64> = Sql::new("DELETE FROM group_members WHERE member_pk = ")
-        .int(member_pk)
-        .text(" RETURNING group_pk")
-        .query::<BigInt>()
-        .load(connection)?;
-    groups.sort_unstable();
-    let mut left = Vec::with_capacity(groups.len());
-    for chunk in groups.chunks(CHUNK) {
-        // `lastModified` of a group never goes back. Groups are locked in one order by everyone.
-        let sql = Sql::new(
-            "UPDATE resources SET version = version + 1, modified = CASE WHEN modified < ",
-        )
-        .int(at.micros())
-        .text(" THEN ")
-        .int(at.micros())
-        .text(" ELSE modified + 1 END WHERE pk IN (SELECT g.pk FROM resources g WHERE g.pk IN (")
-        .ints(chunk)
-        .text(") ORDER BY g.pk")
-        .then(row_lock(connection))
-        .text(") RETURNING pk, id, version");
-        let mut rows: Vec<(i64, String, i64)> =
-            sql.query::<(BigInt, Text, BigInt)>().load(connection)?;
-        rows.sort_unstable();
-        left.extend(rows.into_iter().map(|(_, id, version)| LeftGroup {
-            group: ResourceId::new(id),
-            version: Version::new(version),
-        }));
-    }
-    Ok(left)
-}
-
-/// Reads members of a group behind a place, in the order in which they were created.
+/// Reads members of a group behind a key, in the order in which they were created.
 pub(crate) fn page(
     connection: &mut DbConnection,
-    names: &Names,
+    dictionary: &Dictionary,
     group_pk: i64,
     after: i64,
     limit: usize,
@@ -251,32 +239,33 @@ pub(crate) fn page(
     .int(take)
     .query::<(BigInt, Text, Integer)>()
     .load(connection)?;
-    Ok(members_of(names, rows, limit))
+    Ok(members_of(dictionary, rows, limit))
 }
 
-/// Makes members of rows, as many as `limit` and one that says whether there are more.
-fn members_of(names: &Names, mut rows: Vec<(i64, Id, i32)>, limit: usize) -> Members {
+/// Makes members of rows, `limit` of them; a further row shows that there are more.
+fn members_of(dictionary: &Dictionary, mut rows: Vec<(i64, Id, i32)>, limit: usize) -> Members {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(pk, _, _)| Key(pk.to_string()));
-    let members = rows.into_iter().filter_map(|(_, id, kind)| member(names, id, kind)).collect();
+    let members =
+        rows.into_iter().filter_map(|(_, id, kind)| member(dictionary, id, kind)).collect();
     Members { members, next }
 }
 
-/// How many members there are, as far as that matters, and one of them: key, id and kind.
+/// How many members there are, counted as far as it matters, and one of them: key, id and kind.
 type CountedMember = (i64, Option<i64>, Option<Id>, Option<i32>);
 
-/// Reads the members of each group that has at most `most`; of another none, but where they begin.
+/// Reads the members of each group that has at most `most`; of a larger group none, but where they begin.
 pub(crate) fn all_of(
     connection: &mut DbConnection,
-    names: &Names,
+    dictionary: &Dictionary,
     group_pks: &[i64],
     most: usize,
 ) -> QueryResult<HashMap<i64, Members>> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let mut groups = HashMap::with_capacity(group_pks.len());
     for &group in group_pks {
-        // One statement: it counts as far as it matters, and brings rows only where they are wanted.
+        // One statement: it counts as far as it matters, and returns rows only where they are wanted.
         let rows: Vec<CountedMember> = Sql::new(
             "WITH n AS (SELECT count(y.member_pk) AS amount FROM (SELECT x.member_pk FROM group_members x WHERE x.group_pk = ",
         )
@@ -298,18 +287,18 @@ pub(crate) fn all_of(
             if amount > most {
                 all.next = Some(Key("0".to_owned()));
             }
-            all.members.extend(id.zip(kind).and_then(|(id, kind)| member(names, id, kind)));
+            all.members.extend(id.zip(kind).and_then(|(id, kind)| member(dictionary, id, kind)));
         }
         groups.insert(group, all);
     }
     Ok(groups)
 }
 
-fn member(names: &Names, Id(id): Id, kind: i32) -> Option<Member> {
-    Some(Member { id, kind: names.kind_of(kind)?.clone() })
+fn member(dictionary: &Dictionary, Id(id): Id, kind: i32) -> Option<Member> {
+    Some(Member { id, kind: dictionary.kind_of(kind)?.clone() })
 }
 
-/// An id that is taken out of its row without a copy in between: there may be a hundred thousand.
+/// An id that is read from its row without a copy in between: there may be a hundred thousand.
 #[derive(FromSqlRow)]
 struct Id(ResourceId);
 
@@ -329,16 +318,16 @@ impl FromSql<Text, diesel::pg::Pg> for Id {
     }
 }
 
-/// Reads the members of several groups, up to `limit` altogether; a group whose members do not all
-/// fit says where the others begin.
+/// Reads the members of several groups, up to `limit` in all; a group whose members do not all fit has the
+/// key where the others begin.
 pub(crate) fn of_groups(
     connection: &mut DbConnection,
-    names: &Names,
+    dictionary: &Dictionary,
     group_pks: &[i64],
     limit: usize,
 ) -> QueryResult<HashMap<i64, Members>> {
     if let [one] = group_pks {
-        return Ok(HashMap::from([(*one, page(connection, names, *one, 0, limit)?)]));
+        return Ok(HashMap::from([(*one, page(connection, dictionary, *one, 0, limit)?)]));
     }
     if group_pks.is_empty() {
         return Ok(HashMap::new());
@@ -355,11 +344,11 @@ pub(crate) fn of_groups(
     let mut groups: HashMap<i64, Members> = HashMap::new();
     let mut last = None;
     for (group, pk, id, kind) in rows.into_iter().take(limit) {
-        groups.entry(group).or_default().members.extend(member(names, id, kind));
+        groups.entry(group).or_default().members.extend(member(dictionary, id, kind));
         last = Some((group, pk));
     }
     if cut && let Some((group, pk)) = last {
-        // The last group that was read may have more, and groups behind it were not read at all.
+        // The last group that was read may have more members, and the groups behind it were not read.
         groups.entry(group).or_default().next = Some(Key(pk.to_string()));
         for behind in group_pks.iter().filter(|behind| **behind > group) {
             groups
@@ -369,7 +358,7 @@ pub(crate) fn of_groups(
     Ok(groups)
 }
 
-/// Reads what resources are called.
+/// Reads the names of resources.
 pub(crate) fn names(
     connection: &mut DbConnection,
     tenant: TenantId,
@@ -377,9 +366,9 @@ pub(crate) fn names(
 ) -> QueryResult<MemberNames> {
     let ids: Vec<&ResourceId> = ids.iter().collect();
     let mut names = MemberNames::with_capacity(ids.len());
-    for chunk in ids.chunks(CHUNK) {
-        let sql = Sql::new("SELECT u.id, u.name FROM resources u WHERE u.tenant + 0 = ")
-            .int(tenant.key())
+    for chunk in ids.chunks(MAX_IDS) {
+        let sql = Sql::new("SELECT u.id, u.name FROM resources u WHERE ")
+            .unindexed("u.tenant", tenant.key())
             .text(" AND u.name IS NOT NULL AND u.id IN (");
         let rows: Vec<(Id, String)> =
             id_list(sql, chunk).text(")").query::<(Text, Text)>().load(connection)?;
@@ -390,8 +379,8 @@ pub(crate) fn names(
 
 /// Reads the groups of several resources by the resources' keys.
 ///
-/// No join: just after the first groups came, PostgreSQL knows too little of their members, and would
-/// read every resource for it.
+/// No join: shortly after the first groups were made, PostgreSQL has too few statistics of their members, and
+/// would read every resource.
 pub(crate) fn groups_of(
     connection: &mut DbConnection,
     member_pks: &[i64],

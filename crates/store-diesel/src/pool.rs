@@ -10,11 +10,93 @@ use headcount_core::provider::{ProviderError, Source};
 use headcount_core::work::Work;
 
 use crate::connection::{Backend, DbConnection, Manager};
-use crate::error::{Meaning, WriteError, meaning, own_error};
+use crate::error::{DbErrorKind, WriteError, classify, own_error};
 use crate::watch::Watch;
 
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Open connections.
+    pub open: u32,
+    /// Open connections that are not in use.
+    pub idle: u32,
+}
+
+/// The connections that read.
+pub(crate) struct Readers(Pool<Manager>);
+
+impl Readers {
+    /// Makes a pool of at most `size` connections, for one of which a read waits no longer than `wait`.
+    ///
+    /// Connections are not tested when they are taken out: the test would cost as much as the query. A read
+    /// that gets a dead one takes the next ([`checkout`]).
+    pub(crate) fn new(manager: Manager, size: u32, wait: Duration) -> Self {
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .connection_timeout(wait)
+            .error_handler(Box::new(Quiet));
+        Self(pool.build_unchecked(manager))
+    }
+
+    /// Returns the pool itself, for writers that share its connections (PostgreSQL).
+    pub(crate) fn pool(&self) -> Pool<Manager> {
+        self.0.clone()
+    }
+
+    /// Returns how many connections there can be.
+    pub(crate) fn size(&self) -> u32 {
+        self.0.max_size()
+    }
+
+    /// Returns how many connections there are, and how many of them are in use.
+    pub(crate) fn state(&self) -> PoolState {
+        let state = self.0.state();
+        PoolState { open: state.connections, idle: state.idle_connections }
+    }
+
+    /// Runs a read that belongs to no request.
+    pub(crate) fn read<T>(
+        &self,
+        what: &'static str,
+        mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
+    ) -> Result<T, ProviderError> {
+        self.read_in(View::Statement, None, what, |connection| Ok(job(connection)?))
+    }
+
+    /// Runs a read for a request, which ends with its work.
+    pub(crate) fn read_for<T>(
+        &self,
+        work: &Work,
+        what: &'static str,
+        job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, ProviderError> {
+        self.read_in(View::Statement, Some(work), what, job)
+    }
+
+    /// Runs a read in a view of the data, for a request if there is one.
+    pub(crate) fn read_in<T>(
+        &self,
+        view: View,
+        work: Option<&Work>,
+        what: &'static str,
+        mut job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, ProviderError> {
+        work.map_or(Ok(()), Work::check)?;
+        // `checkout` runs its job again on another connection; the value is that of the last run.
+        let mut value = None;
+        checkout(&self.0, |pooled| {
+            value = Some(pooled.read(view, work, &mut job)?);
+            Ok(())
+        })
+        .map_err(|error| own_error(what, error))?;
+        value.ok_or_else(|| ProviderError::Internal(Source::invariant(what)))
+    }
+}
+
 /// A connection of the pool. Diesel notices a server that has hung up only inside a transaction of
-/// its own making, so code that notices it otherwise says so here.
+/// its own making, so code that notices it otherwise sets `dead`.
 pub(crate) struct Pooled {
     connection: DbConnection,
     manager: Manager,
@@ -46,14 +128,14 @@ impl Pooled {
         job: impl FnOnce(&mut DbConnection) -> Result<T, WriteError>,
     ) -> Result<T, WriteError> {
         self.watch.begin(work);
-        let done = self.viewed(view, job);
-        match (done, self.watch.end()) {
+        let outcome = self.read_in(view, job);
+        match (outcome, self.watch.end()) {
             (Err(_ended), Some(halt)) => Err(halt.into()),
-            (done, _) => done,
+            (outcome, _) => outcome,
         }
     }
 
-    fn viewed<T>(
+    fn read_in<T>(
         &mut self,
         view: View,
         job: impl FnOnce(&mut DbConnection) -> Result<T, WriteError>,
@@ -70,14 +152,16 @@ impl Pooled {
         };
         let Some(begin) = begin else { return job(self) };
         if let Err(error) = self.begin(begin) {
-            // The transaction may have begun, and what sets its limits have failed.
+            // The transaction may have begun although its limits could not be set.
             self.dead = true;
             return Err(WriteError::Db(error));
         }
-        let done = job(self);
+        let outcome = job(self);
         // A read has nothing to keep, whichever way it ended.
         let ended = self.batch_execute("ROLLBACK");
-        done.and_then(|value| ended.map(|()| value).map_err(WriteError::Db))
+        let value = outcome?;
+        ended?;
+        Ok(value)
     }
 }
 
@@ -116,18 +200,6 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Makes a pool whose connections are not tested at each check-out: the test would cost as much as
-/// the query. Who gets a dead one takes the next.
-pub(crate) fn make(manager: Manager, size: u32, wait: Duration) -> Pool<Manager> {
-    Pool::builder()
-        .max_size(size)
-        .min_idle(Some(0))
-        .test_on_check_out(false)
-        .connection_timeout(wait)
-        .error_handler(Box::new(Quiet))
-        .build_unchecked(manager)
-}
-
 /// Connection errors reach the request that waits for the connection; the pool need not print them.
 #[derive(Debug)]
 struct Quiet;
@@ -138,11 +210,11 @@ impl diesel::r2d2::HandleError<diesel::r2d2::Error> for Quiet {
     }
 }
 
-/// Takes a connection out of the pool and says the first word on it. One that has died in the pool,
-/// as all do when the server restarts, is dropped for the next.
-pub(crate) fn checkout<T>(
+/// Takes a connection out of the pool and runs its first statement. A connection that has died in the pool,
+/// as all do when the database restarts, is dropped for the next one.
+pub(crate) fn checkout(
     pool: &Pool<Manager>,
-    mut first: impl FnMut(&mut Pooled) -> Result<T, WriteError>,
+    mut first: impl FnMut(&mut Pooled) -> Result<(), WriteError>,
 ) -> Result<diesel::r2d2::PooledConnection<Manager>, WriteError> {
     let attempts = pool.max_size() + 1;
     for _ in 0..attempts {
@@ -151,8 +223,8 @@ pub(crate) fn checkout<T>(
             WriteError::Refused(ProviderError::Unavailable(source).into())
         })?;
         match first(&mut connection) {
-            Ok(_) => return Ok(connection),
-            Err(WriteError::Db(error)) if meaning(&error) == Meaning::Disconnected => {
+            Ok(()) => return Ok(connection),
+            Err(WriteError::Db(error)) if classify(&error) == DbErrorKind::Disconnected => {
                 connection.dead = true;
             }
             Err(error) => return Err(error),
@@ -161,22 +233,4 @@ pub(crate) fn checkout<T>(
     Err(WriteError::Refused(
         ProviderError::Unavailable(Source::invariant("every pooled connection is dead")).into(),
     ))
-}
-
-/// Runs a read on a connection of the pool, for a request if there is one.
-pub(crate) fn read<T>(
-    pool: &Pool<Manager>,
-    (view, work): (View, Option<&Work>),
-    what: &'static str,
-    mut job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
-) -> Result<T, ProviderError> {
-    work.map_or(Ok(()), Work::check)?;
-    let mut value = None;
-    let done =
-        checkout(pool, |pooled| pooled.read(view, work, &mut job).map(|done| value = Some(done)));
-    match (done, value) {
-        (Ok(_), Some(value)) => Ok(value),
-        (Ok(_), None) => Err(ProviderError::Internal(Source::invariant(what))),
-        (Err(error), _) => Err(own_error(what, error)),
-    }
 }

@@ -1,4 +1,4 @@
-//! Derived rows made anew, when schemas, index marks or the folding of text have changed.
+//! Derives rows again when schemas, index marks or the folding of text have changed.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -10,35 +10,36 @@ use headcount_core::quirks::Quirks;
 use headcount_core::resource::Document;
 use thiserror::Error as ThisError;
 
-use crate::connection::{DbConnection, unlimited};
+use crate::connection::{DbConnection, lift_limits};
 use crate::duplicates;
 use crate::error::{WriteError, write_error};
 use crate::schema::{documents, resource_index, resource_keys, resources, store_meta, tenants};
 use crate::sql::Sql;
 use crate::store::Store;
+use crate::tx::Tx;
 
 /// Resources that one transaction handles.
-const SLICE: i64 = 200;
+const MAX_ROWS: i64 = 200;
 
-/// What is done when a unique value is another resource's.
+/// What happens when another resource has a unique value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Clash {
-    /// It is refused: whoever has made the value unique has to change one of the two first.
-    Refused,
-    /// The older resource keeps the value, and the younger one is a duplicate: a new release takes
-    /// more texts for one, and nobody could have known.
-    Kept,
+    /// The rebuild is refused: the administrator who made the value unique has to change a resource first.
+    Refuse,
+    /// The older resource keeps the value, and the younger one is a duplicate: a new release considers more
+    /// texts equal, which no one could have avoided.
+    KeepOlder,
 }
 
-/// Derives rows from a stored document, or says why it does not fit its kind any more.
+/// Derives rows from a stored document, or returns why it no longer fits its kind.
 pub type DeriveFn<'a> = dyn Fn(Quirks, &Document) -> Result<Derived, Error> + 'a;
 
-/// Why derived rows could not be made anew. What was done before stays; it can be done again.
+/// Why derived rows could not be made. Earlier slices stay; the rebuild can be run again.
 #[derive(Debug, ThisError)]
 pub enum RebuildError {
     /// A stored resource does not fit the schemas of this deployment.
     #[error(
-        "{kind} {id} does not fit the schemas any more ({cause}); restore the schema, change the resource, then the schema"
+        "{kind} {id} no longer fits the schemas ({cause}); restore the schema, change the resource, then the schema"
     )]
     Misfit {
         /// Its kind.
@@ -48,7 +49,7 @@ pub enum RebuildError {
         /// What is wrong with it.
         cause: Error,
     },
-    /// Two resources have one value where it must be unique now.
+    /// Two resources have the same value, which must be unique now.
     #[error(
         "{kind} {id} has the same {path} as another one, which must be unique now; change one of them first"
     )]
@@ -61,12 +62,18 @@ pub enum RebuildError {
         path: String,
     },
     /// The store could not be read or written.
-    #[error("derived data could not be made anew: {0}")]
+    #[error("derived data could not be rebuilt: {0}")]
     Store(#[source] Error),
 }
 
+impl From<ProviderError> for RebuildError {
+    fn from(error: ProviderError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Store {
-    /// Tells whether the derived rows of a kind are those of this fingerprint.
+    /// Returns whether the derived rows of a kind are those of a fingerprint.
     ///
     /// # Errors
     ///
@@ -76,18 +83,18 @@ impl Store {
     }
 
     fn fingerprint(&self, kind: &Kind) -> Result<Option<String>, ProviderError> {
-        self.read("a fingerprint is read", |connection| {
+        self.readers.read("a fingerprint is read", |connection| {
             let row = store_meta::table.find(meta_name(kind)).select(store_meta::value);
             row.first::<String>(connection).optional()
         })
     }
 
-    /// Makes the derived rows of all resources of a kind anew and returns how many there are.
+    /// Derives the rows of all resources of a kind again, and returns how many resources there are.
     ///
-    /// Where text is folded in another way than before, two resources may have one unique value now: the
-    /// older one keeps it, and [`Store::duplicates`] lists the other.
+    /// Where text is folded differently than before, two resources may have the same unique value: the older
+    /// one keeps it, and [`Store::duplicates`] lists the other.
     ///
-    /// Other servers may go on meanwhile: each slice is a transaction that holds its resources.
+    /// Other servers may run meanwhile: each slice is a transaction that locks its resources.
     ///
     /// # Errors
     ///
@@ -98,31 +105,29 @@ impl Store {
         fingerprint: &str,
         derive: &DeriveFn<'_>,
     ) -> Result<u64, RebuildError> {
-        let all = self.read("tenants are listed", |connection| {
+        let tenants = self.readers.read("tenants are listed", |connection| {
             tenants::table.select((tenants::id, tenants::quirks)).load::<(i64, i64)>(connection)
-        });
-        let before = self.fingerprint(kind).map_err(|error| RebuildError::Store(error.into()))?;
-        let clash = match before {
-            Some(before) if is_same_folding(&before, fingerprint) => Clash::Refused,
-            Some(_) | None => Clash::Kept,
+        })?;
+        let clash = match self.fingerprint(kind)? {
+            Some(before) if is_same_folding(&before, fingerprint) => Clash::Refuse,
+            Some(_) | None => Clash::KeepOlder,
         };
         let mut count = 0;
-        for (tenant, quirks) in all.map_err(|error| RebuildError::Store(error.into()))? {
-            let quirks = Quirks::from_bits(quirks);
-            count += self.rebuild_all(TenantId::new(tenant), quirks, kind, clash, derive)?;
+        for (tenant, quirks) in tenants {
+            let (tenant, quirks) = (TenantId::new(tenant), Quirks::from_bits(quirks));
+            count += self.rebuild_kind(tenant, quirks, kind, clash, derive)?;
         }
-        let done = self.writer.write(&mut |connection| {
+        self.write("a fingerprint is written", |connection| {
             let name = meta_name(kind);
             diesel::delete(store_meta::table.find(&name)).execute(connection)?;
             let values = (store_meta::name.eq(&name), store_meta::value.eq(fingerprint));
             diesel::insert_into(store_meta::table).values(values).execute(connection)?;
             Ok(())
-        });
-        done.map_err(|error| RebuildError::Store(write_error("a fingerprint is written", error)))?;
+        })?;
         Ok(count)
     }
 
-    /// Makes the derived rows of one tenant's resources of a kind anew.
+    /// Derives the rows of one tenant's resources of a kind again.
     ///
     /// # Errors
     ///
@@ -134,10 +139,10 @@ impl Store {
         kind: &Kind,
         derive: &DeriveFn<'_>,
     ) -> Result<u64, RebuildError> {
-        self.rebuild_all(tenant, quirks, kind, Clash::Refused, derive)
+        self.rebuild_kind(tenant, quirks, kind, Clash::Refuse, derive)
     }
 
-    fn rebuild_all(
+    fn rebuild_kind(
         &self,
         tenant: TenantId,
         quirks: Quirks,
@@ -145,26 +150,26 @@ impl Store {
         clash: Clash,
         derive: &DeriveFn<'_>,
     ) -> Result<u64, RebuildError> {
-        let Some(number) = self.names.kind(kind) else {
+        let Some(number) = self.dictionary.kind(kind) else {
             return Ok(0);
         };
         let (mut last, mut count) = (0, 0);
         loop {
-            let mut failed = None;
+            let mut misfit = None;
             let slice = self.writer.write(&mut |connection| {
-                unlimited(connection)?;
-                let rows = hold(connection, tenant, number, last)?;
-                for held in &rows {
-                    let done =
-                        self.derive_one(connection, (tenant, quirks, number), held, clash, derive)?;
-                    if let Err(misfit) = done {
-                        failed = Some(misfit.about(kind, &held.id));
-                        return Err(Error::internal("a failed slice is rolled back").into());
+                lift_limits(connection)?;
+                let rows = lock_slice(connection, tenant, number, last)?;
+                let mut tx = Tx { connection, dictionary: &self.dictionary, tenant, kind, number };
+                for row in &rows {
+                    let outcome = tx.rederive(row, clash, |document| derive(quirks, document))?;
+                    if let Err(reason) = outcome {
+                        misfit = Some(reason.into_error(kind, &row.id));
+                        return Err(WriteError::RolledBack);
                     }
                 }
-                Ok(rows.last().map(|held| (held.pk, rows.len())))
+                Ok(rows.last().map(|row| (row.pk, rows.len())))
             });
-            match (slice, failed) {
+            match (slice, misfit) {
                 (_, Some(error)) => return Err(error),
                 (Ok(Some((pk, rows))), None) => {
                     last = pk;
@@ -177,35 +182,36 @@ impl Store {
             }
         }
     }
+}
 
-    /// Makes the derived rows of one resource anew, inside a transaction that holds it.
-    fn derive_one(
-        &self,
-        connection: &mut DbConnection,
-        (tenant, quirks, kind): (TenantId, Quirks, i32),
-        held: &Held,
+impl Tx<'_> {
+    /// Derives the rows of one locked resource again.
+    fn rederive(
+        &mut self,
+        row: &LockedRow,
         clash: Clash,
-        derive: &DeriveFn<'_>,
+        derive: impl Fn(&Document) -> Result<Derived, Error>,
     ) -> Result<Result<(), Misfit>, WriteError> {
-        let pk = held.pk;
-        let text: String = documents::table.find(pk).select(documents::text).first(connection)?;
-        let derived = match derive(quirks, &Document::from_store(text)) {
+        let pk = row.pk;
+        let text: String =
+            documents::table.find(pk).select(documents::text).first(self.connection)?;
+        let derived = match derive(&Document::from_store(text)) {
             Ok(derived) => derived,
             Err(cause) => return Ok(Err(Misfit::Schema(cause))),
         };
         let old_rows = resource_index::table.filter(resource_index::pk.eq(pk));
-        diesel::delete(old_rows).execute(connection)?;
+        diesel::delete(old_rows).execute(self.connection)?;
         let old_keys = resource_keys::table
-            .filter(resource_keys::tenant.eq(tenant.key()))
+            .filter(resource_keys::tenant.eq(self.tenant.key()))
             .filter(resource_keys::pk.eq(pk));
-        diesel::delete(old_keys).execute(connection)?;
-        let known = duplicates::keys_in(held.duplicate.as_deref());
+        diesel::delete(old_keys).execute(self.connection)?;
+        let known = duplicates::keys_in(row.duplicate.as_deref());
         let mut lacking = Vec::new();
         for key in &derived.unique {
-            if self.take(connection, tenant, (kind, pk), key)? {
+            if self.take_key(pk, key)? {
                 continue;
             }
-            if clash == Clash::Refused && !known.contains(key) {
+            if clash == Clash::Refuse && !known.contains(key) {
                 return Ok(Err(Misfit::Taken(key.path.to_string())));
             }
             lacking.push(key.clone());
@@ -218,27 +224,21 @@ impl Store {
             resources::active.eq(columns.active.map(i32::from)),
             resources::duplicate.eq(duplicates::text_of(&lacking)),
         );
-        diesel::update(resources::table.find(pk)).set(values).execute(connection)?;
-        self.insert_index(connection, tenant, kind, pk, &derived.index)?;
+        diesel::update(resources::table.find(pk)).set(values).execute(self.connection)?;
+        self.insert_index(pk, &derived.index)?;
         Ok(Ok(()))
     }
 
-    /// Takes a unique key for a resource, and tells whether no older one has it.
-    fn take(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        (kind, pk): (i32, i64),
-        key: &UniqueKey,
-    ) -> Result<bool, WriteError> {
-        let path = self.path_number(&key.path)?;
-        // Whoever comes later has its keys from before, which mean nothing any more.
+    /// Takes a unique key for a resource; false when an older resource has it.
+    fn take_key(&mut self, pk: i64, key: &UniqueKey) -> Result<bool, WriteError> {
+        let (tenant, kind, path) = (self.tenant.key(), self.number, self.path_number(&key.path)?);
+        // A younger resource has its keys from before, which no longer mean anything.
         let stale = resource_keys::table
-            .find((tenant.key(), kind, path, key.folded.as_str()))
+            .find((tenant, kind, path, key.folded.as_str()))
             .filter(resource_keys::pk.gt(pk));
-        diesel::delete(stale).execute(connection)?;
+        diesel::delete(stale).execute(self.connection)?;
         let sql = Sql::new("INSERT INTO resource_keys (tenant, kind, path, folded, pk) VALUES (")
-            .int(tenant.key())
+            .int(tenant)
             .text(", ")
             .int(kind)
             .text(", ")
@@ -248,7 +248,7 @@ impl Store {
             .text(", ")
             .int(pk)
             .text(") ON CONFLICT DO NOTHING");
-        Ok(sql.query::<()>().execute(connection)? > 0)
+        Ok(sql.query::<()>().execute(self.connection)? > 0)
     }
 }
 
@@ -259,7 +259,7 @@ enum Misfit {
 }
 
 impl Misfit {
-    fn about(self, kind: &Kind, id: &str) -> RebuildError {
+    fn into_error(self, kind: &Kind, id: &str) -> RebuildError {
         let (kind, id) = (kind.clone(), ResourceId::new(id));
         match self {
             Self::Schema(cause) => RebuildError::Misfit { kind, id, cause },
@@ -268,29 +268,35 @@ impl Misfit {
     }
 }
 
-/// A resource that nobody else changes until the transaction ends.
-struct Held {
+/// A resource that no other transaction changes until this one ends.
+struct LockedRow {
     pk: i64,
     id: String,
     duplicate: Option<String>,
 }
 
-/// Holds the next resources of a kind until the transaction ends.
-fn hold(
+/// Locks the next resources of a kind until the transaction ends.
+fn lock_slice(
     connection: &mut DbConnection,
     tenant: TenantId,
     kind: i32,
     after: i64,
-) -> QueryResult<Vec<Held>> {
-    let some = Sql::new("SELECT s.pk FROM resources s WHERE s.tenant = ").int(tenant.key());
-    let some = some.text(" AND s.kind = ").int(kind).text(" AND s.pk > ").int(after);
-    let hold = Sql::new("UPDATE resources SET version = version WHERE pk IN (")
-        .then(some.text(" ORDER BY s.pk LIMIT ").int(SLICE))
-        .text(") RETURNING pk, id, duplicate");
-    let mut rows: Vec<(i64, String, Option<String>)> =
-        hold.query::<(BigInt, Text, Nullable<Text>)>().load(connection)?;
+) -> QueryResult<Vec<LockedRow>> {
+    let mut rows: Vec<(i64, String, Option<String>)> = Sql::new(
+        "UPDATE resources SET version = version WHERE pk IN (SELECT s.pk FROM resources s WHERE s.tenant = ",
+    )
+    .int(tenant.key())
+    .text(" AND s.kind = ")
+    .int(kind)
+    .text(" AND s.pk > ")
+    .int(after)
+    .text(" ORDER BY s.pk LIMIT ")
+    .int(MAX_ROWS)
+    .text(") RETURNING pk, id, duplicate")
+    .query::<(BigInt, Text, Nullable<Text>)>()
+    .load(connection)?;
     rows.sort_unstable();
-    Ok(rows.into_iter().map(|(pk, id, duplicate)| Held { pk, id, duplicate }).collect())
+    Ok(rows.into_iter().map(|(pk, id, duplicate)| LockedRow { pk, id, duplicate }).collect())
 }
 
 fn meta_name(kind: &Kind) -> String {

@@ -1,21 +1,23 @@
-//! The provider: each method one transaction that begins with its write, or one consistent read.
+//! The provider: each method is one transaction that begins with its write, or one consistent read.
 
 use diesel::prelude::*;
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::members::{MemberNames, MembershipEntry};
 use headcount_core::provider::{
-    ChangeFn, CheckFn, Draft, Found, Key, Members, Page, Provider, ProviderError, Query, Source,
-    Step, StepDone, Updated, With,
+    ChangeFn, CheckFn, Draft, Found, Key, Members, Page, Provider, ProviderError, Query, Step,
+    StepDone, Updated, With,
 };
 
-use crate::connection::{DbConnection, direct};
+use crate::connection::{DbConnection, with_backend};
 use crate::error::{WriteError, write_error};
-use crate::find::{Row, complete};
+use crate::find::{Row, complete, resource};
 use crate::members;
-use crate::pool::{self, View};
+use crate::pool::View;
 use crate::schema::{documents, resources};
+use crate::sql::unindexed;
 use crate::store::Store;
+use crate::tx::Tx;
 use crate::write::Job;
 
 impl Provider for Store {
@@ -26,14 +28,19 @@ impl Provider for Store {
         id: &ResourceId,
         with: With,
     ) -> Result<Option<Found>, ProviderError> {
-        let Some(number) = self.names.kind(kind) else {
+        let Some(number) = self.dictionary.kind(kind) else {
             return Ok(None);
         };
-        let read = |connection: &mut DbConnection| -> Result<_, WriteError> {
-            let row: Option<Row> = direct!(connection, |one| resources::table
+        let view = match with {
+            // Members and version belong together; the computed groups of a user do not count.
+            With::Members(_) | With::AllMembers(_) => View::Snapshot,
+            With::Nothing | With::Groups => View::Statement,
+        };
+        self.readers.read_in(view, None, "a resource is read", |connection| {
+            let row: Option<Row> = with_backend!(connection, |one| resources::table
                 .inner_join(documents::table.on(documents::pk.eq(resources::pk)))
-                .filter((resources::tenant + 0).eq(tenant.key()))
-                .filter((resources::kind + 0).eq(number))
+                .filter(unindexed!(resources::tenant).eq(tenant.key()))
+                .filter(unindexed!(resources::kind).eq(number))
                 .filter(resources::id.eq(id.as_str()))
                 .select((
                     resources::pk,
@@ -45,14 +52,9 @@ impl Provider for Store {
                 ))
                 .first(one))
             .optional()?;
-            Ok(complete(connection, self, kind, row.into_iter().collect(), with)?.pop())
-        };
-        let view = match with {
-            // Members and version belong together; the computed groups of a user do not count.
-            With::Members(_) | With::AllMembers(_) => View::Snapshot,
-            With::Nothing | With::Groups => View::Statement,
-        };
-        pool::read(&self.readers, (view, None), "a resource is read", read)
+            let resources = row.into_iter().map(|row| (row.0, resource(kind, row))).collect();
+            Ok(complete(connection, &self.dictionary, resources, with)?.pop())
+        })
     }
 
     fn find(&self, tenant: TenantId, query: &Query<'_>) -> Result<Page, ProviderError> {
@@ -60,11 +62,8 @@ impl Provider for Store {
     }
 
     fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
-        let done =
-            self.writer.write(&mut |connection| self.insert_in(connection, tenant, draft, with));
-        done.map_err(|error| match write_error("a resource is inserted", error) {
-            Error::Provider(error) => error,
-            other => ProviderError::Internal(Source::new("an insert runs no foreign code", other)),
+        self.write("a resource is inserted", |connection| {
+            self.tx(connection, tenant, &draft.kind)?.insert(draft, with)
         })
     }
 
@@ -76,19 +75,18 @@ impl Provider for Store {
         with: With,
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, Error> {
-        let mut kept = None;
-        let done = self.writer.write(&mut |connection| {
-            let updated = self.update_in(connection, tenant, kind, id, with, change)?;
+        let mut unchanged = None;
+        let outcome = self.writer.write(&mut |connection| {
+            let updated = self.tx(connection, tenant, kind)?.update(id, with, change)?;
             if updated.changed {
                 return Ok(updated);
             }
-            // Nothing changed, and there is nothing to bring to the disk: the transaction is rolled back,
-            // and this is its answer.
-            kept = Some(updated);
-            Err(WriteError::Refused(Error::internal("an unchanged resource is kept")))
+            // Nothing changed, and nothing has to reach the disk.
+            unchanged = Some(updated);
+            Err(WriteError::RolledBack)
         });
-        match (done, kept) {
-            (Ok(updated), _) | (Err(WriteError::Refused(_)), Some(updated)) => Ok(updated),
+        match (outcome, unchanged) {
+            (Ok(updated), _) | (Err(WriteError::RolledBack), Some(updated)) => Ok(updated),
             (Err(error), _) => Err(write_error("a resource is updated", error)),
         }
     }
@@ -100,10 +98,9 @@ impl Provider for Store {
         id: &ResourceId,
         check: &mut CheckFn<'_>,
     ) -> Result<(), Error> {
-        let done = self
-            .writer
-            .write(&mut |connection| self.delete_in(connection, tenant, kind, id, check));
-        done.map_err(|error| write_error("a resource is deleted", error))
+        self.writer
+            .write(&mut |connection| self.tx(connection, tenant, kind)?.delete(id, check))
+            .map_err(|error| write_error("a resource is deleted", error))
     }
 
     fn members(
@@ -117,15 +114,15 @@ impl Provider for Store {
             None => 0,
             Some(key) => key.0.parse().map_err(|_bad| ProviderError::InvalidKey)?,
         };
-        self.read("members are read", |connection| {
+        self.readers.read("members are read", |connection| {
             let pk: Option<i64> = resources::table
-                .filter((resources::tenant + 0).eq(tenant.key()))
+                .filter(unindexed!(resources::tenant).eq(tenant.key()))
                 .filter(resources::id.eq(group.as_str()))
                 .select(resources::pk)
                 .first(connection)
                 .optional()?;
             match pk {
-                Some(pk) => members::page(connection, &self.names, pk, after, limit),
+                Some(pk) => members::page(connection, &self.dictionary, pk, after, limit),
                 None => Ok(Members::default()),
             }
         })
@@ -136,11 +133,11 @@ impl Provider for Store {
         tenant: TenantId,
         ids: &[ResourceId],
     ) -> Result<Vec<MembershipEntry>, ProviderError> {
-        self.read("memberships are read", |connection| {
+        self.readers.read("memberships are read", |connection| {
             let mut entries = Vec::new();
             for id in ids {
                 let pks: Vec<i64> = resources::table
-                    .filter((resources::tenant + 0).eq(tenant.key()))
+                    .filter(unindexed!(resources::tenant).eq(tenant.key()))
                     .filter(resources::id.eq(id.as_str()))
                     .select(resources::pk)
                     .load(connection)?;
@@ -151,7 +148,7 @@ impl Provider for Store {
     }
 
     fn names(&self, tenant: TenantId, ids: &[ResourceId]) -> Result<MemberNames, ProviderError> {
-        self.read("names are read", |connection| members::names(connection, tenant, ids))
+        self.readers.read("names are read", |connection| members::names(connection, tenant, ids))
     }
 
     fn batch(
@@ -165,7 +162,7 @@ impl Provider for Store {
         let mut borrowed: Vec<&mut Job<'_, StepDone>> =
             jobs.iter_mut().map(|job| &mut **job).collect();
         let mut results = Vec::with_capacity(borrowed.len());
-        for slice in borrowed.chunks_mut(BATCH) {
+        for slice in borrowed.chunks_mut(STEP_BATCH) {
             let failed = results.iter().filter(|result: &&Result<_, _>| result.is_err()).count();
             let left = failures.map(|most| most.saturating_sub(failed));
             if left == Some(0) {
@@ -183,24 +180,34 @@ impl Provider for Store {
     }
 }
 
-/// Steps of a bulk request that one commit carries: other writers come in between.
-const BATCH: usize = 200;
+/// Steps of a bulk request that one commit carries, so that other writers get their turn in between.
+const STEP_BATCH: usize = 200;
 
 impl Store {
+    fn tx<'a>(
+        &'a self,
+        connection: &'a mut DbConnection,
+        tenant: TenantId,
+        kind: &'a Kind,
+    ) -> Result<Tx<'a>, WriteError> {
+        let number = self.dictionary.kind(kind).ok_or(ProviderError::NotFound)?;
+        Ok(Tx { connection, dictionary: &self.dictionary, tenant, kind, number })
+    }
+
     fn step<'s>(&'s self, tenant: TenantId, step: &'s mut Step<'_>) -> Box<Job<'s, StepDone>> {
         match step {
             Step::Insert(draft) => Box::new(move |connection| {
-                let found = self.insert_in(connection, tenant, draft, With::Nothing)?;
+                let found =
+                    self.tx(connection, tenant, &draft.kind)?.insert(draft, With::Nothing)?;
                 Ok(StepDone::Stored(found.resource))
             }),
             Step::Update(kind, id, change) => Box::new(move |connection| {
-                let updated =
-                    self.update_in(connection, tenant, kind, id, With::Nothing, &mut **change)?;
-                Ok(StepDone::of(updated))
+                let mut tx = self.tx(connection, tenant, kind)?;
+                Ok(StepDone::of(tx.update(id, With::Nothing, &mut **change)?))
             }),
             Step::Delete(kind, id, check) => Box::new(move |connection| {
-                self.delete_in(connection, tenant, kind, id, &mut **check)
-                    .map(|()| StepDone::Deleted)
+                self.tx(connection, tenant, kind)?.delete(id, &mut **check)?;
+                Ok(StepDone::Deleted)
             }),
         }
     }

@@ -1,10 +1,10 @@
-//! The writes of one resource: all rows of one change, inside a transaction that somebody else opened.
+//! The writes of one resource: all rows of one change, inside an open transaction.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use headcount_core::change::Change;
 use headcount_core::error::Error;
-use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::ids::{ResourceId, Version};
 use headcount_core::index::{Columns, IndexEntry, UniqueKey};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{
@@ -12,25 +12,26 @@ use headcount_core::provider::{
 };
 use headcount_core::resource::{Computed, Resource};
 
-use crate::changes::{self, Effect};
-use crate::connection::{DbConnection, direct};
+use crate::change_rows::Effect;
+use crate::changes;
+use crate::connection::with_backend;
 use crate::duplicates;
-use crate::error::{Meaning, WriteError, meaning};
+use crate::error::{DbErrorKind, WriteError, classify, retry_on_constraint};
 use crate::find::{complete, resource};
 use crate::members;
 use crate::schema::{documents, resource_index, resource_keys, resources};
 use crate::sql::Sql;
-use crate::store::Store;
+use crate::tx::Tx;
 use crate::write::{count_slot, row_lock};
 
-/// Index rows that one statement inserts at most.
-const ROWS: usize = 100;
+/// Index rows that one statement inserts.
+const MAX_INDEX_ROWS: usize = 100;
 
-/// A resource that this transaction alone may change.
+/// A resource that only this transaction may change.
 struct Locked {
     pk: i64,
     columns: Columns,
-    /// The unique keys that an older resource has, if there are any.
+    /// The unique keys of it that an older resource has, as its row holds them.
     duplicate: Option<String>,
     resource: Resource,
 }
@@ -58,69 +59,35 @@ type LockedRow = (
     Option<String>,
 );
 
-/// What writes the version and the moment of a change, and the columns when they are not as they were: each
-/// that is written is written in its index, too.
+/// Returns the statement that writes the version and the time of a change, and the columns only if they
+/// changed: each column that is written is written to its index, too.
 fn column_update(pk: i64, before: &Columns, draft: &Draft) -> Sql {
     let mut sql = Sql::new("UPDATE resources SET version = version + 1, modified = ");
     sql = sql.int(draft.at.micros());
     let Columns { name, name_key, external_id, active } = &draft.columns;
     if draft.columns != *before {
-        sql = sql.text(", name = ").optional(name.clone());
-        sql = sql.text(", name_key = ").optional(name_key.clone());
-        sql = sql.text(", external_id = ").optional(external_id.clone());
-        sql = sql.text(match active {
-            Some(true) => ", active = 1",
-            Some(false) => ", active = 0",
-            None => ", active = NULL",
-        });
+        sql = sql
+            .text(", name = ")
+            .optional(name.clone())
+            .text(", name_key = ")
+            .optional(name_key.clone())
+            .text(", external_id = ")
+            .optional(external_id.clone())
+            .text(match active {
+                Some(true) => ", active = 1",
+                Some(false) => ", active = 0",
+                None => ", active = NULL",
+            });
     }
     sql.text(" WHERE pk = ").int(pk)
 }
 
-/// Counts a resource that came or went, and records the change.
-fn count(
-    connection: &mut DbConnection,
-    tenant: TenantId,
-    (kind, by): (i32, i64),
-    change: &Change,
-    effect: &Effect<'_>,
-) -> Result<(), WriteError> {
-    let slot = count_slot(connection);
-    let removed = (-by).max(0);
-    let count = Sql::new("UPDATE resource_counts SET amount = amount + ").int(by);
-    let count = count.text(", removed = removed + ").int(removed);
-    let count = count.text(" WHERE tenant = ").int(tenant.key()).text(" AND kind = ").int(kind);
-    let count = count.text(" AND slot = ").then(slot.clone());
-    if changes::append_with(connection, tenant, change, effect, count)? > 0 {
-        return Ok(());
-    }
-    let first =
-        Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount, removed) VALUES (");
-    let first = first.int(tenant.key()).text(", ").int(kind).text(", ").then(slot);
-    let first = first.text(", ").int(by).text(", ").int(removed).text(")");
-    match first.query::<()>().execute(connection) {
-        // Another writer made the row meanwhile; the next try counts in it.
-        Err(error) if meaning(&error) == Meaning::Constraint => Err(WriteError::Retry),
-        done => Ok(done.map(drop)?),
-    }
-}
-
-impl Store {
-    pub(crate) fn insert_in(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        draft: &Draft,
-        with: With,
-    ) -> Result<Found, WriteError> {
-        let kind = self
-            .names
-            .kind(&draft.kind)
-            .ok_or_else(|| Error::internal("the store knows the kinds it is asked for"))?;
+impl Tx<'_> {
+    pub(crate) fn insert(&mut self, draft: &Draft, with: With) -> Result<Found, WriteError> {
         let columns = &draft.columns;
         let values = (
-            resources::tenant.eq(tenant.key()),
-            resources::kind.eq(kind),
+            resources::tenant.eq(self.tenant.key()),
+            resources::kind.eq(self.number),
             resources::id.eq(draft.id.as_str()),
             resources::version.eq(1),
             resources::created.eq(draft.at.micros()),
@@ -130,237 +97,236 @@ impl Store {
             resources::external_id.eq(columns.external_id.as_deref()),
             resources::active.eq(columns.active.map(i32::from)),
         );
-        let pk: i64 = direct!(connection, |one| diesel::insert_into(resources::table)
+        let pk: i64 = with_backend!(self.connection, |one| diesel::insert_into(resources::table)
             .values(values)
             .returning(resources::pk)
             .get_result(one))?;
-        self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
+        self.claim(pk, &draft.unique.insert)?;
         let document = (
             documents::pk.eq(pk),
-            documents::tenant.eq(tenant.key()),
+            documents::tenant.eq(self.tenant.key()),
             documents::text.eq(draft.document.text()),
         );
-        direct!(connection, |one| diesel::insert_into(documents::table)
+        with_backend!(self.connection, |one| diesel::insert_into(documents::table)
             .values(document)
             .execute(one))?;
-        self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
-        let applied = members::first(connection, &self.names, tenant, pk, draft)?;
-        let members = &applied.delta;
-        let effect = Effect { kind: &draft.kind, id: &draft.id, version: 1, members, left: &[] };
-        count(connection, tenant, (kind, 1), &draft.change, &effect)?;
-        let at = draft.at.micros();
-        let row = (pk, draft.id.as_str().to_owned(), 1, at, at, draft.document.text().to_owned());
-        let resource = resource(&draft.kind, row);
+        self.insert_index(pk, &draft.index.insert)?;
+        let applied = self.first_members(pk, draft)?;
+        self.append_and_count(
+            Step::Insert,
+            &draft.change,
+            &Effect {
+                kind: draft.kind.as_str(),
+                id: draft.id.as_str(),
+                version: 1,
+                members: &applied.delta,
+                left: &[],
+            },
+        )?;
+        let resource = Resource {
+            kind: draft.kind.clone(),
+            id: draft.id.clone(),
+            version: Version::new(1),
+            created: draft.at,
+            modified: draft.at,
+            document: draft.document.clone(),
+        };
         let mut computed = Computed::default();
-        // No resource can be a member of a group before it exists, and its own were just written.
+        // A resource cannot be a member of a group before it exists, and its own members were just written.
         if let With::Members(limit) = with {
-            let members = applied.members(&self.names, limit);
+            let members = applied.members(self.dictionary, limit);
             (computed.members, computed.more_members) = (members.members, members.next);
         }
         Ok(Found { resource, computed })
     }
 
-    pub(crate) fn update_in(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: &Kind,
+    pub(crate) fn update(
+        &mut self,
         id: &ResourceId,
         with: With,
         change: &mut ChangeFn<'_>,
     ) -> Result<Updated, WriteError> {
-        let number = self.kind_number(kind)?;
-        let mut locked = self.lock(connection, tenant, kind, number, id)?;
+        let mut locked = self.lock(id)?;
         let mut update = change(&Current { resource: &locked.resource, members: None })?;
         if let Update::NeedMembers(most) = update {
-            let some = members::page(connection, &self.names, locked.pk, 0, most)?;
+            let some = members::page(self.connection, self.dictionary, locked.pk, 0, most)?;
             update = change(&Current { resource: &locked.resource, members: Some(&some.members) })?;
         }
         let mut changed = false;
         if let Update::Store(draft) = update
-            && let Some(delta) = self.store(connection, tenant, number, &locked, &draft)?
+            && let Some(delta) = self.store(&locked, &draft)?
         {
             changed = true;
             let after = &mut locked.resource;
             after.version = after.version.next();
             after.modified = draft.at;
             after.document = draft.document.clone();
-            let version = after.version.counter();
-            let effect = Effect { kind, id, version, members: &delta, left: &[] };
+            let effect = Effect {
+                kind: self.kind.as_str(),
+                id: id.as_str(),
+                version: after.version.counter(),
+                members: &delta,
+                left: &[],
+            };
             let last = column_update(locked.pk, &locked.columns, &draft);
-            changes::append_with(connection, tenant, &draft.change, &effect, last)?;
+            changes::append_with(self.connection, self.tenant, &draft.change, &effect, last)?;
         }
-        let Locked { pk, resource: after, .. } = locked;
-        let row = (
-            pk,
-            after.id.as_str().to_owned(),
-            after.version.counter(),
-            after.created.micros(),
-            after.modified.micros(),
-            after.document.text().to_owned(),
-        );
-        let found = complete(connection, self, kind, vec![row], with)?.pop();
+        let found =
+            complete(self.connection, self.dictionary, vec![(locked.pk, locked.resource)], with)?;
+        let found = found.into_iter().next();
         let found = found.ok_or_else(|| Error::internal("one row is one resource"))?;
         Ok(Updated { found, changed })
     }
 
-    pub(crate) fn delete_in(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: &Kind,
+    pub(crate) fn delete(
+        &mut self,
         id: &ResourceId,
         check: &mut CheckFn<'_>,
     ) -> Result<(), WriteError> {
-        let number = self.kind_number(kind)?;
-        let Locked { pk, resource: before, .. } =
-            self.lock(connection, tenant, kind, number, id)?;
+        let Locked { pk, resource: before, .. } = self.lock(id)?;
         let change = check(&before)?;
-        let left = members::leave_all(connection, pk, change.at)?;
+        let left = self.leave_groups(pk, change.at)?;
         let row = resources::table.find(pk);
-        let gone = direct!(connection, |one| diesel::delete(row).execute(one));
-        match gone {
-            // Somebody made it a member between the two statements above: take it out of that group, too.
-            Err(error) if meaning(&error) == Meaning::Constraint => return Err(WriteError::Retry),
-            done => done?,
-        };
-        let version = before.version.counter();
-        let effect = Effect { kind, id, version, members: &MemberDelta::default(), left: &left };
-        count(connection, tenant, (number, -1), &change, &effect)?;
-        Ok(())
+        // When another writer made it a member after it left its groups, the next try takes it out of that
+        // group, too.
+        with_backend!(self.connection, |one| diesel::delete(row).execute(one))
+            .map_err(retry_on_constraint)?;
+        self.append_and_count(
+            Step::Delete,
+            &change,
+            &Effect {
+                kind: self.kind.as_str(),
+                id: id.as_str(),
+                version: before.version.counter(),
+                members: &MemberDelta::default(),
+                left: &left,
+            },
+        )
     }
 
-    /// Locks a resource and reads it. Nothing of it was read before the lock was held, so that nobody
-    /// can have read what it replaces.
-    fn lock(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: &Kind,
-        number: i32,
-        id: &ResourceId,
-    ) -> Result<Locked, WriteError> {
-        let sql = Sql::new(
+    /// Locks a resource and reads it. Nothing is read before the lock is held, so that no other writer can have
+    /// read what this one replaces.
+    fn lock(&mut self, id: &ResourceId) -> Result<Locked, WriteError> {
+        let rows: Vec<LockedRow> = Sql::new(
             "SELECT pk, version, created, modified, name, name_key, external_id, active, duplicate \
-             FROM resources WHERE tenant + 0 = ",
-        );
-        let sql = sql.int(tenant.key()).text(" AND kind + 0 = ").int(number);
-        let sql = sql.text(" AND id = ").string(id.as_str()).then(row_lock(connection));
-        let locked: Vec<LockedRow> = sql.query::<LockedTypes>().load(connection)?;
+             FROM resources WHERE ",
+        )
+        .unindexed("tenant", self.tenant.key())
+        .text(" AND ")
+        .unindexed("kind", self.number)
+        .text(" AND id = ")
+        .string(id.as_str())
+        .then(row_lock(self.connection))
+        .query::<LockedTypes>()
+        .load(self.connection)?;
         let (pk, version, created, modified, name, name_key, external_id, active, duplicate) =
-            locked.into_iter().next().ok_or(ProviderError::NotFound)?;
-        // A statement of its own: on PostgreSQL, what is joined to a row that was waited for is as old as
-        // the beginning of the wait.
-        let text: String = direct!(connection, |one| documents::table
+            rows.into_iter().next().ok_or(ProviderError::NotFound)?;
+        // A statement of its own: PostgreSQL reads what is joined to a row that it waited for as of the
+        // beginning of the wait.
+        let text: String = with_backend!(self.connection, |one| documents::table
             .find(pk)
             .select(documents::text)
             .first(one))?;
         let row = (pk, id.as_str().to_owned(), version, created, modified, text);
         let active = active.map(|active| active != 0);
         let columns = Columns { name, name_key, external_id, active };
-        Ok(Locked { pk, columns, duplicate, resource: resource(kind, row) })
+        Ok(Locked { pk, columns, duplicate, resource: resource(self.kind, row) })
     }
 
-    /// Writes what differs between a locked resource and its draft, all but its row; `None` when nothing does.
-    fn store(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: i32,
-        locked: &Locked,
-        draft: &Draft,
-    ) -> Result<Option<MemberDelta>, WriteError> {
-        let Locked { pk, resource: ref before, .. } = *locked;
-        let differs = draft.document != before.document;
+    /// Writes what differs between a locked resource and its draft, except for its row; `None` when nothing
+    /// does.
+    fn store(&mut self, locked: &Locked, draft: &Draft) -> Result<Option<MemberDelta>, WriteError> {
+        let pk = locked.pk;
+        let differs = draft.document != locked.resource.document;
         if differs {
             for key in &draft.unique.remove {
                 let path = self.path_number(&key.path)?;
-                let key = (tenant.key(), kind, path, key.folded.as_str());
-                // That of a duplicate is another's.
+                let key = (self.tenant.key(), self.number, path, key.folded.as_str());
+                // The key of a duplicate belongs to another resource.
                 let row = resource_keys::table.find(key).filter(resource_keys::pk.eq(pk));
-                direct!(connection, |one| diesel::delete(row).execute(one))?;
+                with_backend!(self.connection, |one| diesel::delete(row).execute(one))?;
             }
-            self.claim(connection, tenant, kind, pk, &draft.unique.insert)?;
+            self.claim(pk, &draft.unique.insert)?;
             Sql::new("UPDATE documents SET text = ")
                 .string(draft.document.text())
                 .text(" WHERE pk = ")
                 .int(pk)
                 .query::<()>()
-                .execute(connection)?;
+                .execute(self.connection)?;
             for entry in &draft.index.remove {
                 let path = self.path_number(&entry.path)?;
                 let row = resource_index::table.find((pk, path, entry.element));
-                direct!(connection, |one| diesel::delete(row).execute(one))?;
+                with_backend!(self.connection, |one| diesel::delete(row).execute(one))?;
             }
-            self.insert_index(connection, tenant, kind, pk, &draft.index.insert)?;
+            self.insert_index(pk, &draft.index.insert)?;
         }
-        let delta = members::apply(connection, &self.names, tenant, pk, draft)?.delta;
+        let delta = self.change_members(pk, draft)?.delta;
         if !differs && delta.is_empty() {
             return Ok(None);
         }
-        if locked.duplicate.is_some() {
-            let lacking = duplicates::keys_in(locked.duplicate.as_deref());
-            self.settle(connection, tenant, (kind, pk), &lacking, draft)?;
+        if let Some(lacking) = &locked.duplicate {
+            self.claim_lacking(pk, lacking, draft)?;
         }
         Ok(Some(delta))
     }
 
-    pub(crate) fn path_number(&self, path: &str) -> Result<i32, WriteError> {
-        let number = self.names.path(path);
-        number.ok_or_else(|| Error::internal("the store knows the paths it is given").into())
+    /// Lets a duplicate claim the keys that it lacks and does not give up; refused while another has them.
+    fn claim_lacking(&mut self, pk: i64, lacking: &str, draft: &Draft) -> Result<(), WriteError> {
+        let mut wanted = duplicates::keys_in(Some(lacking));
+        wanted.retain(|key| !draft.unique.remove.contains(key));
+        self.claim(pk, &wanted)?;
+        Sql::new("UPDATE resources SET duplicate = NULL WHERE pk = ")
+            .int(pk)
+            .query::<()>()
+            .execute(self.connection)?;
+        Ok(())
     }
 
-    /// Claims unique keys one by one: when the database refuses, it is this attribute that is taken.
-    pub(crate) fn claim(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: i32,
-        pk: i64,
-        keys: &[UniqueKey],
-    ) -> Result<(), WriteError> {
+    /// Claims unique keys one by one: when the database refuses one, its attribute is the one that is taken.
+    fn claim(&mut self, pk: i64, keys: &[UniqueKey]) -> Result<(), WriteError> {
         for key in keys {
             let values = (
-                resource_keys::tenant.eq(tenant.key()),
-                resource_keys::kind.eq(kind),
+                resource_keys::tenant.eq(self.tenant.key()),
+                resource_keys::kind.eq(self.number),
                 resource_keys::path.eq(self.path_number(&key.path)?),
                 resource_keys::folded.eq(key.folded.as_str()),
                 resource_keys::pk.eq(pk),
             );
-            let inserted = direct!(connection, |one| diesel::insert_into(resource_keys::table)
-                .values(values)
-                .execute(one));
+            let inserted =
+                with_backend!(self.connection, |one| diesel::insert_into(resource_keys::table)
+                    .values(values)
+                    .execute(one));
             match inserted {
-                Err(error) if meaning(&error) == Meaning::Constraint => {
+                Err(error) if classify(&error) == DbErrorKind::Constraint => {
                     return Err(ProviderError::Uniqueness(key.path.clone()).into());
                 }
-                done => done?,
+                inserted => inserted?,
             };
         }
         Ok(())
     }
 
     pub(crate) fn insert_index(
-        &self,
-        connection: &mut DbConnection,
-        tenant: TenantId,
-        kind: i32,
+        &mut self,
         pk: i64,
         entries: &[IndexEntry],
     ) -> Result<(), WriteError> {
-        for chunk in entries.chunks(ROWS) {
+        for chunk in entries.chunks(MAX_INDEX_ROWS) {
             let mut sql = Sql::new(
                 "INSERT INTO resource_index (pk, path, element, tenant, kind, value, label) VALUES ",
             );
             for (index, entry) in chunk.iter().enumerate() {
-                let path = self.path_number(&entry.path)?;
-                sql = sql.text(if index > 0 { ", (" } else { "(" });
-                sql = sql.int(pk).text(", ").int(path).text(", ").int(entry.element);
                 sql = sql
+                    .text(if index > 0 { ", (" } else { "(" })
+                    .int(pk)
                     .text(", ")
-                    .int(tenant.key())
+                    .int(self.path_number(&entry.path)?)
                     .text(", ")
-                    .int(kind)
+                    .int(entry.element)
+                    .text(", ")
+                    .int(self.tenant.key())
+                    .text(", ")
+                    .int(self.number)
                     .text(", ")
                     .string(entry.value.as_str());
                 sql = match &entry.label {
@@ -369,17 +335,60 @@ impl Store {
                 };
             }
             // Users have a handful of values each: few statements, worth keeping.
-            let cached = chunk.len() <= 8;
-            if cached {
-                sql.query::<()>().execute(connection)?
-            } else {
-                sql.uncached::<()>().execute(connection)?
-            };
+            let query = if chunk.len() <= 8 { sql.query::<()>() } else { sql.uncached::<()>() };
+            query.execute(self.connection)?;
         }
         Ok(())
     }
 
-    fn kind_number(&self, kind: &Kind) -> Result<i32, WriteError> {
-        self.names.kind(kind).ok_or_else(|| ProviderError::NotFound.into())
+    /// Records a change, and counts the resource that it inserted or deleted.
+    fn append_and_count(
+        &mut self,
+        step: Step,
+        change: &Change,
+        effect: &Effect<'_>,
+    ) -> Result<(), WriteError> {
+        let (tenant, kind) = (self.tenant.key(), self.number);
+        let (amount, removed) = match step {
+            Step::Insert => (1, 0),
+            Step::Delete => (-1, 1),
+        };
+        let slot = count_slot(self.connection);
+        let count = Sql::new("UPDATE resource_counts SET amount = amount + ")
+            .int(amount)
+            .text(", removed = removed + ")
+            .int(removed)
+            .text(" WHERE tenant = ")
+            .int(tenant)
+            .text(" AND kind = ")
+            .int(kind)
+            .text(" AND slot = ")
+            .then(slot.clone());
+        if changes::append_with(self.connection, self.tenant, change, effect, count)? > 0 {
+            return Ok(());
+        }
+        // The first count of this slot. When another writer inserts its row meanwhile, the next try finds it.
+        Sql::new("INSERT INTO resource_counts (tenant, kind, slot, amount, removed) VALUES (")
+            .int(tenant)
+            .text(", ")
+            .int(kind)
+            .text(", ")
+            .then(slot)
+            .text(", ")
+            .int(amount)
+            .text(", ")
+            .int(removed)
+            .text(")")
+            .query::<()>()
+            .execute(self.connection)
+            .map_err(retry_on_constraint)?;
+        Ok(())
     }
+}
+
+/// A write that changes how many resources there are.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Insert,
+    Delete,
 }

@@ -1,95 +1,53 @@
-//! The sequencer: gives every committed change its place in the chain.
+//! The sequencer: gives every committed change its position in the chain.
 //!
-//! Numbers of rows are given out before the commit, so that on PostgreSQL a smaller number may appear
-//! after a larger one. Places are given out after it, by one sequencer at a time: a reader that reads up to a
-//! place has everything before it. A change waits at most for the next pass.
+//! The number of a row ([`ChangeSeq`]) is given out before the commit, so that on PostgreSQL a smaller number
+//! may appear after a larger one. Positions are given out after the commit, by one sequencer at a time: a reader
+//! that has read up to a position has everything before it. A change waits for the next pass at most.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 use headcount_core::provider::ProviderError;
-use headcount_records::chain::{AuditRow, Link};
+use headcount_records::chain::Link;
 
 use crate::batch::{self, Links};
-use crate::connection::{DbConnection, direct};
-use crate::error::{WriteError, own_error};
+use crate::change_rows::{ChangeSeq, HashedRow};
+use crate::connection::{DbConnection, with_backend};
+use crate::error::WriteError;
 use crate::schema::changes;
 use crate::store::Store;
-use crate::write::{Patience, Writer, one_sequencer, sequenced_before};
+use crate::write::{LockWait, Writer, lock_sequencer, sequenced_before};
 
 /// Rows that one pass sequences.
-const PASS: i64 = 1_000;
-/// How often, and after what pause, a reader looks again that waits for another who sequences.
-const TRIES: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// A row of the record, for hashing.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = changes)]
-pub(crate) struct Row {
-    seq: i64,
-    tenant: i64,
-    at: i64,
-    actor_kind: String,
-    actor: String,
-    request: String,
-    act: String,
-    kind: String,
-    resource: String,
-    version: i64,
-    paths: String,
-    delta: String,
-    switched: Option<i32>,
-    personal: Option<String>,
-    personal_digest: String,
-}
-
-impl From<Row> for AuditRow {
-    fn from(row: Row) -> Self {
-        Self {
-            seq: row.seq,
-            tenant: row.tenant,
-            at: row.at,
-            actor_kind: row.actor_kind,
-            actor: row.actor,
-            request: row.request,
-            act: row.act,
-            kind: row.kind,
-            resource: row.resource,
-            version: row.version,
-            paths: row.paths,
-            delta: row.delta,
-            switched: row.switched,
-            personal: row.personal,
-            personal_digest: row.personal_digest,
-        }
-    }
-}
+const PASS_BATCH: i64 = 1_000;
+/// How often, and after what pause, a reader checks again that waits for another sequencer.
+const MAX_TRIES: u32 = 200;
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Store {
-    /// Gives every change that was committed before this call its place, and returns how many got one.
+    /// Gives every change that was committed before this call its position, and returns how many got one.
     ///
-    /// When another server is at it, that one does the work.
+    /// While another server sequences, this one leaves the work to it.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn sequence(&self) -> Result<usize, ProviderError> {
-        self.sequence_with(Patience::None)
+        self.sequence_with(LockWait::Skip)
     }
 
-    /// Does what [`Store::sequence`] does, and waits when another server is at it: afterwards every change
-    /// that was committed before this call has its place.
+    /// Does what [`Store::sequence`] does, and waits while another server sequences: afterwards every change
+    /// that was committed before this call has its position.
     ///
     /// # Errors
     ///
-    /// As [`Store::sequence`]; [`ProviderError::Unavailable`] also when the other one does not end.
+    /// As [`Store::sequence`]; [`ProviderError::Unavailable`] also when the other server does not end.
     pub fn sequence_all(&self) -> Result<usize, ProviderError> {
-        self.sequence_with(Patience::Some)
+        self.sequence_with(LockWait::Wait)
     }
 
-    /// Does what [`Store::sequence_all`] does, for a reader: it keeps no connection while it waits, and
-    /// after a second it is content with what is sequenced.
+    /// Does what [`Store::sequence_all`] does, for a reader: it holds no connection while it waits, and
+    /// returns after a second, whatever is sequenced by then.
     ///
     /// # Errors
     ///
@@ -98,35 +56,35 @@ impl Store {
         let Some(newest) = self.newest_unsequenced()? else {
             return Ok(());
         };
-        for _ in 0..TRIES {
-            let (_, end) = self.sequence_up_to(newest, Patience::None)?;
+        for _ in 0..MAX_TRIES {
+            let (_, end) = self.sequence_up_to(newest, LockWait::Skip)?;
             if end == Ended::Done || !self.has_unsequenced(newest)? {
                 return Ok(());
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_INTERVAL);
         }
         Ok(())
     }
 
-    fn sequence_with(&self, patience: Patience) -> Result<usize, ProviderError> {
+    fn sequence_with(&self, wait: LockWait) -> Result<usize, ProviderError> {
         match self.newest_unsequenced()? {
-            Some(newest) => Ok(self.sequence_up_to(newest, patience)?.0),
+            Some(newest) => Ok(self.sequence_up_to(newest, wait)?.0),
             None => Ok(0),
         }
     }
 
-    /// Sequences what has no place up to a number, and returns how many changes got one. Those that come later
-    /// are for later: on a busy server a caller must not sequence for ever.
+    /// Sequences the changes up to a number, and returns how many. Later ones are left for later: on a busy
+    /// server a caller would sequence for ever.
     fn sequence_up_to(
         &self,
-        newest: i64,
-        patience: Patience,
+        newest: ChangeSeq,
+        wait: LockWait,
     ) -> Result<(usize, Ended), ProviderError> {
         let mut sequenced = 0;
-        while let Some(pass) = self.pass(patience)? {
+        while let Some(pass) = self.pass(wait)? {
             sequenced += pass.len();
-            // They come by their numbers: a pass that is not full had all that there were.
-            let full = i64::try_from(pass.len()).is_ok_and(|count| count >= PASS);
+            // A pass goes by numbers: one that is not full had all that there were.
+            let full = i64::try_from(pass.len()).is_ok_and(|count| count >= PASS_BATCH);
             if !full || pass.last().is_some_and(|last| *last >= newest) {
                 return Ok((sequenced, Ended::Done));
             }
@@ -134,15 +92,15 @@ impl Store {
         Ok((sequenced, Ended::Elsewhere))
     }
 
-    /// Sequences some changes, and returns their numbers; nothing when another server is at it.
-    fn pass(&self, patience: Patience) -> Result<Option<Vec<i64>>, ProviderError> {
-        // Whoever writes to SQLite waits for all others who do. What can be done beside them is.
+    /// Sequences some changes, and returns their numbers; none while another server sequences.
+    fn pass(&self, wait: LockWait) -> Result<Option<Vec<ChangeSeq>>, ProviderError> {
+        // Writers of SQLite wait for each other: the hashes are computed before it is this one's turn.
         let prepared = match &self.writer {
-            Writer::Lane(_) => Some(self.read("changes are hashed", Pass::prepare)?),
+            Writer::Group(_) => Some(self.readers.read("changes are hashed", Pass::prepare)?),
             Writer::Pool(_) => None,
         };
-        let pass = self.writer.write(&mut |connection| {
-            if !one_sequencer(connection, patience)? {
+        self.write("changes are sequenced", |connection| {
+            if !lock_sequencer(connection, wait)? {
                 return Ok(None);
             }
             match &prepared {
@@ -152,27 +110,27 @@ impl Store {
                 // Another process has sequenced meanwhile.
                 _ => Pass::prepare(connection)?.write(connection).map(Some),
             }
-        });
-        pass.map_err(|error| own_error("changes are sealed", error))
-    }
-
-    /// Returns the number of the newest change without a place.
-    fn newest_unsequenced(&self) -> Result<Option<i64>, ProviderError> {
-        self.read("unsealed changes are looked for", |connection| {
-            let unsequenced = changes::table
-                .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sequenced_before(connection)?));
-            unsequenced.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
         })
     }
 
-    /// Tells whether there are changes without a place up to a number.
-    fn has_unsequenced(&self, newest: i64) -> Result<bool, ProviderError> {
-        let first = self.read("unsealed changes are looked for", |connection| {
+    /// Returns the number of the newest change without a position.
+    fn newest_unsequenced(&self) -> Result<Option<ChangeSeq>, ProviderError> {
+        let newest = self.readers.read("new changes are looked for", |connection| {
             let unsequenced = changes::table
                 .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sequenced_before(connection)?))
-                .filter(changes::seq.le(newest));
+                .filter(changes::seq.gt(sequenced_before(connection)?.0));
+            unsequenced.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
+        })?;
+        Ok(newest.map(ChangeSeq))
+    }
+
+    /// Returns whether there are changes without a position up to a number.
+    fn has_unsequenced(&self, newest: ChangeSeq) -> Result<bool, ProviderError> {
+        let first = self.readers.read("new changes are looked for", |connection| {
+            let unsequenced = changes::table
+                .filter(changes::place.is_null())
+                .filter(changes::seq.gt(sequenced_before(connection)?.0))
+                .filter(changes::seq.le(newest.0));
             unsequenced.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
@@ -182,16 +140,16 @@ impl Store {
 /// How sequencing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
-    /// Everything up to the wanted number has its place.
+    /// Everything up to the wanted number has its position.
     Done,
-    /// Another server is at it.
+    /// Another server sequences.
     Elsewhere,
 }
 
 /// The end of the chain.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
-    place: i64,
+    position: i64,
     link: Link,
 }
 
@@ -202,23 +160,23 @@ impl End {
             .order(changes::place.desc())
             .select((changes::place, changes::hash));
         let last: Option<(Option<i64>, Option<String>)> =
-            direct!(connection, |one| last.first(one)).optional()?;
+            with_backend!(connection, |one| last.first(one)).optional()?;
         Ok(match last {
             Some((Some(place), hash)) => {
-                // A hash that cannot be read was tampered with: the chain goes on, and verifying tells.
+                // A hash that cannot be read was tampered with: the chain goes on, and verifying it reports that.
                 let link = hash.as_deref().and_then(Link::parse).unwrap_or(Link::GENESIS);
-                Self { place, link }
+                Self { position: place, link }
             }
-            _ => Self { place: 0, link: Link::GENESIS },
+            _ => Self { position: 0, link: Link::GENESIS },
         })
     }
 }
 
-/// Links for the next changes, which go behind the end of the chain.
+/// Links for the next changes, which continue the chain.
 struct Pass {
     after: End,
-    /// Which row, and its link.
-    links: Vec<(i64, Link)>,
+    /// Each row with its link.
+    links: Vec<(ChangeSeq, Link)>,
 }
 
 impl Pass {
@@ -227,27 +185,27 @@ impl Pass {
         let after = End::of(connection)?;
         let rows = changes::table
             .filter(changes::place.is_null())
-            .filter(changes::seq.gt(sequenced))
+            .filter(changes::seq.gt(sequenced.0))
             .order(changes::seq)
-            .limit(PASS);
-        let rows: Vec<Row> = direct!(connection, |one| rows.select(Row::as_select()).load(one))?;
-        let (mut place, mut link) = (after.place, after.link);
-        let next = |row: Row| {
-            place += 1;
-            let row = AuditRow::from(row);
-            link = link.next(place, &row);
-            (row.seq, link)
-        };
-        let links = rows.into_iter().map(next).collect();
+            .limit(PASS_BATCH);
+        let rows: Vec<HashedRow> =
+            with_backend!(connection, |one| rows.select(HashedRow::as_select()).load(one))?;
+        let mut link = after.link;
+        let mut links = Vec::with_capacity(rows.len());
+        for (row, position) in rows.into_iter().zip(after.position + 1..) {
+            let seq = row.seq();
+            link = link.next(position, &row.into());
+            links.push((seq, link));
+        }
         Ok(Self { after, links })
     }
 
-    /// Writes the links to their rows; returns which.
-    fn write(&self, connection: &mut DbConnection) -> Result<Vec<i64>, WriteError> {
-        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| *seq).collect();
-        let places = (self.after.place + 1..).take(rows.len()).collect();
+    /// Writes the links to their rows, and returns the rows.
+    fn write(&self, connection: &mut DbConnection) -> Result<Vec<ChangeSeq>, WriteError> {
+        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| seq.0).collect();
+        let positions = (self.after.position + 1..).take(rows.len()).collect();
         let hashes = self.links.iter().map(|(_, link)| link.to_string()).collect();
-        batch::sequence(connection, Links { rows: &rows, places, hashes })?;
-        Ok(rows)
+        batch::sequence(connection, Links { rows: &rows, positions, hashes })?;
+        Ok(self.links.iter().map(|(seq, _)| *seq).collect())
     }
 }

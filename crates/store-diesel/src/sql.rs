@@ -13,7 +13,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Bool, HasSqlType, Nullable, Text};
 use diesel::{QueryResult, RunQueryDsl};
 
-use crate::connection::{DbConnection, direct};
+use crate::connection::{DbConnection, with_backend};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Piece {
@@ -24,9 +24,9 @@ enum Piece {
     Watched,
 }
 
-/// How a database is asked, row by row, whether a statement may go on.
+/// How a statement finds out, row by row, whether it may go on.
 pub(crate) trait Watching {
-    /// A term of a `WHERE`, and the `AND` behind it; nothing where the database ends statements itself.
+    /// A term of a `WHERE` with its `AND`; empty where the database ends statements by itself.
     const TERM: &'static str;
 }
 
@@ -40,13 +40,21 @@ impl Watching for diesel::pg::Pg {
     const TERM: &'static str = "";
 }
 
-/// As [`Sql::watched`], for a query of Diesel's: its first filter.
-pub(crate) fn watched(connection: &DbConnection) -> SqlLiteral<Bool> {
+/// Returns what [`Sql::watched`] appends, as the first filter of a query of Diesel's.
+pub(crate) fn still_wanted(connection: &DbConnection) -> SqlLiteral<Bool> {
     diesel::dsl::sql(match connection.backend() {
         crate::connection::Backend::Sqlite => "still_wanted()",
         crate::connection::Backend::Postgres => "TRUE",
     })
 }
+
+/// A column for a comparison that no index serves, in a query of Diesel's ([`Sql::unindexed`]).
+macro_rules! unindexed {
+    ($column:path) => {
+        ($column + 0)
+    };
+}
+pub(crate) use unindexed;
 
 /// A statement or a part of one.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,8 +73,8 @@ impl Sql {
         self
     }
 
-    /// Appends a term that ends the statement when its time is over ([`crate::watch`]). It stands first in the
-    /// `WHERE` of whatever may visit many rows, so that it is asked for each row, and before another term.
+    /// Appends a term that ends the statement when its time is over ([`crate::watch`]). It has to be the first
+    /// term of the `WHERE` of every statement that may visit many rows, so that it is evaluated for each row.
     pub(crate) fn watched(mut self) -> Self {
         self.pieces.push(Piece::Watched);
         self
@@ -88,6 +96,14 @@ impl Sql {
     pub(crate) fn optional(mut self, value: Option<String>) -> Self {
         self.pieces.push(Piece::Optional(value));
         self
+    }
+
+    /// Appends a comparison that no index serves: `column + 0 = value`.
+    ///
+    /// Where an id leads to a row, tenant and kind are compared so: the planner would otherwise consider the
+    /// indexes that begin with the tenant, and on a small table visit all of its resources (ADR 32).
+    pub(crate) fn unindexed(self, column: &'static str, value: impl Into<i64>) -> Self {
+        self.text(column).text(" + 0 = ").int(value)
     }
 
     /// Appends another part.
@@ -121,20 +137,22 @@ impl Sql {
         TypedQuery { sql: self, cached: true, types: PhantomData }
     }
 
-    /// Makes a query whose statement has a shape that a client chose and is not kept.
+    /// Makes a query whose statement is not kept, because a client chose its shape.
     pub(crate) fn uncached<T>(self) -> TypedQuery<T> {
         TypedQuery { sql: self, cached: false, types: PhantomData }
     }
 
-    /// The statement with a mark for each bound value, for tests.
+    /// Returns the statement with a mark for each bound value, for tests.
     #[cfg(test)]
     pub(crate) fn shape(&self) -> String {
-        let show = |piece: &Piece| match piece {
-            Piece::Text(text) => *text,
-            Piece::Integer(_) | Piece::String(_) | Piece::Optional(_) => "?",
-            Piece::Watched => "",
-        };
-        self.pieces.iter().map(show).collect()
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => *text,
+                Piece::Integer(_) | Piece::String(_) | Piece::Optional(_) => "?",
+                Piece::Watched => "",
+            })
+            .collect()
     }
 }
 
@@ -207,25 +225,25 @@ macro_rules! on {
 on!(OnPostgres, "postgres", diesel::PgConnection);
 on!(OnSqlite, "sqlite", diesel::SqliteConnection);
 
-/// The statement is run by the database itself: it is written out for one database instead of for
-/// either, and rows come as that database has them.
+/// A statement runs on the connection of its database: it is written out for one database instead of for
+/// either, and its rows are that database's.
 impl<T: 'static> TypedQuery<T> {
     pub(crate) fn load<U>(self, connection: &mut DbConnection) -> QueryResult<Vec<U>>
     where
         Self: Answers<U>,
     {
-        direct!(connection, |one| RunQueryDsl::load(self, one))
+        with_backend!(connection, |one| RunQueryDsl::load(self, one))
     }
 
     pub(crate) fn get_result<U>(self, connection: &mut DbConnection) -> QueryResult<U>
     where
         Self: Answers<U>,
     {
-        direct!(connection, |one| RunQueryDsl::get_result(self, one))
+        with_backend!(connection, |one| RunQueryDsl::get_result(self, one))
     }
 
     pub(crate) fn execute(self, connection: &mut DbConnection) -> QueryResult<usize> {
-        direct!(connection, |one| RunQueryDsl::execute(self, one))
+        with_backend!(connection, |one| RunQueryDsl::execute(self, one))
     }
 }
 

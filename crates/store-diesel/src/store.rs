@@ -5,26 +5,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel::r2d2::Pool;
+use diesel::QueryResult;
+use diesel::sql_types::{Integer, Text};
 use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
-use headcount_core::work::Work;
+use headcount_token_admin::StoreError;
 use thiserror::Error as ThisError;
 
-use crate::anchors::Anchors;
 use crate::connection::{Backend, DatabaseUrl, DbConnection, Durability, Manager, create_private};
-use crate::counted::Counted;
-use crate::error::WriteError;
+use crate::count_cache::CountCache;
+use crate::dictionary::Dictionary;
+use crate::error::{WriteError, admin_error, own_error};
 use crate::migrations::{self, SchemaState};
-use crate::names::Names;
-use crate::pool::{self, View};
+use crate::offset_cache::OffsetCache;
+use crate::pool::Readers;
 use crate::sql::Sql;
-use crate::write::{Lane, Writer};
+use crate::write::{GroupCommit, Writer};
 
-/// Whether this was built to leave no record of changes, so that a benchmark can tell what the record
-/// costs. No released binary is: the variable is read when the crate is compiled, and `serve` says so.
-pub(crate) const UNRECORDED: bool = option_env!("HEADCOUNT_BENCH_UNRECORDED").is_some();
+/// Whether this was built with the feature `unrecorded`, for a benchmark: then no change is recorded.
+pub const UNRECORDED: bool = cfg!(feature = "unrecorded");
+
+/// How long a request waits for a connection of the pool.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -43,8 +45,8 @@ pub struct Settings {
     pub documents_visited: u64,
     /// How long one statement of a read may take; on PostgreSQL, any statement, and any wait for a lock.
     pub statement_limit: Duration,
-    /// Writes that one commit carries at most (SQLite). Less than [`Settings::JOBS_PER_COMMIT`] is
-    /// of use only to those who want to know what sharing a commit is worth.
+    /// Writes that one commit carries at most (SQLite). Less than [`Settings::JOBS_PER_COMMIT`] only serves to
+    /// measure what sharing a commit is worth.
     pub jobs_per_commit: usize,
 }
 
@@ -71,7 +73,7 @@ impl Settings {
         }
     }
 
-    /// Returns the settings of a command beside a running server.
+    /// Returns the settings of a command next to a running server.
     pub fn command(url: DatabaseUrl) -> Self {
         Self { pool_size: 1, exclusive: false, busy: Duration::from_secs(5), ..Self::serve(url) }
     }
@@ -86,7 +88,7 @@ pub struct KindPlan {
     pub paths: Vec<String>,
 }
 
-/// A store that could not be opened: one sentence for whoever started it.
+/// Why a store could not be opened, as one sentence that names what to change.
 #[derive(Debug, ThisError)]
 pub enum OpenError {
     /// The file cannot be created or opened.
@@ -96,7 +98,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The error of the system.
         cause: String,
     },
     /// Another server has the file.
@@ -116,7 +118,7 @@ pub enum OpenError {
     Connect {
         /// The database, without its password.
         url: String,
-        /// What libpq said.
+        /// The error of libpq.
         cause: String,
     },
     /// The schema is not this release's.
@@ -129,12 +131,12 @@ pub enum OpenError {
 
 /// Resources, tokens, tenants and changes on SQLite or PostgreSQL.
 pub struct Store {
-    pub(crate) readers: Pool<Manager>,
+    pub(crate) readers: Readers,
     pub(crate) writer: Writer,
-    pub(crate) names: Names,
+    pub(crate) dictionary: Dictionary,
     pub(crate) documents_visited: u64,
-    pub(crate) anchors: Anchors,
-    pub(crate) counted: Counted,
+    pub(crate) offsets: OffsetCache,
+    pub(crate) count_cache: CountCache,
     url: DatabaseUrl,
     /// Held for as long as the process serves the file.
     _lock: Option<File>,
@@ -143,28 +145,23 @@ pub struct Store {
 impl Store {
     /// Opens the database, creating the file and the schema when there is nothing yet.
     ///
-    /// `migrate` says what to do with the schema of an older release: bring it up to date, or refuse.
+    /// `migrate` is whether the schema of an older release is brought up to date or refused.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], as one sentence that says what to do.
+    /// [`OpenError`].
     pub fn open(
         settings: &Settings,
         kinds: &[KindPlan],
         migrate: bool,
     ) -> Result<Arc<Self>, OpenError> {
         if UNRECORDED {
-            tracing::error!("built for a benchmark: NO CHANGE IS RECORDED; use another binary");
+            tracing::error!(
+                "built with `unrecorded`, for a benchmark: NO CHANGE IS RECORDED; use another binary"
+            );
         }
         let lock = prepare_file(settings)?;
-        let manager = Manager {
-            url: settings.url.clone(),
-            read_only: false,
-            prepared_statements: settings.prepared_statements,
-            durability: Durability::Full,
-            busy: settings.busy,
-            limit: None,
-        };
+        let manager = manager(settings);
         let mut connection =
             manager.open().map_err(|error| connect_error(&settings.url, &error))?;
         if manager.backend() == Backend::Sqlite {
@@ -173,34 +170,34 @@ impl Store {
         prepare_schema(&mut connection, migrate)?;
         drop(connection);
         let manager = Manager { limit: Some(settings.statement_limit), ..manager };
-        let wait = Duration::from_secs(1);
         let backend = manager.backend();
         let (readers, writer) = match backend {
             Backend::Sqlite => {
-                let readers = pool::make(
-                    Manager { read_only: true, ..manager.clone() },
-                    settings.pool_size,
-                    wait,
-                );
-                (readers, Writer::Lane(Box::new(Lane::new(manager, settings.jobs_per_commit))))
+                let reading = Manager { read_only: true, ..manager.clone() };
+                let readers = Readers::new(reading, settings.pool_size, CONNECTION_TIMEOUT);
+                (
+                    readers,
+                    Writer::Group(Box::new(GroupCommit::new(manager, settings.jobs_per_commit))),
+                )
             }
             Backend::Postgres => {
-                let readers = pool::make(manager, settings.pool_size, wait);
-                (readers.clone(), Writer::Pool(readers))
+                let readers = Readers::new(manager, settings.pool_size, CONNECTION_TIMEOUT);
+                let writer = Writer::Pool(readers.pool());
+                (readers, writer)
             }
         };
         let all: Vec<Kind> = kinds.iter().map(|plan| plan.kind.clone()).collect();
         let paths: Vec<String> = kinds.iter().flat_map(|plan| plan.paths.clone()).collect();
-        let names = writer
-            .write(&mut |connection| Names::extend(connection, &all, &paths))
+        let dictionary = writer
+            .write(&mut |connection| Dictionary::extend(connection, &all, &paths))
             .map_err(|error| OpenError::Prepare(format!("{error:?}")))?;
         Ok(Arc::new(Self {
             readers,
             writer,
-            names,
+            dictionary,
             documents_visited: settings.documents_visited,
-            anchors: Anchors::new(backend),
-            counted: Counted::default(),
+            offsets: OffsetCache::new(backend),
+            count_cache: CountCache::default(),
             url: settings.url.clone(),
             _lock: lock,
         }))
@@ -217,16 +214,8 @@ impl Store {
         {
             return Ok(SchemaState::Empty);
         }
-        let manager = Manager {
-            url: settings.url.clone(),
-            read_only: false,
-            prepared_statements: settings.prepared_statements,
-            durability: Durability::Full,
-            busy: settings.busy,
-            limit: None,
-        };
         let mut connection =
-            manager.open().map_err(|error| connect_error(&settings.url, &error))?;
+            manager(settings).open().map_err(|error| connect_error(&settings.url, &error))?;
         migrations::state(&mut connection).map_err(|error| OpenError::Prepare(error.to_string()))
     }
 
@@ -237,75 +226,90 @@ impl Store {
 
     /// Returns how many connections read at once.
     pub fn connections(&self) -> u32 {
-        self.readers.max_size()
+        self.readers.size()
     }
 
-    /// Tells whether the database answers, for readiness.
+    /// Asks the database for an answer, for readiness.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`].
     pub fn ping(&self) -> Result<(), ProviderError> {
-        let probe = |connection: &mut DbConnection| {
-            Sql::new("SELECT 1").query::<diesel::sql_types::Integer>().get_result(connection)
-        };
-        self.read("the database is asked whether it is there", probe).map(|_: i32| ())
+        self.readers.read("the database is pinged", |connection| {
+            Sql::new("SELECT 1").query::<Integer>().get_result::<i32>(connection).map(drop)
+        })
     }
 
-    /// Runs a read on a connection of the pool.
-    pub(crate) fn read<T>(
+    /// Runs a write of the store's own.
+    pub(crate) fn write<T>(
         &self,
         what: &'static str,
-        mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
+        mut job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
     ) -> Result<T, ProviderError> {
-        let job = |connection: &mut DbConnection| job(connection).map_err(WriteError::Db);
-        pool::read(&self.readers, (View::Statement, None), what, job)
+        self.writer.write(&mut job).map_err(|error| own_error(what, error))
     }
 
-    /// Runs a read for a request, which ends with its work.
-    pub(crate) fn read_for<T>(
+    /// Runs a write of administration.
+    pub(crate) fn write_admin<T>(
         &self,
-        work: &Work,
+        mut job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
+    ) -> Result<T, StoreError> {
+        self.writer.write(&mut job).map_err(admin_error)
+    }
+
+    /// Runs a read of administration.
+    pub(crate) fn read_admin<T>(
+        &self,
         what: &'static str,
-        job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
-    ) -> Result<T, ProviderError> {
-        pool::read(&self.readers, (View::Statement, Some(work)), what, job)
+        job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
+    ) -> Result<T, StoreError> {
+        self.readers.read(what, job).map_err(|error| StoreError::Unavailable(error.into()))
     }
 }
 
+/// How the connection that writes is opened, without limits: migrations take as long as they need.
+fn manager(settings: &Settings) -> Manager {
+    Manager {
+        url: settings.url.clone(),
+        read_only: false,
+        prepared_statements: settings.prepared_statements,
+        durability: Durability::Full,
+        busy: settings.busy,
+        limit: None,
+    }
+}
+
+/// Creates the file of SQLite, and takes its lock for a process that serves it.
 fn prepare_file(settings: &Settings) -> Result<Option<File>, OpenError> {
     let DatabaseUrl::Sqlite(path) = &settings.url else {
         return Ok(None);
     };
-    let file_error = |cause: std::io::Error| OpenError::File {
-        path: path.display().to_string(),
-        cause: cause.to_string(),
-    };
     let lock = if settings.exclusive { Some(lock(path)?) } else { None };
-    create_private(path).map_err(file_error)?;
+    create_private(path).map_err(|error| file_error(path, &error))?;
     Ok(lock)
 }
 
-/// Takes the lock that says who serves the file; the system releases it when the process ends.
+fn file_error(path: &Path, cause: &std::io::Error) -> OpenError {
+    OpenError::File { path: path.display().to_string(), cause: cause.to_string() }
+}
+
+/// Takes the lock that only the process that serves the file holds; the system releases it when that ends.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let lock_path = PathBuf::from(format!("{}-lock", path.display()));
-    let file_error = |cause: std::io::Error| OpenError::File {
-        path: path.display().to_string(),
-        cause: cause.to_string(),
-    };
-    create_private(&lock_path).map_err(file_error)?;
-    let file = File::options().write(true).open(&lock_path).map_err(file_error)?;
+    create_private(&lock_path).map_err(|error| file_error(path, &error))?;
+    let file = File::options().write(true).open(&lock_path);
+    let file = file.map_err(|error| file_error(path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
             Err(OpenError::Locked(path.display().to_string()))
         }
-        Err(std::fs::TryLockError::Error(error)) => Err(file_error(error)),
+        Err(std::fs::TryLockError::Error(error)) => Err(file_error(path, &error)),
     }
 }
 
 fn connect_error(url: &DatabaseUrl, error: &diesel::ConnectionError) -> OpenError {
-    // The message may span lines; the first says what matters.
+    // The message may have several lines; the first one is enough.
     let cause = error.to_string().lines().next().unwrap_or_default().trim().to_owned();
     match url {
         DatabaseUrl::Sqlite(path) => OpenError::File { path: path.display().to_string(), cause },
@@ -318,28 +322,28 @@ const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 fn check_library(connection: &mut DbConnection) -> Result<(), OpenError> {
     let version: String = Sql::new("SELECT sqlite_version()")
-        .query::<diesel::sql_types::Text>()
+        .query::<Text>()
         .get_result(connection)
         .map_err(|error| OpenError::Prepare(error.to_string()))?;
     let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    let found = (next(), next(), next());
-    // Two older lines carry the correction.
+    let [major, minor, patch] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
+    let found = (major, minor, patch);
+    // Two older release lines have the correction, too.
     let corrected = matches!(found, (3, 44, 6..) | (3, 50, 7..));
     if found < OLDEST_SQLITE && !corrected { Err(OpenError::OldSqlite(version)) } else { Ok(()) }
 }
 
 fn prepare_schema(connection: &mut DbConnection, migrate: bool) -> Result<(), OpenError> {
-    let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| OpenError::Prepare(error.to_string());
-    match migrations::state(connection).map_err(failed)? {
+    let state = migrations::state(connection);
+    match state.map_err(|error| OpenError::Prepare(error.to_string()))? {
         SchemaState::Current => Ok(()),
-        SchemaState::Empty => migrations::migrate(connection).map_err(failed),
-        SchemaState::Behind(_) if migrate => migrations::migrate(connection).map_err(failed),
-        SchemaState::Behind(missing) => Err(OpenError::Schema(format!(
+        SchemaState::Behind(missing) if !migrate => Err(OpenError::Schema(format!(
             "the database needs {} more migration(s); run `headcount migrate`, or start the server, which does it",
             missing.len()
         ))),
+        SchemaState::Empty | SchemaState::Behind(_) => {
+            migrations::migrate(connection).map_err(|error| OpenError::Prepare(error.to_string()))
+        }
         SchemaState::Ahead(unknown) => Err(OpenError::Schema(format!(
             "the database was made by a newer headcount (migration {}); use that release or a newer one",
             unknown.join(", ")

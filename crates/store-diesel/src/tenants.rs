@@ -8,8 +8,7 @@ use headcount_core::quirks::Quirks;
 use headcount_token_admin::{StoreError, Tenant, TenantChange, TenantStore};
 
 use crate::changes;
-use crate::connection::{DbConnection, unlimited};
-use crate::error::token_error;
+use crate::connection::{DbConnection, lift_limits};
 use crate::schema::tenants;
 use crate::store::Store;
 
@@ -46,7 +45,7 @@ impl TenantStore for Store {
             tenants::quirks.eq(quirks.bits()),
             tenants::created.eq(at.micros()),
         );
-        let created = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let row = diesel::insert_into(tenants::table)
                 .values(values)
                 .returning(COLUMNS)
@@ -54,30 +53,29 @@ impl TenantStore for Store {
             let tenant = tenant(row);
             record(connection, tenant.id, &Change::of(Act::Created, name, &[], at, by))?;
             Ok(tenant)
-        });
-        created.map_err(token_error)
+        })
     }
 
     fn tenants(&self) -> Result<Vec<Tenant>, StoreError> {
-        let rows = self.read("tenants are listed", |connection| {
+        let rows = self.read_admin("tenants are listed", |connection| {
             tenants::table.select(COLUMNS).order(tenants::name).load::<Row>(connection)
-        });
-        rows.map(|rows| rows.into_iter().map(tenant).collect()).map_err(unavailable)
+        })?;
+        Ok(rows.into_iter().map(tenant).collect())
     }
 
     fn tenant(&self, name: &str) -> Result<Option<Tenant>, StoreError> {
-        // PostgreSQL would refuse the question.
+        // PostgreSQL refuses a text with a NUL.
         if name.contains('\0') {
             return Ok(None);
         }
-        let row = self.read("a tenant is read", |connection| {
+        let row = self.read_admin("a tenant is read", |connection| {
             tenants::table
                 .filter(tenants::name.eq(name))
                 .select(COLUMNS)
                 .first::<Row>(connection)
                 .optional()
-        });
-        row.map(|row| row.map(tenant)).map_err(unavailable)
+        })?;
+        Ok(row.map(tenant))
     }
 
     fn set_tenant(
@@ -87,9 +85,9 @@ impl TenantStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<Option<Tenant>, StoreError> {
-        let changed = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let row = tenants::table.filter(tenants::name.eq(name));
-            // A write that changes nothing: it locks the row, so that what is read stays true.
+            // A write that changes nothing locks the row, so that what it returns stays true.
             let before: Option<Row> = diesel::update(row)
                 .set(tenants::enabled.eq(tenants::enabled))
                 .returning(COLUMNS)
@@ -104,15 +102,14 @@ impl TenantStore for Store {
                 record(connection, before.id, &change)?;
             }
             Ok(Some(after))
-        });
-        changed.map_err(token_error)
+        })
     }
 
     fn delete_tenant(&self, name: &str, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
-        // Everything that belongs to a tenant refers to it and goes with it. The record of changes
-        // stays, without what it says of persons.
-        let deleted = self.writer.write(&mut |connection| {
-            unlimited(connection)?;
+        // Everything that belongs to a tenant refers to it and is deleted with it. The record of changes
+        // stays, without the names in it.
+        self.write_admin(|connection| {
+            lift_limits(connection)?;
             let id: Option<i64> = diesel::delete(tenants::table.filter(tenants::name.eq(name)))
                 .returning(tenants::id)
                 .get_result(connection)
@@ -121,11 +118,6 @@ impl TenantStore for Store {
             changes::forget(connection, id, None)?;
             record(connection, id, &Change::of(Act::Deleted, name, &[], at, by))?;
             Ok(true)
-        });
-        deleted.map_err(token_error)
+        })
     }
-}
-
-pub(crate) fn unavailable(error: headcount_core::provider::ProviderError) -> StoreError {
-    StoreError::Unavailable(error.into())
 }

@@ -1,5 +1,7 @@
 //! Tokens as rows.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use headcount_core::change::{Act, Author, Change, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
@@ -11,12 +13,10 @@ use headcount_token_admin::{
 };
 
 use crate::changes;
-use crate::connection::{DbConnection, direct};
-use crate::error::{WriteError, token_error};
+use crate::connection::{DbConnection, with_backend};
 use crate::schema::{tenants, tokens};
-use crate::sql::watched;
+use crate::sql::still_wanted;
 use crate::store::Store;
-use crate::tenants::unavailable;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tokens)]
@@ -40,12 +40,6 @@ struct Row {
 
 impl Row {
     fn token(self) -> Token {
-        let used = |at| LastUsed {
-            at: Timestamp::from_micros(at),
-            address: self.used_address.as_deref().and_then(|text| text.parse().ok()),
-            agent: self.used_agent.clone(),
-        };
-        let last_used = self.used_at.map(used);
         Token {
             id: TokenId::new(self.id),
             purpose: if self.purpose == ADMINISTRATION {
@@ -55,34 +49,42 @@ impl Row {
             },
             tenant: TenantId::new(self.tenant),
             name: self.name,
-            // A scope that this release does not know allows nothing; a network that cannot be read
-            // must not open the others, so that such a list admits nobody.
+            // A scope that this release does not know allows nothing. A network that cannot be read admits no
+            // client; left out, it would leave an empty list, which admits all.
             scopes: self
                 .scopes
                 .split(' ')
-                .filter_map(Scopes::named)
+                .filter_map(Scopes::parse)
                 .fold(Scopes::default(), Scopes::with),
             cidrs: self
                 .cidrs
                 .split_whitespace()
-                .map(|net| net.parse().unwrap_or_else(|_| nobody()))
+                .map(|net| net.parse().unwrap_or_else(|_| empty_network()))
                 .collect(),
             created: Timestamp::from_micros(self.created),
             created_by: self.created_by,
             expires: self.expires.map(Timestamp::from_micros),
             revoked: self.revoked.map(Timestamp::from_micros),
             replaces: self.replaces.map(TokenId::new),
-            last_used,
+            last_used: self.used_at.map(|at| LastUsed {
+                at: Timestamp::from_micros(at),
+                address: self.used_address.and_then(|text| text.parse().ok()),
+                agent: self.used_agent,
+            }),
             user: self.user_id.map(ResourceId::new),
         }
     }
 }
 
+/// The least age of a recorded use that is replaced, shorter than the minute of
+/// [`Tokens::record_use`](headcount_token_admin::Tokens::record_use), whose clock may differ a little.
+const MIN_USE_AGE: Duration = Duration::from_secs(50);
+
 const PROVISIONING: &str = "provisioning";
 const ADMINISTRATION: &str = "administration";
 
-/// A network without clients: 0.0.0.0 is no source address.
-fn nobody() -> ipnet::IpNet {
+/// Returns a network without clients: 0.0.0.0 is no source address.
+fn empty_network() -> ipnet::IpNet {
     ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 32))
 }
 
@@ -129,17 +131,16 @@ pub(crate) fn record(
 
 impl TokenStore for Store {
     fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| Ok(insert(connection, row, by)?));
-        done.map_err(token_error)
+        self.write_admin(|connection| Ok(insert(connection, row, by)?))
     }
 
-    fn find(&self, id: &TokenId) -> Result<Option<TokenRow>, StoreError> {
-        // PostgreSQL would refuse the question.
+    fn find(&self, id: &TokenId) -> Result<Option<(TokenRow, TenantState)>, StoreError> {
+        // PostgreSQL refuses a text with a NUL.
         if id.as_str().contains('\0') {
             return Ok(None);
         }
-        let row = self.read("a token is read", |connection| {
-            direct!(connection, |one| tokens::table
+        let row = self.read_admin("a token is read", |connection| {
+            with_backend!(connection, |one| tokens::table
                 .inner_join(tenants::table.on(tenants::id.eq(tokens::tenant)))
                 .filter(tokens::id.eq(id.as_str()))
                 .select((
@@ -154,34 +155,35 @@ impl TokenStore for Store {
                 ))
                 .first::<(Row, (String, Vec<u8>, i64, i32, i64))>(one))
             .optional()
-        });
-        let row = row.map_err(unavailable)?;
-        Ok(row.map(|(row, (phc, tag, secret_version, enabled, quirks))| TokenRow {
-            token: row.token(),
-            hash: TokenHash::from_store(phc),
-            // A tag of another length fits no token.
-            tag: tag.try_into().unwrap_or_default(),
-            secret_version,
-            tenant: TenantState { enabled: enabled != 0, quirks: Quirks::from_bits(quirks) },
+        })?;
+        Ok(row.map(|(row, (phc, tag, secret_version, enabled, quirks))| {
+            let row = TokenRow {
+                token: row.token(),
+                hash: TokenHash::from_store(phc),
+                // A tag of another length fits no token.
+                tag: tag.try_into().unwrap_or_default(),
+                secret_version,
+            };
+            (row, TenantState { enabled: enabled != 0, quirks: Quirks::from_bits(quirks) })
         }))
     }
 
     fn list(&self, tenant: Option<TenantId>) -> Result<Vec<Token>, StoreError> {
-        let rows = self.read("tokens are listed", |connection| {
+        let rows = self.read_admin("tokens are listed", |connection| {
             let all = tokens::table
-                .filter(watched(connection))
+                .filter(still_wanted(connection))
                 .select(Row::as_select())
                 .order((tokens::created.desc(), tokens::id));
             match tenant {
                 Some(tenant) => all.filter(tokens::tenant.eq(tenant.key())).load::<Row>(connection),
                 None => all.load::<Row>(connection),
             }
-        });
-        rows.map(|rows| rows.into_iter().map(Row::token).collect()).map_err(unavailable)
+        })?;
+        Ok(rows.into_iter().map(Row::token).collect())
     }
 
     fn revoke(&self, id: &TokenId, at: Timestamp, by: &Author) -> Result<bool, StoreError> {
-        let revoked = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             let row =
                 tokens::table.filter(tokens::id.eq(id.as_str())).filter(tokens::revoked.is_null());
             let author = by.actor.to_string();
@@ -195,19 +197,18 @@ impl TokenStore for Store {
             let change = Change::of(Act::Revoked, &name, &["revoked"], at, by);
             record(connection, TenantId::new(tenant), id, &change)?;
             Ok(true)
-        });
-        revoked.map_err(token_error)
+        })
     }
 
     fn replace(&self, row: &TokenRow, until: Timestamp, by: &Author) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| -> Result<(), WriteError> {
+        self.write_admin(|connection| {
             insert(connection, row, by)?;
             if let Some(old) = &row.token.replaces {
                 let later = tokens::table
                     .filter(tokens::id.eq(old.as_str()))
                     .filter(tokens::expires.is_null().or(tokens::expires.gt(until.micros())));
                 let ended: Option<(i64, String)> = diesel::update(later)
-                    // Whoever rotates it knows that it ends.
+                    // The administrator who rotates it knows its end, which need not be announced.
                     .set((
                         tokens::expires.eq(until.micros()),
                         tokens::expiry_told.eq(until.micros()),
@@ -222,14 +223,13 @@ impl TokenStore for Store {
                 }
             }
             Ok(())
-        });
-        done.map_err(token_error)
+        })
     }
 
     fn mark_used(&self, id: &TokenId, used: &LastUsed) -> Result<(), StoreError> {
-        let done = self.writer.write(&mut |connection| {
+        self.write_admin(|connection| {
             // Of several replicas that saw the token in the same minute, one writes.
-            let before = used.at.plus_seconds(-50).micros();
+            let before = used.at.minus(MIN_USE_AGE).micros();
             let stale = tokens::table
                 .filter(tokens::id.eq(id.as_str()))
                 .filter(tokens::used_at.is_null().or(tokens::used_at.lt(before)));
@@ -238,8 +238,8 @@ impl TokenStore for Store {
                 tokens::used_address.eq(used.address.map(|address| address.to_string())),
                 tokens::used_agent.eq(&used.agent),
             );
-            Ok(diesel::update(stale).set(values).execute(connection).map(drop)?)
-        });
-        done.map_err(token_error)
+            diesel::update(stale).set(values).execute(connection)?;
+            Ok(())
+        })
     }
 }

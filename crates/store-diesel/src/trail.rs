@@ -9,9 +9,9 @@ use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 use headcount_records::audit_list::{AuditEntry, AuditTrail, ChangeCount};
 
+use crate::change_rows::HashedRow;
 use crate::schema::changes;
-use crate::sequencer::Row;
-use crate::sql::watched;
+use crate::sql::still_wanted;
 use crate::store::Store;
 
 impl AuditTrail for Store {
@@ -23,20 +23,20 @@ impl AuditTrail for Store {
     ) -> Result<Vec<AuditEntry>, ProviderError> {
         self.sequence_soon()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<(Option<i64>, Option<String>, Row)> =
-            self.read("the record of changes is read", |connection| {
+        let rows: Vec<(Option<i64>, Option<String>, HashedRow)> =
+            self.readers.read("the record of changes is read", |connection| {
                 changes::table
                     .filter(changes::tenant.eq(tenant.key()))
                     .filter(changes::place.gt(after))
                     .order(changes::place)
                     .limit(limit)
-                    .select((changes::place, changes::hash, Row::as_select()))
+                    .select((changes::place, changes::hash, HashedRow::as_select()))
                     .load(connection)
             })?;
-        let audited = |(place, hash, row): (Option<i64>, Option<String>, Row)| {
+        let entries = rows.into_iter().filter_map(|(place, hash, row)| {
             Some(AuditEntry { position: place?, hash: hash.unwrap_or_default(), row: row.into() })
-        };
-        Ok(rows.into_iter().filter_map(audited).collect())
+        });
+        Ok(entries.collect())
     }
 
     fn count_changes(
@@ -47,9 +47,9 @@ impl AuditTrail for Store {
     ) -> Result<Vec<ChangeCount>, ProviderError> {
         self.sequence_soon()?;
         let rows: Vec<(String, String, Option<i32>, i64)> =
-            self.read_for(work, "changes are counted", |connection| {
+            self.readers.read_for(work, "changes are counted", |connection| {
                 let counted = changes::table
-                    .filter(watched(connection))
+                    .filter(still_wanted(connection))
                     .filter(changes::tenant.eq(tenant.key()))
                     .filter(changes::at.ge(since.micros()))
                     .filter(changes::place.is_not_null())

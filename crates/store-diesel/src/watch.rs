@@ -1,10 +1,10 @@
 //! Ends a statement of SQLite whose time is over, or whose client has gone.
 //!
-//! PostgreSQL has `statement_timeout`. SQLite would call a progress handler, which Diesel has no safe way
-//! to set. It can be given functions of SQL, however: a statement that may visit many rows asks
-//! `still_wanted()` first in its `WHERE` ([`Sql::watched`](crate::sql::Sql::watched)), once for each row.
-//! The function is true, and every [`INTERVAL`] calls it looks whether the statement may go on. Where it may
-//! not, the function fails, and the statement with it.
+//! PostgreSQL has `statement_timeout`. SQLite has a progress handler, which Diesel has no safe way to set.
+//! Diesel can add functions of SQL, however: a statement that may visit many rows calls `still_wanted()` first
+//! in its `WHERE` ([`Sql::watched`](crate::sql::Sql::watched)), once for each row. The function returns true,
+//! and on every [`CHECK_INTERVAL`]th call checks whether the statement may go on. If not, the function fails,
+//! and the statement with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use headcount_core::work::{Halt, Work};
 
-/// Rows between two looks at the time and the flag: some tens of microseconds.
-pub(crate) const INTERVAL: u64 = 1_024;
+/// Rows between two checks of the time and the flag: some tens of microseconds.
+pub(crate) const CHECK_INTERVAL: u64 = 1_024;
 
 /// The watch over one connection. Clones are the same watch.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub(crate) struct Watch(Arc<Shared>);
 struct Shared {
     /// How long a statement may take.
     limit: Option<Duration>,
-    /// Rows that were asked about since the read began.
+    /// Rows that were counted since the read began.
     rows: AtomicU64,
     state: Mutex<State>,
 }
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Watch {
-    /// Makes a watch that ends statements after `limit`; after no time when there is none.
+    /// Makes a watch that ends statements after `limit`; without one, none.
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         let state = Mutex::new(State { work: None, begun: Instant::now(), halt: None });
         Self(Arc::new(Shared { limit, rows: AtomicU64::new(0), state }))
@@ -55,14 +55,14 @@ impl Watch {
         self.0.rows.store(0, Ordering::Relaxed);
     }
 
-    /// Ends that, and returns why a statement was ended, if one was.
+    /// Stops watching, and returns why a statement was ended, if one was.
     pub(crate) fn end(&self) -> Option<Halt> {
         let mut state = self.state();
         state.work = None;
         state.halt.take()
     }
 
-    /// Returns how many rows were asked about since the read began.
+    /// Returns how many rows were counted since the read began.
     #[cfg(test)]
     pub(crate) fn rows(&self) -> u64 {
         self.0.rows.load(Ordering::Relaxed)
@@ -70,7 +70,7 @@ impl Watch {
 }
 
 #[cfg(feature = "sqlite")]
-pub(crate) use sqlite::watched;
+pub(crate) use sqlite::install;
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
@@ -90,30 +90,32 @@ mod sqlite {
     }
 
     /// Puts a connection under a watch.
-    pub(crate) fn watched(connection: &mut SqliteConnection, watch: &Watch) -> QueryResult<()> {
-        let asked = watch.clone();
+    pub(crate) fn install(connection: &mut SqliteConnection, watch: &Watch) -> QueryResult<()> {
+        let counting = watch.clone();
         still_wanted_utils::register_nondeterministic_impl(connection, move || {
-            Answer(asked.ask())
+            Answer(counting.count_row())
         })?;
         let next = get_default_instrumentation();
-        connection.set_instrumentation(Beginnings { watch: watch.clone(), next });
+        connection.set_instrumentation(StatementStart { watch: watch.clone(), next });
         Ok(())
     }
 
     impl Watch {
-        /// Counts a row; now and then looks whether the statement may go on.
-        fn ask(&self) -> Result<(), Halt> {
+        /// Counts a row, and now and then checks whether the statement may go on.
+        fn count_row(&self) -> Result<(), Halt> {
             let rows = self.0.rows.fetch_add(1, Ordering::Relaxed) + 1;
-            if rows.is_multiple_of(INTERVAL) { self.look() } else { Ok(()) }
+            if rows.is_multiple_of(CHECK_INTERVAL) { self.check() } else { Ok(()) }
         }
 
-        fn look(&self) -> Result<(), Halt> {
+        fn check(&self) -> Result<(), Halt> {
             let mut state = self.state();
-            let asked = state.work.as_ref().map_or(Ok(()), Work::check);
             let late = self.0.limit.is_some_and(|limit| state.begun.elapsed() >= limit);
-            let found = asked.and(if late { Err(Halt::Deadline) } else { Ok(()) });
-            state.halt = found.err();
-            found
+            state.halt = match &state.work {
+                Some(work) => work.check().err(),
+                None => None,
+            }
+            .or(late.then_some(Halt::Deadline));
+            state.halt.map_or(Ok(()), Err)
         }
 
         fn restart(&self) {
@@ -121,13 +123,13 @@ mod sqlite {
         }
     }
 
-    /// Says when a statement begins: each has its time, as on PostgreSQL.
-    struct Beginnings {
+    /// Restarts the clock when a statement begins: each has its time, as on PostgreSQL.
+    struct StatementStart {
         watch: Watch,
         next: Option<Box<dyn Instrumentation>>,
     }
 
-    impl Instrumentation for Beginnings {
+    impl Instrumentation for StatementStart {
         fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
             if matches!(event, InstrumentationEvent::StartQuery { .. }) {
                 self.watch.restart();
@@ -138,7 +140,7 @@ mod sqlite {
         }
     }
 
-    /// What the function answers: true, or an error that ends the statement.
+    /// What the function returns: true, or an error that ends the statement.
     #[derive(Debug)]
     struct Answer(Result<(), Halt>);
 

@@ -1,4 +1,4 @@
-//! How writes reach the disk: on SQLite through one lane that commits for many, on PostgreSQL in a
+//! How writes reach the disk: on SQLite through one connection that commits for many, on PostgreSQL in a
 //! transaction each. Nothing else begins a transaction that writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,22 @@ use diesel::result::Error as DieselError;
 use headcount_core::error::Error;
 use headcount_core::provider::{ProviderError, Source};
 
+use crate::change_rows::ChangeSeq;
 use crate::connection::{Backend, DbConnection, Manager};
-use crate::error::{Meaning, WriteError, meaning};
-use crate::pool::{Pooled, checkout};
+use crate::error::{DbErrorKind, WriteError, classify};
+use crate::pool::checkout;
 use crate::sql::Sql;
 
 /// A write: it may be run more than once, and only the last run counts.
 pub(crate) type Job<'a, T> = dyn FnMut(&mut DbConnection) -> Result<T, WriteError> + 'a;
 
-/// How often a write that met another one is tried.
-const TRIES: usize = 6;
+/// How often a write that collides with others is tried.
+const MAX_TRIES: usize = 6;
 
 /// Runs writes.
 pub(crate) enum Writer {
-    /// One connection, one commit for all who are waiting (SQLite).
-    Lane(Box<Lane>),
+    /// One connection, one commit for all who wait (SQLite).
+    Group(Box<GroupCommit>),
     /// A transaction on a pooled connection (PostgreSQL).
     Pool(Pool<Manager>),
 }
@@ -35,80 +36,85 @@ impl Writer {
     /// Runs a job as one atomic unit that survives a crash once this returns `Ok`.
     pub(crate) fn write<T>(&self, job: &mut Job<'_, T>) -> Result<T, WriteError> {
         let mut outcome = Err(WriteError::Retry);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             outcome = match self {
-                Self::Lane(lane) => lane.run(|connection| savepoint(connection, job)),
-                Self::Pool(pool) => transaction(pool, |connection| guarded(connection, job)),
+                Self::Group(commits) => commits.run(|connection| savepoint(connection, job)),
+                Self::Pool(pool) => transaction(pool, |connection| run_job(connection, job)),
             };
-            if !again(&outcome) {
+            if !may_retry(&outcome) {
                 break;
             }
         }
         outcome
     }
 
-    /// Runs jobs in order in one commit, each as one atomic unit, until as many have failed as may, or
-    /// one for want of work.
+    /// Runs jobs in order in one commit, each as one atomic unit, until as many have failed as may fail, or one
+    /// was halted.
     pub(crate) fn write_each<T>(
         &self,
         jobs: &mut [&mut Job<'_, T>],
         failures: Option<usize>,
     ) -> Vec<Result<T, WriteError>> {
-        let mut each = |connection: &mut DbConnection| {
-            let (mut results, mut failed) = (Vec::with_capacity(jobs.len()), 0);
-            for job in jobs.iter_mut() {
-                let mut result = savepoint(connection, *job)?;
-                for _ in 1..TRIES {
-                    if !again(&result) {
-                        break;
-                    }
-                    result = savepoint(connection, *job)?;
-                }
-                failed += usize::from(result.is_err());
-                let halted = matches!(result, Err(WriteError::Refused(Error::Halted(_))));
-                results.push(result);
-                if halted || failures.is_some_and(|most| failed >= most) {
-                    break;
-                }
+        let outcome = match self {
+            Self::Group(commits) => commits.run(|connection| run_each(connection, jobs, failures)),
+            Self::Pool(pool) => {
+                transaction(pool, |connection| run_each(connection, jobs, failures))
             }
-            Ok(Ok(results))
         };
-        let done = match self {
-            Self::Lane(lane) => lane.run(&mut each),
-            Self::Pool(pool) => transaction(pool, &mut each),
-        };
-        match done {
-            Ok(results) => results,
-            Err(error) => {
-                let reason = format!("{error:?}");
-                let failed = || {
+        outcome.unwrap_or_else(|error| {
+            let reason = format!("{error:?}");
+            jobs.iter()
+                .map(|_| {
                     let source = Source::new("operations are committed together", reason.clone());
                     Err(WriteError::Refused(ProviderError::Unavailable(source).into()))
-                };
-                jobs.iter().map(|_| failed()).collect()
+                })
+                .collect()
+        })
+    }
+}
+
+/// Runs jobs in order, each in a savepoint, as [`Writer::write_each`] describes.
+fn run_each<T>(
+    connection: &mut DbConnection,
+    jobs: &mut [&mut Job<'_, T>],
+    failures: Option<usize>,
+) -> Ran<Vec<Result<T, WriteError>>> {
+    let (mut results, mut failed) = (Vec::with_capacity(jobs.len()), 0);
+    for job in jobs {
+        let mut result = savepoint(connection, *job)?;
+        for _ in 1..MAX_TRIES {
+            if !may_retry(&result) {
+                break;
             }
+            result = savepoint(connection, *job)?;
+        }
+        failed += usize::from(result.is_err());
+        let halted = matches!(result, Err(WriteError::Refused(Error::Halted(_))));
+        results.push(result);
+        if halted || failures.is_some_and(|most| failed >= most) {
+            break;
         }
     }
+    Ok(Ok(results))
 }
 
-fn again<T>(outcome: &Result<T, WriteError>) -> bool {
+fn may_retry<T>(outcome: &Result<T, WriteError>) -> bool {
     match outcome {
         Err(WriteError::Retry) => true,
-        Err(WriteError::Db(error)) => meaning(error) == Meaning::Collision,
-        Ok(_) | Err(WriteError::Refused(_)) => false,
+        Err(WriteError::Db(error)) => classify(error) == DbErrorKind::Collision,
+        Ok(_) | Err(WriteError::Refused(_) | WriteError::RolledBack) => false,
     }
 }
 
-/// What a job came to, or an error that spoils the whole transaction.
+/// The outcome of a job, or an error that spoils the whole transaction.
 type Ran<T> = Result<Result<T, WriteError>, DieselError>;
 
-/// Runs a job so that a panic in it is an error of this job and of nothing else.
-fn guarded<T>(connection: &mut DbConnection, job: &mut Job<'_, T>) -> Ran<T> {
-    let done = catch_unwind(AssertUnwindSafe(|| job(connection)));
-    let result = done.unwrap_or_else(|_panic| Err(Error::internal("a write panicked").into()));
-    match result {
+/// Runs a job so that a panic in it is an error of this job only.
+fn run_job<T>(connection: &mut DbConnection, job: &mut Job<'_, T>) -> Ran<T> {
+    let caught = catch_unwind(AssertUnwindSafe(|| job(connection)));
+    match caught.unwrap_or_else(|_panic| Err(Error::internal("a write panicked").into())) {
         Err(WriteError::Db(error))
-            if !matches!(meaning(&error), Meaning::Constraint | Meaning::Collision) =>
+            if !matches!(classify(&error), DbErrorKind::Constraint | DbErrorKind::Collision) =>
         {
             Err(error)
         }
@@ -119,7 +125,7 @@ fn guarded<T>(connection: &mut DbConnection, job: &mut Job<'_, T>) -> Ran<T> {
 /// Runs a job inside a savepoint, so that a failing one leaves no trace in the transaction.
 fn savepoint<T>(connection: &mut DbConnection, job: &mut Job<'_, T>) -> Ran<T> {
     connection.batch_execute("SAVEPOINT job")?;
-    let result = guarded(connection, job)?;
+    let result = run_job(connection, job)?;
     let end = match &result {
         Ok(_) => "RELEASE SAVEPOINT job",
         Err(_) => "ROLLBACK TO SAVEPOINT job; RELEASE SAVEPOINT job",
@@ -128,17 +134,14 @@ fn savepoint<T>(connection: &mut DbConnection, job: &mut Job<'_, T>) -> Ran<T> {
     Ok(result)
 }
 
-/// Runs a job in a transaction of its own. The setting makes an acknowledged write durable whatever
-/// the server's configuration says.
+/// Runs a job in a transaction of its own. The setting makes an acknowledged write durable, whatever the
+/// configuration of PostgreSQL is.
 fn transaction<T>(
     pool: &Pool<Manager>,
     mut job: impl FnMut(&mut DbConnection) -> Ran<T>,
 ) -> Result<T, WriteError> {
-    let begin = |pooled: &mut Pooled| {
-        let begun = pooled.begin("BEGIN; SET LOCAL synchronous_commit = on");
-        begun.map_err(WriteError::Db)
-    };
-    let mut connection = checkout(pool, begin)?;
+    let mut connection =
+        checkout(pool, |pooled| Ok(pooled.begin("BEGIN; SET LOCAL synchronous_commit = on")?))?;
     match job(&mut connection) {
         Ok(Ok(value)) => {
             connection.batch_execute("COMMIT").map_err(WriteError::Db)?;
@@ -156,13 +159,13 @@ fn transaction<T>(
 }
 
 fn roll_back(connection: &mut DbConnection) {
-    // On a broken connection there is nothing left to roll back.
+    // On a broken connection there is nothing to roll back.
     if let Err(error) = connection.batch_execute("ROLLBACK") {
-        tracing::debug!(meaning = ?meaning(&error), "a transaction could not be rolled back");
+        tracing::debug!(kind = ?classify(&error), "a transaction could not be rolled back");
     }
 }
 
-/// Where a count of resources is kept: writers that run at once count in different rows.
+/// Returns in which row resources are counted: writers that run at once count in different ones.
 pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
     match connection {
         #[cfg(feature = "sqlite")]
@@ -172,8 +175,8 @@ pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
     }
 }
 
-/// What makes a SELECT lock its rows against other writers until the end of the transaction. Members may
-/// still be added that refer to them.
+/// Returns the clause that locks the rows of a SELECT against other writers until the end of the transaction.
+/// Members that refer to them may still be added.
 pub(crate) fn row_lock(connection: &DbConnection) -> Sql {
     match connection {
         // Whoever writes is alone.
@@ -184,19 +187,19 @@ pub(crate) fn row_lock(connection: &DbConnection) -> Sql {
     }
 }
 
-/// Whether a sequencer waits for another one that is at it.
+/// What a sequencer does while another one holds the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// The other one does the work.
-    None,
-    /// Until it has ended, within bounds.
-    Some,
+pub(crate) enum LockWait {
+    /// Leaves the work to the other one.
+    Skip,
+    /// Waits for it, at most ten seconds.
+    Wait,
 }
 
-/// Makes this transaction the only one that sequences; false when another one is at it.
-pub(crate) fn one_sequencer(
+/// Makes this transaction the only one that sequences; false when another one has the lock.
+pub(crate) fn lock_sequencer(
     connection: &mut DbConnection,
-    patience: Patience,
+    wait: LockWait,
 ) -> Result<bool, DieselError> {
     match connection {
         // Whoever writes is alone.
@@ -204,7 +207,7 @@ pub(crate) fn one_sequencer(
         DbConnection::Sqlite(_) => Ok(true),
         // The number is arbitrary and never changes: it is the name of the lock.
         #[cfg(feature = "postgres")]
-        DbConnection::Postgres(connection) if patience == Patience::Some => connection
+        DbConnection::Postgres(connection) if wait == LockWait::Wait => connection
             .batch_execute(
                 // Waiting counts as the statement's time.
                 "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 10000; \
@@ -221,43 +224,43 @@ pub(crate) fn one_sequencer(
     }
 }
 
-/// Returns the number up to which no row waits to be sequenced.
+/// Returns the number up to which every row is sequenced.
 ///
-/// Rows of SQLite come in the order of their commits and are sequenced in it, so that those that wait are the
-/// last ones. On PostgreSQL nothing is known of the order, and an index leads to them.
-pub(crate) fn sequenced_before(connection: &mut DbConnection) -> QueryResult<i64> {
+/// SQLite numbers rows in the order of their commits, in which they are sequenced, so that those that wait are
+/// the last ones. PostgreSQL guarantees no order, and an index leads to those that wait.
+pub(crate) fn sequenced_before(connection: &mut DbConnection) -> QueryResult<ChangeSeq> {
     match connection {
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(connection) => {
             use crate::schema::changes;
             let sequenced = changes::table.filter(changes::place.is_not_null());
             let last = sequenced.order(changes::place.desc()).select(changes::seq);
-            Ok(last.first(connection).optional()?.unwrap_or(i64::MIN))
+            Ok(ChangeSeq(last.first(connection).optional()?.unwrap_or(i64::MIN)))
         }
         #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => Ok(i64::MIN),
+        DbConnection::Postgres(_) => Ok(ChangeSeq(i64::MIN)),
     }
 }
 
-/// The one writing connection of SQLite, and those who wait for its next commit.
+/// The only writing connection of SQLite, which commits for all writers that wait (group commit).
 ///
-/// A job runs on the thread that brings it. Whoever leaves with nobody waiting behind, or as the last
-/// that fits, commits for all; the others wait for that commit before they answer. A lone writer
-/// commits at once, and nobody waits for company.
-pub(crate) struct Lane {
+/// A job runs on the thread that brings it. The thread behind which no other waits, or whose job is the last
+/// that fits, commits for all; the others wait for that commit before they return. A lone writer commits at
+/// once: it never waits for others to join.
+pub(crate) struct GroupCommit {
     manager: Manager,
-    /// Jobs that one commit carries at most.
-    most: usize,
+    /// Jobs that one commit carries.
+    max_jobs: usize,
     waiting: AtomicUsize,
-    state: Mutex<LaneState>,
+    state: Mutex<CommitState>,
 }
 
-struct LaneState {
+struct CommitState {
     connection: Option<DbConnection>,
     /// The transaction that is open, and how many jobs it carries.
     open: Option<(Arc<Batch>, usize)>,
-    /// A commit failed on its way to the disk: what the file holds is no longer known, and a later
-    /// sync may lie about it.
+    /// A commit failed on its way to the disk: the contents of the file are no longer known, and a later sync
+    /// may wrongly succeed.
     broken: bool,
 }
 
@@ -281,20 +284,20 @@ impl Batch {
     }
 }
 
-impl Lane {
-    pub(crate) fn new(manager: Manager, most: usize) -> Self {
+impl GroupCommit {
+    pub(crate) fn new(manager: Manager, max_jobs: usize) -> Self {
         debug_assert_eq!(manager.backend(), Backend::Sqlite);
-        let state = LaneState { connection: None, open: None, broken: false };
-        Self { manager, most, waiting: AtomicUsize::new(0), state: Mutex::new(state) }
+        let state = CommitState { connection: None, open: None, broken: false };
+        Self { manager, max_jobs, waiting: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, LaneState> {
+    fn lock(&self) -> MutexGuard<'_, CommitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run<T>(&self, mut job: impl FnMut(&mut DbConnection) -> Ran<T>) -> Result<T, WriteError> {
-        // Counted before the lock is taken: who sees a count above zero may leave the commit to the
-        // one who is counted, since that one will surely get the lock.
+        // Invariant: a thread is counted from before it asks for the lock until it has it. A thread that
+        // sees another counted may therefore leave the commit to that one.
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let arrived = std::time::Instant::now();
         let mut state = self.lock();
@@ -316,7 +319,7 @@ impl Lane {
         let full = match &mut state.open {
             Some((_, jobs)) => {
                 *jobs += 1;
-                *jobs >= self.most
+                *jobs >= self.max_jobs
             }
             None => true,
         };
@@ -332,32 +335,29 @@ impl Lane {
     }
 
     /// Joins the open transaction or opens one.
-    fn begin(&self, state: &mut LaneState) -> Result<Arc<Batch>, WriteError> {
+    fn begin(&self, state: &mut CommitState) -> Result<Arc<Batch>, WriteError> {
         if let Some((batch, _)) = &state.open {
             return Ok(Arc::clone(batch));
         }
-        let unavailable = |source| WriteError::Refused(ProviderError::Unavailable(source).into());
         if state.broken {
-            return Err(unavailable(Source::invariant(
-                "a commit could not be brought to the disk; writing has stopped",
-            )));
+            return Err(ProviderError::Unavailable(Source::invariant(
+                "a commit did not reach the disk; writing has stopped",
+            ))
+            .into());
         }
-        if state.connection.is_none() {
-            let opened = self.manager.open();
-            state.connection =
-                Some(opened.map_err(|error| {
-                    unavailable(Source::new("the database file is opened", error))
-                })?);
-        }
-        if let Some(connection) = &mut state.connection {
-            connection.batch_execute("BEGIN IMMEDIATE").map_err(WriteError::Db)?;
-        }
+        let connection = match &mut state.connection {
+            Some(connection) => connection,
+            closed => closed.insert(self.manager.open().map_err(|error| {
+                ProviderError::Unavailable(Source::new("the database file is opened", error))
+            })?),
+        };
+        connection.batch_execute("BEGIN IMMEDIATE")?;
         let batch = Arc::new(Batch::default());
         state.open = Some((Arc::clone(&batch), 0));
         Ok(batch)
     }
 
-    fn commit(&self, state: &mut LaneState) {
+    fn commit(&self, state: &mut CommitState) {
         let Some((batch, jobs)) = state.open.take() else {
             return;
         };
@@ -374,8 +374,8 @@ impl Lane {
         batch.finish(committed.is_ok());
     }
 
-    /// Gives up the open transaction and its connection; everybody in it is told that it failed.
-    fn abandon(&self, state: &mut LaneState, error: &DieselError) {
+    /// Gives up the open transaction and its connection. All jobs in it fail.
+    fn abandon(&self, state: &mut CommitState, error: &DieselError) {
         let Some((batch, _)) = state.open.take() else {
             return;
         };
@@ -383,7 +383,7 @@ impl Lane {
             roll_back(connection);
         }
         state.connection = None;
-        if error.to_string().contains("disk I/O error") {
+        if classify(error) == DbErrorKind::DiskIo {
             tracing::error!(
                 "the database file could not be synced to disk; writing stops until the server is restarted"
             );

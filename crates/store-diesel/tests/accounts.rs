@@ -16,7 +16,7 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountStore, Accounts, Attempt, Place, Role, SERVER, TotpSecret,
+    ADMIN_KIND, AccountStore, Accounts, Attempt, ClientNetwork, Role, SERVER, TotpSecret,
 };
 use headcount_token_admin::{AdminError, Principal, Rule};
 use secrecy::ExposeSecret;
@@ -55,8 +55,8 @@ fn operator() -> Principal {
 
 const GOOD: &str = "velvet otter quarry";
 
-fn home() -> Place {
-    Place::of(Some("192.0.2.1".parse().unwrap()))
+fn home() -> ClientNetwork {
+    ClientNetwork::of(Some("192.0.2.1".parse().unwrap()))
 }
 
 fn make_owner(accounts: &Accounts, name: &str) {
@@ -195,7 +195,7 @@ on_both!(adm_07_attempts_are_counted_over_all_replicas, |stores| {
         "the account waits for everybody who is not known"
     );
     assert_eq!(stores[0].attempt(&other[..1], now).unwrap(), Attempt::Allowed);
-    stores[0].forgive(&subjects[..1], &subjects[1..]).unwrap();
+    stores[0].reset_attempts(&subjects[..1], &subjects[1..]).unwrap();
     assert_eq!(stores[1].attempt(&subjects[..1], now).unwrap(), Attempt::Allowed);
     let later = now.plus_seconds(60);
     assert_eq!(stores[1].attempt(&subjects[1..], later).unwrap(), Attempt::Allowed);

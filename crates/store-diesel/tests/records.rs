@@ -127,7 +127,7 @@ fn a_token_that_ends_soon_is_told_once_for_each_end() {
         tokens.revoke(&operator(), None, &revoked).unwrap();
         let tell = |after: i64| {
             let now = NOW.plus_seconds(after * DAY);
-            store.tell_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()
+            store.announce_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()
         };
         assert_eq!([tell(0), tell(0), tell(5), tell(6), tell(6)], [1, 0, 0, 1, 0]);
         let told = store.changes(DEFAULT, ChainPosition::START, 100).unwrap().into_iter();

@@ -5,14 +5,13 @@ use headcount_core::clock::Timestamp;
 use headcount_token_admin::StoreError;
 use headcount_token_admin::accounts::{Attempt, throttle};
 
-use super::{is_undone, undone};
 use crate::connection::DbConnection;
-use crate::error::token_error;
+use crate::error::{WriteError, admin_error};
 use crate::schema::login_failures;
 use crate::sql::Sql;
 use crate::store::Store;
 
-/// Counts an attempt for one subject; a time when it has to wait.
+/// Counts an attempt for one subject, or returns until when the subject has to wait.
 fn count(
     connection: &mut DbConnection,
     subject: &str,
@@ -25,13 +24,13 @@ fn count(
         .text(", 0) ON CONFLICT (subject) DO NOTHING")
         .query::<()>()
         .execute(connection)?;
-    let row = || login_failures::table.filter(login_failures::subject.eq(subject));
-    let forgotten = now.plus_seconds(-throttle::FORGET).micros();
-    diesel::update(row().filter(login_failures::last.le(forgotten)))
+    let row = login_failures::table.filter(login_failures::subject.eq(subject));
+    let forgotten = now.minus(throttle::COUNT_LIFE).micros();
+    diesel::update(row.filter(login_failures::last.le(forgotten)))
         .set(login_failures::amount.eq(0))
         .execute(connection)?;
-    // The row is locked from here on: parallel attempts are counted one after the other.
-    let counted = diesel::update(row().filter(login_failures::until.le(now.micros())))
+    // From here on the row is locked: parallel attempts are counted one after the other.
+    let counted = diesel::update(row.filter(login_failures::until.le(now.micros())))
         .set((
             login_failures::amount.eq(login_failures::amount + 1),
             login_failures::last.eq(now.micros()),
@@ -40,11 +39,11 @@ fn count(
         .get_result::<i64>(connection)
         .optional()?;
     let Some(counted) = counted else {
-        let until = row().select(login_failures::until).first::<i64>(connection)?;
+        let until = row.select(login_failures::until).first::<i64>(connection)?;
         return Ok(Some(Timestamp::from_micros(until)));
     };
-    let until = now.plus_seconds(throttle::wait(counted)).micros();
-    diesel::update(row()).set(login_failures::until.eq(until)).execute(connection)?;
+    let until = now.plus(throttle::wait(counted)).micros();
+    diesel::update(row).set(login_failures::until.eq(until)).execute(connection)?;
     Ok(None)
 }
 
@@ -58,26 +57,30 @@ pub(super) fn attempt(
     let mut subjects: Vec<&String> = subjects.iter().collect();
     subjects.sort();
     let mut waits = None;
-    let done = store.writer.write(&mut |connection| {
+    let outcome = store.writer.write(&mut |connection| {
         for subject in &subjects {
             waits = count(connection, subject, now)?;
             if waits.is_some() {
-                // What was counted for the others is taken back.
-                return Err(undone());
+                // The others are not counted, either.
+                return Err(WriteError::RolledBack);
             }
         }
         Ok(())
     });
-    match (done, waits) {
+    match (outcome, waits) {
         (Ok(()), _) => Ok(Attempt::Allowed),
-        (Err(error), Some(until)) if is_undone(&error) => Ok(Attempt::Wait(until)),
-        (Err(error), _) => Err(token_error(error)),
+        (Err(WriteError::RolledBack), Some(until)) => Ok(Attempt::Wait(until)),
+        (Err(error), _) => Err(admin_error(error)),
     }
 }
 
-/// Takes an attempt that succeeded back.
-pub(super) fn forgive(store: &Store, own: &[String], shared: &[String]) -> Result<(), StoreError> {
-    let done = store.writer.write(&mut |connection| {
+/// Takes back an attempt that succeeded.
+pub(super) fn reset_attempts(
+    store: &Store,
+    own: &[String],
+    shared: &[String],
+) -> Result<(), StoreError> {
+    store.write_admin(|connection| {
         for subject in own {
             let row = login_failures::table.filter(login_failures::subject.eq(subject));
             diesel::delete(row).execute(connection)?;
@@ -91,6 +94,5 @@ pub(super) fn forgive(store: &Store, own: &[String], shared: &[String]) -> Resul
                 .execute(connection)?;
         }
         Ok(())
-    });
-    done.map_err(token_error)
+    })
 }

@@ -38,7 +38,7 @@ impl QueryFragment<Pg> for Update<'_> {
         pass.push_sql("UPDATE changes SET place = sealed.place, hash = sealed.hash FROM unnest(");
         pass.push_bind_param::<Array<BigInt>, _>(&self.links.rows)?;
         pass.push_sql(", ");
-        pass.push_bind_param::<Array<BigInt>, _>(&self.links.places)?;
+        pass.push_bind_param::<Array<BigInt>, _>(&self.links.positions)?;
         pass.push_sql(", ");
         pass.push_bind_param::<Array<Text>, _>(&self.links.hashes)?;
         pass.push_sql(") AS sealed (seq, place, hash) WHERE changes.seq = sealed.seq");

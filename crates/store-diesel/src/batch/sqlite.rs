@@ -1,5 +1,5 @@
-//! SQLite: rows are written many with one statement, links one by one, since an update of many rows is parsed
-//! anew each time and copies every page first.
+//! SQLite: one statement inserts many rows, but links are written one by one, since an update of many rows is
+//! parsed again each time and copies every page first.
 
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -14,7 +14,7 @@ const MANY: usize = 32;
 /// Rows of a statement for what is left.
 const SOME: usize = 8;
 
-/// What a row says of its table.
+/// A row of a table.
 pub(super) trait Row: QueryFragment<Sqlite> {
     /// The row for the whole life of the program, which names the statement.
     type Id: 'static;
@@ -54,8 +54,8 @@ pub(super) fn insert<R: Row>(connection: &mut SqliteConnection, rows: &[R]) -> Q
 
 /// Writes links to their rows.
 pub(super) fn sequence(connection: &mut SqliteConnection, links: Links<'_>) -> QueryResult<()> {
-    for ((row, place), hash) in links.rows.iter().zip(links.places).zip(links.hashes) {
-        Link { row: *row, place, hash }.execute(connection)?;
+    for ((row, position), hash) in links.rows.iter().zip(links.positions).zip(links.hashes) {
+        Link { row: *row, position, hash }.execute(connection)?;
     }
     Ok(())
 }
@@ -87,14 +87,14 @@ impl<R, const N: usize> RunQueryDsl<SqliteConnection> for Insert<'_, R, N> {}
 /// Writes one link to its row.
 struct Link {
     row: i64,
-    place: i64,
+    position: i64,
     hash: String,
 }
 
 impl QueryFragment<Sqlite> for Link {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         pass.push_sql("UPDATE changes SET place = ");
-        pass.push_bind_param::<BigInt, i64>(&self.place)?;
+        pass.push_bind_param::<BigInt, i64>(&self.position)?;
         pass.push_sql(", hash = ");
         pass.push_bind_param::<Text, String>(&self.hash)?;
         pass.push_sql(", room = NULL WHERE seq = ");

@@ -14,8 +14,8 @@ fn shape(kind: &str, filter: &str) -> String {
     let kind = registry.kind(kind).expect("a kind of RFC 7643");
     let kinds: Vec<Kind> = registry.kinds().iter().map(|kind| kind.kind.clone()).collect();
     let indexed = registry.kinds().iter().flat_map(|kind| &kind.indexed);
-    let names = Names::fixed(&kinds, indexed.map(|indexed| indexed.path.to_string()));
-    let scope = Scope { tenant: 1, kind: 1, names: &names };
+    let dictionary = Dictionary::fixed(&kinds, indexed.map(|indexed| indexed.path.to_string()));
+    let scope = Scope { tenant: 1, kind: 1, dictionary: &dictionary };
     let parsed = ParsedFilter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
     let resolved = parsed.resolve(kind).unwrap_or_else(|error| panic!("{filter}: {error}"));
     let compiled = scope.compile(&resolved);

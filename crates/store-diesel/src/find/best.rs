@@ -1,4 +1,4 @@
-//! The places that a page of a sorted scan needs, out of all that the scan comes by.
+//! The positions that a page of a sorted scan needs, out of all that the scan visits.
 
 use std::cmp::Ordering;
 
@@ -6,25 +6,25 @@ use headcount_core::work::{self, Halt, VISIT, Work};
 
 use super::order::Position;
 
-/// The first places of an order, as many as a page reaches and one more; the others are counted.
+/// The first positions of an order, as many as a page reaches and one more; the others are only counted.
 ///
-/// Twice as many are held at most, however many are offered.
+/// Holds at most twice as many, however many are offered.
 pub(super) struct Best<'a> {
     work: &'a Work,
     descending: bool,
-    /// The page begins behind this place.
+    /// The page begins behind this position.
     behind: Option<&'a Position>,
-    /// How many stand before the page.
+    /// How many are before the page.
     skip: usize,
     limit: usize,
     kept: Vec<Position>,
-    /// No place behind this one is needed.
+    /// No position behind this one is needed.
     last: Option<Position>,
     total: u64,
 }
 
 impl<'a> Best<'a> {
-    /// Begins with none. A page that begins behind a place has nothing to skip.
+    /// Begins with none. A page that begins behind a position skips nothing.
     pub(super) fn new(
         work: &'a Work,
         descending: bool,
@@ -36,51 +36,54 @@ impl<'a> Best<'a> {
         Self { work, descending, behind, skip, limit, kept: Vec::new(), last: None, total: 0 }
     }
 
-    /// How many are needed; the last one shows that another page follows.
-    fn most(&self) -> usize {
+    /// Returns how many are needed; the last one shows that another page follows.
+    fn max_needed(&self) -> usize {
         match self.limit {
             0 => 0,
             limit => self.skip.saturating_add(limit).saturating_add(1),
         }
     }
 
-    /// Counts a place and keeps it while it may be needed, and pays for both.
-    pub(super) fn offer(&mut self, place: Position) -> Result<(), Halt> {
+    /// Counts a position, keeps it while it may be needed, and pays for both.
+    pub(super) fn offer(&mut self, position: Position) -> Result<(), Halt> {
         self.total += 1;
         self.work.spend(VISIT)?;
-        let is_before = |one: &Position| place.compare(one, self.descending) != Ordering::Greater;
-        let is_seen = self.behind.is_some_and(is_before);
-        let is_beyond = self.last.as_ref().is_some_and(|last| !is_before(last));
+        let is_seen = self.behind.is_some_and(|behind| !self.is_behind(&position, behind));
+        let is_beyond = self.last.as_ref().is_some_and(|last| self.is_behind(&position, last));
         if self.limit == 0 || is_seen || is_beyond {
             return Ok(());
         }
-        // It is held, and compared with others while it is.
-        self.work.spend(VISIT + place.value.as_deref().map_or(0, work::bytes))?;
-        self.kept.push(place);
-        if self.kept.len() >= self.most().saturating_mul(2) {
+        // It is held, and compared with others as long as it is.
+        self.work.spend(VISIT + position.value.as_deref().map_or(0, work::bytes))?;
+        self.kept.push(position);
+        if self.kept.len() >= self.max_needed().saturating_mul(2) {
             self.drop_surplus();
         }
         Ok(())
     }
 
-    /// Drops what is behind the last one needed.
-    fn drop_surplus(&mut self) {
-        let (most, descending) = (self.most(), self.descending);
-        if self.kept.len() <= most {
-            return;
-        }
-        let order = |a: &Position, b: &Position| a.compare(b, descending);
-        let (_, last, _) = self.kept.select_nth_unstable_by(most - 1, order);
-        self.last = Some(last.clone());
-        self.kept.truncate(most);
+    fn is_behind(&self, position: &Position, other: &Position) -> bool {
+        position.compare(other, self.descending) == Ordering::Greater
     }
 
-    /// Returns how many there were, the places of the page in order, and whether others follow.
+    /// Drops what is behind the last one needed.
+    fn drop_surplus(&mut self) {
+        let (needed, descending) = (self.max_needed(), self.descending);
+        if self.kept.len() <= needed {
+            return;
+        }
+        let (_, last, _) =
+            self.kept.select_nth_unstable_by(needed - 1, |a, b| a.compare(b, descending));
+        self.last = Some(last.clone());
+        self.kept.truncate(needed);
+    }
+
+    /// Returns how many there were, the positions of the page in order, and whether others follow.
     pub(super) fn page(mut self) -> (u64, Vec<Position>, bool) {
         self.drop_surplus();
         let descending = self.descending;
         self.kept.sort_by(|a, b| a.compare(b, descending));
-        let more = self.limit > 0 && self.kept.len() >= self.most();
+        let more = self.limit > 0 && self.kept.len() >= self.max_needed();
         let page = self.kept.into_iter().skip(self.skip).take(self.limit).collect();
         (self.total, page, more)
     }

@@ -9,7 +9,7 @@ use headcount_core::provider::{Key, Query};
 use crate::filter_sql::Scope;
 use crate::sql::Sql;
 
-/// How the database can order resources. Equal ones stand in the order of their creation.
+/// How the database can order resources. Equal ones are in the order of their creation.
 pub(super) enum Order {
     /// By creation.
     Created,
@@ -17,7 +17,7 @@ pub(super) enum Order {
     Column(Column, bool),
     /// By the rows of an indexed attribute that has one value.
     Indexed(Arc<str>, bool),
-    /// Only the evaluator knows.
+    /// By a value that only the evaluator can compute.
     Evaluated,
 }
 
@@ -31,6 +31,17 @@ pub(super) struct Column {
     number: bool,
 }
 
+impl Column {
+    /// Compares the column with a value; none when the value does not fit it.
+    fn compare(self, operator: &'static str, value: &str) -> Option<Sql> {
+        let sql = Sql::new(self.name).text(operator);
+        Some(match self.number {
+            true => sql.int(value.parse::<i64>().ok()?),
+            false => sql.string(value),
+        })
+    }
+}
+
 const INDEXED: Column = Column { name: "o.value", nullable: true, number: false };
 
 impl Order {
@@ -38,23 +49,21 @@ impl Order {
         let Some(sort) = &query.sort else {
             return Self::Created;
         };
-        let column = |name, nullable, number| {
-            Self::Column(Column { name, nullable, number }, sort.descending)
-        };
-        match &sort.by.source {
-            AttrSource::Created => column("r.created", false, true),
-            AttrSource::Modified => column("r.modified", false, true),
-            AttrSource::Id => column("r.id", false, false),
+        let (name, nullable, number) = match &sort.by.source {
+            AttrSource::Created => ("r.created", false, true),
+            AttrSource::Modified => ("r.modified", false, true),
+            AttrSource::Id => ("r.id", false, false),
             AttrSource::Name => {
                 let required = query.kind.name.as_ref().is_some_and(|name| name.attribute.required);
-                column("r.name_key", !required, false)
+                ("r.name_key", !required, false)
             }
-            AttrSource::ExternalId => column("r.external_id", true, false),
+            AttrSource::ExternalId => ("r.external_id", true, false),
             AttrSource::Indexed(path) if !sort.by.is_plural() => {
-                Self::Indexed(Arc::clone(path), sort.descending)
+                return Self::Indexed(Arc::clone(path), sort.descending);
             }
-            _ => Self::Evaluated,
-        }
+            _ => return Self::Evaluated,
+        };
+        Self::Column(Column { name, nullable, number }, sort.descending)
     }
 
     fn column(&self) -> Option<(Column, bool)> {
@@ -71,10 +80,10 @@ impl Order {
             return Sql::default();
         };
         Sql::new(" LEFT JOIN resource_index o ON o.pk = r.pk AND o.element = 0 AND o.path = ")
-            .int(scope.names.path(path).unwrap_or(-1))
+            .int(scope.dictionary.path(path).unwrap_or(-1))
     }
 
-    /// Returns what stands behind `ORDER BY`.
+    /// Returns the terms of `ORDER BY`.
     pub(super) fn by(&self) -> Sql {
         let Some((column, descending)) = self.column() else {
             return Sql::new("r.pk");
@@ -98,14 +107,14 @@ impl Order {
         Some(Sql::new("CAST(").text(column.name).text(" AS text)"))
     }
 
-    /// Returns the condition for everything behind a place; none when there is no such place.
-    pub(super) fn behind(&self, place: &Position) -> Option<Sql> {
-        let later = Sql::new("r.pk > ").int(place.pk);
+    /// Returns the condition for everything behind a position; none when there is no such position.
+    pub(super) fn behind(&self, position: &Position) -> Option<Sql> {
+        let later = Sql::new("r.pk > ").int(position.pk);
         let Some((column, descending)) = self.column() else {
             return Some(later);
         };
         let name = column.name;
-        let Some(value) = &place.value else {
+        let Some(value) = &position.value else {
             let empty = Sql::new("(").text(name).text(" IS NULL AND ").then(later).text(")");
             return Some(if descending {
                 Sql::new(name).text(" IS NOT NULL OR ").then(empty)
@@ -113,18 +122,15 @@ impl Order {
                 empty
             });
         };
-        let bound = |operator: &'static str| -> Option<Sql> {
-            let sql = Sql::new(name).text(operator);
-            Some(if column.number {
-                sql.int(value.parse::<i64>().ok()?)
-            } else {
-                sql.string(value)
-            })
-        };
         // The first comparison is one that an index serves.
         let (from, beyond) = if descending { (" <= ", " < ") } else { (" >= ", " > ") };
-        let range = Sql::new("(").then(bound(from)?).text(" AND (").then(bound(beyond)?);
-        let range = range.text(" OR ").then(later).text("))");
+        let range = Sql::new("(")
+            .then(column.compare(from, value)?)
+            .text(" AND (")
+            .then(column.compare(beyond, value)?)
+            .text(" OR ")
+            .then(later)
+            .text("))");
         Some(if column.nullable && !descending {
             Sql::new(name).text(" IS NULL OR ").then(range)
         } else {
@@ -133,10 +139,10 @@ impl Order {
     }
 }
 
-/// The place of a resource in an order.
+/// The position of a resource in an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Position {
-    /// What it is ordered by; none without a value, and in the order of creation.
+    /// The value that it is ordered by; none without one, and in the order of creation.
     pub(super) value: Option<String>,
     /// Its number, which orders equal ones.
     pub(super) pk: i64,

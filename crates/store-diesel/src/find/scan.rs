@@ -15,23 +15,22 @@ use crate::connection::DbConnection;
 use crate::error::WriteError;
 use crate::sql::Sql;
 
-/// Documents that a scan reads at a time.
-const SLICE: i64 = 500;
+/// Documents that one statement of a scan reads.
+const MAX_DOCUMENTS: i64 = 500;
 
-/// What a question about membership costs for one resource, as visits of a value.
+/// What evaluating a term about membership costs for one resource, in visits of a value.
 const MEMBERSHIP_VISITS: usize = 30;
 
 impl Search<'_> {
     /// Reads documents in slices and evaluates what no index answers.
     pub(super) fn scan(&self, connection: &mut DbConnection) -> Result<Page, WriteError> {
-        let internal = |error| WriteError::from(ProviderError::evaluating(error));
         let budget = &self.query.work;
         let sorted = self.query.sort.as_ref();
         let from = match &self.query.start {
             Start::After(key) => Some(Position::read(key).ok_or(ProviderError::InvalidKey)?),
             Start::Offset(_) => None,
         };
-        let begin = from.as_ref().map_or(0, |place| place.pk);
+        let begin = from.as_ref().map_or(0, |position| position.pk);
         let skip = match &self.query.start {
             Start::Offset(offset) => *offset,
             Start::After(_) => 0,
@@ -45,18 +44,18 @@ impl Search<'_> {
         let mut more = false;
         loop {
             let sql = self.slice(last);
-            let rows: Vec<Row> = self.typed::<RowTypes>(sql).load(connection)?;
+            let rows: Vec<Row> = self.query_as::<RowTypes>(sql).load(connection)?;
             let (Some(first), Some(end)) =
                 (rows.first().map(|row| row.0), rows.last().map(|row| row.0))
             else {
                 break;
             };
-            let full = i64::try_from(rows.len()).unwrap_or(0) == SLICE;
+            let full = i64::try_from(rows.len()).unwrap_or(0) == MAX_DOCUMENTS;
             visited += u64::try_from(rows.len()).unwrap_or(0);
             if visited > self.store.documents_visited {
                 return Err(ProviderError::TooMany(self.store.documents_visited).into());
             }
-            // The database looks at each resource of the slice once for each of them.
+            // For each of the leaves, the database visits each resource of the slice once.
             budget.spend(
                 VISIT * work::count(rows.len()) * work::count(1 + leaves.len() * MEMBERSHIP_VISITS),
             )?;
@@ -68,7 +67,7 @@ impl Search<'_> {
                     let answers = RowAnswers { answers: &answers, pk };
                     if !filter
                         .matches(self.query.kind, &resource, &answers, budget)
-                        .map_err(internal)?
+                        .map_err(ProviderError::evaluating)?
                     {
                         continue;
                     }
@@ -76,7 +75,8 @@ impl Search<'_> {
                 total += 1;
                 match (sorted, &mut best) {
                     (Some(sort), Some(best)) => {
-                        let value = sort_key(&sort.by, &resource, budget).map_err(internal)?;
+                        let value = sort_key(&sort.by, &resource, budget)
+                            .map_err(ProviderError::evaluating)?;
                         best.offer(Position { value, pk })?;
                     }
                     _ if pk <= begin || total <= skip => {}
@@ -97,29 +97,29 @@ impl Search<'_> {
         Ok(Page { total, resources: self.complete(connection, page)?, next })
     }
 
-    /// Refuses a scan that would read too many documents before it reads the first: the kind is counted, and
-    /// what the indexed part of the filter leaves of it is counted without documents, as far as it matters.
+    /// Refuses a scan that would read too many documents, before it reads the first one: counts the resources of
+    /// the kind, and those that the indexed part of the filter leaves, without documents and as far as it matters.
     fn refuse_early(&self, connection: &mut DbConnection) -> Result<(), WriteError> {
         let most = self.store.documents_visited;
-        let is_beyond = |amount: i64| u64::try_from(amount).is_ok_and(|amount| amount > most);
-        if !is_beyond(self.extent(connection)?.total) {
+        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        if self.extent(connection)?.total <= limit {
             return Ok(());
         }
         if self.compiled.sql.is_some() {
-            let enough = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
             let sql = Sql::new("SELECT count(*) FROM (SELECT r.pk FROM resources r WHERE ")
                 .then(self.condition())
                 .text(" LIMIT ")
-                .int(enough)
+                .int(limit.saturating_add(1))
                 .text(") p");
-            if !is_beyond(self.typed::<BigInt>(sql).get_result(connection)?) {
+            let count: i64 = self.query_as::<BigInt>(sql).get_result(connection)?;
+            if count <= limit {
                 return Ok(());
             }
         }
         Err(ProviderError::TooMany(most).into())
     }
 
-    /// The next resources of a scan, with their documents.
+    /// Returns the statement for the next resources of a scan, with their documents.
     fn slice(&self, after: i64) -> Sql {
         Sql::new(
             "SELECT r.pk, r.id, r.version, r.created, r.modified, (SELECT d.text FROM documents d WHERE \
@@ -129,7 +129,7 @@ impl Search<'_> {
         .text(" AND r.pk > ")
         .int(after)
         .text(" ORDER BY r.pk LIMIT ")
-        .int(SLICE)
+        .int(MAX_DOCUMENTS)
     }
 
     fn sorted_page(
@@ -138,7 +138,7 @@ impl Search<'_> {
         best: Best<'_>,
     ) -> Result<Page, WriteError> {
         let (total, page, more) = best.page();
-        let pks: Vec<i64> = page.iter().map(|place| place.pk).collect();
+        let pks: Vec<i64> = page.iter().map(|position| position.pk).collect();
         let mut rows: Vec<Row> = Vec::with_capacity(pks.len());
         if !pks.is_empty() {
             let sql = Sql::new("SELECT r.pk, r.id, r.version, r.created, r.modified, d.text FROM resources r JOIN documents d ON d.pk = r.pk WHERE r.pk IN (")

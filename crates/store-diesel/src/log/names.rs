@@ -1,9 +1,8 @@
-//! By which names a request is found.
+//! The index from names to requests.
 //!
-//! A row says that a request named somebody. Requests that came one after the other share a bucket, and
-//! rows are sorted by bucket first: those of a batch fall onto pages that are in memory, and the pages of
-//! older requests are never written again. Whoever looks for a name asks each bucket, which takes a few
-//! microseconds.
+//! A row is a name that a request contained. Consecutive requests share a bucket, and rows are sorted by bucket
+//! first: those of a batch fall on pages that are in memory, and the pages of older requests are never written
+//! again. A search for a name reads each bucket, which takes a few microseconds.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -22,20 +21,20 @@ use crate::sql::Sql;
 /// Requests of one bucket, as a power of two.
 const BUCKET: u32 = 13;
 
-/// The bucket of a request.
+/// Returns the bucket of a request.
 pub(super) fn bucket(seq: i64) -> i64 {
     seq >> BUCKET
 }
 
-/// The number under which a name is found: the first eight bytes of its SHA-256. Rows by number are a
-/// third as long as rows by name, and tell nobody a name. That two names of one log share a number is
-/// possible and will not be met: among a million names the chance is one in thirty million.
+/// Returns the number of a name: the first eight bytes of its SHA-256. Rows by number are a third as long as rows
+/// by name, and reveal no name. Two names of one log can share a number, but among a million names the chance is
+/// one in thirty million.
 pub(super) fn number(name: &str) -> i64 {
     let digest = Sha256::digest(name.as_bytes());
     digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
-/// Returns the buckets that there are, from the oldest to the newest.
+/// Returns the existing buckets, from the oldest to the newest.
 pub(super) fn buckets(connection: &mut DbConnection) -> QueryResult<Option<RangeInclusive<i64>>> {
     let sql = Sql::new(
         "SELECT (SELECT min(bucket) FROM request_names), (SELECT max(bucket) FROM request_names)",
@@ -56,7 +55,7 @@ pub(super) fn insert(
         record.names.iter().map(move |name| Name { bucket, name: number(name), tenant, seq })
     });
     let mut all: Vec<Name> = names.collect();
-    // In the order of the index, each row falls beside the one before it.
+    // In the order of the index, each row is next to the one before it.
     all.sort_unstable();
     all.dedup();
     batch::insert_names(connection, all)

@@ -1,7 +1,7 @@
-//! What goes when the log has no more room for it.
+//! Removes records when the log is full or they are too old.
 //!
-//! Two kinds of records have room of their own: those whose token was proven, and those of strangers, who
-//! could otherwise send so much that nothing else is left.
+//! Two kinds of records have limits of their own: those whose token was proven, and those of strangers, who
+//! could otherwise send so many requests that no other record is left.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -9,14 +9,14 @@ use headcount_core::provider::ProviderError;
 use headcount_records::Retention;
 
 use super::{LogStore, names};
-use crate::connection::{DbConnection, give_back, log_bytes, unlimited};
+use crate::connection::{DbConnection, give_back, lift_limits, log_bytes};
 use crate::error::provider_error;
 use crate::sql::Sql;
 
 /// Records that are removed at once.
 const SLICE: i64 = 2_000;
-/// Bytes that the record of a stranger takes at most, with its place in the indexes: its texts are cut when
-/// they are written.
+/// Bytes that the record of a stranger takes at most, its index entries included: its texts are cut when they are
+/// written.
 const STRANGER_BYTES: i64 = 2_048;
 const WHAT: &str = "the provisioning log is pruned";
 
@@ -27,7 +27,7 @@ impl LogStore {
         for step in steps {
             loop {
                 let removed = self.write(WHAT, |connection| {
-                    unlimited(connection)?;
+                    lift_limits(connection)?;
                     step(connection, retention)
                 })?;
                 if removed == 0 {

@@ -13,7 +13,6 @@ use super::{LogStore, names};
 use crate::connection::DbConnection;
 use crate::error::WriteError;
 use crate::log_rows::clean;
-use crate::pool::{self, View};
 use crate::schema::quirk_counts;
 use crate::sql::Sql;
 
@@ -52,7 +51,7 @@ struct Row {
 }
 
 impl Row {
-    fn logged(self) -> Logged {
+    fn into_logged(self) -> Logged {
         let (seq, tenant, at, micros, request) = self.number;
         let (token, token_name, refused, address, agent, idp) = self.who;
         let (method, path, kind, resource, name, query) = self.what;
@@ -96,7 +95,7 @@ const SELECT: &str = "SELECT r.seq, r.tenant, r.at, r.micros, r.request, r.token
     r.scim_type, r.field, r.reason, r.quirks, r.body, r.reply, r.changed, \
     r.stranger, r.unkept FROM ";
 
-/// The statement for a question, as far as `limit`. By name, the rows of one bucket lead.
+/// Returns the statement for a query, for at most `limit` rows. By name, the rows of one bucket lead.
 fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql {
     let mut sql = match named {
         Some((bucket, name)) => Sql::new(SELECT)
@@ -110,8 +109,8 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
     };
     let (tenant, number) = match query {
         LogQuery { name: Some(_), .. } => (" AND n.tenant = ", "n.seq"),
-        // The index of tokens or of requests leads; that of tenants would pass by everything of the
-        // others.
+        // The index of tokens or of requests leads (`+ 0` excludes the other one): that of tenants would visit
+        // all requests of the tenant.
         LogQuery { token: Some(_), .. } | LogQuery { request: Some(_), .. } => {
             (" AND r.tenant + 0 = ", "r.seq")
         }
@@ -129,7 +128,7 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
     if let Some(kind) = &query.kind {
         sql = sql.text(" AND r.kind = ").string(clean(kind.as_str()));
         if kind.as_str() != "User" {
-            // Says that the index of these rows has all that are asked for.
+            // For the planner: the partial index of these rows has all that are wanted.
             sql = sql.text(" AND r.kind <> 'User'");
         }
     }
@@ -147,15 +146,16 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
     sql.text(" ORDER BY ").text(number).text(order).int(limit)
 }
 
-/// Whether the oldest come first.
+/// Returns whether the oldest rows come first.
 fn is_onward(query: &LogQuery) -> bool {
     query.after.is_some() && query.before.is_none()
 }
 
-/// Answers a question by name, bucket by bucket, until there is enough.
-fn named(
+/// Reads the requests that are found by a name, bucket by bucket, until there are enough.
+fn find_by_name(
     connection: &mut DbConnection,
-    (query, name): (&LogQuery, &str),
+    query: &LogQuery,
+    name: &str,
     work: &Work,
 ) -> Result<Vec<Row>, WriteError> {
     let Some(buckets) = names::buckets(connection)? else { return Ok(Vec::new()) };
@@ -174,7 +174,7 @@ fn named(
     Ok(rows)
 }
 
-/// Returns the tenant with the next larger key that the log knows.
+/// Returns the tenant with the next larger key in the log.
 fn tenant_after(connection: &mut DbConnection, last: i64) -> QueryResult<Option<i64>> {
     Sql::new("SELECT min(tenant) FROM (SELECT min(tenant) AS tenant FROM requests WHERE tenant > ")
         .int(last)
@@ -183,30 +183,6 @@ fn tenant_after(connection: &mut DbConnection, last: i64) -> QueryResult<Option<
         .text(") known")
         .query::<Nullable<BigInt>>()
         .get_result(connection)
-}
-
-impl LogStore {
-    /// Runs a read of the server's own, which belongs to no request.
-    fn read<T>(
-        &self,
-        what: &'static str,
-        mut job: impl FnMut(&mut DbConnection) -> QueryResult<T>,
-    ) -> Result<T, ProviderError> {
-        self.prepare()?;
-        let job = |connection: &mut DbConnection| job(connection).map_err(WriteError::Db);
-        pool::read(&self.readers, (View::Statement, None), what, job)
-    }
-
-    /// Runs a read for a request, which ends with its work.
-    pub(crate) fn read_for<T>(
-        &self,
-        work: &Work,
-        what: &'static str,
-        job: impl FnMut(&mut DbConnection) -> Result<T, WriteError>,
-    ) -> Result<T, ProviderError> {
-        self.prepare()?;
-        pool::read(&self.readers, (View::Statement, Some(work)), what, job)
-    }
 }
 
 impl RequestLog for LogStore {
@@ -219,18 +195,19 @@ impl RequestLog for LogStore {
     }
 
     fn requests(&self, query: &LogQuery, work: &Work) -> Result<Vec<Logged>, ProviderError> {
-        let rows = self.read_for(work, "the provisioning log is read", |connection| {
-            if let Some(name) = &query.name {
-                return named(connection, (query, name), work);
-            }
-            let sql = statement(query, None, query.limit);
-            Ok(sql.query::<Columns>().load::<Row>(connection)?)
-        })?;
-        Ok(rows.into_iter().map(Row::logged).collect())
+        let rows =
+            self.readers()?.read_for(work, "the provisioning log is read", |connection| {
+                if let Some(name) = &query.name {
+                    return find_by_name(connection, query, name, work);
+                }
+                let sql = statement(query, None, query.limit);
+                Ok(sql.query::<Columns>().load::<Row>(connection)?)
+            })?;
+        Ok(rows.into_iter().map(Row::into_logged).collect())
     }
 
     fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError> {
-        let rows = self.read("the counters of quirks are read", |connection| {
+        let rows = self.readers()?.read("the counters of quirks are read", |connection| {
             quirk_counts::table
                 .filter(quirk_counts::tenant.eq(tenant.key()))
                 .order((quirk_counts::token, quirk_counts::quirk))
@@ -242,13 +219,13 @@ impl RequestLog for LogStore {
                 ))
                 .load::<(String, String, i64, i64)>(connection)
         })?;
-        let count = |(token, quirk, amount, last): (String, String, i64, i64)| QuirkCount {
+        let counts = rows.into_iter().map(|(token, quirk, amount, last)| QuirkCount {
             token: TokenId::new(token),
             quirk,
             amount,
             last: Timestamp::from_micros(last),
-        };
-        Ok(rows.into_iter().map(count).collect())
+        });
+        Ok(counts.collect())
     }
 
     fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
@@ -256,7 +233,7 @@ impl RequestLog for LogStore {
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {
-        self.read("the tenants in the log are read", |connection| {
+        self.readers()?.read("the tenants in the log are read", |connection| {
             let (mut tenants, mut last) = (Vec::new(), 0);
             // One step of an index for each tenant, however many records it has.
             while let Some(next) = tenant_after(connection, last)? {

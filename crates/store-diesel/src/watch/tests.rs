@@ -22,7 +22,7 @@ use headcount_token_admin::{StoreError, TokenStore as _};
 
 use super::*;
 use crate::error::WriteError;
-use crate::pool::{self, View};
+use crate::pool::{Readers, View};
 use crate::sql::Sql;
 use crate::{DatabaseUrl, KindPlan, LogStore, Settings, Store};
 
@@ -67,8 +67,7 @@ impl Filled {
              INSERT INTO tokens (id, tenant, purpose, name, scopes, cidrs, phc, tag, secret_version, created, \
              created_by) VALUES ('t', 1, '', '', '', '', '', x'00', 1, 0, ''); {data}"
         ));
-        let done = store.writer.write(&mut |connection| Ok(connection.batch_execute(&data)?));
-        done.unwrap_or_else(|error| panic!("{error:?}"));
+        store.write("a test", |connection| Ok(connection.batch_execute(&data)?)).unwrap();
         let requests = fill(include_str!("../../tests/statements/fill-log.sql"));
         log.write("the log is filled", |connection| connection.batch_execute(&requests)).unwrap();
         filled
@@ -102,9 +101,9 @@ impl Filled {
     }
 }
 
-/// Rows that the last read on the only connection has asked about.
-fn asked(pool: &diesel::r2d2::Pool<crate::connection::Manager>) -> u64 {
-    pool.get().unwrap().watch.rows()
+/// Returns how many rows the last read on the only connection has counted.
+fn counted_rows(readers: &Readers) -> u64 {
+    readers.pool().get().unwrap().watch.rows()
 }
 
 fn ended(what: &str, done: Result<(), Error>, rows: u64) {
@@ -112,7 +111,7 @@ fn ended(what: &str, done: Result<(), Error>, rows: u64) {
         Err(Error::Provider(ProviderError::Halted(halt)) | Error::Halted(halt)) => halt,
         other => panic!("{what}: {other:?} after {rows} rows"),
     };
-    assert_eq!((halt, rows), (Halt::Deadline, INTERVAL), "{what}");
+    assert_eq!((halt, rows), (Halt::Deadline, CHECK_INTERVAL), "{what}");
 }
 
 #[test]
@@ -144,11 +143,15 @@ fn p2_searches_end_when_their_time_is_over() {
             };
             let kinds = [bench.kind(kind)];
             let done = bench.service.search(&bench.caller(0), &kinds, &request).map(drop);
-            let (what, rows) = (format!("{kind} {filter} {sort} {count}"), asked(&store.readers));
+            let (what, rows) =
+                (format!("{kind} {filter} {sort} {count}"), counted_rows(&store.readers));
             if ends {
                 ended(&what, done, rows);
             } else {
-                assert!(done.is_ok() && rows > INTERVAL, "{what}: {done:?} after {rows} rows");
+                assert!(
+                    done.is_ok() && rows > CHECK_INTERVAL,
+                    "{what}: {done:?} after {rows} rows"
+                );
             }
         }
         // The connection is as good as before.
@@ -166,13 +169,8 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
     for (limit, ends) in [(Duration::from_secs(600), false), (Duration::ZERO, true)] {
         let (store, log) = filled.open(limit);
         let work = Work::unlimited();
-        store
-            .writer
-            .write(&mut |connection| {
-                Ok(connection
-                    .batch_execute("UPDATE changes SET actor_kind = 'cli', personal = NULL")?)
-            })
-            .unwrap_or_else(|error| panic!("{error:?}"));
+        let by_people = "UPDATE changes SET actor_kind = 'cli', personal = NULL";
+        store.write("a test", |connection| Ok(connection.batch_execute(by_people)?)).unwrap();
         let reads: [Read<'_>; 5] = [
             ("happened", &|| Ok(store.happened(TENANT, slots, &work).map(drop)?)),
             ("counted", &|| Ok(store.count_changes(TENANT, slots.from, &work).map(drop)?)),
@@ -192,10 +190,12 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
             true => ended(what, done, rows),
             // Whoever recalls asks a last question, who still exists.
             false if what == "recalled" => assert!(done.is_ok(), "{done:?}"),
-            false => assert!(done.is_ok() && rows > INTERVAL, "{what}: {done:?}, {rows} rows"),
+            false => {
+                assert!(done.is_ok() && rows > CHECK_INTERVAL, "{what}: {done:?}, {rows} rows")
+            }
         };
         for (what, read) in reads {
-            check(what, read(), asked(&store.readers));
+            check(what, read(), counted_rows(&store.readers));
         }
         let absent = LogQuery { kind: Some(Kind::new("none")), limit: 5, ..LogQuery::default() };
         let reads: [Read<'_>; 2] = [
@@ -203,7 +203,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
             ("kind", &|| Ok(log.requests(&absent, &work).map(drop)?)),
         ];
         for (what, read) in reads {
-            check(what, read(), asked(&log.readers));
+            check(what, read(), counted_rows(log.readers().unwrap()));
         }
     }
 }
@@ -213,19 +213,19 @@ fn a_statement_ends_when_its_request_is_stopped() {
     let filled = Filled::new("stopped");
     let (store, _log) = filled.open(Duration::from_secs(600));
     let work = Work::unlimited();
-    let of = (View::Snapshot, Some(&work));
     let count = || Sql::new("SELECT count(*) FROM changes WHERE ").watched().text("at >= 0");
-    let done = pool::read(&store.readers, of, "changes are counted", |connection| {
+    let done = store.readers.read_in(View::Snapshot, Some(&work), "a test", |connection| {
         work.stop(Stop::Gone);
         let all: i64 = count().query::<BigInt>().get_result(connection)?;
         Ok::<_, WriteError>(all)
     });
     assert!(matches!(done, Err(ProviderError::Halted(Halt::Gone))), "{done:?}");
-    assert_eq!(asked(&store.readers), INTERVAL);
+    assert_eq!(counted_rows(&store.readers), CHECK_INTERVAL);
     // A read that no one waits for does not begin, and the connection serves the next.
-    let done = store.read_for(&work, "nothing", |_| Ok(()));
+    let done = store.readers.read_for(&work, "nothing", |_| Ok(()));
     assert!(matches!(done, Err(ProviderError::Halted(Halt::Gone))), "{done:?}");
     let all: i64 = store
+        .readers
         .read("changes are counted", |connection| count().query::<BigInt>().get_result(connection))
         .unwrap();
     assert!(all >= ROWS);
@@ -241,10 +241,10 @@ fn what_happened_long_ago_is_counted_once() {
     let late = Slots { from: Timestamp::from_micros(-2_000_000), ..early };
     for (slots, place) in [(early, 0), (late, 2)] {
         let first = store.happened(TENANT, slots, &work).unwrap();
-        let (counted, rows) = (first[place].changed, asked(&store.readers));
+        let (counted, rows) = (first[place].changed, counted_rows(&store.readers));
         assert!(counted >= u64::try_from(ROWS).unwrap() && rows >= counted, "{counted} {rows}");
         assert_eq!(store.happened(TENANT, slots, &work).unwrap(), first);
         let again = if place == 0 { 0 } else { rows };
-        assert_eq!(asked(&store.readers), again, "{slots:?}");
+        assert_eq!(counted_rows(&store.readers), again, "{slots:?}");
     }
 }

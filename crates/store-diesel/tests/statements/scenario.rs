@@ -15,7 +15,9 @@ use headcount_records::activity::{Activity, ChangeQuery, Refusals, Slots};
 use headcount_records::audit_list::AuditTrail;
 use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{LogStore, Store};
-use headcount_token_admin::accounts::{AccountStore as _, Accounts, Place, Role, TotpSecret};
+use headcount_token_admin::accounts::{
+    AccountStore as _, Accounts, ClientNetwork, Role, TotpSecret,
+};
 
 use headcount_token_admin::{
     Expiry, LastUsed, NewToken, Policy, Principal, Scopes, TenantChange, TenantStore as _,
@@ -169,7 +171,7 @@ fn tokens(store: &Arc<Store>, tenant: TenantId) {
     tokens.revoke(&by, None, &second).unwrap();
     tokens.list(&by, None).unwrap();
     tokens.list(&by, Some(tenant)).unwrap();
-    store.tell_expiring(NOW, NOW.plus_seconds(1_000_000), &cli()).unwrap();
+    store.announce_expiring(NOW, NOW.plus_seconds(1_000_000), &cli()).unwrap();
     store.tenants().unwrap();
     store.create_tenant("third", Quirks::ALL, NOW, &cli()).unwrap();
     let off = TenantChange { enabled: Some(false), quirks: Some(Quirks::NONE) };
@@ -179,7 +181,7 @@ fn tokens(store: &Arc<Store>, tenant: TenantId) {
 
 fn accounts(store: &Arc<Store>) {
     let accounts = Accounts::new(store.clone(), Arc::new(Fixed));
-    let (place, request) = (Place::of(None), RequestId::new("r"));
+    let (place, request) = (ClientNetwork::of(None), RequestId::new("r"));
     let by = Principal::operator(cli());
     let author = Author { actor: Actor::Admin("owner".to_owned()), request: request.clone() };
     let owner = Principal::account(author, Role::Owner);
@@ -202,7 +204,7 @@ fn accounts(store: &Arc<Store>) {
     accounts.log_out_everywhere(&by, Some("owner")).unwrap();
     accounts.log_out_everywhere(&by, None).unwrap();
     accounts.remove(&by, "other").unwrap();
-    store.forgive(&["from x".to_owned()], &["to y".to_owned()]).unwrap();
+    store.reset_attempts(&["from x".to_owned()], &["to y".to_owned()]).unwrap();
 }
 
 fn requests(log: &LogStore, tenant: TenantId) {
@@ -271,10 +273,10 @@ fn upkeep(store: &Store, bench: &Bench) {
     store.rebuild(&kind.kind, &index::fingerprint(&kind), &derive).unwrap();
     store.is_derived(&kind.kind, "").unwrap();
     store.duplicates(5).unwrap();
-    store.census().unwrap();
+    store.resource_counts().unwrap();
     store.keep_statistics().unwrap();
     store.server_key("k", &[0; 32], NOW).unwrap();
-    store.remember("m", "v").unwrap();
-    store.recalled("m").unwrap();
+    store.set_meta("m", "v").unwrap();
+    store.meta("m").unwrap();
     store.ping().unwrap();
 }

@@ -1,19 +1,19 @@
-//! Places in long lists that are known already, so that a page deep in one is not counted up to from
-//! its beginning.
+//! Offsets in long lists at which a resource was seen, so that a page deep in a list is not counted up to
+//! from its beginning.
 //!
-//! An anchor says which resource stands at a place in the order of creation. It holds as long as nothing
-//! before it was deleted and nothing was put in before it; [`Extent`], which every transaction that adds
-//! or deletes moves, tells when that is no longer certain.
+//! An entry, the anchor, is an offset in the order of creation and the key of the resource there. It holds as
+//! long as nothing before it was deleted and nothing was inserted before it. [`Extent`], which every
+//! transaction that inserts or deletes changes, shows when that is no longer certain.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use crate::connection::Backend;
 
-/// Lists that anchors are kept of.
-const MOST_LISTS: usize = 256;
-/// Anchors of one list. When there are more, every second is forgotten.
-const MOST_ANCHORS: usize = 1_024;
+/// Lists whose anchors are kept.
+const MAX_LISTS: usize = 256;
+/// Anchors of one list. When there are more, every second is dropped.
+const MAX_ANCHORS: usize = 1_024;
 
 /// How many resources of a kind a tenant has, and how many it has lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,19 +44,19 @@ pub(crate) enum Way {
     },
 }
 
-/// What is known of all lists.
-pub(crate) struct Anchors {
+/// The anchors of all lists.
+pub(crate) struct OffsetCache {
     backend: Backend,
     lists: Mutex<HashMap<List, Known>>,
 }
 
 struct Known {
     extent: Extent,
-    /// The key of the resource at each place.
-    places: BTreeMap<i64, i64>,
+    /// The key of the resource at each offset.
+    anchors: BTreeMap<i64, i64>,
 }
 
-impl Anchors {
+impl OffsetCache {
     pub(crate) fn new(backend: Backend) -> Self {
         Self { backend, lists: Mutex::default() }
     }
@@ -67,7 +67,7 @@ impl Anchors {
         let behind = (extent.total - offset - take).max(0);
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lists.get(&list).filter(|known| self.holds(known.extent, extent));
-        let near = known.and_then(|known| known.places.range(..=offset).next_back());
+        let near = known.and_then(|known| known.anchors.range(..=offset).next_back());
         let (from, skip) = near.map_or((None, offset), |(at, pk)| (Some(*pk), offset - at));
         if behind < skip {
             return Way::Backwards { skip: behind, take };
@@ -75,37 +75,37 @@ impl Anchors {
         Way::Forwards { from, skip }
     }
 
-    /// Remembers which resource stands at a place.
-    pub(crate) fn learn(&self, list: List, extent: Extent, place: i64, pk: i64) {
-        if place == 0 {
+    /// Remembers which resource is at an offset.
+    pub(crate) fn learn(&self, list: List, extent: Extent, offset: i64, pk: i64) {
+        if offset == 0 {
             return;
         }
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        if lists.len() >= MOST_LISTS && !lists.contains_key(&list) {
+        if lists.len() >= MAX_LISTS && !lists.contains_key(&list) {
             lists.clear();
         }
-        let known = lists.entry(list).or_insert_with(|| Known { extent, places: BTreeMap::new() });
+        let known = lists.entry(list).or_insert_with(|| Known { extent, anchors: BTreeMap::new() });
         if !self.holds(known.extent, extent) {
-            // Of two who come at once, the later state is the one that goes on.
+            // Of two threads that learn at once, the one with the later state wins.
             if extent.removed < known.extent.removed {
                 return;
             }
-            *known = Known { extent, places: BTreeMap::new() };
+            *known = Known { extent, anchors: BTreeMap::new() };
         }
-        known.places.insert(place, pk);
-        if known.places.len() > MOST_ANCHORS {
+        known.anchors.insert(offset, pk);
+        if known.anchors.len() > MAX_ANCHORS {
             let mut odd = false;
-            known.places.retain(|_, _| {
+            known.anchors.retain(|_, _| {
                 odd = !odd;
                 odd
             });
         }
     }
 
-    /// Whether anchors of one extent are good in another.
+    /// Returns whether anchors of one extent hold in another.
     ///
-    /// SQLite gives out keys in the order of commits, so that what is new stands behind everything else.
-    /// On PostgreSQL a transaction that took its key early may commit late.
+    /// SQLite gives out keys in the order of commits, so that a new resource is behind all others. On
+    /// PostgreSQL a transaction that took its key early may commit late.
     fn holds(&self, then: Extent, now: Extent) -> bool {
         match self.backend {
             Backend::Sqlite => then.removed == now.removed,
@@ -126,24 +126,23 @@ mod tests {
 
     #[test]
     fn the_shorter_way_is_taken() {
-        let anchors = Anchors::new(Backend::Sqlite);
+        let cache = OffsetCache::new(Backend::Sqlite);
         let of = extent(1_000, 0);
-        assert_eq!(anchors.way(LIST, of, 400, 101), Way::Forwards { from: None, skip: 400 });
-        assert_eq!(anchors.way(LIST, of, 900, 101), Way::Backwards { skip: 0, take: 100 });
-        assert_eq!(anchors.way(LIST, of, 800, 101), Way::Backwards { skip: 99, take: 101 });
-        assert_eq!(anchors.way(LIST, of, 2_000, 101), Way::Backwards { skip: 0, take: 0 });
-        anchors.learn(LIST, of, 850, 7);
-        assert_eq!(anchors.way(LIST, of, 860, 101), Way::Forwards { from: Some(7), skip: 10 });
-        assert_eq!(anchors.way(LIST, of, 840, 101), Way::Backwards { skip: 59, take: 101 });
+        assert_eq!(cache.way(LIST, of, 400, 101), Way::Forwards { from: None, skip: 400 });
+        assert_eq!(cache.way(LIST, of, 900, 101), Way::Backwards { skip: 0, take: 100 });
+        assert_eq!(cache.way(LIST, of, 800, 101), Way::Backwards { skip: 99, take: 101 });
+        assert_eq!(cache.way(LIST, of, 2_000, 101), Way::Backwards { skip: 0, take: 0 });
+        cache.learn(LIST, of, 850, 7);
+        assert_eq!(cache.way(LIST, of, 860, 101), Way::Forwards { from: Some(7), skip: 10 });
+        assert_eq!(cache.way(LIST, of, 840, 101), Way::Backwards { skip: 59, take: 101 });
     }
 
     #[test]
     fn anchors_are_forgotten_when_they_may_be_wrong() {
         for (backend, append) in [(Backend::Sqlite, true), (Backend::Postgres, false)] {
-            let anchors = Anchors::new(backend);
-            anchors.learn(LIST, extent(10_000, 0), 500, 7);
-            let near =
-                |of| anchors.way(LIST, of, 500, 1) == Way::Forwards { from: Some(7), skip: 0 };
+            let cache = OffsetCache::new(backend);
+            cache.learn(LIST, extent(10_000, 0), 500, 7);
+            let near = |of| cache.way(LIST, of, 500, 1) == Way::Forwards { from: Some(7), skip: 0 };
             assert!(near(extent(10_000, 0)));
             assert_eq!(near(extent(10_001, 0)), append);
             assert!(!near(extent(9_999, 1)) && !near(extent(10_000, 1)));
@@ -152,11 +151,11 @@ mod tests {
 
     #[test]
     fn there_are_never_too_many() {
-        let anchors = Anchors::new(Backend::Sqlite);
-        for place in 1..10_000 {
-            anchors.learn(LIST, extent(100_000, 0), place, place);
+        let cache = OffsetCache::new(Backend::Sqlite);
+        for offset in 1..10_000 {
+            cache.learn(LIST, extent(100_000, 0), offset, offset);
         }
-        let lists = anchors.lists.lock().unwrap();
-        assert!(lists.values().all(|known| known.places.len() <= MOST_ANCHORS));
+        let lists = cache.lists.lock().unwrap();
+        assert!(lists.values().all(|known| known.anchors.len() <= MAX_ANCHORS));
     }
 }

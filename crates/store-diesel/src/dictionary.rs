@@ -1,4 +1,4 @@
-//! Small numbers for kinds and paths: they stand in every index instead of texts.
+//! Small numbers for kinds and paths, which indexes contain instead of texts.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,24 +6,26 @@ use diesel::prelude::*;
 use headcount_core::ids::Kind;
 
 use crate::connection::DbConnection;
-use crate::error::WriteError;
+use crate::error::{WriteError, retry_on_constraint};
 use crate::schema::names;
 
-/// The numbers of one database, complete for what this process can ask for.
+/// The numbers of one database: of every kind and path that this process can ask for.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Names {
+pub(crate) struct Dictionary {
     numbers: HashMap<String, i32>,
     kinds: Vec<(i32, Kind)>,
 }
 
-impl Names {
+impl Dictionary {
     /// Reads all numbers.
     pub(crate) fn load(connection: &mut DbConnection, kinds: &[Kind]) -> QueryResult<Self> {
         let rows: Vec<(i32, String)> =
             names::table.select((names::id, names::name)).load(connection)?;
         let numbers: HashMap<_, _> = rows.into_iter().map(|(id, name)| (name, id)).collect();
-        let number = |kind: &Kind| numbers.get(&kind_name(kind)).map(|id| (*id, kind.clone()));
-        let kinds = kinds.iter().filter_map(number).collect();
+        let kinds = kinds
+            .iter()
+            .filter_map(|kind| Some((*numbers.get(&kind_name(kind))?, kind.clone())))
+            .collect();
         Ok(Self { numbers, kinds })
     }
 
@@ -39,24 +41,17 @@ impl Names {
             wanted.filter(|name| !known.numbers.contains_key(name)).collect();
         let mut next = known.numbers.values().max().copied().unwrap_or(0) + 1;
         for name in missing {
-            let done = diesel::insert_into(names::table)
+            // When another server starts at the same time, the next try sees its numbers.
+            diesel::insert_into(names::table)
                 .values((names::id.eq(next), names::name.eq(name)))
-                .execute(connection);
-            match done {
-                Ok(_) => next += 1,
-                // Another server starts at the same time: the next try sees its numbers.
-                Err(error)
-                    if crate::error::meaning(&error) == crate::error::Meaning::Constraint =>
-                {
-                    return Err(WriteError::Retry);
-                }
-                Err(error) => return Err(error.into()),
-            }
+                .execute(connection)
+                .map_err(retry_on_constraint)?;
+            next += 1;
         }
         Ok(Self::load(connection, kinds)?)
     }
 
-    /// Numbers without a database.
+    /// Returns numbers without a database.
     #[cfg(test)]
     pub(crate) fn fixed(kinds: &[Kind], paths: impl Iterator<Item = String>) -> Self {
         let kinds: Vec<_> = (1..).zip(kinds.iter().cloned()).collect();
@@ -64,22 +59,22 @@ impl Names {
         Self { numbers, kinds }
     }
 
-    /// The number of a kind; resources of a kind without one do not exist.
+    /// Returns the number of a kind; resources of a kind without one do not exist.
     pub(crate) fn kind(&self, kind: &Kind) -> Option<i32> {
         self.kinds.iter().find(|(_, known)| known == kind).map(|(id, _)| *id)
     }
 
-    /// The kind with a number.
+    /// Returns the kind with a number.
     pub(crate) fn kind_of(&self, number: i32) -> Option<&Kind> {
         self.kinds.iter().find(|(id, _)| *id == number).map(|(_, kind)| kind)
     }
 
-    /// All kinds with their numbers.
+    /// Returns all kinds with their numbers.
     pub(crate) fn kinds(&self) -> &[(i32, Kind)] {
         &self.kinds
     }
 
-    /// The number of a path; values of a path without one are not indexed.
+    /// Returns the number of a path; values of a path without one are not indexed.
     pub(crate) fn path(&self, path: &str) -> Option<i32> {
         self.numbers.get(&path_name(path)).copied()
     }
