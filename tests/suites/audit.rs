@@ -226,7 +226,7 @@ fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told()
     assert_eq!(report["findings"][0]["kind"], json!("rewritten"));
     failed(&verify("none.json"), &["cannot be read"]);
     std::fs::write(place("empty.json"), "").unwrap();
-    failed(&verify("empty.json"), &["holds no checkpoint"]);
+    failed(&verify("empty.json"), &["contains no checkpoint"]);
 }
 
 #[test]

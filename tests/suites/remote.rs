@@ -188,10 +188,16 @@ fn what_is_no_headcount_server_gets_no_second_request() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (address, words) in [
         (format!("http://{free}"), ["does not answer", ""]),
-        ("127.0.0.1:8080".to_owned(), ["--server", "such as https://"]),
-        ("https://name:word@127.0.0.1".to_owned(), ["--server", "such as https://"]),
-        (impostor("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), ["no Headcount server", ""]),
-        (impostor("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), ["no Headcount", "404"]),
+        ("127.0.0.1:8080".to_owned(), ["--server", "e.g. https://"]),
+        ("https://name:word@127.0.0.1".to_owned(), ["--server", "e.g. https://"]),
+        (
+            impostor("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+            ["not a Headcount server", ""],
+        ),
+        (
+            impostor("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+            ["not a Headcount", "404"],
+        ),
         (
             impostor(
                 "HTTP/1.1 302 Found\r\nLocation: https://login.example.com/\r\nContent-Length: 0\r\n\r\n",

@@ -132,8 +132,12 @@ impl<'r> PageContext<'r> {
             });
         }
         let cookie = self.request.session_cookie.as_deref().unwrap_or_default();
-        match self.console.accounts.reauthenticate(session, cookie, &password.into(), &self.request.network)
-        {
+        match self.console.accounts.reauthenticate(
+            session,
+            cookie,
+            &password.into(),
+            &self.request.network,
+        ) {
             Ok(()) => Ok(None),
             Err(AdminError::Refused) => Ok(Some(
                 "this is not your password; after several wrong passwords you have to wait"

@@ -1,5 +1,5 @@
-//! What the server does besides answering requests: a list of [`Job`]s on one thread, which no error
-//! ends. Of several replicas each has its own, and the database lets one at a time sequence changes.
+//! The jobs of the server: a list of [`Job`]s on one thread, which no error ends. Each replica has its own, and
+//! the database lets one at a time sequence changes.
 
 mod job;
 
@@ -20,30 +20,31 @@ use crate::erasing;
 use crate::system::{self, SystemClock};
 use crate::wiring::Parts;
 
-/// How long a change waits for its place at most, when the server has nothing else to do.
+/// How often changes are sequenced, and so how long a change waits for its position.
 const SEQUENCE_INTERVAL: Duration = Duration::from_millis(250);
-/// How long it waits when [`BUSY_SEQUENCE`] or more come at once: sequencing four times as many at once writes
-/// half as many pages.
+/// How often they are while [`BUSY_SEQUENCE`] or more come in that time: sequencing four times as many at once
+/// writes half as many pages.
 const BUSY_SEQUENCE_INTERVAL: Duration = Duration::from_secs(1);
 const BUSY_SEQUENCE: usize = 250;
-/// How often what was measured is summed up.
+/// How often measured samples are summed up.
 const SUM_UP_INTERVAL: Duration = Duration::from_millis(250);
-/// How often tokens that end soon, and names to erase, are looked for.
+/// How often tokens that end soon and names to erase are looked for.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How soon that is tried again when it failed: a database that was busy for a moment costs no minute.
+/// How soon that is retried after a failure, so that a database that is busy for a moment does not cost a minute.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a checkpoint is written while the chain grows.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(600);
-/// How often it is looked whether tables have grown.
+/// How often the growth of tables is checked.
 const ANALYZE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long before its end a token is announced, in seconds.
-const EXPIRY_NOTICE: i64 = 14 * 24 * 60 * 60;
+/// How long before its end a token is announced.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// The place up to which changes are sequenced, by this server or by another; who waits for changes is
-/// woken when it grows.
+/// The position up to which changes are sequenced, by this server or by another. Readers that wait for changes
+/// are woken when it grows.
 pub(crate) type SequencedTo = watch::Receiver<i64>;
 
-/// The thread; it does its work a last time and ends when this is dropped.
+/// The thread of the jobs. When this is dropped, jobs that have to run at the end do, and the thread ends.
 pub(crate) struct Background {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,9 +54,9 @@ pub(crate) struct Background {
 impl Background {
     /// Starts the thread.
     ///
-    /// Names of what was deleted more than `names_days` ago are erased. `sum_up` adds what was measured
-    /// since it ran last to its sums: until then each sample is kept, and on a server whose metrics nobody
-    /// scrapes they would take more and more memory.
+    /// Names of what was deleted more than `names_days` ago are erased. `sum_up` adds the samples that were
+    /// measured since its last run to their sums: until then each sample is kept, and without a scraper they
+    /// would take more and more memory.
     pub(crate) fn start(
         parts: &Parts,
         file: Option<CheckpointFile>,
@@ -65,14 +66,15 @@ impl Background {
         let (stop, stopped) = channel();
         let (wake, sequenced) = watch::channel(0);
         let jobs = jobs(parts, file, names_days, wake, sum_up);
-        let thread = std::thread::Builder::new().name("background".to_owned());
-        let run = move || run_until(&stopped, jobs);
-        let thread = thread.spawn(run).context("background work cannot start")?;
+        let thread = std::thread::Builder::new()
+            .name("background".to_owned())
+            .spawn(move || run_until(&stopped, jobs))
+            .context("the background thread cannot start")?;
         Ok(Self { stop: Some(stop), thread: Some(thread), sequenced })
     }
 
-    /// Returns what notifies readers when something was sequenced.
-    pub(crate) fn sequenced(&self) -> SequencedTo {
+    /// Returns the position up to which changes are sequenced, as it grows.
+    pub(crate) fn sequenced_to(&self) -> SequencedTo {
         self.sequenced.clone()
     }
 }
@@ -82,14 +84,13 @@ impl Drop for Background {
         drop(self.stop.take());
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!(
-                "background work panicked; changes wait for the next server to be sealed"
+                "the background thread panicked; the next server sequences the last changes"
             );
         }
     }
 }
 
-/// Everything that is done in the background. Of jobs that are due together, and at the end, the first
-/// in the list runs first.
+/// Returns the jobs. Those that are due together, or run at the end, run in the order of the list.
 fn jobs(
     parts: &Parts,
     mut file: Option<CheckpointFile>,
@@ -97,52 +98,55 @@ fn jobs(
     wake: watch::Sender<i64>,
     sum_up: impl Fn() + Send + 'static,
 ) -> Vec<Job> {
-    let store = || Arc::clone(&parts.store);
-    let (sequenced, expiring, erased, analyzed, kept) =
-        (store(), store(), store(), store(), store());
+    let [announce, erase, sequence, analyze, checkpoint] =
+        std::array::from_fn(|_| Arc::clone(&parts.store));
     let log = Arc::clone(&parts.log);
     vec![
-        Job::new("sum up what was measured", SUM_UP_INTERVAL, move |_| {
+        Job::new("sum up samples", SUM_UP_INTERVAL, move |_| {
             sum_up();
             Ok(None)
         }),
         Job::new("announce tokens that end soon", UPKEEP_INTERVAL, move |_| {
-            notify_expiring(&expiring).map(|()| None)
+            announce_expiring(&announce).map(|()| None)
         })
         .retried_after(RETRY_INTERVAL),
         Job::new("erase names of what was deleted", UPKEEP_INTERVAL, move |_| {
-            erase_names(&erased, &log, names_days).map(|()| None)
+            erase_names(&erase, &log, names_days).map(|()| None)
         })
         .retried_after(RETRY_INTERVAL),
-        Job::new("seal changes", SEQUENCE_INTERVAL, move |turn| sequence(&sequenced, &wake, turn))
-            .also_at_end(),
+        Job::new("sequence changes", SEQUENCE_INTERVAL, move |turn| {
+            sequence_changes(&sequence, &wake, turn)
+        })
+        .also_at_end(),
         Job::new("analyze tables that have grown", ANALYZE_INTERVAL, move |_| {
-            analyzed.keep_statistics()?;
+            analyze.keep_statistics()?;
             Ok(None)
         })
         .first_after(ANALYZE_INTERVAL),
         Job::new("write a checkpoint", CHECKPOINT_INTERVAL, move |_| {
-            file.as_mut().map_or(Ok(()), |file| file.keep(&kept)).map(|()| None)
+            if let Some(file) = &mut file {
+                file.append_new(&checkpoint)?;
+            }
+            Ok(None)
         })
         .first_after(CHECKPOINT_INTERVAL)
         .also_at_end(),
     ]
 }
 
-fn notify_expiring(store: &Store) -> anyhow::Result<()> {
+fn announce_expiring(store: &Store) -> anyhow::Result<()> {
     let now = SystemClock.now();
     let by = system::author(Actor::System);
-    let count = store.tell_expiring(now, now.plus_seconds(EXPIRY_NOTICE), &by)?;
+    let count = store.announce_expiring(now, now.plus(EXPIRY_NOTICE), &by)?;
     if count > 0 {
         tracing::warn!(count, "tokens end within 14 days; `headcount token list` shows them");
     }
     Ok(())
 }
 
-/// Erases the names of what is long gone (DEL-009).
+/// Erases the names of what was deleted long ago (DEL-009).
 fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result<()> {
-    const DAY: i64 = 24 * 60 * 60;
-    let before = SystemClock.now().plus_seconds(-DAY * i64::from(names_days));
+    let before = SystemClock.now().minus(DAY * names_days);
     let by = system::author(Actor::System);
     let mut count = 0;
     loop {
@@ -156,13 +160,14 @@ fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result
         }
     }
     if count > 0 {
-        tracing::info!(count, "names of what was deleted long ago are erased");
+        tracing::info!(count, "erased names of what was deleted long ago");
     }
     Ok(())
 }
 
-/// Sequences changes and wakes who waits for them. Returns how soon to do it again when many came.
-fn sequence(
+/// Sequences changes and wakes the readers that wait for them. Returns after what pause to do so again when many
+/// came.
+fn sequence_changes(
     store: &Store,
     wake: &watch::Sender<i64>,
     turn: Turn,
@@ -172,8 +177,8 @@ fn sequence(
         return Ok(None);
     }
     let sequenced = store.sequence()?;
-    let place = store.last_sequenced()?.map_or(0, |(place, _)| place);
-    wake.send_if_modified(|known| std::mem::replace(known, place) != place);
+    let position = store.last_sequenced()?.map_or(0, |(position, _)| position);
+    wake.send_if_modified(|known| std::mem::replace(known, position) != position);
     Ok((sequenced >= BUSY_SEQUENCE).then_some(BUSY_SEQUENCE_INTERVAL))
 }
 

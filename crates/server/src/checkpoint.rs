@@ -22,7 +22,7 @@ use crate::system::SystemClock;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signed {
-    /// The place in the chain.
+    /// The position in the chain.
     pub(crate) place: i64,
     /// The hash of the row at it, in hexadecimal digits.
     pub(crate) hash: String,
@@ -54,14 +54,17 @@ impl Signed {
     }
 }
 
-/// Reads a file of one checkpoint, or of one a line: each, or the number of a line that is none.
+/// Reads a file of one checkpoint, or of one a line. Returns each, or the number of a line that is none.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Result<Signed, usize>>> {
     let text = std::fs::read_to_string(path).with_context(|| {
         format!("{} cannot be read; check path and permissions", path.display())
     })?;
     let found = parse(&text);
     if found.is_empty() {
-        bail!("{} holds no checkpoint; make one with `headcount audit checkpoint`", path.display());
+        bail!(
+            "{} contains no checkpoint; make one with `headcount audit checkpoint`",
+            path.display()
+        );
     }
     Ok(found)
 }
@@ -80,7 +83,7 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// Takes the key of the configured file, or the one that the database holds for all replicas.
+    /// Reads the key from the configured file, or the one in the database, which all replicas share.
     pub(crate) fn open(config: &Config, store: &Store) -> anyhow::Result<Self> {
         let pair = match &config.audit.key_file {
             Some(path) => from_file(path)?,
@@ -100,11 +103,11 @@ impl Signer {
         STANDARD.encode(self.pair.public_key())
     }
 
-    /// Makes a checkpoint of the end of the chain; none of an empty one.
+    /// Makes a checkpoint of the end of the chain; none of an empty chain.
     pub(crate) fn sign(&self, store: &Store) -> anyhow::Result<Option<Signed>> {
         let Some((place, hash)) = store.last_sequenced()? else { return Ok(None) };
         let hash = Link::parse(&hash).with_context(|| {
-            format!("the hash at place {place} was tampered with; run `headcount audit verify`")
+            format!("the hash at position {place} was changed; run `headcount audit verify`")
         })?;
         let checkpoint = Checkpoint { position: place, hash, at: SystemClock.now() };
         let signature = self.pair.sign(checkpoint.signed_text().as_bytes());
@@ -126,7 +129,7 @@ fn from_file(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     // Other programs write the key without its public half.
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der()).map_err(|_bad| {
         anyhow::anyhow!(
-            "audit.key_file: {name} is no key of Ed25519; make one with `openssl genpkey -algorithm ed25519`"
+            "audit.key_file: {name} is not an Ed25519 key; make one with `openssl genpkey -algorithm ed25519`"
         )
     })
 }
@@ -135,12 +138,12 @@ fn from_file(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
 pub(crate) struct CheckpointFile {
     path: PathBuf,
     signer: Signer,
-    /// The place of the last one.
+    /// The position of the last one.
     last: i64,
 }
 
 impl CheckpointFile {
-    /// Opens the configured file, if one is.
+    /// Opens the configured file, if there is one.
     pub(crate) fn open(config: &Config, store: &Store) -> anyhow::Result<Option<Self>> {
         let Some(path) = config.audit.checkpoint_file.clone() else { return Ok(None) };
         append(&path, "")?;
@@ -149,8 +152,8 @@ impl CheckpointFile {
         Ok(Some(Self { path, signer: Signer::open(config, store)?, last }))
     }
 
-    /// Appends a checkpoint when the chain has another end than the last one.
-    pub(crate) fn keep(&mut self, store: &Store) -> anyhow::Result<()> {
+    /// Appends a checkpoint if the chain has grown since the last one.
+    pub(crate) fn append_new(&mut self, store: &Store) -> anyhow::Result<()> {
         if let Some(signed) = self.signer.sign(store)?.filter(|signed| signed.place != self.last) {
             append(&self.path, &signed.line()?)?;
             self.last = signed.place;
@@ -159,17 +162,18 @@ impl CheckpointFile {
     }
 }
 
-/// Appends to a file and brings it to the disk. What a crash left of a line stays a line of its own.
+/// Appends to a file and syncs it. The rest of a line that a crash tore stays a line of its own.
 fn append(path: &Path, text: &str) -> anyhow::Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let torn = !text.is_empty() && !ends_with_newline(&mut file)?;
-        file.write_all(format!("{}{text}", if torn { "\n" } else { "" }).as_bytes())?;
-        file.sync_all()
-    };
-    write().with_context(|| {
+    append_to(path, text).with_context(|| {
         format!("{}: checkpoints cannot be written; check path and permissions", path.display())
     })
+}
+
+fn append_to(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let torn = !text.is_empty() && !ends_with_newline(&mut file)?;
+    file.write_all(format!("{}{text}", if torn { "\n" } else { "" }).as_bytes())?;
+    file.sync_all()
 }
 
 fn ends_with_newline(file: &mut File) -> std::io::Result<bool> {

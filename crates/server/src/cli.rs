@@ -1,13 +1,21 @@
-//! What can be asked of the binary.
+//! The command line: every command with its flags.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use headcount_store_diesel::UNRECORDED;
 use headcount_token_admin::accounts::Role;
+
+/// What `--version` prints: a binary that records no changes is recognized by it.
+const VERSION: &str = if UNRECORDED {
+    concat!(env!("CARGO_PKG_VERSION"), " (unrecorded: for benchmarks only)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
 
 /// A self-hosted SCIM 2.0 service provider: identity providers push users and groups to it.
 #[derive(Debug, Parser)]
-#[command(name = "headcount", version, about, disable_help_subcommand = true)]
+#[command(name = "headcount", version = VERSION, about, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -41,7 +49,7 @@ pub(crate) enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve SCIM until told to stop.
+    /// Serve SCIM until a signal stops it.
     Serve(Serve),
     /// Make, list, revoke and rotate tokens.
     #[command(subcommand)]
@@ -54,20 +62,20 @@ pub(crate) enum Command {
         /// Where they are read.
         #[command(flatten)]
         origin: Origin,
-        /// What is asked.
+        /// What to do.
         #[command(subcommand)]
         command: Events,
     },
-    /// Read the provisioning log: what was asked, what was answered, and why somebody is not here.
+    /// Read the provisioning log: requests, their responses, and why a user is or is not here.
     Log {
         /// Where it is read.
         #[command(flatten)]
         origin: Origin,
-        /// What is asked.
+        /// What to do.
         #[command(subcommand)]
         command: Log,
     },
-    /// Let people into the console, and back in.
+    /// Manage the accounts of the console.
     #[command(subcommand)]
     Admin(Admin),
     /// Verify, export and keep checkpoints of the record of changes, and erase names from it.
@@ -76,10 +84,10 @@ pub(crate) enum Command {
     /// Explain and check schema files of your own.
     #[command(subcommand)]
     Schema(Schema),
-    /// Make everything that searches use anew; `serve` does it by itself when schemas change.
+    /// Rebuild the data that searches use; `serve` does so by itself when schemas change.
     Reindex,
-    /// List resources whose unique name an older one has: an upgrade that compares names more
-    /// strictly finds them. They can only be renamed or deleted.
+    /// List resources whose unique name an older one has, as an upgrade that compares names more strictly
+    /// finds them. They can only be renamed or deleted.
     Duplicates,
     /// Bring the database schema up to date.
     Migrate,
@@ -96,7 +104,7 @@ pub(crate) struct Serve {
     /// The address under which identity providers reach the server, such as `https://scim.example.com`.
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
-    /// A proxy in front of the server speaks TLS and tells the client's address.
+    /// A proxy in front of the server speaks TLS and sends the client's address.
     #[arg(long)]
     pub(crate) behind_proxy: bool,
     /// The certificate chain in PEM.
@@ -127,7 +135,7 @@ pub(crate) enum Token {
     Rotate {
         /// The id, as `token list` shows it.
         id: String,
-        /// How long the old token goes on working.
+        /// How long the old token keeps working.
         #[arg(long, default_value = "24h", value_name = "TIME")]
         overlap: String,
     },
@@ -136,7 +144,7 @@ pub(crate) enum Token {
 /// Flags of `token create`.
 #[derive(Debug, Args)]
 pub(crate) struct TokenCreate {
-    /// A name by which you know it, such as entra.
+    /// A name for it, such as entra.
     #[arg(long)]
     pub(crate) name: String,
     /// The tenant that it opens.
@@ -149,10 +157,10 @@ pub(crate) struct TokenCreate {
     /// When it stops working: 180d, 12h, or never.
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
-    /// The user for whom it stands at /Me, by userName or id.
+    /// The user that /Me is for this token, by userName or id.
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// A network from which it may be used, such as 203.0.113.0/24. May stand several times.
+    /// A network from which it may be used, such as 203.0.113.0/24. May be repeated.
     #[arg(long, value_name = "NET")]
     pub(crate) cidr: Vec<String>,
 }
@@ -161,10 +169,10 @@ pub(crate) struct TokenCreate {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Origin {
     /// Ask the running server at this address, such as `https://scim.example.com`, instead of the
-    /// database. Its token, one of the admin API, is taken from the variable `HEADCOUNT_TOKEN`.
+    /// database. The variable `HEADCOUNT_TOKEN` holds its token, one of the admin API.
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// A file that holds the token for --server.
+    /// A file with the token for --server.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// Certificates, in PEM, of the only authorities to trust for --server, instead of those of the system.
@@ -185,16 +193,16 @@ pub(crate) struct EventsTail {
     /// The tenant; without it `default`, or that of the token for --server.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
-    /// Print what came after this event, by its id; 0 begins with the first.
+    /// Print the events after this one, by its id; 0 begins with the first.
     #[arg(long, value_name = "CURSOR")]
     pub(crate) after: Option<String>,
     /// Only these types, separated by commas, such as `user.*,group.member_added`.
     #[arg(long, value_name = "LIST")]
     pub(crate) types: Option<String>,
-    /// Go on printing what comes.
+    /// Keep printing new events, until interrupted.
     #[arg(long)]
     pub(crate) follow: bool,
-    /// How many events to print before that.
+    /// How many events to print at first.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) limit: usize,
 }
@@ -210,10 +218,10 @@ pub(crate) enum Log {
         /// Only those that failed.
         #[arg(long)]
         failed: bool,
-        /// So many at first.
+        /// How many requests to print at first.
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
         limit: usize,
-        /// Go on with what arrives, until interrupted.
+        /// Keep printing new requests, until interrupted.
         #[arg(long, short = 'f')]
         follow: bool,
     },
@@ -222,7 +230,7 @@ pub(crate) enum Log {
         /// Its number, as `log tail` shows it, or its request id.
         id: String,
     },
-    /// Tell everything that is known of a user or group: why is it here, or why not?
+    /// Explain a user or group: everything that is known about it, and why it is or is not here.
     Explain {
         /// A userName, displayName, externalId, e-mail address or id, in any case.
         name: String,
@@ -244,7 +252,7 @@ pub(crate) enum Admin {
     },
     /// List the accounts.
     List,
-    /// Print a link with which somebody gets an account; it works once, for an hour.
+    /// Print a link with which a new administrator makes an account; it works once, for an hour.
     Invite {
         /// The name of the account.
         name: String,
@@ -279,16 +287,16 @@ fn role(word: &str) -> Result<Role, String> {
 /// Commands about the record of changes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// Check that nobody edited, deleted, inserted or moved recorded changes; status 1 if somebody did.
+    /// Check that no recorded change was edited, deleted, inserted or moved; status 1 if one was.
     Verify {
         /// Checkpoints that were kept elsewhere: they show whether the end was cut off.
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
-        /// A public key that may have signed checkpoints beside this server's. May stand several times.
+        /// A public key that may have signed checkpoints, in addition to this server's. May be repeated.
         #[arg(long, value_name = "KEY", requires = "checkpoint")]
         key: Vec<String>,
     },
-    /// Make a signed checkpoint, to be kept where nobody can change both.
+    /// Make a signed checkpoint, to be kept where no one can change both it and the database.
     Checkpoint {
         /// Write it to this file instead of standard output.
         #[arg(long, value_name = "FILE")]
@@ -296,14 +304,14 @@ pub(crate) enum Audit {
     },
     /// Print recorded changes, one JSON object a line.
     Export {
-        /// Only those after this place.
+        /// Only those after this position.
         #[arg(long, default_value_t = 0, value_name = "PLACE")]
         after: i64,
         /// Only those of this tenant.
         #[arg(long, value_name = "NAME")]
         tenant: Option<String>,
     },
-    /// Erase the names that the record keeps of somebody who was deleted.
+    /// Erase the names of a deleted user, group, token or tenant from the record.
     Erase {
         /// The id, userName or externalId.
         #[arg(value_name = "NAME_OR_ID")]
@@ -317,7 +325,7 @@ pub(crate) enum Audit {
 /// Commands about schema files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// Check files, or a whole schemas.directory, as `serve` would, and say what they define.
+    /// Check files, or a whole schemas.directory, as `serve` does, and show what they define.
     Check {
         /// Files with a schema or a resource type each, or directories of such files.
         #[arg(required = true)]
@@ -353,13 +361,13 @@ pub(crate) enum Tenant {
     Delete {
         /// The tenant.
         name: String,
-        /// Do it without asking back.
+        /// Confirm that everything in it is deleted.
         #[arg(long)]
         yes: bool,
     },
 }
 
-/// Reads the command line; wrong ones end the process with an explanation.
+/// Reads the command line; a wrong one ends the process with an explanation.
 pub(crate) fn parse() -> Cli {
     Cli::parse()
 }

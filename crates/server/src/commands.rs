@@ -20,7 +20,7 @@ use anyhow::bail;
 use crate::cli::{self, Cli, Command};
 use crate::config;
 
-/// Runs what was asked.
+/// Runs a command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     let serve = match &cli.command {
         Command::Serve(serve) => Some(serve),
@@ -57,7 +57,7 @@ fn span(text: &str) -> anyhow::Result<Duration> {
     });
     match read {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => bail!("\"{text}\" is no span of time; write it as 180d, 12h, 30m or 45s"),
+        None => bail!("\"{text}\" is not a span of time such as 180d, 12h, 30m or 45s"),
     }
 }
 

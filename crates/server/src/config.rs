@@ -292,31 +292,13 @@ fn unknown(key: &str) -> String {
         let variable = format!("{PREFIX}{renamed}__{name}").to_ascii_uppercase();
         return format!("{key} is now {renamed}.{name} (in the environment: {variable})");
     }
-    let nearest = KEYS.iter().map(|(known, _)| (distance(key, known), *known)).min();
+    let nearest = KEYS.iter().map(|(known, _)| (strsim::levenshtein(key, known), *known)).min();
     match nearest {
         Some((distance, known)) if distance <= known.len() / 2 => {
             format!("there is no setting {key}; did you mean {known}?")
         }
         _ => format!("there is no setting {key}; `headcount check-config` lists all settings"),
     }
-}
-
-/// The number of letters to change, add or drop to get from one text to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let left = row.get(j).copied().unwrap_or(0);
-            if let Some(cell) = row.get_mut(j + 1) {
-                let substituted = diagonal + usize::from(ca != *cb);
-                diagonal = *cell;
-                *cell = substituted.min(*cell + 1).min(left + 1);
-            }
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// Reads the file and flattens it into keys.

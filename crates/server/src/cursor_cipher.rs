@@ -6,8 +6,8 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use headcount_core::cursor::CursorCipher;
 
-/// Bytes of the nonce that stands before the encrypted text. With 192 random bits none comes twice.
-const NONCE: usize = 24;
+/// Bytes of the nonce, which is before the encrypted text. With 192 random bits it never repeats.
+const NONCE_BYTES: usize = 24;
 
 /// XChaCha20-Poly1305 under one key; the purpose is authenticated with the text.
 pub(crate) struct SharedKeyCipher(XChaCha20Poly1305);
@@ -23,16 +23,16 @@ impl SharedKeyCipher {
 
 impl CursorCipher for SharedKeyCipher {
     fn encrypt(&self, text: &str, purpose: &str) -> String {
-        let nonce: [u8; NONCE] = rand::random();
+        let nonce: [u8; NONCE_BYTES] = rand::random();
         let payload = Payload { msg: text.as_bytes(), aad: purpose.as_bytes() };
-        // Texts are far below the limit of the cipher, the only way in which it can fail.
+        // Encrypting fails only for texts over the limit of the cipher; these are far below.
         let encrypted = self.0.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
         URL_SAFE_NO_PAD.encode([&nonce[..], &encrypted].concat())
     }
 
     fn decrypt(&self, encrypted: &str, purpose: &str) -> Option<String> {
         let bytes = URL_SAFE_NO_PAD.decode(encrypted).ok()?;
-        let (nonce, encrypted) = bytes.split_first_chunk::<NONCE>()?;
+        let (nonce, encrypted) = bytes.split_first_chunk::<NONCE_BYTES>()?;
         let payload = Payload { msg: encrypted, aad: purpose.as_bytes() };
         String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
     }

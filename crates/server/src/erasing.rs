@@ -1,5 +1,4 @@
-//! Erases the names of what was deleted, wherever they are kept: in the record of changes and in the
-//! provisioning log.
+//! Erases the names of what was deleted, in the record of changes and in the provisioning log.
 
 use headcount_core::change::{Author, ChangeFeed as _};
 use headcount_core::clock::Clock as _;
@@ -12,13 +11,13 @@ use headcount_store_diesel::{LogStore, Recalled, Store};
 use crate::system::SystemClock;
 
 /// Changes of one resource in which names are looked for.
-const MOST_CHANGES: usize = 10_000;
+const MAX_CHANGES: usize = 10_000;
 
 /// What was erased.
 pub(crate) struct Erased {
-    /// Changes that held a name.
+    /// Changes that contained a name.
     pub(crate) changes: usize,
-    /// Requests that are gone from the log.
+    /// Requests that were removed from the log.
     pub(crate) requests: usize,
 }
 
@@ -31,7 +30,7 @@ pub(crate) fn erase(
     by: &Author,
 ) -> anyhow::Result<Erased> {
     let mut known = vec![fold(of.id.as_str())];
-    for recorded in store.history(tenant, &of.id, MOST_CHANGES, &Work::unlimited())? {
+    for recorded in store.history(tenant, &of.id, MAX_CHANGES, &Work::unlimited())? {
         let names = recorded.change.names;
         known.extend([names.name, names.external_id].into_iter().flatten().map(|name| fold(&name)));
     }

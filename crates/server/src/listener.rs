@@ -1,8 +1,8 @@
 //! Connections, from the accepted socket to HTTP.
 //!
-//! What actix-web's own server does, with two additions: a connection is counted before it is worked on, so
-//! that one address cannot have all of them, and it can be ended from outside, so that a client that does
-//! not take its answer is not waited for.
+//! This does what actix-web's own server does, with two additions: a connection is counted before it is used, so
+//! that one address cannot have all of them, and it can be cut from outside, so that the server need not wait
+//! for a client that does not read its response.
 
 use std::fmt;
 use std::io;
@@ -27,21 +27,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// A request's head has to arrive within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes that a client may send on one HTTP/2 stream before somebody reads them.
+/// Bytes that a client may send on one HTTP/2 stream before the server reads them.
 const STREAM_WINDOW: u32 = 128 * 1024;
-/// Bytes that a client may send on one HTTP/2 connection before somebody reads them.
+/// Bytes that a client may send on one HTTP/2 connection before the server reads them.
 const CONNECTION_WINDOW: u32 = 512 * 1024;
 
 /// How many threads serve, and how they end.
 pub(crate) struct Threads {
     pub(crate) workers: usize,
-    /// For each worker: work of all lanes may fall to one.
+    /// For each worker: one worker may get the work of all lanes.
     pub(crate) blocking: usize,
     pub(crate) shutdown_seconds: u64,
 }
 
-/// A socket that ends when its connection is cut.
-pub(crate) struct Guarded {
+/// A socket that is counted, and ends when its connection is cut.
+pub(crate) struct CountedSocket {
     socket: TcpStream,
     connection: Connection,
 }
@@ -67,6 +67,14 @@ macro_rules! http {
             })
             .finish(map_config(application, |()| AppConfig::default()))
     }};
+}
+
+fn plain_connection(io: &CountedSocket) -> Connection {
+    io.connection.clone()
+}
+
+fn tls_connection(io: &TlsStream<CountedSocket>) -> Connection {
+    plain_connection(io.get_ref().0)
 }
 
 /// Makes a server for an application; it runs when it is awaited.
@@ -96,7 +104,6 @@ where
     let server = match tls {
         None => server.listen("http", listener, move || {
             let connections = Arc::clone(&connections);
-            let connection = |io: &Guarded| io.connection.clone();
             let enter = fn_service(move |socket: TcpStream| {
                 let entered = enter(socket, &connections).map_err(DispatchError::Io);
                 std::future::ready(entered.map(|io| {
@@ -104,20 +111,19 @@ where
                     (io, Protocol::Http1, peer)
                 }))
             });
-            enter.and_then(http!(stops, application, connection))
+            enter.and_then(http!(stops, application, plain_connection))
         })?,
         Some(mut tls) => {
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             server.listen("https", listener, move || {
                 let connections = Arc::clone(&connections);
-                let connection = |io: &TlsStream<Guarded>| io.get_ref().0.connection.clone();
                 let enter = fn_service(move |socket: TcpStream| {
                     let entered = enter(socket, &connections).map_err(TlsError::Tls);
                     std::future::ready(entered)
                 });
                 let acceptor = Acceptor::new(tls.clone()).map_init_err(drop);
                 let shake = acceptor.map_err(TlsError::into_service_error);
-                let protocol = fn_service(|io: TlsStream<Guarded>| {
+                let protocol = fn_service(|io: TlsStream<CountedSocket>| {
                     let (socket, session) = io.get_ref();
                     let protocol = match session.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
@@ -126,7 +132,7 @@ where
                     let peer = socket.socket.peer_addr().ok();
                     std::future::ready(Ok((io, protocol, peer)))
                 });
-                let http = http!(stops, application, connection).map_err(TlsError::Service);
+                let http = http!(stops, application, tls_connection).map_err(TlsError::Service);
                 enter.and_then(shake).and_then(protocol).and_then(http)
             })?
         }
@@ -135,7 +141,7 @@ where
 }
 
 /// Counts a connection, before a byte is read from it.
-fn enter(socket: TcpStream, connections: &Arc<Connections>) -> io::Result<Guarded> {
+fn enter(socket: TcpStream, connections: &Arc<Connections>) -> io::Result<CountedSocket> {
     let peer = socket.peer_addr().map(|peer| peer.ip()).ok();
     let entered = connections.enter(peer, socket.local_addr().ok());
     let connection =
@@ -143,10 +149,10 @@ fn enter(socket: TcpStream, connections: &Arc<Connections>) -> io::Result<Guarde
     // The last part of a streamed body would wait for the client to acknowledge the one before, which
     // clients do 40 ms later.
     socket.set_nodelay(true)?;
-    Ok(Guarded { socket, connection })
+    Ok(CountedSocket { socket, connection })
 }
 
-impl Guarded {
+impl CountedSocket {
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         match self.connection.is_cut(cx.waker()) {
             true => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -155,7 +161,7 @@ impl Guarded {
     }
 }
 
-impl AsyncRead for Guarded {
+impl AsyncRead for CountedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -170,7 +176,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl AsyncWrite for CountedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -208,7 +214,7 @@ impl AsyncWrite for Guarded {
     }
 }
 
-impl ActixStream for Guarded {
+impl ActixStream for CountedSocket {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         ActixStream::poll_read_ready(&self.socket, cx)
     }

@@ -1,8 +1,7 @@
-//! What Prometheus scrapes: the counters of this process, and what the database knows of tenants and
-//! tokens.
+//! Metrics for Prometheus: the counters of this process, and values from the database about tenants and tokens.
 //!
-//! Labels come from closed sets: routes, statuses, names of tenants, public ids of tokens. Nothing of a
-//! resource is ever one.
+//! Labels come from closed sets: routes, statuses, names of tenants, public ids of tokens. No part of a resource
+//! is ever a label.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,10 +17,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::system;
 use crate::wiring::Parts;
 
-/// How long an answer about the database is good: whoever asks more often gets the same.
-const FRESH: Duration = Duration::from_secs(5);
-/// Tokens that are told, newest first.
-const MOST_TOKENS: usize = 1_000;
+/// How long the values from the database are kept: a scraper that asks more often gets the same.
+const GAUGES_LIFE: Duration = Duration::from_secs(5);
+/// Tokens with series of their own, newest first.
+const MAX_TOKENS: usize = 1_000;
 
 /// Everything that is scraped.
 pub(crate) struct Metrics {
@@ -41,16 +40,16 @@ impl Metrics {
         Self { handle, store, log: Arc::clone(&parts.log), tokens, gauges: Mutex::new(None) }
     }
 
-    /// What the database knows. A database that does not answer leaves its part out.
+    /// Returns the values from the database. While the database does not answer, they are left out.
     fn gauges(&self) -> String {
         let mut known = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, text)) = &*known
-            && at.elapsed() < FRESH
+            && at.elapsed() < GAUGES_LIFE
         {
             return text.clone();
         }
         let mut text = String::new();
-        self.write_census(&mut text);
+        self.write_resources(&mut text);
         self.write_tokens(&mut text);
         for (pool, state) in [("data", self.store.pool_state()), ("log", self.log.pool_state())] {
             for (state, amount) in [("open", state.open), ("idle", state.idle)] {
@@ -62,34 +61,33 @@ impl Metrics {
         text
     }
 
-    fn write_census(&self, text: &mut String) {
-        let census = self.store.census().unwrap_or_default();
+    fn write_resources(&self, text: &mut String) {
+        let counts = self.store.resource_counts().unwrap_or_default();
         head(text, "headcount_resources", "Resources by tenant and kind.");
-        for counted in census {
-            let labels = [("tenant", counted.tenant.as_str()), ("kind", counted.kind.as_str())];
-            line(text, "headcount_resources", &labels, counted.amount);
+        for count in counts {
+            let labels = [("tenant", count.tenant.as_str()), ("kind", count.kind.as_str())];
+            line(text, "headcount_resources", &labels, count.amount);
         }
     }
 
     fn write_tokens(&self, text: &mut String) {
         let by = Principal::operator(system::author(Actor::System));
         let tokens = self.tokens.list(&by, None).unwrap_or_default();
-        // One that has expired is among them: that is when an alert has to sound.
-        let works = tokens.iter().filter(|token| token.revoked.is_none()).take(MOST_TOKENS);
+        // Expired tokens are included: that is when an alert has to fire.
+        let works = tokens.iter().filter(|token| token.revoked.is_none()).take(MAX_TOKENS);
         let works: Vec<_> = works.collect();
-        let seconds = |micros: i64| micros / 1_000_000;
         let expires = "headcount_token_expires_timestamp_seconds";
         head(text, expires, "When a token stops working, in seconds since 1970.");
         for token in &works {
             if let Some(at) = token.expires {
-                line(text, expires, &[("token", token.id.as_str())], seconds(at.micros()));
+                line(text, expires, &[("token", token.id.as_str())], at.micros() / 1_000_000);
             }
         }
         let used = "headcount_token_last_request_timestamp_seconds";
         head(text, used, "When a token was last used, at most a minute behind.");
         for token in &works {
             if let Some(last) = &token.last_used {
-                line(text, used, &[("token", token.id.as_str())], seconds(last.at.micros()));
+                line(text, used, &[("token", token.id.as_str())], last.at.micros() / 1_000_000);
             }
         }
     }
@@ -100,16 +98,18 @@ fn head(text: &mut String, name: &str, help: &str) {
 }
 
 fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-    let quoted =
-        |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let labels: Vec<String> =
-        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", quoted(value))).collect();
+        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect();
     let labels =
         if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     text.push_str(&format!("{name}{labels} {value}\n"));
 }
 
-/// How full the queues are at this moment.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Writes how full the queues are.
 fn write_queues(text: &mut String, snapshot: &Snapshot) {
     let (at_work, waiting) = ("headcount_lane_requests", "headcount_lane_waiting");
     head(text, at_work, "Requests at work, by lane.");

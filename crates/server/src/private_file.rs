@@ -1,4 +1,4 @@
-//! Files with secrets in them, for the user alone under whom the server runs.
+//! Files with secrets, which only the user that runs the server can read.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-/// Puts `text` into the file at `path`, in the place of what was there.
+/// Replaces the contents of the file at `path` by `text`.
 ///
-/// Whoever opens the file finds the old text or the new one, whole, also while several processes write it.
-/// Only its owner can read it, whatever permissions the old file had.
+/// A reader finds the old text or the new one, whole, even while several processes write. Only the owner can
+/// read the file, whatever permissions the old one had.
 ///
 /// # Errors
 ///
-/// Names the file when it cannot be written; what was there stays.
+/// Names the file when it cannot be written; the old contents stay.
 pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    // The process number would not do for the name: replicas in containers often have the same.
+    // A random name: in containers, replicas often have the same process number.
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{:032x}", rand::random::<u128>()));
     let beside = PathBuf::from(beside);

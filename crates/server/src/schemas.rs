@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use headcount_core::schema::Registry;
 use headcount_core::schema::registry::{IndexMarks, SchemaFile};
-use headcount_core::schema::{Registry, ResourceType};
 use headcount_store_diesel::KindPlan;
 
 use crate::config::Config;
 
-/// Reads the deployment's own schemas beside the built-in ones.
+/// Reads the deployment's own schemas in addition to the built-in ones.
 pub(crate) fn registry(config: &Config) -> anyhow::Result<Registry> {
     match &config.schemas.directory {
         None => Ok(Registry::builtin()?),
@@ -78,14 +78,13 @@ fn marks(directory: &Path) -> anyhow::Result<IndexMarks> {
 
 /// Lists what the store keeps rows for.
 pub(crate) fn plan(registry: &Registry) -> Vec<KindPlan> {
-    let paths = |kind: &ResourceType| {
-        let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
-        let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
-        indexed.chain(keys).collect()
-    };
     registry
         .kinds()
         .iter()
-        .map(|kind| KindPlan { kind: kind.kind.clone(), paths: paths(kind) })
+        .map(|kind| {
+            let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
+            let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
+            KindPlan { kind: kind.kind.clone(), paths: indexed.chain(keys).collect() }
+        })
         .collect()
 }

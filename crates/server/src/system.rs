@@ -1,4 +1,4 @@
-//! The real clock and the real ids: the only place that asks the machine for them.
+//! The real clock and the real ids: no other code asks the machine for them.
 
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};

@@ -16,7 +16,7 @@ mod traces;
 
 #[cfg(not(feature = "otel"))]
 mod traces {
-    //! What stands for traces in a build without them.
+    //! The replacement for traces in a build without them.
 
     use tracing_subscriber::layer::Identity;
 
@@ -38,8 +38,8 @@ mod traces {
 pub(crate) use heads::BrokenHeads;
 pub(crate) use traces::Exporter;
 
-/// Sends log lines to standard error, and traces where the configuration says. What is returned sends
-/// the last traces when it is dropped, and counts requests whose head cannot be read.
+/// Sends log lines to standard error, and traces to the configured address. The exporter sends the last traces when
+/// it is dropped; the other value counts requests whose head cannot be read.
 ///
 /// # Errors
 ///

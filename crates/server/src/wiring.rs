@@ -52,7 +52,7 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     Ok(parts)
 }
 
-/// Opens everything that a command beside a running server needs.
+/// Opens everything that a command next to a running server needs.
 pub(crate) fn command(config: &Config) -> anyhow::Result<Parts> {
     open(config, Settings::command(database(config)?), false)
 }
@@ -80,22 +80,23 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
 }
 
 fn policy(config: &Config) -> Policy {
-    let days = |days: u32| Duration::from_secs(u64::from(days) * 24 * 60 * 60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     Policy {
-        // Where the longest life is made shorter, tokens are not made longer by saying nothing.
-        default_life: days(config.tokens.default_days.min(config.tokens.longest_days)),
-        longest_life: days(config.tokens.longest_days),
+        // A longest life below the default one bounds the default one, too.
+        default_life: DAY * config.tokens.default_days.min(config.tokens.longest_days),
+        longest_life: DAY * config.tokens.longest_days,
         allow_never_expires: config.tokens.allow_never_expires,
     }
 }
 
-/// Makes everything that is derived from the documents of a kind anew.
+/// Derives everything from the documents of a kind again.
 pub(crate) fn rebuild(parts: &Parts, kind: &ResourceType) -> anyhow::Result<u64> {
-    let derive = |quirks, document: &_| index::derive(kind, quirks, document);
-    Ok(parts.store.rebuild(&kind.kind, &index::fingerprint(kind), &derive)?)
+    Ok(parts.store.rebuild(&kind.kind, &index::fingerprint(kind), &|quirks, document| {
+        index::derive(kind, quirks, document)
+    })?)
 }
 
-/// What a tenant has outside the store of tenants: rows derived from its documents, and the log.
+/// The parts of a tenant outside of the store of tenants: rows derived from its documents, and its log.
 struct Contents {
     registry: Arc<Registry>,
     store: Arc<Store>,
@@ -105,12 +106,14 @@ struct Contents {
 impl TenantContents for Contents {
     fn derive(&self, tenant: TenantId, quirks: Quirks) -> Result<(), StoreError> {
         for kind in self.registry.kinds() {
-            let derive = |quirks, document: &_| index::derive(kind, quirks, document);
-            let done = self.store.rebuild_tenant(tenant, quirks, &kind.kind, &derive);
-            done.map_err(|error| match error {
-                RebuildError::Store(error) => StoreError::Unavailable(error.into()),
-                misfit => StoreError::Refused(misfit.to_string()),
-            })?;
+            self.store
+                .rebuild_tenant(tenant, quirks, &kind.kind, &|quirks, document| {
+                    index::derive(kind, quirks, document)
+                })
+                .map_err(|error| match error {
+                    RebuildError::Store(error) => StoreError::Unavailable(error.into()),
+                    misfit => StoreError::Refused(misfit.to_string()),
+                })?;
         }
         Ok(())
     }
@@ -128,22 +131,22 @@ fn keep_derived(parts: &Parts) -> anyhow::Result<()> {
         }
         let count = rebuild(parts, kind)?;
         if count > 0 {
-            tracing::info!(scim.kind = %kind.kind, count, "derived data was made anew for the present schemas");
+            tracing::info!(scim.kind = %kind.kind, count, "rebuilt derived data for the present schemas");
         }
     }
     warn_of_duplicates(parts)
 }
 
-/// Duplicates that are named at each start; the command lists all.
-const NAMED: usize = 20;
+/// Duplicates that are logged at each start; the command lists all.
+const MAX_LOGGED: usize = 20;
 
-/// Names the resources whose unique name an older one has.
+/// Logs the resources whose unique name an older one has.
 fn warn_of_duplicates(parts: &Parts) -> anyhow::Result<()> {
-    for one in parts.store.duplicates(NAMED)? {
+    for one in parts.store.duplicates(MAX_LOGGED)? {
         let older = one.older.as_ref().map(ToString::to_string);
         tracing::warn!(
             tenant = one.tenant, scim.kind = %one.kind, id = %one.id, older,
-            "the {} is taken for that of an older resource, and this one can only be renamed or deleted; \
+            "an older resource has an equal {}, and this one can only be renamed or deleted; \
              `headcount duplicates` lists all of them",
             one.path,
         );
@@ -175,7 +178,7 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
     };
     let proxies = config.http.trusted_proxies.iter().map(|net| {
         net.parse().with_context(|| {
-            format!("http.trusted_proxies: \"{net}\" is no network such as 10.0.0.0/8")
+            format!("http.trusted_proxies: \"{net}\" is not a network such as 10.0.0.0/8")
         })
     });
     let settings = HttpSettings {
@@ -193,7 +196,7 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         request_time: Duration::from_secs(config.limits.request_seconds),
         body_time: Duration::from_secs(config.limits.body_seconds),
         body_rate: config.limits.body_bytes_per_second,
-        // A body of the largest size has to fit.
+        // One body of the largest size has to fit.
         buffered_bytes: config
             .limits
             .buffered_bytes
@@ -243,7 +246,7 @@ pub(crate) fn console(
     }
 }
 
-/// Starts what writes the provisioning log.
+/// Starts the thread that writes the provisioning log.
 fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
     let keep =
         Keep { days: config.provisioning_log.keep_days, bytes: config.provisioning_log.keep_bytes };
@@ -251,10 +254,10 @@ fn recorder(config: &Config, parts: &Parts) -> anyhow::Result<Recorder> {
     let (log, clock) = (Arc::clone(&parts.log), Arc::new(SystemClock));
     let directory = Arc::new(Known(parts.clone()));
     let recorder = Recorder::start(log, builder, directory, clock, keep);
-    recorder.context("the thread that writes the provisioning log cannot be started")
+    recorder.context("the thread that writes the provisioning log cannot start")
 }
 
-/// Tokens and tenants, as the provisioning log asks for them.
+/// Tokens and tenants, for the provisioning log.
 struct Known(Parts);
 
 impl Directory for Known {
@@ -275,13 +278,13 @@ impl Directory for Known {
 fn public_url(text: &str) -> anyhow::Result<String> {
     let url = text.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let plain = |c: char| {
-        c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/' | '[' | ']' | '~')
-    };
-    match rest {
-        Some(rest) if !rest.is_empty() && rest.chars().all(plain) => Ok(url.to_owned()),
-        _ => anyhow::bail!(
-            "http.public_url \"{text}\" must be an address such as https://scim.example.com"
-        ),
-    }
+    let is_plain = rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:/[]~".contains(&byte))
+    });
+    anyhow::ensure!(
+        is_plain,
+        "http.public_url: \"{text}\" is not a valid address, e.g. https://scim.example.com"
+    );
+    Ok(url.to_owned())
 }

@@ -24,8 +24,8 @@ use headcount_http_api::{Api, HttpSettings};
 use headcount_records::RequestRecord;
 use headcount_token_admin::accounts::memory::MemoryAccounts;
 use headcount_token_admin::accounts::{
-    AccountStore as _, Accounts, Admin, AdminRow, LinkPurpose, LinkRow, ClientNetwork, Role, Secret,
-    SessionRow,
+    AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow, Role,
+    Secret, SessionRow,
 };
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Policy, Principal, Tenants, TokenHash, Tokens};

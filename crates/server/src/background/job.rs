@@ -1,4 +1,4 @@
-//! Work that is done again and again, and what happens when it fails.
+//! Work that is repeated, and what happens when it fails.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Job {
     retry: Duration,
     /// How long after the start the first one begins.
     first: Duration,
-    /// Whether it runs once more when the server stops.
+    /// Whether it also runs when the server stops.
     at_end: bool,
     run: Box<Run>,
 }

@@ -17,7 +17,7 @@ use crate::private_file;
 use crate::system::author;
 use crate::wiring::{self, Parts};
 
-/// The name under which the address of the server is kept for other processes.
+/// The name under which the address of the server is stored for other processes.
 const ADDRESS: &str = "console.address";
 
 pub(super) fn run(config: &Config, command: cli::Admin, format: Format) -> anyhow::Result<()> {
@@ -85,15 +85,14 @@ fn url(config: &Config, parts: &Parts, link: &Link) -> anyhow::Result<String> {
     let public = config.http.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
     let base = match public {
         Some(url) => url,
-        None => parts.store.recalled(ADDRESS)?.context(
-            "the server has not listened anywhere yet, so that the address of the console is not known; start `headcount serve` first, or set http.public_url",
+        None => parts.store.meta(ADDRESS)?.context(
+            "the address of the console is not known, because the server has not run yet; start `headcount serve` first, or set http.public_url",
         )?,
     };
     Ok(format!("{base}/console/setup/{}", link.secret.expose_secret()))
 }
 
 fn list(admins: &[Admin], format: Format) -> anyhow::Result<()> {
-    let last = |admin: &Admin| admin.last_login.map(|at| at.to_string());
     if format == Format::Json {
         let admins: Vec<_> = admins
             .iter()
@@ -103,7 +102,7 @@ fn list(admins: &[Admin], format: Format) -> anyhow::Result<()> {
                     "role": admin.role.word(),
                     "secondFactor": admin.second_factor,
                     "created": admin.created.to_string(),
-                    "lastLogin": last(admin),
+                    "lastLogin": admin.last_login.map(|at| at.to_string()),
                 })
             })
             .collect();
@@ -120,7 +119,7 @@ fn list(admins: &[Admin], format: Format) -> anyhow::Result<()> {
         .iter()
         .map(|admin| {
             let codes = if admin.second_factor { "yes" } else { "no" };
-            let last = last(admin).unwrap_or_else(|| "never".to_owned());
+            let last = admin.last_login.map_or_else(|| "never".to_owned(), |at| at.to_string());
             vec![admin.name.clone(), admin.role.to_string(), codes.to_owned(), last]
         })
         .collect();
@@ -128,25 +127,25 @@ fn list(admins: &[Admin], format: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Tells how to make the first account, while there is none: on the terminal when there is one, else in
-/// a file that only this user can read. A link never goes into a log.
+/// Shows the link for the first account, while there is none: on the terminal if there is one, else in a file
+/// that only this user can read. A link is never logged.
 pub(super) fn invite_first(
     config: &Config,
     parts: &Parts,
     address: &str,
     terminal: bool,
 ) -> anyhow::Result<()> {
-    parts.store.remember(ADDRESS, address)?;
+    parts.store.set_meta(ADDRESS, address)?;
     let file = file(config)?;
     if parts.accounts.any_admin()? {
-        // A link that was never opened is of no use any more.
+        // A link that was never opened is of no more use.
         drop(std::fs::remove_file(file));
         return Ok(());
     }
     let by = Principal::operator(author(Actor::System));
     let url = match parts.accounts.setup_link(&by) {
         Ok(link) => url(config, parts, &link)?,
-        // Another replica was faster, and somebody used its link.
+        // Another replica was faster, and its link was used.
         Err(AdminError::Rule { rule: Rule::NotFirst, .. }) => return Ok(()),
         Err(other) => return Err(other.into()),
     };
@@ -163,7 +162,7 @@ pub(super) fn invite_first(
     Ok(())
 }
 
-/// The file beside the database that holds the link.
+/// Returns the file for the link, next to the database.
 fn file(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(match wiring::database(config)? {
         DatabaseUrl::Sqlite(path) => PathBuf::from(format!("{}-setup-link", path.display())),

@@ -1,4 +1,4 @@
-//! `headcount audit …`: the record of changes, verified, exported and rid of names.
+//! `headcount audit …`: verifies and exports the record of changes, and erases names from it.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
 
-use crate::checkpoint::{self, Signer};
+use crate::checkpoint::{self, Signed, Signer};
 use crate::cli::{self, Format};
 use crate::config::Config;
 use crate::erasing;
@@ -22,7 +22,7 @@ use crate::system;
 use crate::wiring::{self, Parts};
 
 /// Rows that are read at once.
-const SLICE: usize = 1_000;
+const READ_BATCH: usize = 1_000;
 
 pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyhow::Result<()> {
     let parts = wiring::command(config)?;
@@ -31,15 +31,15 @@ pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyho
         cli::Audit::Verify { checkpoint, key } => {
             verify(config, store, checkpoint.as_deref(), key, format)
         }
-        cli::Audit::Checkpoint { out } => keep(config, store, out.as_deref(), format),
+        cli::Audit::Checkpoint { out } => write_checkpoint(config, store, out.as_deref(), format),
         cli::Audit::Export { after, tenant } => export(store, after, tenant.as_deref()),
         cli::Audit::Erase { who, tenant } => erase(&parts, &who, &tenant, format),
     }
 }
 
-/// Something that is wrong with a checkpoint itself.
+/// A checkpoint that cannot be used.
 struct BadCheckpoint {
-    /// Which one of the file, from 1.
+    /// Its number in the file, from 1.
     number: usize,
     word: &'static str,
     meaning: String,
@@ -60,7 +60,7 @@ fn verify(
     let mut verifier = Verifier::new(&checkpoints);
     let mut after = i64::MIN;
     let verdict = loop {
-        let slice = store.audit(None, after, SLICE)?;
+        let slice = store.audit(None, after, READ_BATCH)?;
         after = slice.rows.last().map_or(after, |row| row.position);
         slice.rows.iter().for_each(|row| verifier.take(row));
         if let Some(unsequenced) = slice.unsequenced {
@@ -69,7 +69,7 @@ fn verify(
     };
     match format {
         Format::Json => output::json(&report(&verdict, &bad)),
-        Format::Text => tell(&verdict, &bad, file.is_some()),
+        Format::Text => print(&verdict, &bad, file.is_some()),
     }
     let count = verdict.findings.len() + verdict.more + bad.len();
     if count > 0 {
@@ -82,45 +82,53 @@ fn verify(
 fn open_all(file: &Path, keys: &[String]) -> anyhow::Result<(Vec<Checkpoint>, Vec<BadCheckpoint>)> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (index, found) in checkpoint::read(file)?.into_iter().enumerate() {
-        let number = index + 1;
-        let mut is_bad = |word, meaning| bad.push(BadCheckpoint { number, word, meaning });
         match found {
-            Err(line) => is_bad("unreadable", format!("line {line} of the file is no checkpoint")),
-            Ok(signed) => match signed.open() {
-                None => is_bad(
-                    "badSignature",
-                    format!(
-                        "the one of place {} was changed: its signature does not fit",
-                        signed.place
-                    ),
-                ),
-                Some(_) if !keys.contains(&signed.key) => is_bad(
-                    "foreignKey",
-                    format!(
-                        "the one of place {} is signed by the key {}, which is not this server's; \
-                         give --key with it if you know it",
-                        signed.place, signed.key
-                    ),
-                ),
-                Some(checkpoint) => good.push(checkpoint),
+            Err(line) => bad.push(BadCheckpoint {
+                number: index + 1,
+                word: "unreadable",
+                meaning: format!("line {line} of the file is not a checkpoint"),
+            }),
+            Ok(signed) => match open_one(&signed, keys) {
+                Ok(checkpoint) => good.push(checkpoint),
+                Err((word, meaning)) => {
+                    bad.push(BadCheckpoint { number: index + 1, word, meaning });
+                }
             },
         }
     }
     Ok((good, bad))
 }
 
-/// Says where something was found.
-fn whereabouts(finding: &Finding) -> (&'static str, i64) {
+fn open_one(signed: &Signed, keys: &[String]) -> Result<Checkpoint, (&'static str, String)> {
+    let Signed { place, key, .. } = signed;
+    match signed.open() {
+        None => Err((
+            "badSignature",
+            format!("the one of place {place} was changed: its signature does not fit"),
+        )),
+        Some(_) if !keys.contains(key) => Err((
+            "foreignKey",
+            format!(
+                "the one of place {place} is signed by the key {key}, which is not this server's; \
+                 add --key with it if you know it"
+            ),
+        )),
+        Some(checkpoint) => Ok(checkpoint),
+    }
+}
+
+/// Returns where something was found: a unit and a number.
+fn location(finding: &Finding) -> (&'static str, i64) {
     let unit = if finding.kind == FindingKind::Displaced { "row" } else { "place" };
     (unit, finding.position)
 }
 
-fn tell(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
+fn print(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
     for BadCheckpoint { number, meaning, .. } in bad {
         output::result(&format!("checkpoint {number}: {meaning}"));
     }
     for finding in &verdict.findings {
-        let (unit, number) = whereabouts(finding);
+        let (unit, number) = location(finding);
         output::result(&format!("{unit} {number}: {}", finding.kind));
     }
     if verdict.more > 0 {
@@ -143,14 +151,14 @@ fn tell(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
         output::result(&format!("checkpoints that agree: {}", verdict.checkpoints));
     } else if holds {
         output::note(
-            "only a checkpoint kept elsewhere shows whether the end was cut off; give --checkpoint FILE",
+            "only a checkpoint kept elsewhere shows whether the end was cut off; add --checkpoint FILE",
         );
     }
 }
 
 fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
     let found = verdict.findings.iter().map(|finding| {
-        let (unit, number) = whereabouts(finding);
+        let (unit, number) = location(finding);
         json!({unit: number, "kind": finding.kind.word(), "meaning": finding.kind.to_string()})
     });
     let bad = bad.iter().map(|BadCheckpoint { number, word, meaning }| {
@@ -168,11 +176,15 @@ fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
     })
 }
 
-fn keep(config: &Config, store: &Store, out: Option<&Path>, format: Format) -> anyhow::Result<()> {
+fn write_checkpoint(
+    config: &Config,
+    store: &Store,
+    out: Option<&Path>,
+    format: Format,
+) -> anyhow::Result<()> {
     store.sequence_all()?;
     let signed = Signer::open(config, store)?.sign(store)?;
-    let signed =
-        signed.context("nothing has been recorded yet, so that there is nothing to keep")?;
+    let signed = signed.context("nothing has been recorded yet; there is nothing to sign")?;
     match out {
         None => output::result(&serde_json::to_string(&signed)?),
         Some(path) => {
@@ -193,7 +205,7 @@ fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()>
     let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
     let mut after = after;
     loop {
-        let slice = store.audit(only, after, SLICE)?;
+        let slice = store.audit(only, after, READ_BATCH)?;
         for sequenced in &slice.rows {
             after = sequenced.position;
             output::result(&line(sequenced, &tenants).to_string());
@@ -207,8 +219,7 @@ fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()>
 /// Finds a tenant by its name; one that was deleted, by its key.
 fn tenant_key(tenants: &[Tenant], name: &str) -> anyhow::Result<TenantId> {
     let named = tenants.iter().find(|tenant| tenant.name == name).map(|tenant| tenant.id);
-    let key = || name.parse().ok().map(TenantId::new);
-    named.or_else(key).with_context(|| {
+    named.or_else(|| name.parse().ok().map(TenantId::new)).with_context(|| {
         format!(
             "there is no tenant \"{name}\"; one that was deleted is found by its key, \
              which `headcount audit export` shows as tenantKey"
@@ -216,19 +227,13 @@ fn tenant_key(tenants: &[Tenant], name: &str) -> anyhow::Result<TenantId> {
     })
 }
 
-/// One change as it is exported.
+/// Returns one change as it is exported.
 fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
     let row = &sequenced.row;
     let tenant = tenants.iter().find(|tenant| tenant.id.key() == row.tenant);
-    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let delta = parse(&row.delta);
-    let ids = |name: &str| -> Vec<Value> {
-        let list = delta.get(name).and_then(Value::as_array).into_iter().flatten();
-        // An id may stand in a list with what else is known of it.
-        list.map(|one| one.get(0).unwrap_or(one).clone()).collect()
-    };
-    let personal = row.personal.as_deref().map(parse).unwrap_or_default();
-    let name = |name: &str| personal.get(name).cloned().unwrap_or_default();
+    let delta: Value = serde_json::from_str(&row.delta).unwrap_or_default();
+    let personal = row.personal.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let personal: Value = personal.unwrap_or_default();
     json!({
         "place": sequenced.position,
         "time": Timestamp::from_micros(row.at).to_string(),
@@ -241,15 +246,21 @@ fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
         "resource": row.resource,
         "version": row.version,
         "paths": row.paths.split_whitespace().collect::<Vec<_>>(),
-        "membersAdded": ids("added"),
-        "membersRemoved": ids("removed"),
-        "groupsLeft": ids("left"),
+        "membersAdded": ids(&delta, "added"),
+        "membersRemoved": ids(&delta, "removed"),
+        "groupsLeft": ids(&delta, "left"),
         "switchedOn": row.switched.map(|on| on != 0),
-        "name": name("name"),
-        "externalId": name("externalId"),
+        "name": personal.get("name"),
+        "externalId": personal.get("externalId"),
         "erased": row.personal.is_none() && !row.personal_digest.is_empty(),
         "hash": sequenced.hash,
     })
+}
+
+fn ids(delta: &Value, name: &str) -> Vec<Value> {
+    let list = delta.get(name).and_then(Value::as_array).into_iter().flatten();
+    // An id may be in a list with its version.
+    list.map(|one| one.get(0).unwrap_or(one).clone()).collect()
 }
 
 fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Result<()> {
@@ -261,19 +272,19 @@ fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Resu
         .partition(|recalled| recalled.exists);
     if let (Some(one), true) = (there.first(), gone.is_empty()) {
         bail!(
-            "{} {} still exists; delete it first, since only what the audit keeps of deleted ones can be erased",
+            "{} {} still exists; delete it first: only the names of what was deleted can be erased",
             one.kind,
             one.id
         );
     }
     if gone.is_empty() {
-        bail!("the audit holds no name of \"{who}\" in this tenant; nothing was erased");
+        bail!("the audit contains no name of \"{who}\" in this tenant; nothing was erased");
     }
     let by = system::author(Actor::Cli);
     for one in &gone {
         let erased = erasing::erase(store, &parts.log, tenant, one, &by)?;
         let text = format!(
-            "{} {}: names are erased; changes that held them: {}, requests taken out of the log: {}",
+            "{} {}: names are erased; changes that contained them: {}, requests removed from the log: {}",
             one.kind, one.id, erased.changes, erased.requests
         );
         let shown = json!({

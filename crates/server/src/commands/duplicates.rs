@@ -6,11 +6,11 @@ use crate::cli::Format;
 use crate::config::Config;
 use crate::{output, wiring};
 
-/// Duplicates that are listed at most.
-const MOST: usize = 10_000;
+/// Duplicates that are listed.
+const MAX_LISTED: usize = 10_000;
 
 pub(super) fn run(config: &Config, format: Format) -> anyhow::Result<()> {
-    let duplicates = wiring::command(config)?.store.duplicates(MOST)?;
+    let duplicates = wiring::command(config)?.store.duplicates(MAX_LISTED)?;
     match format {
         Format::Json => {
             let list: Vec<_> = duplicates

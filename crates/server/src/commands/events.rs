@@ -8,7 +8,7 @@ use crate::cli::{self, EventsTail, Format};
 use crate::output;
 
 /// Events that are read at a time.
-const PART: usize = 500;
+const READ_BATCH: usize = 500;
 
 pub(super) fn run(source: &dyn Source, command: cli::Events, format: Format) -> anyhow::Result<()> {
     let cli::Events::Tail(EventsTail { tenant, after, types, follow: goes_on, limit }) = command;
@@ -28,7 +28,7 @@ pub(super) fn run(source: &dyn Source, command: cli::Events, format: Format) -> 
     }
     let mut cursor = first.next;
     follow(|| {
-        let page = source.events(&wanted, Begin::Following(&cursor), PART)?;
+        let page = source.events(&wanted, Begin::Following(&cursor), READ_BATCH)?;
         cursor = page.next;
         Ok(match print(&page.events, format) {
             false => Onward::Stop,
@@ -47,7 +47,7 @@ fn behind(
 ) -> anyhow::Result<Page> {
     let mut all = Page { events: Vec::new(), next: cursor, more: true };
     while all.more && all.events.len() < limit {
-        let room = (limit - all.events.len()).min(PART);
+        let room = (limit - all.events.len()).min(READ_BATCH);
         let page = source.events(wanted, Begin::After(&all.next), room)?;
         (all.next, all.more) = (page.next, page.more);
         all.events.extend(page.events);
@@ -55,7 +55,7 @@ fn behind(
     Ok(all)
 }
 
-/// Prints events; false when nobody reads them any more.
+/// Prints events; false when the reader has closed the pipe.
 fn print(events: &[EventBody], format: Format) -> bool {
     events.iter().all(|event| {
         output::line(&match format {

@@ -31,13 +31,11 @@ struct Tail<'a> {
 
 impl Tail<'_> {
     fn run(&self, limit: usize, goes_on: bool) -> anyhow::Result<()> {
-        // Whoever wants none of the old ones still begins behind them.
+        // Without any old ones, following still begins behind them.
         let latest = self.source.latest(&self.wanted, limit.max(1))?;
         let mut number = latest.last().map_or(0, |record| record.number);
         if latest.is_empty() && !goes_on {
-            output::note(
-                "the provisioning log is empty: no request has arrived that it still holds",
-            );
+            output::note("the provisioning log is empty: it contains no request that has arrived");
         }
         let shown = latest.get(latest.len().saturating_sub(limit)..).unwrap_or_default();
         if !self.print(shown) || !goes_on {
@@ -50,7 +48,7 @@ impl Tail<'_> {
         })
     }
 
-    /// Prints records; false when nobody reads them any more.
+    /// Prints records; false when the reader has closed the pipe.
     fn print(&self, records: &[RecordBody]) -> bool {
         records.iter().all(|record| match self.format {
             // One record a line, so that other programs can follow.

@@ -1,4 +1,4 @@
-//! `headcount schema check` and `headcount reindex`: what the deployment's own schemas mean.
+//! `headcount schema check` and `headcount reindex`: checks and applies schemas of the deployment's own.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub(super) fn check(files: &[PathBuf], format: Format) -> anyhow::Result<()> {
         return Ok(());
     }
     if new.is_empty() {
-        output::note("the files are sound, but no resource type uses their schemas");
+        output::note("the files are valid, but no resource type uses their schemas");
     }
     for kind in new {
         explain(kind, &builtin);
@@ -98,33 +98,29 @@ fn type_of(attribute: &Attribute) -> String {
     if attribute.multi_valued { format!("{name} list") } else { name.to_owned() }
 }
 
-/// Names what differs from an ordinary attribute.
+/// Returns how an attribute differs from an ordinary one.
 fn rules(attribute: &Attribute) -> Vec<String> {
-    let mut rules = Vec::new();
-    let mut rule = |holds: bool, text: &str| {
-        if holds {
-            rules.push(text.to_owned());
-        }
-    };
-    rule(attribute.required, "required");
-    rule(attribute.uniqueness == Uniqueness::Server, "unique");
-    rule(attribute.case_exact && attribute.value_type == ValueType::String, "case exact");
-    rule(attribute.mutability == Mutability::ReadOnly, "only the server sets it");
-    rule(attribute.mutability == Mutability::Immutable, "set once");
-    rule(attribute.mutability == Mutability::WriteOnly, "checked, then discarded");
-    rule(attribute.returned == Returned::Always, "always shown");
-    rule(attribute.returned == Returned::Request, "shown on request");
-    rule(
-        attribute.returned == Returned::Never && attribute.mutability != Mutability::WriteOnly,
-        "never shown",
-    );
+    let is_secret = attribute.mutability == Mutability::WriteOnly;
+    let all = [
+        (attribute.required, "required"),
+        (attribute.uniqueness == Uniqueness::Server, "unique"),
+        (attribute.case_exact && attribute.value_type == ValueType::String, "case exact"),
+        (attribute.mutability == Mutability::ReadOnly, "only the server sets it"),
+        (attribute.mutability == Mutability::Immutable, "set once"),
+        (is_secret, "checked, then discarded"),
+        (attribute.returned == Returned::Always, "always shown"),
+        (attribute.returned == Returned::Request, "shown on request"),
+        (attribute.returned == Returned::Never && !is_secret, "never shown"),
+    ];
+    let mut rules: Vec<String> =
+        all.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| rule.to_owned()).collect();
     if !attribute.canonical_values.is_empty() {
         rules.push(format!("such as {}", attribute.canonical_values.join(", ")));
     }
     rules
 }
 
-/// Makes everything that is derived from documents anew.
+/// Derives everything from the documents again.
 pub(super) fn reindex(config: &Config, format: Format) -> anyhow::Result<()> {
     let parts = wiring::command(config)?;
     let mut counts = serde_json::Map::new();

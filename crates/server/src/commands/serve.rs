@@ -32,8 +32,8 @@ use crate::system::{self, SystemClock};
 use crate::wiring::{self, Parts};
 use crate::{output, telemetry};
 
-/// Threads for what asks the store beside the lanes, such as probes.
-const PROBES: usize = 4;
+/// Threads for reads outside of the lanes, such as probes.
+const PROBE_THREADS: usize = 4;
 
 pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let config = &loaded.config;
@@ -50,38 +50,38 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
     let sites = (Data::clone(&api), Data::new(console));
-    let told = heads.clone();
+    let broken_heads = heads.clone();
     let background = Background::start(&parts, checkpoints, config.audit.names_days, move || {
         samples.run_upkeep();
-        told.tell();
+        broken_heads.report();
     })?;
-    let sequenced = background.sequenced();
-    let apart = match &config.http.metrics_listen {
-        Some(address) => Some(metrics_apart(address, Data::clone(&metrics), Data::clone(&api))?),
+    let sequenced = background.sequenced_to();
+    let metrics_server = match &config.http.metrics_listen {
+        Some(address) => Some(metrics_server(address, Data::clone(&metrics), Data::clone(&api))?),
         None => None,
     };
     let server = server(config, sites, &parts.store, metrics, listener, tls)?;
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
-        let apart = apart.map(actix_web::rt::spawn);
-        tell_readers(&api, sequenced);
-        // Once it runs it also hears the signals that stop it: only then somebody may be told of it.
+        let metrics_server = metrics_server.map(actix_web::rt::spawn);
+        notify_readers(&api, sequenced);
+        // Only a running server handles the signals that stop it, so that it is announced afterwards.
         tokio::task::yield_now().await;
         announce(config, common, &parts, address)?;
         served.await??;
-        apart.iter().for_each(tokio::task::JoinHandle::abort);
+        metrics_server.iter().for_each(tokio::task::JoinHandle::abort);
         anyhow::Ok(())
     })?;
-    // What was answered last is still to be written down.
+    // The records of the last requests are written.
     api.recorder.iter().for_each(Recorder::close);
-    // What the last requests changed is sequenced before the process ends.
+    // The last changes are sequenced.
     drop(background);
-    heads.tell_the_rest();
-    tracing::info!("stopped; every request that was let in has been answered");
+    heads.report_rest();
+    tracing::info!("stopped; every accepted request has been answered");
     Ok(())
 }
 
-/// Refuses what would put tokens on the wire in the clear, and what cannot be read.
+/// Refuses settings that would send tokens unencrypted, and addresses that are not valid.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     let listen = &config.http.listen;
     let addresses: Vec<SocketAddr> = resolve(listen)?;
@@ -89,7 +89,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     if !protected && !addresses.iter().all(|address| address.ip().is_loopback()) {
         bail!(
             "{listen} can be reached from other machines, and tokens would travel unencrypted; \
-             give --tls-cert and --tls-key, or say --behind-proxy when a proxy speaks TLS"
+             add --tls-cert and --tls-key, or --behind-proxy when a proxy speaks TLS"
         );
     }
     if config.http.tls_cert.is_some() != config.http.tls_key.is_some() {
@@ -100,7 +100,7 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
 
 fn resolve(listen: &str) -> anyhow::Result<Vec<SocketAddr>> {
     let resolved = listen.to_socket_addrs().with_context(|| {
-        format!("http.listen \"{listen}\" is no address such as 127.0.0.1:8080")
+        format!("http.listen: \"{listen}\" is not a valid address, e.g. 127.0.0.1:8080")
     })?;
     Ok(resolved.collect())
 }
@@ -109,13 +109,13 @@ fn listen(text: &str) -> anyhow::Result<TcpListener> {
     let addresses = resolve(text)?;
     let listener = TcpListener::bind(addresses.as_slice());
     let listener = listener.with_context(|| {
-        format!("{text} cannot be listened on; stop what uses the port, or choose another --listen")
+        format!("cannot listen on {text}; stop what uses the port, or choose another --listen")
     })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Says where the server is and, while nobody can use it, how to change that.
+/// Prints where the server is and, while no one can use it, how to change that.
 fn announce(
     config: &Config,
     common: &Common,
@@ -144,10 +144,10 @@ fn announce(
     Ok(())
 }
 
-/// The same program with the same data, as it has to be typed.
+/// Returns the command line of the same program with the same data.
 fn same_program(common: &Common) -> String {
     let called = std::env::args().next().unwrap_or_else(|| "headcount".to_owned());
-    // What cargo says when it runs a program is not what one types.
+    // Cargo starts a program by a path that no one types.
     let mut command = match called.as_str() {
         "target/release/headcount" => "cargo run --release --".to_owned(),
         "target/debug/headcount" => "cargo run --".to_owned(),
@@ -167,21 +167,22 @@ fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
     let (Some(cert), Some(key)) = (&config.http.tls_cert, &config.http.tls_key) else {
         return Ok(None);
     };
-    let unreadable = |path: &Path| {
-        format!("{} cannot be read as PEM; check path, permissions and content", path.display())
-    };
     let chain =
         CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.with_context(|| unreadable(cert))?;
+    let chain = chain.with_context(|| not_pem(cert))?;
     if chain.is_empty() {
-        bail!("{} holds no certificate", cert.display());
+        bail!("http.tls_cert: {} contains no certificate", cert.display());
     }
-    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| not_pem(key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?;
     let config = builder.with_no_client_auth().with_single_cert(chain, key);
     Ok(Some(config.context("the certificate and the key do not belong together")?))
+}
+
+fn not_pem(path: &Path) -> String {
+    format!("{} cannot be read as PEM; check path, permissions and content", path.display())
 }
 
 /// Makes the server; it runs when it is awaited.
@@ -201,11 +202,11 @@ fn server(
     let together = config.http.metrics_listen.is_none();
     let threads = Threads {
         workers: workers.max(1),
-        blocking: api.settings.lanes.threads() + PROBES,
+        blocking: api.settings.lanes.threads() + PROBE_THREADS,
         shutdown_seconds: config.http.shutdown_seconds,
     };
     let connections = Connections::new(&api.settings);
-    let application = move || {
+    Ok(listener::serve(listener, tls, &threads, connections, move || {
         App::new()
             .wrap(NormalizePath::new(TrailingSlash::Trim))
             .wrap(from_fn(headcount_http_api::pace))
@@ -222,12 +223,11 @@ fn server(
             })
             .configure(headcount_http_api::routes(Data::clone(&api)))
             .configure(headcount_console::routes(Data::clone(&console)))
-    };
-    Ok(listener::serve(listener, tls, &threads, connections, application)?)
+    })?)
 }
 
-/// Serves the metrics, and nothing else, at an address of their own.
-fn metrics_apart(
+/// Makes a server for the metrics alone, at an address of their own.
+fn metrics_server(
     address: &str,
     metrics: Data<Metrics>,
     api: Data<Api>,
@@ -243,9 +243,9 @@ fn metrics_apart(
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
 
-/// Wakes those who wait for events when something was sequenced, and when the server stops: they
-/// would hold up its end.
-fn tell_readers(api: &Api, mut sequenced: SequencedTo) {
+/// Wakes readers that wait for events when changes were sequenced, and ends them when the server stops: it would
+/// wait for them.
+fn notify_readers(api: &Api, mut sequenced: SequencedTo) {
     let Some(administration) = &api.administration else { return };
     let (notifier, stops) = (administration.notifier.clone(), administration.notifier.clone());
     drop(actix_web::rt::spawn(async move {
@@ -254,13 +254,13 @@ fn tell_readers(api: &Api, mut sequenced: SequencedTo) {
         }
     }));
     drop(actix_web::rt::spawn(async move {
-        stopped().await;
+        stop_signal().await;
         stops.stop();
     }));
 }
 
-/// Waits until the process is told to end.
-async fn stopped() {
+/// Waits for a signal that ends the process.
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -271,12 +271,12 @@ async fn stopped() {
     drop(select(Box::pin(terminate), Box::pin(interrupt)).await);
 }
 
-/// The process is alive.
+/// Reports that the process is alive.
 async fn health() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
 
-/// The database answers.
+/// Reports whether the database answers.
 async fn ready(store: Data<Store>) -> HttpResponse {
     let probe = headcount_http_api::run_unqueued(move || store.ping().is_ok());
     match probe.await {

@@ -1,5 +1,5 @@
-//! Where the log and the events are read: the database, or a running server. Both tell the same in the
-//! same shape, so that a command does not know which of them it has.
+//! Where the log and the events are read: the database, or a running server. Both return the same shapes, so
+//! that a command does not know which one it has.
 
 mod client;
 mod database;
@@ -18,10 +18,10 @@ use crate::cli::{Common, Origin};
 use crate::config::Config;
 use crate::output;
 
-/// How often one who follows looks for more.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long one who follows leaves a server alone that does not answer.
-const AGAIN: Duration = Duration::from_secs(2);
+/// How often a command that follows reads again.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+/// How long it waits for a server that does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Which requests.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ pub(super) struct Page {
     pub(super) more: bool,
 }
 
-/// What can be read. Whatever cannot be read is an error that says what to change.
+/// A source of log and events. Every error names what to change.
 pub(super) trait Source {
     /// Returns the latest requests, oldest first, without their bodies.
     fn latest(&self, wanted: &Requests, limit: usize) -> anyhow::Result<Vec<RecordBody>>;
@@ -74,14 +74,14 @@ pub(super) trait Source {
     /// Returns a request whole, by its number or by its id; those of a bulk request are several.
     fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>>;
 
-    /// Returns everything that is known of a name.
+    /// Returns everything that is known about a name.
     fn timeline(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<TimelineBody>;
 
     /// Returns at most `limit` events.
     fn events(&self, wanted: &Events, begin: Begin<'_>, limit: usize) -> anyhow::Result<Page>;
 }
 
-/// Opens what the command line names.
+/// Opens the source that the command line names.
 pub(super) fn open(
     config: &Config,
     common: &Common,
@@ -94,14 +94,14 @@ pub(super) fn open(
         return Ok(Box::new(Database::open(config)?));
     };
     if common.database.is_some() {
-        bail!("--server and --database are two places to read from; name one of them");
+        bail!("--server and --database cannot be used together; name one of them");
     }
     Ok(Box::new(Server::new(Client::new(address, origin)?)))
 }
 
-/// Reads again and again, with a pause in between, until `read` says that nobody wants more.
+/// Calls `read` repeatedly, with pauses, until it returns [`Onward::Stop`].
 ///
-/// A server that is away for a while is waited for.
+/// While a server is away, this waits for it.
 ///
 /// # Errors
 ///
@@ -122,14 +122,14 @@ pub(super) fn follow(mut read: impl FnMut() -> anyhow::Result<Onward>) -> anyhow
                 if !std::mem::replace(&mut is_away, true) {
                     output::note(&format!("{error}; trying again until it does"));
                 }
-                AGAIN
+                RETRY_INTERVAL
             }
         };
         std::thread::sleep(pause);
     }
 }
 
-/// How one who follows goes on.
+/// How a command that follows goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Onward {
     /// After a pause.
@@ -142,5 +142,5 @@ impl Onward {
     /// There is more already.
     pub(super) const NOW: Self = Self::At(Duration::ZERO);
     /// There may be more soon.
-    pub(super) const SOON: Self = Self::At(LOOK);
+    pub(super) const SOON: Self = Self::At(FOLLOW_INTERVAL);
 }

@@ -18,7 +18,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
     match command {
         cli::Tenant::Create { name, quirks } => {
             let tenant = tenants.create(&by, &name, parse(&quirks)?)?;
-            done(
+            print(
                 format,
                 &describe(&tenant),
                 &format!(
@@ -49,7 +49,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
         cli::Tenant::Set { name, quirks, enabled } => {
             let quirks = quirks.as_deref().map(parse).transpose()?;
             let tenant = tenants.change(&by, &name, TenantChange { enabled, quirks })?;
-            done(format, &describe(&tenant), &format!("changed tenant \"{name}\""));
+            print(format, &describe(&tenant), &format!("changed tenant \"{name}\""));
         }
         cli::Tenant::Delete { name, yes } => {
             if !yes && name != Tenant::DEFAULT {
@@ -58,7 +58,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
                 );
             }
             tenants.delete(&by, &name)?;
-            done(
+            print(
                 format,
                 &json!({"name": name, "deleted": true}),
                 &format!("deleted tenant \"{name}\" and everything in it"),
@@ -68,7 +68,7 @@ pub(super) fn run(config: &Config, command: cli::Tenant, format: Format) -> anyh
     Ok(())
 }
 
-fn done(format: Format, value: &Value, text: &str) {
+fn print(format: Format, value: &Value, text: &str) {
     match format {
         Format::Json => output::json(value),
         Format::Text => output::note(text),

@@ -68,7 +68,7 @@ fn find_tenant(parts: &Parts, by: &Principal, name: &str) -> anyhow::Result<Tena
     })
 }
 
-/// Finds the user that somebody named by `userName` or id.
+/// Finds a user by `userName` or id.
 fn find_user(parts: &Parts, tenant: TenantId, name: &str) -> anyhow::Result<ResourceId> {
     let kind = parts.registry.kind("User").context("this deployment has no users")?;
     let quoted = Value::from(name);
@@ -87,7 +87,7 @@ fn find_user(parts: &Parts, tenant: TenantId, name: &str) -> anyhow::Result<Reso
     Ok(user.resource.id)
 }
 
-/// Prints a secret: alone on standard output, so that it can be piped where it belongs.
+/// Prints a secret: alone on standard output, so that it can be piped.
 fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value) {
     let token = &issued.token;
     let secret = issued.secret.expose_secret();
@@ -118,7 +118,6 @@ fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value)
 }
 
 fn describe(token: &Token, tenant: Option<&str>) -> Value {
-    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let used = token.last_used.as_ref();
     json!({
         "id": token.id.as_str(),
@@ -128,8 +127,8 @@ fn describe(token: &Token, tenant: Option<&str>) -> Value {
         "cidrs": token.cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "created": token.created.to_string(),
         "createdBy": token.created_by,
-        "expires": time(token.expires),
-        "revoked": time(token.revoked),
+        "expires": token.expires.map(|at| at.to_string()),
+        "revoked": token.revoked.map(|at| at.to_string()),
         "user": token.user.as_ref().map(ResourceId::as_str),
         "replaces": token.replaces.as_ref().map(TokenId::as_str),
         "lastUsed": used.map(|used| used.at.to_string()),
@@ -143,15 +142,11 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
     let only = tenant.map(|name| find_tenant(parts, &by, name)).transpose()?;
     let tokens = parts.tokens.list(&by, only.map(|tenant| tenant.id))?;
     let (tenants, now) = (parts.tenants.list(&by)?, SystemClock.now());
-    let name = |token: &Token| {
-        tenants
-            .iter()
-            .find(|tenant| tenant.id == token.tenant)
-            .map_or_else(String::new, |tenant| tenant.name.clone())
-    };
     if format == Format::Json {
-        let tokens: Vec<_> =
-            tokens.iter().map(|token| describe(token, Some(&name(token)))).collect();
+        let tokens: Vec<_> = tokens
+            .iter()
+            .map(|token| describe(token, Some(name_of(token.tenant, &tenants))))
+            .collect();
         output::json(&json!({"tokens": tokens}));
         return Ok(());
     }
@@ -159,23 +154,23 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
         output::note("there are no tokens; make one with `headcount token create --name NAME`");
         return Ok(());
     }
-    let day = |at: Timestamp| at.to_string().chars().take(16).collect::<String>().replace('T', " ");
     let rows: Vec<Vec<String>> = tokens
         .iter()
         .map(|token| {
-            let at = |at: Option<Timestamp>| at.map_or_else(String::new, day);
             let state = match token.state(now) {
-                TokenState::Revoked => format!("revoked {}", at(token.revoked)),
-                TokenState::Expired => format!("expired {}", at(token.expires)),
+                TokenState::Revoked => format!("revoked {}", minute(token.revoked)),
+                TokenState::Expired => format!("expired {}", minute(token.expires)),
                 TokenState::Works if token.expires.is_none() => "never expires".to_owned(),
-                TokenState::Works => format!("until {}", at(token.expires)),
+                TokenState::Works => format!("until {}", minute(token.expires)),
             };
-            let used =
-                token.last_used.as_ref().map_or_else(|| "never".to_owned(), |used| day(used.at));
+            let used = match &token.last_used {
+                Some(used) => minute(Some(used.at)),
+                None => "never".to_owned(),
+            };
             vec![
                 token.id.to_string(),
                 token.name.clone(),
-                name(token),
+                name_of(token.tenant, &tenants).to_owned(),
                 token.scopes.to_string(),
                 state,
                 used,
@@ -184,6 +179,17 @@ fn list(parts: &Parts, tenant: Option<&str>, format: Format) -> anyhow::Result<(
         .collect();
     output::table(&["ID", "NAME", "TENANT", "SCOPES", "STATE", "LAST USED (UTC)"], &rows);
     Ok(())
+}
+
+fn name_of(tenant: TenantId, tenants: &[Tenant]) -> &str {
+    let tenant = tenants.iter().find(|known| known.id == tenant);
+    tenant.map_or("", |tenant| tenant.name.as_str())
+}
+
+/// Returns a time up to its minutes.
+fn minute(at: Option<Timestamp>) -> String {
+    let at = at.map_or_else(String::new, |at| at.to_string());
+    at.chars().take(16).collect::<String>().replace('T', " ")
 }
 
 fn revoke(parts: &Parts, id: &str, format: Format) -> anyhow::Result<()> {
@@ -210,8 +216,7 @@ fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Res
     let (by, overlap) = (operator(), span(overlap)?);
     let rotated = parts.tokens.rotate(&by, None, &TokenId::new(id), overlap).map_err(missing)?;
     let tenants = parts.tenants.list(&by)?;
-    let tenant = tenants.iter().find(|tenant| tenant.id == rotated.issued.token.tenant);
-    let name = tenant.map_or("", |tenant| tenant.name.as_str());
+    let name = name_of(rotated.issued.token.tenant, &tenants);
     show_secret(
         &rotated.issued,
         name,

@@ -1,8 +1,8 @@
 //! Requests whose head cannot be read.
 //!
-//! They end in the HTTP library, before there is a request: it answers 400, closes the connection and writes an
-//! error for each. What a client gets wrong is no error of the server, and a stranger could fill a disk with such
-//! lines. They are counted instead, and one line a minute says how many there were.
+//! They end in the HTTP library, before there is a request: it answers 400, closes the connection and logs an
+//! error for each. A mistake of a client is not an error of the server, and a stranger could fill a disk with such
+//! lines. They are counted instead, and one line a minute reports how many there were.
 
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_subscriber::layer::{Context, Filter};
 
-/// How often it is told how many there were.
-const INTERVAL: Duration = Duration::from_secs(60);
-/// How the library's lines about them begin: the head is no HTTP, or the client went away within it.
+/// How often their number is logged.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// How the library's lines about them begin: the head is not HTTP, or the client went away within it.
 const LINES: [&str; 2] = ["stream error: request parse error", "stream error: I/O error"];
-/// The longest reason that is told, in bytes.
+/// The longest reason that is logged, in bytes.
 const MAX_REASON: usize = 200;
 
 /// Keeps the lines of the library out of the log, and counts them.
@@ -28,21 +28,22 @@ struct Counted {
     amount: u64,
     /// What the last one was.
     last: String,
-    told: Option<Instant>,
+    /// When they were reported last.
+    reported: Option<Instant>,
 }
 
 impl BrokenHeads {
-    /// Tells how many there were, when there were any and the last time is a minute ago.
-    pub(crate) fn tell(&self) {
-        self.tell_after(INTERVAL);
+    /// Logs how many there were, if there were any and the last report is a minute old.
+    pub(crate) fn report(&self) {
+        self.report_after(REPORT_INTERVAL);
     }
 
-    /// Tells how many there were since the last time, before the server ends.
-    pub(crate) fn tell_the_rest(&self) {
-        self.tell_after(Duration::ZERO);
+    /// Logs how many there were since the last report, before the server ends.
+    pub(crate) fn report_rest(&self) {
+        self.report_after(Duration::ZERO);
     }
 
-    fn tell_after(&self, interval: Duration) {
+    fn report_after(&self, interval: Duration) {
         if let Some((amount, last)) = self.take(interval) {
             tracing::info!(amount, last, "clients sent requests whose head could not be read");
         }
@@ -50,17 +51,17 @@ impl BrokenHeads {
 
     fn take(&self, interval: Duration) -> Option<(u64, String)> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let early = counted.told.is_some_and(|told| told.elapsed() < interval);
+        let early = counted.reported.is_some_and(|reported| reported.elapsed() < interval);
         if counted.amount == 0 || early {
             return None;
         }
-        counted.told = Some(Instant::now());
+        counted.reported = Some(Instant::now());
         Some((std::mem::take(&mut counted.amount), std::mem::take(&mut counted.last)))
     }
 
     fn count(&self, line: &str) {
         metrics::counter!("headcount_broken_heads_total").increment(1);
-        // The library quotes nothing of what was sent, but that is not promised.
+        // The library quotes nothing of what was sent, but does not promise that.
         let plain = line.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.amount += 1;
@@ -133,12 +134,12 @@ mod tests {
             tracing::error!(target: "headcount", "stream error: request parse error");
         });
         assert_eq!(lines.0.lock().unwrap().len(), 3, "{lines:?}", lines = lines.0);
-        let told = heads.take(INTERVAL);
+        let told = heads.take(REPORT_INTERVAL);
         let reason = "request parse error: invalid [31mHeader provided".to_owned();
         assert_eq!(told, Some((4_000, reason)));
-        assert_eq!(heads.take(INTERVAL), None, "nothing happened since");
+        assert_eq!(heads.take(REPORT_INTERVAL), None, "nothing happened since");
         heads.count("stream error: I/O error");
-        assert_eq!(heads.take(INTERVAL), None, "a minute has not passed");
+        assert_eq!(heads.take(REPORT_INTERVAL), None, "a minute has not passed");
         assert_eq!(heads.take(Duration::ZERO), Some((1, "I/O error".to_owned())));
     }
 }

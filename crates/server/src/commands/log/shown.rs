@@ -1,9 +1,9 @@
-//! Records and stories, for people.
+//! Records and timelines, for people.
 
 use headcount_core::clock::Timestamp;
 use headcount_records::{EntryBody, RecordBody, TimelineBody, describe};
 
-/// The lines of a record: one, and below it why it failed and what was repaired.
+/// Returns the lines of a record: one, and below it why it failed and what was repaired.
 pub(super) fn lines(record: &RecordBody) -> Vec<String> {
     let scim_type = record.scim_type.as_deref().map_or_else(String::new, |text| format!(" {text}"));
     let name = record.name.as_deref().map_or_else(String::new, |name| format!(" \"{name}\""));
@@ -18,51 +18,44 @@ pub(super) fn lines(record: &RecordBody) -> Vec<String> {
         record.status,
         record.outcome,
     )];
-    let mut below = |head: &str, text: &str| lines.push(format!("          {head}: {text}"));
-    if let Some(refused) = &record.refused {
-        let token = record.token.as_ref().or(record.token_id.as_ref());
-        below(
-            "token",
-            &format!("{refused}{}", token.map_or_else(String::new, |name| format!(" ({name})"))),
-        );
-    }
-    if let Some(field) = &record.field {
-        below("rejected", field);
-    }
-    if let Some(reason) = &record.reason {
-        below("reason", reason);
-    }
-    if let Some(advice) = &record.advice {
-        below("what to do", advice);
-    }
-    for repair in &record.repairs {
-        below("repaired", repair);
-    }
-    if let Some(others) = describe::unkept(record.unkept) {
-        below("others", &others);
-    }
+    let refused = record.refused.as_ref().map(|refused| {
+        match record.token.as_ref().or(record.token_id.as_ref()) {
+            Some(token) => format!("{refused} ({token})"),
+            None => refused.clone(),
+        }
+    });
+    lines.extend(detail("token", refused.as_deref()));
+    lines.extend(detail("rejected", record.field.as_deref()));
+    lines.extend(detail("reason", record.reason.as_deref()));
+    lines.extend(detail("what to do", record.advice.as_deref()));
+    lines.extend(record.repairs.iter().filter_map(|repair| detail("repaired", Some(repair))));
+    lines.extend(detail("others", describe::unkept(record.unkept).as_deref()));
     lines
 }
 
-/// Everything of a record.
+/// Returns a line below a record.
+fn detail(head: &str, text: Option<&str>) -> Option<String> {
+    text.map(|text| format!("          {head}: {text}"))
+}
+
+/// Returns all lines of a record.
 pub(super) fn whole(record: &RecordBody) -> Vec<String> {
     let mut all = lines(record);
-    let mut below = |head: &str, text: Option<&str>| {
-        if let Some(text) = text {
-            all.push(format!("          {head}: {text}"));
-        }
-    };
-    below("request id", Some(&record.request));
-    below("token", record.token_id.as_deref());
-    below("from", record.address.as_deref());
-    below("agent", record.agent.as_deref());
-    below("took", Some(&format!("{} µs", record.micros)));
-    below("sent", record.sent.as_deref());
-    below("answered", record.answered.as_deref());
+    let took = format!("{} µs", record.micros);
+    let details = [
+        detail("request id", Some(&record.request)),
+        detail("token", record.token_id.as_deref()),
+        detail("from", record.address.as_deref()),
+        detail("agent", record.agent.as_deref()),
+        detail("took", Some(&took)),
+        detail("sent", record.sent.as_deref()),
+        detail("answered", record.answered.as_deref()),
+    ];
+    all.extend(details.into_iter().flatten());
     all
 }
 
-/// A timeline for people.
+/// Returns the lines of a timeline.
 pub(super) fn timeline(timeline: &TimelineBody) -> Vec<String> {
     let mut all = vec![timeline.summary.clone()];
     all.extend(timeline.what_to_do.as_ref().map(|text| format!("What to do: {text}")));

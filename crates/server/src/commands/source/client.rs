@@ -19,25 +19,25 @@ use crate::output;
 /// The variable that holds the token.
 const TOKEN: &str = "HEADCOUNT_TOKEN";
 /// How long it may take until the server is reached.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take, one that waits for events included.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that is read: a page of the log is 1,000 records.
-const LARGEST: u64 = 64 << 20;
+const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
-/// Why a server did not tell what it was asked for.
+/// Why a server did not answer a question.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It was not reached, or the connection broke.
     Unreachable(String),
-    /// It refused, and says why.
+    /// It refused, with a reason.
     Refused(ProblemBody),
     /// What answered is not the admin API of a Headcount server.
     Foreign(String),
 }
 
 impl Failure {
-    /// Tells whether the same question may be answered later.
+    /// Returns whether the same question may be answered later.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) => true,
@@ -54,17 +54,25 @@ impl fmt::Display for Failure {
             Self::Refused(ProblemBody { status, detail, .. }) => {
                 write!(f, "the server refused ({status}): {detail}")
             }
-            Self::Foreign(what) => write!(f, "this is no Headcount server: {what}; check --server"),
+            Self::Foreign(what) => {
+                write!(f, "this is not a Headcount server: {what}; check --server")
+            }
         }
     }
 }
 
 impl std::error::Error for Failure {}
 
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
 /// A server, and the token for it.
 pub(super) struct Client {
     agent: ureq::Agent,
-    /// Where the admin API stands.
+    /// The base URL of the admin API.
     base: String,
     token: SecretString,
 }
@@ -83,7 +91,7 @@ impl Client {
                 let all: Result<Vec<_>, _> =
                     CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
                 let all = all.ok().filter(|all| !all.is_empty()).with_context(|| {
-                    format!("--ca-file: {shown} cannot be read, or holds no certificate in PEM")
+                    format!("--ca-file: {shown} cannot be read, or contains no certificate in PEM")
                 })?;
                 let all: Vec<_> =
                     all.iter().map(|one| Certificate::from_der(one).to_owned()).collect();
@@ -99,32 +107,30 @@ impl Client {
             .tls_config(tls.build())
             .user_agent(concat!("headcount/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // The token is for the server that was named, and for no other.
+            // The token is for the named server and no other.
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(ANSWER));
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT));
         if is_local {
             agent = agent.proxy(None);
         }
         Ok(Self { agent: agent.build().into(), base: server + ADMIN_PATH, token: token(origin)? })
     }
 
-    /// Asks for what stands at a path of the admin API.
+    /// Reads a path of the admin API.
     pub(super) fn get<T: for<'de> Deserialize<'de>>(
         &self,
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, Failure> {
-        let unreachable = |error: ureq::Error| Failure::Unreachable(error.to_string());
         let request = self.agent.get(format!("{}{path}", self.base));
         let request = request
             .query_pairs(query.iter().copied())
             .header("Accept", "application/json")
             .header("Authorization", format!("Bearer {}", self.token.expose_secret()));
-        let mut response = request.call().map_err(unreachable)?;
+        let mut response = request.call()?;
         let status = response.status();
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
-        let body = body.map_err(unreachable)?;
+        let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;
         if status != StatusCode::OK {
             let moved = response.headers().get("location").and_then(|to| to.to_str().ok());
             return Err(match (serde_json::from_slice(&body), moved) {
@@ -132,7 +138,7 @@ impl Client {
                 (Err(_), Some(to)) => {
                     Failure::Foreign(format!("it answers {status} and points to {to}"))
                 }
-                // What stands before a server answers so while the server is away.
+                // A proxy in front of the server answers so while the server is away.
                 (Err(_), None) if status.is_server_error() => {
                     Failure::Unreachable(format!("{status} instead"))
                 }
@@ -151,9 +157,8 @@ fn server(address: &str) -> anyhow::Result<(String, bool)> {
         url = url.strip_suffix(path).unwrap_or(url).trim_end_matches('/');
     }
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '@' | '?' | '#' | '\\');
-    let Some(rest) = rest.filter(|rest| !rest.is_empty() && rest.chars().all(plain)) else {
-        bail!("--server \"{address}\" must be an address such as https://scim.example.com");
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.contains(is_foreign)) else {
+        bail!("--server: \"{address}\" is not a valid address, e.g. https://scim.example.com");
     };
     let authority = rest.split('/').next().unwrap_or(rest);
     let host = match authority.rsplit_once(':') {
@@ -165,11 +170,16 @@ fn server(address: &str) -> anyhow::Result<(String, bool)> {
     Ok((url.to_owned(), is_local))
 }
 
-/// Reads the token from where the command line says. It never stands on the command line itself, which
-/// every user of the machine can read.
+/// Returns whether a character cannot be part of an address, or would hide one in another.
+fn is_foreign(c: char) -> bool {
+    !c.is_ascii_graphic() || matches!(c, '@' | '?' | '#' | '\\')
+}
+
+/// Reads the token from the file or variable that the command line names. It is never on the command line
+/// itself, which every user of the machine can read.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the configuration is that of a server; a secret of who asks one is no part of it"
+    reason = "the configuration is that of a server; the secret of its client is not part of it"
 )]
 fn token(origin: &Origin) -> anyhow::Result<SecretString> {
     let (text, place) = match &origin.token_file {
@@ -193,7 +203,7 @@ fn token(origin: &Origin) -> anyhow::Result<SecretString> {
     let token = text.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         bail!(
-            "{place} holds no token: it must be one line, as `headcount token create` printed it"
+            "{place} contains no token: it must be one line, as `headcount token create` printed it"
         );
     }
     Ok(SecretString::from(token))

@@ -1,4 +1,4 @@
-//! Reading the database, beside a running server or without one.
+//! Reads the database, next to a running server or without one.
 
 use anyhow::Context;
 use headcount_core::ids::{RequestId, TenantId};
@@ -16,8 +16,8 @@ use crate::wiring::{self, Parts};
 
 /// The tenant that is meant when none is named.
 const DEFAULT: &str = "default";
-/// Requests that are read at once, and more than a bulk request has.
-const MOST: usize = 10_000;
+/// Requests that are read at once: more than a bulk request has.
+const MAX_REQUESTS: usize = 10_000;
 
 /// The database that the configuration names.
 pub(super) struct Database(Parts);
@@ -37,7 +37,7 @@ impl Database {
 
     fn query(&self, wanted: &Requests) -> anyhow::Result<LogQuery> {
         let tenant = wanted.tenant.as_deref().map(|name| self.tenant(name)).transpose()?;
-        Ok(LogQuery { tenant, failed: wanted.failed, limit: MOST, ..LogQuery::default() })
+        Ok(LogQuery { tenant, failed: wanted.failed, limit: MAX_REQUESTS, ..LogQuery::default() })
     }
 
     fn read(&self, query: &LogQuery, bodies: bool) -> anyhow::Result<Vec<RecordBody>> {
@@ -58,7 +58,7 @@ impl Source for Database {
     }
 
     fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>> {
-        let all = LogQuery { limit: MOST, ..LogQuery::default() };
+        let all = LogQuery { limit: MAX_REQUESTS, ..LogQuery::default() };
         let query = match id.parse::<i64>() {
             Ok(number) => LogQuery {
                 after: Some(number.saturating_sub(1)),
@@ -94,7 +94,9 @@ impl Source for Database {
             Begin::Newest => newest_events(store, tenant, limit, &types)?,
             Begin::After(cursor) | Begin::Following(cursor) => {
                 let after = EventId::parse(cursor).with_context(|| {
-                    format!("after: \"{cursor}\" is no id of an event, and not 0")
+                    format!(
+                        "--after: \"{cursor}\" is not the id of an event; 0 begins with the first"
+                    )
                 })?;
                 read_events(store, tenant, after, limit, &types)?
             }

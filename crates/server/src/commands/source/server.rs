@@ -10,15 +10,15 @@ use super::client::{Client, Failure};
 use super::{Begin, Events, Page, Requests, Source};
 use crate::output;
 
-/// What a page of the admin API holds at most.
-const PAGE: usize = 1_000;
+/// Records or events on one page of the admin API.
+const MAX_PAGE: usize = 1_000;
 /// Seconds that the server may wait for an event before it answers.
-const WAIT: &str = "25";
+const WAIT_SECONDS: &str = "25";
 
 /// A running server.
 pub(super) struct Server {
     client: Client,
-    /// Whether to ask for the requests of all tenants, until it turns out that the token may not.
+    /// Whether to ask for the requests of all tenants: until the server answers that the token may not.
     everywhere: Cell<bool>,
 }
 
@@ -52,8 +52,8 @@ impl Server {
         if everywhere {
             self.everywhere.set(false);
             output::note(
-                "the token sees only requests of its own tenant, and none with tokens that are \
-                 nobody's; one with the scope tenants:all sees all",
+                "the token sees only requests of its own tenant, and none with unknown tokens; one \
+                 with the scope tenants:all sees all",
             );
         }
         Ok(answer)
@@ -81,7 +81,7 @@ impl Source for Server {
         let mut found: Vec<RecordBody> = Vec::new();
         while found.len() < limit {
             let oldest = found.last().map(|record| ("before", record.number));
-            let asked = (limit - found.len()).min(PAGE);
+            let asked = (limit - found.len()).min(MAX_PAGE);
             let page = self.page(wanted, asked, oldest)?;
             let is_last = page.len() < asked;
             found.extend(page);
@@ -94,7 +94,7 @@ impl Source for Server {
     }
 
     fn since(&self, wanted: &Requests, number: i64) -> anyhow::Result<Vec<RecordBody>> {
-        Ok(self.page(wanted, PAGE, Some(("after", number)))?)
+        Ok(self.page(wanted, MAX_PAGE, Some(("after", number)))?)
     }
 
     fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>> {
@@ -102,7 +102,7 @@ impl Source for Server {
         match id.parse::<i64>() {
             Ok(number) => numbers.push(number),
             Err(_) => {
-                let limit = PAGE.to_string();
+                let limit = MAX_PAGE.to_string();
                 let query = [("requestId", id), ("after", "0"), ("limit", limit.as_str())];
                 let page: LogPage = self.log("/log", None, &query)?;
                 numbers.extend(page.requests.iter().map(|record| record.number));
@@ -125,15 +125,15 @@ impl Source for Server {
     }
 
     fn events(&self, wanted: &Events, begin: Begin<'_>, limit: usize) -> anyhow::Result<Page> {
-        let text = limit.min(PAGE).to_string();
+        let text = limit.min(MAX_PAGE).to_string();
         let mut query = match begin {
-            Begin::Newest if limit > PAGE => bail!(
-                "a server tells the newest {PAGE} events at most; begin with --after 0 for more"
+            Begin::Newest if limit > MAX_PAGE => bail!(
+                "a server returns the newest {MAX_PAGE} events at most; begin with --after 0 for more"
             ),
             Begin::Newest => vec![("newest", text.as_str())],
             Begin::After(cursor) => vec![("after", cursor), ("limit", text.as_str())],
             Begin::Following(cursor) => {
-                vec![("after", cursor), ("limit", text.as_str()), ("wait", WAIT)]
+                vec![("after", cursor), ("limit", text.as_str()), ("wait", WAIT_SECONDS)]
             }
         };
         query.extend(wanted.tenant.as_deref().map(|name| ("tenant", name)));
