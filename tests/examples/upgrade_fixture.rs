@@ -4,14 +4,6 @@
 //! `cargo xtask fixture BINARY NAME` starts the PostgreSQL that this needs and names the binary in
 //! `HEADCOUNT_BIN`. Names, bodies and their order are always the same; ids, hashes, keys and times are not.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a chore that cannot go on says so by panicking"
-)]
-
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;

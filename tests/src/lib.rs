@@ -3,12 +3,7 @@
 //!
 //! It must never know what is inside the server: everything goes over HTTP or the command line.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that cannot go on says so by panicking; settings come from the test command"
-)]
+#![expect(clippy::disallowed_methods, reason = "settings come from the test command")]
 
 pub mod browser;
 pub mod conversation;

@@ -1,13 +1,5 @@
 //! Who may do what: tokens, their users, tenants and their end, a database that is away.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::time::Duration;
 
 use headcount_e2e::server::{psql, wait_for};

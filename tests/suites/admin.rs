@@ -1,13 +1,5 @@
 //! The admin API: tokens, tenants, the record of changes, counters, and its description.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::path::Path;
 use std::process::Command;
 

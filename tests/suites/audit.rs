@@ -1,13 +1,6 @@
 //! The record of changes: who did what is in it once, nobody can change it unseen, and a person can
 //! be erased from it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Output};

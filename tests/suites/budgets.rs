@@ -1,13 +1,5 @@
 //! What one sender may take of a server: memory, connections, requests, places. Counted, never timed.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -1,13 +1,6 @@
 //! The canary run: every secret and every personal value of a long conversation carries a mark, and
 //! afterwards the mark is looked for wherever something is written down.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;

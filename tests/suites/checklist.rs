@@ -4,13 +4,6 @@
 //! the example schemas in `tests/fixtures/examples`, one file each. Each case has a tenant of its own on a
 //! shared server.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;

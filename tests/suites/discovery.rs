@@ -1,13 +1,5 @@
 //! What discovery says is so: every schema whole, every attribute stored, every URN known.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

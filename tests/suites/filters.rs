@@ -1,13 +1,5 @@
 //! Filters at their limits, and the two that answer them: the database and the PATCH engine.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::BTreeSet;
 
 use headcount_e2e::http::Connection;

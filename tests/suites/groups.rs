@@ -1,13 +1,5 @@
 //! Changes of one resource by many at once, and groups whose size must not matter.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::sync::Arc;

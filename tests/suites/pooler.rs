@@ -1,7 +1,5 @@
 //! Headcount behind PgBouncer in transaction mode, as it says it works.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
-
 use std::sync::Arc;
 
 use headcount_e2e::pooler::Pooler;

@@ -1,13 +1,5 @@
 //! What must not be written down.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

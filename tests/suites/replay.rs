@@ -1,13 +1,5 @@
 //! Every recorded conversation succeeds, on both databases, step by step.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,13 +1,5 @@
 //! Schemas of a deployment that change while there is data, and ids that never come again.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,12 +1,6 @@
 //! Traces leave the server as they should, and nothing of a person with them. The binary under test is
 //! built with the feature `otel`, as `cargo xtask test` builds it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

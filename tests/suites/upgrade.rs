@@ -1,12 +1,5 @@
 //! A database of an earlier release goes on working under this one, with everything in it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::sync::Arc;
 
 use headcount_e2e::upgrade::{self, Engine};

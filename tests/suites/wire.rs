@@ -1,13 +1,5 @@
 //! What only bytes on a connection can show: heads, chunks, keep-alive, what a proxy adds.
 
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
