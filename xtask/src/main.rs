@@ -1,4 +1,4 @@
-//! The chores of the Headcount repository. Start with [`test`], the one command before a push.
+//! The chores of the Headcount repository. Start with [`mod@test`], the command that runs every test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore prints")]
 

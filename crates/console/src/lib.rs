@@ -1,13 +1,10 @@
 //! The console: pages for administrators, rendered by the server.
 //!
-//! It must never know SQL, argon2 or the wire format of SCIM. A page is a function from a [`PageContext`],
-//! which is one authorized request, to a [`PageResponse`]; it runs where waiting is allowed, over the same
+//! It must never know SQL, argon2 or the wire format of SCIM. A page is a function from a `PageContext`,
+//! which is one authorized request, to a `PageResponse`; it runs where waiting is allowed, over the same
 //! services as the protocol. Everything works without JavaScript, which only adds comfort.
 //!
 //! Start with [`routes`], then `guard.rs`, which decides who gets to a page.
-//!
-//! [`PageContext`]: crate::context::PageContext
-//! [`PageResponse`]: crate::response::PageResponse
 
 mod assets;
 mod context;

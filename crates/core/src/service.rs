@@ -214,7 +214,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Those of [`PatchRequest`] and of the PATCH engine; `404`, `409`, `412`.
+    /// Those of [`PatchRequest`](crate::patch::PatchRequest) and of the PATCH engine; `404`, `409`, `412`.
     pub fn patch(
         &self,
         caller: &Caller,

@@ -1,8 +1,8 @@
 //! The SCIM protocol of Headcount over HTTP: routes, authentication, errors.
 //!
 //! It must never know SQL or how a token is hashed. A handler is a few lines: its extractors have
-//! read the request, [`blocking`] checks the token and runs the use case of `headcount-core` on a
-//! thread that may wait, and [`reply`] or [`error`] makes the response.
+//! read the request, `blocking` checks the token and runs the use case of `headcount-core` on a
+//! thread that may wait, and `reply` or `error` makes the response.
 //!
 //! Start with [`routes`], then read `routes/resources.rs`.
 

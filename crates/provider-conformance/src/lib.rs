@@ -1,4 +1,4 @@
-//! The contract of [`Provider`](headcount_core::provider::Provider), one function per clause.
+//! The contract of [`Provider`], one function per clause.
 //!
 //! The author of a provider runs them all with [`provider_conformance!`]. They know no particular store:
 //! its setup comes with the [`Subject`].
