@@ -231,11 +231,11 @@ pub fn a_stopped_request_changes_nothing(subject: Subject) {
     let before = bench.changes().len();
     let (none, all, kind) = (Precondition::default(), Shape::default(), bench.kind(USER));
     let title = json!({"op": "replace", "path": "title", "value": "x"});
-    let Watching { service, caller, .. } = &stopped(&bench);
+    let Watching { service, caller, .. } = &stopped_service(&bench);
     assert_eq!(status(service.create(caller, &kind, json!({"userName": "c"}), &all)), 503);
     let replaced = service.replace(caller, &kind, &user, json!({"userName": "d"}), &none, &all);
     assert_eq!(status(replaced), 503);
-    assert_eq!(status(stopped(&bench).patch(&bench, USER, &user, title.clone())), 503);
+    assert_eq!(status(stopped_service(&bench).patch(&bench, USER, &user, title.clone())), 503);
     let deleted = service.delete(caller, &kind, &user, &none);
     assert_eq!(deleted.map_err(|error| error.status_and_type().0), Err(503));
     let path = format!("/Users/{user}");
@@ -248,7 +248,7 @@ pub fn a_stopped_request_changes_nothing(subject: Subject) {
         operation("PATCH", &path, json!({"Operations": "none"})),
     ] {
         let method = one.method.clone();
-        assert_eq!(bulk(&stopped(&bench), vec![one], None), [503], "{method}");
+        assert_eq!(bulk(&stopped_service(&bench), vec![one], None), [503], "{method}");
     }
     // Stopped while a change is computed outside the lock.
     let midway = Watching::over(&bench, |watched| watched.stopping_after_copy(Stop::Gone));
@@ -268,7 +268,7 @@ pub fn a_stopped_request_changes_nothing(subject: Subject) {
 }
 
 /// Returns a watched service whose request has been stopped.
-fn stopped(bench: &Bench) -> Watching {
+fn stopped_service(bench: &Bench) -> Watching {
     let watching = Watching::over(bench, |watched| watched);
     watching.caller.work.stop(Stop::Deadline);
     watching

@@ -17,13 +17,13 @@ pub fn members_change_by_rows(subject: Subject) {
     let [a, b, c, d, e] =
         ids.iter().collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("five users"));
     let group = bench.group("g", &[a, b, a]);
-    assert_eq!(bench.members(&group), sorted(&[a, b]));
+    assert_eq!(bench.members(&group), ids_in_order(&[a, b]));
     bench.patch(
         GROUP,
         &group,
         json!({"op": "add", "path": "members", "value": member_list(&[b, c])}),
     );
-    assert_eq!(bench.members(&group), sorted(&[a, b, c]));
+    assert_eq!(bench.members(&group), ids_in_order(&[a, b, c]));
     bench.patch(
         GROUP,
         &group,
@@ -34,18 +34,18 @@ pub fn members_change_by_rows(subject: Subject) {
         &group,
         json!({"op": "remove", "path": format!("members[value eq \"{a}\"]")}),
     );
-    assert_eq!(bench.members(&group), sorted(&[b, c]));
+    assert_eq!(bench.members(&group), ids_in_order(&[b, c]));
     let replaced = bench.patch(
         GROUP,
         &group,
         json!({"op": "replace", "path": "members", "value": member_list(&[c, d, e])}),
     );
     assert!(replaced.changed);
-    assert_eq!(bench.members(&group), sorted(&[c, d, e]));
+    assert_eq!(bench.members(&group), ids_in_order(&[c, d, e]));
     let last = bench.changes().pop().unwrap_or_else(|| panic!("a change"));
     assert_eq!(
-        (last.members.removed, sorted(&last.members.added.iter().collect::<Vec<_>>())),
-        (vec![b.clone()], sorted(&[d, e]))
+        (last.members.removed, ids_in_order(&last.members.added.iter().collect::<Vec<_>>())),
+        (vec![b.clone()], ids_in_order(&[d, e]))
     );
     assert!(
         !bench
@@ -68,7 +68,7 @@ pub fn members_change_by_rows(subject: Subject) {
     assert_eq!(bench.members(&group), Vec::<String>::new());
 }
 
-fn sorted(list: &[&ResourceId]) -> Vec<String> {
+fn ids_in_order(list: &[&ResourceId]) -> Vec<String> {
     let mut ids: Vec<_> = list.iter().map(ToString::to_string).collect();
     ids.sort();
     ids

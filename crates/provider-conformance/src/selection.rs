@@ -169,8 +169,8 @@ pub fn sorting_puts_missing_values_where_the_rfc_says(subject: Subject) {
             "ann bob cid dan",
         ),
     ] {
-        assert_eq!(sorted(&bench, by, "ascending"), ascending, "{by}");
-        assert_eq!(sorted(&bench, by, "descending"), descending, "{by} descending");
+        assert_eq!(names_in_order(&bench, by, "ascending"), ascending, "{by}");
+        assert_eq!(names_in_order(&bench, by, "descending"), descending, "{by} descending");
     }
     let id_order = {
         let all = bench.filter(USER, "userName pr");
@@ -178,10 +178,10 @@ pub fn sorting_puts_missing_values_where_the_rfc_says(subject: Subject) {
         ids.sort();
         ids.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(sorted(&bench, "id", "ascending"), id_order);
+    assert_eq!(names_in_order(&bench, "id", "ascending"), id_order);
 }
 
-fn sorted(bench: &Bench, by: &str, order: &str) -> String {
+fn names_in_order(bench: &Bench, by: &str, order: &str) -> String {
     let request = SearchRequest {
         sort_by: Some(by.to_owned()),
         sort_order: Some(order.to_owned()),

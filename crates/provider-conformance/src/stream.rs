@@ -123,13 +123,13 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
     let outcome: Result<Outcome, Error> = match &operation.action {
         Action::Create(data) => service
             .create(&caller, &resource_type, body(kind, data), &shape)
-            .and_then(|written| stored(bench, operation, &written.found.resource.id)),
+            .and_then(|written| read_stored(bench, operation, &written.found.resource.id)),
         Action::Replace(id, seen, data) => {
             let id = ResourceId::new(id.as_str());
             let seen = precondition(*seen);
             service
                 .replace(&caller, &resource_type, &id, body(kind, data), &seen, &shape)
-                .and_then(|_| stored(bench, operation, &id))
+                .and_then(|_| read_stored(bench, operation, &id))
         }
         Action::Patch(id, seen, changes) => {
             let id = ResourceId::new(id.as_str());
@@ -138,7 +138,7 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
             let seen = precondition(*seen);
             service
                 .patch(&caller, &resource_type, &id, body, &seen, &shape)
-                .and_then(|_| stored(bench, operation, &id))
+                .and_then(|_| read_stored(bench, operation, &id))
         }
         Action::Delete(id, seen) => {
             let id = ResourceId::new(id.as_str());
@@ -168,7 +168,7 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
 }
 
 /// Returns the outcome of a write. The resource is read again, since a reply may leave out members.
-fn stored(bench: &Bench, operation: &Operation, id: &ResourceId) -> Result<Outcome, Error> {
+fn read_stored(bench: &Bench, operation: &Operation, id: &ResourceId) -> Result<Outcome, Error> {
     let kind = operation.kind;
     let with = if kind == Kind::Group { With::Members(1_000) } else { With::Nothing };
     let (tenant, resource_type) = (bench.tenant(operation.tenant), bench.kind(name(kind)));

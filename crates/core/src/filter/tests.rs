@@ -158,7 +158,7 @@ fn flt_006_what_does_not_parse_says_where() {
         ("emails[]", "expected"),
         ("emails[emails[type pr]]", "another"),
         ("userName eq \"a\\x\"", "JSON"),
-        ("a\u{a0}b pr", "no attribute"),
+        ("a\u{a0}b pr", "not an attribute"),
     ] {
         let reason = refusal(text);
         assert!(reason.contains(word), "{text}: {reason}");

@@ -1,4 +1,4 @@
-//! The dearest filters that the limits allow: what they cost is counted, and they fit a small stack.
+//! The most expensive filters that the limits allow: their cost is counted, and they fit a small stack.
 
 #![expect(clippy::print_stdout, reason = "the milliseconds are printed, not asserted")]
 
@@ -14,21 +14,21 @@ use crate::work::{DEFAULT_UNITS, FOLDING, Halt, Stop, VISIT, Work, bytes, foldin
 
 /// A small stack: threads of the blocking pool have 2 MiB. Without optimization, frames are larger.
 const STACK: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 * 1024 };
-/// How often a filter is run for the clock, which does not tell single microseconds.
+/// Runs of each filter for the clock, whose resolution is coarser than one run.
 const RUNS: u32 = 20;
 
-/// What a filter has cost.
+/// The cost of a filter.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     /// Tokens that the parser took.
     tokens: usize,
     /// The deepest nesting that it entered.
     depth: usize,
-    /// Units of work that one resource took.
+    /// Units of work for one resource.
     units: u64,
 }
 
-/// Reads, resolves, evaluates and drops a filter on a small stack; prints what the CPU says.
+/// Reads, resolves, evaluates and drops a filter on a small stack, and prints the CPU time.
 fn cost(name: &str, text: &str) -> Result<Cost, String> {
     let (label, text) = (format!("{name} ({} bytes)", text.len()), text.to_owned());
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || {
@@ -37,28 +37,10 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
         let resource =
             user(json!({"title": "x", "emails": [{"value": "a", "type": "work"}, {"value": "b"}]}));
         resource.document.attributes().unwrap();
-        let run = || {
-            let parsed =
-                ParsedFilter::parse_with(&text, Syntax { bare_words: true, loose_forms: true });
-            parsed.map_err(|error| error.to_string()).and_then(|(parsed, notes)| {
-                let mut applied = Applied::default();
-                let mut context = Context {
-                    kind,
-                    quirks: Quirks::ALL,
-                    applied: &mut applied,
-                    unknown_is_absent: false,
-                };
-                let resolved = context.resolve(&parsed).map_err(|error| error.to_string())?;
-                let work = Work::default();
-                let matches = resolved.matches(kind, &resource, &NoRows, &work);
-                matches.map_err(|error| error.to_string())?;
-                Ok(Cost { tokens: notes.steps, depth: notes.deepest, units: work.units_spent() })
-            })
-        };
         let before = cpu_nanoseconds();
-        let mut result = run();
+        let mut result = run(kind, &resource, &text);
         for _ in 1..RUNS {
-            result = run();
+            result = run(kind, &resource, &text);
         }
         let after = cpu_nanoseconds();
         if let (Some(before), Some(after)) = (before, after) {
@@ -72,6 +54,20 @@ fn cost(name: &str, text: &str) -> Result<Cost, String> {
     thread.unwrap().join().unwrap()
 }
 
+fn run(kind: &ResourceType, resource: &Resource, text: &str) -> Result<Cost, String> {
+    let (parsed, notes) =
+        ParsedFilter::parse_with(text, Syntax { bare_words: true, loose_forms: true })
+            .map_err(|error| error.to_string())?;
+    let mut applied = Applied::default();
+    let mut context =
+        Context { kind, quirks: Quirks::ALL, applied: &mut applied, unknown_is_absent: false };
+    let resolved = context.resolve(&parsed).map_err(|error| error.to_string())?;
+    let work = Work::default();
+    let matches = resolved.matches(kind, resource, &NoRows, &work);
+    matches.map_err(|error| error.to_string())?;
+    Ok(Cost { tokens: notes.steps, depth: notes.deepest, units: work.units_spent() })
+}
+
 /// Returns the CPU time of this thread, where the system reports it.
 fn cpu_nanoseconds() -> Option<f64> {
     // The account is brought up to date when the thread could be exchanged for another.
@@ -80,17 +76,19 @@ fn cpu_nanoseconds() -> Option<f64> {
     text.split(' ').next()?.parse().ok()
 }
 
-/// Cuts a text at the limit and fills it up with spaces, so that it has exactly the longest length.
-fn filled(text: &str) -> String {
+/// Pads a text with spaces to the maximum length.
+fn pad(text: &str) -> String {
     assert!(text.len() <= MAX_BYTES, "{} bytes", text.len());
     format!("{text:<MAX_BYTES$}")
 }
 
+/// Returns a filter at the deepest nesting.
+fn nested(open: &str, close: &str) -> String {
+    format!("{}title pr{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH))
+}
+
 #[test]
 fn flt_051_the_dearest_filters_cost_what_their_length_says() {
-    let nested = |open: &str, close: &str| {
-        format!("{}title pr{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH))
-    };
     // At every level both sides: the whole depth, all the terms.
     let ladder = (0..MAX_DEPTH).fold("title pr".to_owned(), |inner, level| {
         let word = if level % 2 == 0 { "and" } else { "or" };
@@ -101,9 +99,9 @@ fn flt_051_the_dearest_filters_cost_what_their_length_says() {
         vec!["type ne \"zz\" and value ne \"zz\""; MAX_TERMS / 2 - 1].join(" and ")
     );
     let cases = [
-        ("parentheses", filled(&nested("(", ")"))),
-        ("not", filled(&nested("not(", ")"))),
-        ("not with spaces", filled(&nested("not (  ", " )"))),
+        ("parentheses", pad(&nested("(", ")"))),
+        ("not", pad(&nested("not(", ")"))),
+        ("not with spaces", pad(&nested("not (  ", " )"))),
         ("256 or terms, none holds", vec!["title eq \"no\""; MAX_TERMS].join(" or ")),
         ("256 and terms, all hold", vec!["title pr"; MAX_TERMS].join(" and ")),
         (
@@ -119,7 +117,7 @@ fn flt_051_the_dearest_filters_cost_what_their_length_says() {
             format!("title co \"{}\"", "\\u00e4".repeat((MAX_BYTES - 11) / 6)),
         ),
         ("a long bare word", format!("title eq {}", "x".repeat(MAX_BYTES - 9))),
-        ("blanks", filled("title pr")),
+        ("blanks", pad("title pr")),
     ];
     for (name, text) in cases {
         let cost = cost(name, &text).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -166,10 +164,13 @@ fn flt_050_flt_051_filters_beyond_the_limits_are_refused_on_a_small_stack() {
 }
 
 /// Returns a user as a store reads it: a text that has not been parsed.
-fn stored(attributes: Value) -> Resource {
-    let resource = user(attributes);
+fn as_stored(attributes: Value) -> Resource {
+    unparsed(&user(attributes))
+}
+
+fn unparsed(resource: &Resource) -> Resource {
     let document = Document::from_store(resource.document.text());
-    Resource { document, ..resource }
+    Resource { document, ..resource.clone() }
 }
 
 fn terms(path: &str, count: usize) -> String {
@@ -182,9 +183,7 @@ fn spend(filter: &str, resource: &Resource, times: usize, work: &Work) -> Result
     let kind = registry.kind("User").unwrap();
     let filter = ParsedFilter::parse(filter)?.resolve(kind)?;
     for _ in 0..times {
-        let document = Document::from_store(resource.document.text());
-        let resource = Resource { document, ..resource.clone() };
-        assert!(!filter.matches(kind, &resource, &NoRows, work)?);
+        assert!(!filter.matches(kind, &unparsed(resource), &NoRows, work)?);
     }
     Ok(())
 }
@@ -198,7 +197,7 @@ fn units(filter: &str, resource: &Resource) -> u64 {
 #[test]
 fn s1_a_value_is_folded_once_however_many_terms_ask_for_it() {
     let long = "Ä".repeat(30_000);
-    let resource = stored(json!({"nickName": long}));
+    let resource = as_stored(json!({"nickName": long}));
     let (one, all) =
         (units("nickName co \"q0\"", &resource), units(&terms("nickName", 250), &resource));
     assert_eq!(one, bytes(resource.document.text()) + 2 * VISIT + folding(&long) + bytes(&long));
@@ -208,15 +207,15 @@ fn s1_a_value_is_folded_once_however_many_terms_ask_for_it() {
 #[test]
 fn s1_values_in_brackets_are_folded_once() {
     let long = "Ä".repeat(1_000);
-    let resource = stored(json!({"emails": [{"value": "x", "display": long}]}));
-    let bracket = |count| format!("emails[{}]", terms("display", count));
-    let (one, all) = (units(&bracket(1), &resource), units(&bracket(200), &resource));
+    let resource = as_stored(json!({"emails": [{"value": "x", "display": long}]}));
+    let [one, all] =
+        [1, 200].map(|count| units(&format!("emails[{}]", terms("display", count)), &resource));
     assert_eq!(all - one, VISIT + 199 * (2 * VISIT + bytes(&long)));
 }
 
 #[test]
 fn s1_many_terms_over_12_long_texts_end_within_the_budget() {
-    let resource = stored(json!({"nickName": "Ä".repeat(30_000)}));
+    let resource = as_stored(json!({"nickName": "Ä".repeat(30_000)}));
     let work = Work::default();
     assert!(spend(&terms("nickName", 250), &resource, 12, &work).is_ok());
     assert!(work.units_spent() < DEFAULT_UNITS / 4, "{}", work.units_spent());
@@ -224,7 +223,7 @@ fn s1_many_terms_over_12_long_texts_end_within_the_budget() {
 
 #[test]
 fn many_terms_over_20_000_ordinary_users_end_within_the_budget() {
-    let resource = stored(json!({"name": {"familyName": "Müller", "givenName": "Änne"}}));
+    let resource = as_stored(json!({"name": {"familyName": "Müller", "givenName": "Änne"}}));
     let each = units(&terms("name.familyName", 200), &resource);
     assert!(each * 20_000 <= DEFAULT_UNITS, "{each}");
     assert!(each * 200_000 > DEFAULT_UNITS, "{each}");
@@ -233,9 +232,9 @@ fn many_terms_over_20_000_ordinary_users_end_within_the_budget() {
 #[test]
 fn the_default_budget_reads_200_000_documents_of_2_kib_with_one_term() {
     let mut text = "N".repeat(2_048);
-    let mut resource = stored(json!({"nickName": text}));
+    let mut resource = as_stored(json!({"nickName": text}));
     text.truncate(2 * text.len() - resource.document.text().len());
-    resource = stored(json!({"nickName": text}));
+    resource = as_stored(json!({"nickName": text}));
     assert_eq!(resource.document.text().len(), 2_048);
     let each = units("nickName co \"q\"", &resource);
     // It is read, and its value is folded and compared.
@@ -243,7 +242,7 @@ fn the_default_budget_reads_200_000_documents_of_2_kib_with_one_term() {
     assert!((200_000..210_000).contains(&(DEFAULT_UNITS / each)), "{each}");
     // Of other texts, those of usual length.
     let text = "ж".repeat(40);
-    let resource = stored(json!({"nickName": text, "title": "x".repeat(1_800)}));
+    let resource = as_stored(json!({"nickName": text, "title": "x".repeat(1_800)}));
     let each = units("nickName co \"q\"", &resource);
     let document = bytes(resource.document.text());
     assert_eq!(each, document + 80 * FOLDING + bytes(&text) + 2 * VISIT);
@@ -253,7 +252,7 @@ fn the_default_budget_reads_200_000_documents_of_2_kib_with_one_term() {
 #[test]
 fn s1_evaluation_stops_where_the_budget_ends() {
     let long = "Ä".repeat(30_000);
-    let resource = stored(json!({"nickName": long}));
+    let resource = as_stored(json!({"nickName": long}));
     let filter = terms("nickName", 250);
     let document = bytes(resource.document.text());
     let each = document + folding(&long) + VISIT + 250 * (2 * VISIT + bytes(&long));
@@ -270,7 +269,7 @@ fn s1_evaluation_stops_where_the_budget_ends() {
 /// Every step of an evaluation ends it: reading, folding, each comparison and each node of the tree.
 #[test]
 fn s1_evaluation_stops_at_any_step() {
-    let resource = stored(json!({
+    let resource = as_stored(json!({
         "nickName": "Änne", "emails": [{"value": "a", "type": "work"}, {"value": "b"}]
     }));
     let filter = "nickName eq \"x\" or not (nickName pr) or emails.value eq \"c\" \
@@ -299,7 +298,7 @@ impl Relations for Stopping<'_> {
 fn evaluation_stops_when_the_request_is_stopped() {
     let registry = Registry::builtin().unwrap();
     let kind = registry.kind("User").unwrap();
-    let resource = stored(json!({"nickName": "x"}));
+    let resource = as_stored(json!({"nickName": "x"}));
     for (why, halt) in [(Stop::Deadline, Halt::Deadline), (Stop::Gone, Halt::Gone)] {
         let work = Work::default();
         work.stop(why);
@@ -335,7 +334,7 @@ fn sort_keys_are_paid_for() {
     let kind = registry.kind("User").unwrap();
     let long = "Ä".repeat(30_000);
     let emails: Vec<Value> = (0..9).map(|n| json!({"value": format!("{n}@x")})).collect();
-    let resource = stored(json!({"nickName": long, "emails": emails}));
+    let resource = as_stored(json!({"nickName": long, "emails": emails}));
     let text = bytes(resource.document.text());
     for (by, cost) in [
         ("nickName", text + VISIT + VISIT + folding(&long)),
@@ -346,14 +345,10 @@ fn sort_keys_are_paid_for() {
         ("meta.created", VISIT),
     ] {
         let at = kind.resolve(by).unwrap();
-        let key = |work: &Work| {
-            let document = Document::from_store(resource.document.text());
-            sort_key(&at, &Resource { document, ..resource.clone() }, work)
-        };
         let work = Work::new(cost);
-        assert!(key(&work).is_ok(), "{by}");
+        assert!(sort_key(&at, &unparsed(&resource), &work).is_ok(), "{by}");
         assert_eq!(work.units_spent(), cost, "{by}");
-        let stopped = key(&Work::new(cost - 1)).unwrap_err();
+        let stopped = sort_key(&at, &unparsed(&resource), &Work::new(cost - 1)).unwrap_err();
         assert!(matches!(stopped, Error::Halted(Halt::Spent)), "{by}: {stopped}");
     }
 }

@@ -34,11 +34,11 @@ impl<'p> PathParts<'p> {
                 return Err(Error::filter("a filter in [ ] cannot contain another [ ]"));
             }
             Bracket::Open => {
-                return Err(malformed(path, "a \"[\" without its \"]\""));
+                return Err(malformed_path(path, "a \"[\" without its \"]\""));
             }
         };
         if filter.trim().is_empty() || filter.trim().bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(malformed(
+            return Err(malformed_path(
                 path,
                 "values have no numbers; select by a filter, as in emails[type eq \"work\"]",
             ));
@@ -48,7 +48,7 @@ impl<'p> PathParts<'p> {
             tail => match tail.strip_prefix('.') {
                 Some(sub) if !sub.is_empty() && !sub.contains(['.', '[', ']', ':']) => Some(sub),
                 _ => {
-                    return Err(malformed(
+                    return Err(malformed_path(
                         path,
                         "only a dot and one sub-attribute can follow \"]\"",
                     ));
@@ -59,7 +59,7 @@ impl<'p> PathParts<'p> {
     }
 }
 
-fn malformed(path: &str, reason: &str) -> Error {
+fn malformed_path(path: &str, reason: &str) -> Error {
     Error::Path(PathError::new(path, reason))
 }
 

@@ -26,12 +26,12 @@ impl Tags {
         }
         let (mut tags, mut rest) = (Vec::new(), header);
         loop {
-            let (tag, tail) = first_tag(rest.trim_start()).ok_or_else(malformed)?;
+            let (tag, tail) = first_tag(rest.trim_start()).ok_or_else(malformed_tags)?;
             tags.push(tag.to_owned());
             match tail.trim_start().split_at_checked(1) {
                 None => return Ok(Self::List(tags)),
                 Some((",", more)) => rest = more,
-                Some(_) => return Err(malformed()),
+                Some(_) => return Err(malformed_tags()),
             }
         }
     }
@@ -50,7 +50,7 @@ impl Tags {
     }
 }
 
-fn malformed() -> Error {
+fn malformed_tags() -> Error {
     Error::syntax(
         "If-Match and If-None-Match are lists of entity tags such as W/\"3\", joined by commas, or *",
     )
