@@ -69,7 +69,7 @@ pub trait Activity: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`], [`ProviderError::Halted`] or [`ProviderError::Internal`].
-    fn happened(
+    fn changes_by_slot(
         &self,
         tenant: TenantId,
         slots: Slots,
@@ -80,7 +80,7 @@ pub trait Activity: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Activity::happened`].
+    /// As [`Activity::changes_by_slot`].
     fn latest(
         &self,
         query: &ChangeQuery,
@@ -94,8 +94,8 @@ pub trait Refusals: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Activity::happened`].
-    fn refused(
+    /// As [`Activity::changes_by_slot`].
+    fn refusals_by_slot(
         &self,
         tenant: TenantId,
         slots: Slots,

@@ -52,7 +52,7 @@ fn to_u64(sum: Option<i64>) -> u64 {
 }
 
 impl Activity for Store {
-    fn happened(
+    fn changes_by_slot(
         &self,
         tenant: TenantId,
         slots: Slots,
@@ -119,7 +119,7 @@ impl Activity for Store {
 }
 
 impl Refusals for LogStore {
-    fn refused(
+    fn refusals_by_slot(
         &self,
         tenant: TenantId,
         slots: Slots,

@@ -67,7 +67,7 @@ fn what_waits_for_a_lock_ends(prepared_statements: bool) {
     checked("tokens", store_error(store.list(Some(tenant))));
     checked("tenants", store_error(store.tenants()));
     checked("accounts", store_error(store.admins()));
-    checked("activity", store.happened(tenant, slots, &work).map_err(Error::from));
+    checked("activity", store.changes_by_slot(tenant, slots, &work).map_err(Error::from));
     checked("the audit", store.latest(&latest, &work).map_err(Error::from));
     checked("the log", log.requests(&requests, &work).map_err(Error::from));
     checked("a creation", bench.try_create(0, USER, json!({"userName": "joe"})));

@@ -130,8 +130,8 @@ fn activity(ctx: &PageContext<'_>) -> Result<Activity, PageError> {
     let end = (ctx.now.micros() / length + 1) * length;
     let from = Timestamp::from_micros(end - length * i64::try_from(count).unwrap_or(0));
     let slots = Slots { from, seconds, count };
-    let happened = ctx.console.activity.happened(tenant, slots, &ctx.work)?;
-    let refused = ctx.console.refusals.refused(tenant, slots, &ctx.work)?;
+    let happened = ctx.console.activity.changes_by_slot(tenant, slots, &ctx.work)?;
+    let refused = ctx.console.refusals.refusals_by_slot(tenant, slots, &ctx.work)?;
     let bars: Vec<Bar> = (0..)
         .zip(happened.iter().zip(&refused))
         .map(|(index, (happened, refused))| Bar {

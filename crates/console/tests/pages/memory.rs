@@ -78,7 +78,7 @@ impl MemoryActivity {
 }
 
 impl Activity for MemoryActivity {
-    fn happened(
+    fn changes_by_slot(
         &self,
         _tenant: TenantId,
         slots: Slots,
@@ -164,7 +164,7 @@ impl RequestLog for MemoryLog {
 }
 
 impl Refusals for MemoryLog {
-    fn refused(
+    fn refusals_by_slot(
         &self,
         _tenant: TenantId,
         slots: Slots,

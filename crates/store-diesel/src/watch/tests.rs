@@ -172,7 +172,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
         let by_people = "UPDATE changes SET actor_kind = 'cli', personal = NULL";
         store.write("a test", |connection| Ok(connection.batch_execute(by_people)?)).unwrap();
         let reads: [Read<'_>; 5] = [
-            ("happened", &|| Ok(store.happened(TENANT, slots, &work).map(drop)?)),
+            ("changes_by_slot", &|| Ok(store.changes_by_slot(TENANT, slots, &work).map(drop)?)),
             ("counted", &|| Ok(store.count_changes(TENANT, slots.from, &work).map(drop)?)),
             ("latest", &|| Ok(store.latest(&other, &work).map(drop)?)),
             ("recalled", &|| Ok(store.recall(TENANT, "x", &work).map(drop)?)),
@@ -199,7 +199,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
         }
         let absent = LogQuery { kind: Some(Kind::new("none")), limit: 5, ..LogQuery::default() };
         let reads: [Read<'_>; 2] = [
-            ("refused", &|| Ok(log.refused(TENANT, slots, &work).map(drop)?)),
+            ("refusals_by_slot", &|| Ok(log.refusals_by_slot(TENANT, slots, &work).map(drop)?)),
             ("kind", &|| Ok(log.requests(&absent, &work).map(drop)?)),
         ];
         for (what, read) in reads {
@@ -240,10 +240,10 @@ fn what_happened_long_ago_is_counted_once() {
     let early = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 3 };
     let late = Slots { from: Timestamp::from_micros(-2_000_000), ..early };
     for (slots, place) in [(early, 0), (late, 2)] {
-        let first = store.happened(TENANT, slots, &work).unwrap();
+        let first = store.changes_by_slot(TENANT, slots, &work).unwrap();
         let (counted, rows) = (first[place].changed, counted_rows(&store.readers));
         assert!(counted >= u64::try_from(ROWS).unwrap() && rows >= counted, "{counted} {rows}");
-        assert_eq!(store.happened(TENANT, slots, &work).unwrap(), first);
+        assert_eq!(store.changes_by_slot(TENANT, slots, &work).unwrap(), first);
         let again = if place == 0 { 0 } else { rows };
         assert_eq!(counted_rows(&store.readers), again, "{slots:?}");
     }

@@ -141,7 +141,7 @@ fn record_of_changes(store: &Store, bench: &Bench) {
         store.erase_names(tenant, &one, NOW, &cli()).unwrap();
     }
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 3_600, count: 2 };
-    store.happened(tenant, slots, &Work::unlimited()).unwrap();
+    store.changes_by_slot(tenant, slots, &Work::unlimited()).unwrap();
     for (tenant, by_people) in
         [(None, false), (Some(tenant), false), (None, true), (Some(tenant), true)]
     {
@@ -257,7 +257,7 @@ fn requests(log: &LogStore, tenant: TenantId) {
         log.requests(&query, &Work::unlimited()).unwrap();
     }
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 2 };
-    log.refused(tenant, slots, &Work::unlimited()).unwrap();
+    log.refusals_by_slot(tenant, slots, &Work::unlimited()).unwrap();
     log.quirk_counts(tenant).unwrap();
     log.erase(tenant, &["jane".to_owned()]).unwrap();
     log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX, strangers: 1 })
