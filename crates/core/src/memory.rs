@@ -3,7 +3,7 @@
 //! A complete implementation for tests and for data that need not outlive the process.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::change::{Change, ChangeFeed, LeftGroup, Recorded};
@@ -428,18 +428,10 @@ impl Tenant {
             });
             after.insert(id.clone(), kind.ok_or(ProviderError::UnknownMember(id))?);
         }
-        let delta = MemberDelta {
-            added: after
-                .keys()
-                .filter(|id| before.iter().all(|member| member.id != **id))
-                .cloned()
-                .collect(),
-            removed: before
-                .iter()
-                .filter(|member| !after.contains_key(&member.id))
-                .map(|m| m.id.clone())
-                .collect(),
-        };
+        let present: BTreeSet<_> = before.iter().map(|member| &member.id).collect();
+        let added = after.keys().filter(|id| !present.contains(id)).cloned().collect();
+        let removed = present.into_iter().filter(|id| !after.contains_key(*id)).cloned().collect();
+        let delta = MemberDelta { added, removed };
         if let Some(stored) = self.resources.get_mut(&at) {
             stored.members = after;
             stored.name = draft.columns.name.clone().unwrap_or_default();
