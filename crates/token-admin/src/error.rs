@@ -243,8 +243,7 @@ impl Rule {
                     .to_owned()
             }
             Self::UnknownQuirk(word) => {
-                let known: Vec<&str> = QUIRKS.iter().map(|quirk| quirk.name).collect();
-                format!("there is no quirk \"{word}\"; there are {}", known.join(", "))
+                unknown("quirk", word, QUIRKS.iter().map(|quirk| quirk.name))
             }
             Self::TokenName => format!(
                 "use a name of 1 to {} characters, without control characters and without spaces at \
@@ -253,9 +252,8 @@ impl Rule {
             ),
             Self::NoScope => "choose at least one scope".to_owned(),
             Self::UnknownScope(word) => {
-                let known = Scopes::BUNDLES.iter().chain(&Scopes::NAMES).map(|(name, _)| *name);
-                let known: Vec<&str> = known.collect();
-                format!("there is no scope \"{word}\"; there are {}", known.join(", "))
+                let known = Scopes::BUNDLES.iter().chain(&Scopes::NAMES);
+                unknown("scope", word, known.map(|(name, _)| *name))
             }
             Self::NotANetwork(text) => {
                 format!("\"{text}\" is not a network such as 203.0.113.0/24")
@@ -270,13 +268,7 @@ impl Rule {
             Self::GrantsScopes(scopes) => {
                 format!("you cannot give what you do not have: {scopes}")
             }
-            Self::GrantsNetworks(own) => {
-                let own: Vec<String> = own.iter().map(ToString::to_string).collect();
-                format!(
-                    "your token works only from {}, and so does what it makes; name networks inside",
-                    own.join(", ")
-                )
-            }
+            Self::GrantsNetworks(own) => outside(own),
             Self::GrantsLife(ends) => {
                 format!("your token ends at {ends}, and what it makes cannot live longer")
             }
@@ -290,12 +282,14 @@ impl Rule {
                 "use at least {least} characters; a few words in a row are easy to remember"
             ),
             Self::PasswordTooLong(most) => format!("use at most {most} characters"),
-            Self::PasswordGuessable => "this is one of the first that somebody would guess; take \
+            Self::PasswordGuessable => {
+                "this is one of the first passwords that anyone would guess; take \
                  words that have nothing to do with each other"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::PasswordCharacters => "use letters, digits, spaces and signs".to_owned(),
             Self::LastOwner => {
-                "this is the last owner; make somebody else an owner first".to_owned()
+                "this is the last owner; make someone else an owner first".to_owned()
             }
             Self::NotFirst => "there is an administrator already; an owner invites others under \
                  Settings, and `headcount admin recover NAME` helps who cannot log in"
@@ -306,6 +300,19 @@ impl Rule {
             Self::Stored(reason) => reason.clone(),
         }
     }
+}
+
+fn outside(own: &[IpNet]) -> String {
+    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+    format!(
+        "your token works only from {}, and so does what it makes; name networks inside",
+        own.join(", ")
+    )
+}
+
+fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    format!("there is no {what} \"{word}\"; there are {}", known.join(", "))
 }
 
 /// Writes a span of time in the largest unit that it is a multiple of.
