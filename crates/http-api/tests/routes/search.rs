@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::harness::{Client, TestApi};
 
+const SEARCH_REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
 async fn create_users(scim: &Client<'_>, names: &[&str]) {
     for name in names {
         scim.create_user(name).await;
@@ -127,7 +129,7 @@ async fn post_to_search_finds_resources_of_one_kind() {
     let scim = api.scim();
     create_users(&scim, &["jane", "joe"]).await;
     let search = json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],
+        "schemas": [SEARCH_REQUEST],
         "filter": "userName eq \"joe\"",
     });
     scim.post("/Users/.search", search).await.status(200).at("/totalResults", 1);
@@ -137,7 +139,8 @@ async fn post_to_search_finds_resources_of_one_kind() {
 async fn post_to_search_needs_only_the_scope_to_read() {
     let api = TestApi::new().await;
     let reader = api.scim_with(Scopes::SCIM_READ);
-    reader.post("/Users/.search", json!({"count": 1})).await.status(200);
+    let search = json!({"schemas": [SEARCH_REQUEST], "count": 1});
+    reader.post("/Users/.search", search).await.status(200);
 }
 
 #[actix_web::test]
@@ -146,7 +149,8 @@ async fn post_to_the_root_search_finds_all_kinds() {
     let scim = api.scim();
     scim.create_user("jane").await;
     scim.post("/Groups", json!({"displayName": "Staff"})).await.status(201);
-    scim.post("/.search", json!({"filter": "id pr"})).await.status(200).at("/totalResults", 2);
+    let search = json!({"schemas": [SEARCH_REQUEST], "filter": "id pr"});
+    scim.post("/.search", search).await.status(200).at("/totalResults", 2);
 }
 
 #[actix_web::test]
