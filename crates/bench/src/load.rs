@@ -127,7 +127,8 @@ impl<'a> Http<'a> {
     ) -> anyhow::Result<Self> {
         let open = (0..connections).map(|_| Connection::open(endpoint));
         let connections = runtime.block_on(try_join_all(open))?;
-        let generate = RefCell::new(Box::new(generate) as Generate<'a>);
+        let generate: Generate<'a> = Box::new(generate);
+        let generate = RefCell::new(generate);
         let expected = |status| (200..300).contains(&status);
         Ok(Self { runtime, connections, generate, processes, expected })
     }

@@ -39,14 +39,13 @@ impl Dictionary {
         let wanted = kinds.iter().map(kind_name).chain(paths.iter().map(|path| path_name(path)));
         let missing: BTreeSet<String> =
             wanted.filter(|name| !known.numbers.contains_key(name)).collect();
-        let mut next = known.numbers.values().max().copied().unwrap_or(0) + 1;
-        for name in missing {
+        let first = known.numbers.values().max().copied().unwrap_or(0) + 1;
+        for (number, name) in (first..).zip(missing) {
             // When another server starts at the same time, the next try sees its numbers.
             diesel::insert_into(names::table)
-                .values((names::id.eq(next), names::name.eq(name)))
+                .values((names::id.eq(number), names::name.eq(name)))
                 .execute(connection)
                 .map_err(retry_on_constraint)?;
-            next += 1;
         }
         Ok(Self::load(connection, kinds)?)
     }

@@ -182,8 +182,9 @@ fn commit<T>(
     Ok(value)
 }
 
-fn unavailable(error: impl ToString) -> ProviderError {
-    ProviderError::Unavailable(Source::new("the provisioning log is opened", error.to_string()))
+fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ProviderError {
+    let reason = error.into().to_string();
+    ProviderError::Unavailable(Source::new("the provisioning log is opened", reason))
 }
 
 /// Returns the file of the log, next to the file of the data: `headcount-log.db` for `headcount.db`.

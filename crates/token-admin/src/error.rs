@@ -81,7 +81,7 @@ impl Field {
     }
 
     /// Returns the error for what a store refused about this field.
-    pub(crate) fn from_store(self, error: StoreError) -> AdminError {
+    pub(crate) fn admin_error(self, error: StoreError) -> AdminError {
         match error {
             StoreError::Taken => self.breaks(Rule::Taken),
             StoreError::Refused(reason) => self.breaks(Rule::Stored(reason)),

@@ -96,7 +96,7 @@ impl Tenants {
             return Err(Field::TenantName.breaks(Rule::TenantName));
         }
         let created = self.store.create_tenant(name, quirks, self.clock.now(), &by.author);
-        created.map_err(|error| Field::TenantName.from_store(error))
+        created.map_err(|error| Field::TenantName.admin_error(error))
     }
 
     /// Changes a tenant and returns it as it is now, from the next request on.
@@ -118,7 +118,7 @@ impl Tenants {
         let rule = Quirks::UNIQUE_GROUP_NAMES;
         if tenant.quirks.has(rule) != quirks.has(rule) {
             let derived = self.contents.derive(tenant.id, quirks);
-            derived.map_err(|error| Field::Quirks.from_store(error))?;
+            derived.map_err(|error| Field::Quirks.admin_error(error))?;
         }
         // Deriving may take long. What is not to be changed is left to the store, since someone else may
         // have changed it meanwhile.

@@ -34,7 +34,7 @@ impl AuditTrail for MemoryTrail {
         let changes = (1..).zip(self.all(tenant)?).skip_while(|(position, _)| *position <= after);
         Ok(changes
             .take(limit)
-            .map(|(position, recorded)| entry(tenant, position, recorded))
+            .map(|(position, recorded)| entry(tenant, position, &recorded))
             .collect())
     }
 
@@ -65,7 +65,7 @@ impl AuditTrail for MemoryTrail {
     }
 }
 
-fn entry(tenant: TenantId, position: i64, recorded: Recorded) -> AuditEntry {
+fn entry(tenant: TenantId, position: i64, recorded: &Recorded) -> AuditEntry {
     let (actor_kind, actor) = recorded.change.actor.parts();
     let row = AuditRow {
         seq: position,

@@ -191,7 +191,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
             // Whoever recalls asks a last question, who still exists.
             false if what == "recalled" => assert!(done.is_ok(), "{done:?}"),
             false => {
-                assert!(done.is_ok() && rows > CHECK_INTERVAL, "{what}: {done:?}, {rows} rows")
+                assert!(done.is_ok() && rows > CHECK_INTERVAL, "{what}: {done:?}, {rows} rows");
             }
         };
         for (what, read) in reads {

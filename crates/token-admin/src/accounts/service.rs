@@ -146,7 +146,7 @@ impl Accounts {
         match self.store.redeem(&Secret::of(link), &row, now, &by) {
             Ok(true) => self.sign_in(&name, network),
             Ok(false) => Err(link_over()),
-            Err(error) => Err(Field::AccountName.from_store(error)),
+            Err(error) => Err(Field::AccountName.admin_error(error)),
         }
     }
 
