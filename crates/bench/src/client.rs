@@ -235,4 +235,12 @@ mod tests {
         assert!(head.unwrap().chunked);
         assert!(Head::parse(b"nothing").is_err());
     }
+
+    #[test]
+    fn a_base_url_is_taken_apart() {
+        let endpoint = Endpoint::parse("http://127.0.0.1:80/scim/v2/", "t").unwrap();
+        assert_eq!(endpoint.host, "127.0.0.1:80");
+        assert_eq!(endpoint.prefix, "/scim/v2");
+        assert!(Endpoint::parse("https://example.com", "t").is_err());
+    }
 }

@@ -229,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn ratios_compare_neighbours() {
+        let slice = |done| Slice { done, seconds: 1.0, ..Slice::default() };
+        let slow = Series([10, 20, 30].map(slice).into());
+        let fast = Series([20, 40, 60].map(slice).into());
+        assert!((ratio(&slow, &fast) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
     fn quantiles_come_from_all_slices() {
         let slice = |latencies: Vec<u32>| Slice { done: 1, latencies, ..Slice::default() };
         let series = Series(vec![slice((1..=50).collect()), slice((51..=101).collect())]);

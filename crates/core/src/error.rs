@@ -160,9 +160,10 @@ fn status_of_halt(halt: Halt) -> (u16, Option<&'static str>) {
 }
 
 impl Error {
-    /// Makes an `invalidValue` error for the attribute at `path`.
+    /// Makes an `invalidValue` error for the attribute at `path`; an empty one means the message as a whole.
     pub fn value(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Value { path: Some(path.into()), reason: reason.into() }
+        let path = Some(path.into()).filter(|path: &String| !path.is_empty());
+        Self::Value { path, reason: reason.into() }
     }
 
     /// Makes an `invalidValue` error about the message as a whole.

@@ -244,7 +244,7 @@ fn decode(text: &str) -> Result<String, Error> {
         Error::syntax("the query is not UTF-8; percent-encode its bytes as UTF-8")
     })?;
     if text.contains('\0') {
-        return Err(Error::value("", "the query contains the character U+0000; leave it out"));
+        return Err(Error::message_value("the query contains the character U+0000; leave it out"));
     }
     Ok(text.into_owned())
 }

@@ -259,7 +259,8 @@ fn name_filters(
     NAMED_BY
         .into_iter()
         .filter(|attribute| {
-            kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.source) == indexed)
+            // One that resolves only after a repair is left to the parser.
+            !kind.resolve(attribute).is_ok_and(|found| is_indexed(&found.source) != indexed)
         })
         .filter_map(|attribute| {
             let term = format!("{attribute} eq {quoted}");

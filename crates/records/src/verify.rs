@@ -107,7 +107,7 @@ impl fmt::Display for FindingKind {
             ),
             Self::Names => f.write_str("the names are not those that were recorded: they were edited"),
             Self::NamesGone => f.write_str(
-                "the names are gone, and no later row records an erasure: they were not deleted by headcount",
+                "the names are gone, and no later row records an erasure: something other than headcount deleted them",
             ),
             Self::Displaced => f.write_str(
                 "the row with this number has a hash but no place: its place was removed",

@@ -148,21 +148,25 @@ fn announce_expiring(store: &Store) -> anyhow::Result<()> {
 fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result<()> {
     let before = SystemClock.now().minus(DAY * names_days);
     let by = system::author(Actor::System);
-    let mut count = 0;
+    let (mut count, mut failure) = (0, None);
     loop {
-        let gone = store.long_gone(before)?;
-        for (tenant, recalled) in &gone {
-            erasing::erase(store, log, *tenant, recalled, &by)?;
+        let erased_before = count;
+        for (tenant, recalled) in &store.long_gone(before)? {
+            match erasing::erase(store, log, *tenant, recalled, &by) {
+                Ok(_) => count += 1,
+                // The names of others are erased all the same.
+                Err(error) => failure = Some(error),
+            }
         }
-        count += gone.len();
-        if gone.is_empty() {
+        // What fails is found again.
+        if count == erased_before {
             break;
         }
     }
     if count > 0 {
         tracing::info!(count, "erased names of what was deleted long ago");
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// Sequences changes and wakes the readers that wait for them. Returns after what pause to do so again when many

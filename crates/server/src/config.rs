@@ -289,8 +289,11 @@ fn unknown(key: &str) -> String {
     if let Some((section, name)) = key.split_once('.')
         && let Some((_, renamed)) = RENAMED_SECTIONS.iter().find(|(old, _)| *old == section)
     {
-        let variable = format!("{PREFIX}{renamed}__{name}").to_ascii_uppercase();
-        return format!("{key} is now {renamed}.{name} (in the environment: {variable})");
+        let renamed = format!("{renamed}.{name}");
+        if KEYS.iter().any(|(known, _)| *known == renamed) {
+            let variable = format!("{PREFIX}{}", renamed.replace('.', "__")).to_ascii_uppercase();
+            return format!("{key} is now {renamed} (in the environment: {variable})");
+        }
     }
     let nearest = KEYS.iter().map(|(known, _)| (strsim::levenshtein(key, known), *known)).min();
     match nearest {

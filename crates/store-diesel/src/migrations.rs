@@ -1,4 +1,4 @@
-//! The two embedded sets of migrations, applied under a lock.
+//! The embedded sets of migrations: of both databases, and of the log on SQLite, applied under a lock.
 
 use std::collections::BTreeSet;
 

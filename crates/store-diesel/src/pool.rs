@@ -50,7 +50,7 @@ impl Readers {
         self.0.max_size()
     }
 
-    /// Returns how many connections there are, and how many of them are in use.
+    /// Returns how many connections there are, and how many of them are idle.
     pub(crate) fn state(&self) -> PoolState {
         let state = self.0.state();
         PoolState { open: state.connections, idle: state.idle_connections }

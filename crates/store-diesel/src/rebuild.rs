@@ -51,7 +51,7 @@ pub enum RebuildError {
     },
     /// Two resources have the same value, which must be unique now.
     #[error(
-        "{kind} {id} has the same {path} as another one, which must be unique now; change one of them first"
+        "{kind} {id} has the same {path} as another resource, and {path} must now be unique; change one of the two first"
     )]
     Taken {
         /// Its kind.

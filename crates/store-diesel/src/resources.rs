@@ -63,6 +63,7 @@ impl Provider for Store {
 
     fn insert(&self, tenant: TenantId, draft: &Draft, with: With) -> Result<Found, ProviderError> {
         self.write("a resource is inserted", |connection| {
+            self.check_known(&draft.kind)?;
             self.tx(connection, tenant, &draft.kind)?.insert(draft, with)
         })
     }
@@ -184,6 +185,14 @@ impl Provider for Store {
 const STEP_BATCH: usize = 200;
 
 impl Store {
+    /// A resource of an unknown kind does not exist; to insert one is a defect.
+    fn check_known(&self, kind: &Kind) -> Result<(), WriteError> {
+        let known = self.dictionary.kind(kind);
+        known
+            .map(drop)
+            .ok_or_else(|| Error::internal("the store knows the kinds it is asked for").into())
+    }
+
     fn tx<'a>(
         &'a self,
         connection: &'a mut DbConnection,
@@ -197,6 +206,7 @@ impl Store {
     fn step<'s>(&'s self, tenant: TenantId, step: &'s mut Step<'_>) -> Box<Job<'s, StepDone>> {
         match step {
             Step::Insert(draft) => Box::new(move |connection| {
+                self.check_known(&draft.kind)?;
                 let found =
                     self.tx(connection, tenant, &draft.kind)?.insert(draft, With::Nothing)?;
                 Ok(StepDone::Stored(found.resource))

@@ -1,4 +1,4 @@
-//! The tables, once for both databases. `xtask schema --check` compares them with the migrations.
+//! The tables, once for both databases. Change them by hand with each migration.
 
 diesel::table! {
     tenants (id) { id -> BigInt, name -> Text, enabled -> Integer, quirks -> BigInt, created -> BigInt, }

@@ -179,7 +179,7 @@ pub(crate) fn count_slot(connection: &DbConnection) -> Sql {
 /// Members that refer to them may still be added.
 pub(crate) fn row_lock(connection: &DbConnection) -> Sql {
     match connection {
-        // Whoever writes is alone.
+        // SQLite has one writer at a time.
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => Sql::new(""),
         #[cfg(feature = "postgres")]
@@ -202,7 +202,7 @@ pub(crate) fn lock_sequencer(
     wait: LockWait,
 ) -> Result<bool, DieselError> {
     match connection {
-        // Whoever writes is alone.
+        // SQLite has one writer at a time.
         #[cfg(feature = "sqlite")]
         DbConnection::Sqlite(_) => Ok(true),
         // The number is arbitrary and never changes: it is the name of the lock.

@@ -270,7 +270,7 @@ impl Rule {
             }
             Self::GrantsNetworks(own) => outside(own),
             Self::GrantsLife(ends) => {
-                format!("your token ends at {ends}, and what it makes cannot live longer")
+                format!("your token ends at {ends}, and a token that it creates cannot end later")
             }
             Self::Over(TokenState::Revoked) => "the token was revoked; make a new one".to_owned(),
             Self::Over(_) => "the token has expired; make a new one".to_owned(),
@@ -292,7 +292,7 @@ impl Rule {
                 "this is the last owner; make someone else an owner first".to_owned()
             }
             Self::NotFirst => "there is an administrator already; an owner invites others under \
-                 Settings, and `headcount admin recover NAME` helps who cannot log in"
+                 Settings, and `headcount admin recover NAME` helps an administrator who cannot log in"
                 .to_owned(),
             Self::DefaultStays => {
                 "the tenant \"default\" cannot be deleted; switch it off instead".to_owned()
@@ -305,7 +305,7 @@ impl Rule {
 fn outside(own: &[IpNet]) -> String {
     let own: Vec<String> = own.iter().map(ToString::to_string).collect();
     format!(
-        "your token works only from {}, and so does what it makes; name networks inside",
+        "your token works only from {}, and so must the tokens that it creates; name networks within these",
         own.join(", ")
     )
 }

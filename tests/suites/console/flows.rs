@@ -278,7 +278,7 @@ both_ways!(accounts_are_invited_changed_and_removed, |scripts| {
     log_in(&site, &other, "reader", PASSWORD);
     other.wait_for("Overview");
     change(&page, "remove");
-    page.wait_for("The account is removed");
+    page.wait_for("The account has been removed");
     other.goto(&site.url(""));
     other.wait_for("Log in");
     // The last owner stays.
@@ -303,7 +303,7 @@ both_ways!(the_account_and_the_tenant_are_set, |scripts| {
     page.fill("#new", new);
     page.fill("#again", new);
     page.follow("section.card:nth-of-type(1) button");
-    page.wait_for("Your password is changed");
+    page.wait_for("Your password has changed");
     page.fill("#code", "000000");
     page.follow("section.card:nth-of-type(2) button:not([data-copy])");
     page.wait_for("this code is not valid now");

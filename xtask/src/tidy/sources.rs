@@ -51,10 +51,10 @@ fn length(path: &Path, text: &str) -> Option<String> {
 
 fn todo(path: &Path, text: &str) -> Vec<String> {
     let is_open = |line: &str| {
-        ["TODO", "FIXME"].into_iter().any(|word| {
-            let mark = line.split_once(&format!("// {word}"));
-            mark.is_some_and(|(_, rest)| word == "FIXME" || !rest.starts_with("(#"))
-        })
+        let (_, comment) = line.split_once("//").unwrap_or_default();
+        let comment = comment.trim_start_matches(['/', '!', ' ']);
+        comment.starts_with("FIXME")
+            || (comment.starts_with("TODO") && !comment.starts_with("TODO(#"))
     };
     let marks = text.lines().enumerate().filter(|(_, line)| is_open(line));
     marks

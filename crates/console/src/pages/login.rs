@@ -56,7 +56,7 @@ pub(crate) fn log_in(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let accounts = &ctx.console.accounts;
     match accounts.log_in(name, &password, form.get("code"), &ctx.request.network) {
         Ok(signed_in) => {
-            tracing::info!(admin = %signed_in.name, "somebody logged in to the console");
+            tracing::info!(admin = %signed_in.name, "an administrator logged in to the console");
             let cookie = ctx.request.new_session_cookie(signed_in.cookie.expose_secret());
             Ok(PageResponse::redirect(console_path(form.get("next"))).cookie(cookie))
         }

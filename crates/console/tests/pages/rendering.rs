@@ -49,11 +49,19 @@ async fn a_hostile_name_is_a_text_on_every_page() {
         "/console/log".to_owned(),
         "/console/log/1".to_owned(),
         format!("/console/audit?by={query}"),
-        format!("/console/login?next={query}"),
         format!("/console/tokens?tenant={query}"),
     ] {
         owner.get(&path).await.hides("<script>alert");
     }
+    for path in [
+        "/console/resources/Users".to_owned(),
+        format!("/console/resources/Users/{id}"),
+        "/console/log".to_owned(),
+    ] {
+        owner.get(&path).await.status(200).shows("&#60;script&#62;");
+    }
+    let login = console.visitor().get(&format!("/console/login?next={query}")).await;
+    login.status(200).hides("<script>alert");
 }
 
 #[actix_web::test]

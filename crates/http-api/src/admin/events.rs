@@ -238,7 +238,7 @@ impl FeedRequest {
 /// Read the feed of events
 ///
 /// The events of the tenant, in the order of the chain of changes; those of one resource are in the order in which
-/// they happened. No event appears later before a cursor that was returned. With `Accept: text/event-stream`, the
+/// they happened. No event is ever added before a cursor that was returned. With `Accept: text/event-stream`, the
 /// response is a stream that continues until either side ends it; its cursor is `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events", params(EventsQuery),

@@ -235,7 +235,7 @@ fn read_timeline(request: &HttpRequest) -> Result<(String, Option<String>), Faul
     let name = text(&mut params, "name", MAX_NAME)?;
     let tenant = params.take("tenant")?;
     params.end()?;
-    Ok((name.ok_or_else(|| bad("name", "it names the identity; add name=…"))?, tenant))
+    Ok((name.ok_or_else(|| bad("name", "it is missing; add name=… with a userName, displayName, externalId, e-mail address or id"))?, tenant))
 }
 
 /// The count of a repair.

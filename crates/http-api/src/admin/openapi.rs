@@ -77,7 +77,7 @@ fn set(document: &mut Value, pointer: &str, value: Value) {
 /// Adds to an operation what all have in common, and what depends on the deployment.
 fn finish(operation: &mut Value, registry: &Registry) {
     let problem = json!({
-        "description": "The request failed: `type` and `detail` are the reason.",
+        "description": "The request failed: `type` and `detail` give the reason.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     });
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {

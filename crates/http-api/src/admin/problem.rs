@@ -79,7 +79,7 @@ impl Problem {
                  Authorization: Bearer …",
             ),
             Cause::BadToken(_) => Cow::Borrowed(
-                "the token is not accepted; make a new one with headcount token create \
+                "the token is not accepted; create a new one with headcount token create \
                  --name NAME --scope administration",
             ),
             _ => entry.detail,

@@ -114,7 +114,8 @@ async fn failures_of_others_do_not_stop_a_good_token() {
 #[actix_web::test]
 async fn the_token_is_checked_before_the_body() {
     let api = TestApi::new().await;
-    let stranger = api.stranger().with_bearer("hcp_x");
-    let request = stranger.request(Method::POST, "/Users").set_payload("{");
-    stranger.send(request).await.error(401, "");
+    let revoked = api.scim();
+    api.revoke(&revoked);
+    let request = revoked.request(Method::POST, "/Users").set_payload("{");
+    revoked.send(request).await.error(401, "");
 }

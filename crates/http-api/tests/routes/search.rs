@@ -160,3 +160,11 @@ async fn get_of_the_base_url_with_a_filter_searches_all_kinds() {
     scim.create_user("jane").await;
     scim.get("?filter=id+pr").await.status(200).at("/totalResults", 1);
 }
+
+#[actix_web::test]
+async fn a_query_with_nul_is_refused_without_naming_an_attribute() {
+    let api = TestApi::new().await;
+    let response = api.scim().get("/Users?filter=%00").await;
+    response.error(400, "invalidValue");
+    assert!(response.text("/detail").starts_with("the query contains the character U+0000"));
+}

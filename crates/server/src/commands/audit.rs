@@ -104,13 +104,13 @@ fn open_one(signed: &Signed, keys: &[String]) -> Result<Checkpoint, (&'static st
     match signed.open() {
         None => Err((
             "badSignature",
-            format!("the one of place {place} was changed: its signature does not fit"),
+            format!("it was changed: its signature does not fit (position {place})"),
         )),
         Some(_) if !keys.contains(key) => Err((
             "foreignKey",
             format!(
-                "the one of place {place} is signed by the key {key}, which is not this server's; \
-                 add --key with it if you know it"
+                "it is signed by the key {key}, which is not this server's; add --key with it if you \
+                 know it (position {place})"
             ),
         )),
         Some(checkpoint) => Ok(checkpoint),

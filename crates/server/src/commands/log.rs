@@ -35,7 +35,9 @@ impl Tail<'_> {
         let latest = self.source.latest(&self.wanted, limit.max(1))?;
         let mut number = latest.last().map_or(0, |record| record.number);
         if latest.is_empty() && !goes_on {
-            output::note("the provisioning log is empty: it contains no request that has arrived");
+            output::note(
+                "the provisioning log contains no such request; provisioning_log.keep_days and keep_bytes limit how long requests are kept",
+            );
         }
         let shown = latest.get(latest.len().saturating_sub(limit)..).unwrap_or_default();
         if !self.print(shown) || !goes_on {

@@ -45,7 +45,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let metrics = Data::new(Metrics::new(samples.clone(), &parts));
     let api = Data::new(wiring::api(config, &parts)?);
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
-    let listener = listen(&config.http.listen)?;
+    let listener = listen(&config.http.listen).context("http.listen")?;
     let address = listener.local_addr()?;
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
@@ -84,7 +84,7 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
 /// Refuses settings that would send tokens unencrypted, and addresses that are not valid.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
     let listen = &config.http.listen;
-    let addresses: Vec<SocketAddr> = resolve(listen)?;
+    let addresses: Vec<SocketAddr> = resolve(listen).context("http.listen")?;
     let protected = config.http.tls_cert.is_some() || config.http.behind_proxy;
     if !protected && !addresses.iter().all(|address| address.ip().is_loopback()) {
         bail!(
@@ -99,9 +99,9 @@ pub(super) fn check(config: &Config) -> anyhow::Result<()> {
 }
 
 fn resolve(listen: &str) -> anyhow::Result<Vec<SocketAddr>> {
-    let resolved = listen.to_socket_addrs().with_context(|| {
-        format!("http.listen: \"{listen}\" is not a valid address, e.g. 127.0.0.1:8080")
-    })?;
+    let resolved = listen
+        .to_socket_addrs()
+        .with_context(|| format!("\"{listen}\" is not an address such as 127.0.0.1:8080"))?;
     Ok(resolved.collect())
 }
 

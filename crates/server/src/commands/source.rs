@@ -120,7 +120,7 @@ pub(super) fn follow(mut read: impl FnMut() -> anyhow::Result<Onward>) -> anyhow
                     return Err(error);
                 }
                 if !std::mem::replace(&mut is_away, true) {
-                    output::note(&format!("{error}; trying again until it does"));
+                    output::note(&format!("{error}; trying again until the server answers"));
                 }
                 RETRY_INTERVAL
             }
