@@ -1,8 +1,9 @@
 //! `cargo xtask docs`: a page per quirk, made from the table in `core` and the recorded request, and the
-//! pages of empty values and of who may do what.
+//! pages of empty values, of who may do what, and of routes and scopes.
 
 mod administration;
 mod empty_values;
+mod scopes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -99,6 +100,7 @@ fn pages() -> anyhow::Result<BTreeMap<String, String>> {
     }
     pages.insert("docs/QUIRKS.md".to_owned(), index);
     pages.insert(administration::PAGE.to_owned(), administration::page()?);
+    pages.insert(scopes::PAGE.to_owned(), scopes::page()?);
     pages.insert(empty_values::PAGE.to_owned(), empty_values::page()?);
     Ok(pages)
 }
