@@ -57,6 +57,6 @@ fn advisories() -> anyhow::Result<()> {
 
 /// Builds the documentation of every crate; a link that leads nowhere is an error.
 pub(crate) fn documentation() -> anyhow::Result<()> {
-    let mut doc = cargo(&["doc", "--no-deps", "--workspace", "--locked"]);
+    let mut doc = cargo(&["doc", "--no-deps", "--workspace", "--all-features", "--locked"]);
     run(doc.env("RUSTDOCFLAGS", "-D warnings").current_dir(root()))
 }

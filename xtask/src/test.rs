@@ -11,6 +11,9 @@ use crate::postgres::{Cluster, Durability};
 use crate::repository::cargo;
 use crate::{apt, python};
 
+/// The whole workspace with everything that can be built into the server, so that everything is tested.
+const WORKSPACE: [&str; 4] = ["--locked", "--workspace", "--features", "headcount-server/otel"];
+
 /// Runs the tests and returns their outcomes; arguments are `--only sqlite` and a filter for names.
 ///
 /// # Errors
@@ -49,10 +52,11 @@ fn outcomes(arguments: &[&str]) -> anyhow::Result<(Outcomes, bool)> {
         apt::ensure("pgbouncer", "pgbouncer")?;
     }
     let cluster = if only_sqlite { None } else { Some(Cluster::start(Durability::None)?) };
-    // With everything that can be built in, so that everything is tested.
-    let build = ["build", "--locked", "--package", "headcount-server", "--all-features"];
-    crate::repository::run(&mut cargo(&build))?;
-    let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--"]);
+    // Tests over HTTP start the binary. Its libraries are built once, for it and for the tests: both commands
+    // have the same targets and features.
+    crate::repository::run(cargo(&["build", "--all-targets"]).args(WORKSPACE))?;
+    let mut tests = cargo(&["test", "--no-fail-fast"]);
+    tests.args(WORKSPACE).arg("--");
     tests.args(filter).env("HEADCOUNT_TEST_VENV", environment);
     if let Some(cluster) = &cluster {
         let path = std::env::var_os("PATH").unwrap_or_default();
