@@ -86,7 +86,7 @@ impl PageRequest {
                 .extensions()
                 .get::<RequestId>()
                 .cloned()
-                .unwrap_or_else(|| RequestId::new("")),
+                .unwrap_or_else(|| RequestId::new(api.request_ids.next_id().as_str())),
             path: request.path().to_owned(),
             parameters: request
                 .match_info()

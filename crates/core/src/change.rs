@@ -182,8 +182,8 @@ pub struct Recorded {
     pub kind: Kind,
     /// The id of the resource or the token; of a tenant, its key.
     pub id: ResourceId,
-    /// The version after the change; of a deletion, the last one; 0 for what has no versions.
-    pub version: Version,
+    /// The version after the change; of a deletion, the last one. `None` for what has no versions, as a token.
+    pub version: Option<Version>,
     /// What happened.
     pub change: Change,
     /// The members that were added and removed.

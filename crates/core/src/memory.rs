@@ -443,8 +443,8 @@ impl Tenant {
         let position = i64::try_from(self.changes.len()).unwrap_or(i64::MAX).saturating_add(1);
         let position = ChainPosition::new(position);
         if let Some(Stored { resource, .. }) = self.resources.get(&at) {
-            let (kind, id, version) =
-                (resource.kind.clone(), resource.id.clone(), resource.version);
+            let (kind, id) = (resource.kind.clone(), resource.id.clone());
+            let version = Some(resource.version);
             self.changes.push(Recorded { position, kind, id, version, change, members, left });
         }
     }

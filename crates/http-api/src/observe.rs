@@ -45,7 +45,7 @@ pub async fn observe(
     let id = request_id(&request);
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
-    let record = LogRecord::of(&request, method, started);
+    let record = LogRecord::of(&request, &id, method, started);
     let span = span(method, &id);
     let too_long =
         request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_URI_BYTES);
@@ -57,9 +57,8 @@ pub async fn observe(
         match work.instrument(span.clone()).await {
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
-                let error = ApiError { request: Some(id), ..Cause::Internal.into() };
-                let (id, route) = (error.request.as_ref(), "unmatched");
-                let line = Line { id, method, route, status: 500, started };
+                let error = ApiError { request: Some(id.clone()), ..Cause::Internal.into() };
+                let line = Line { id: &id, method, route: "unmatched", status: 500, started };
                 line.write(&LogContext::default(), Some(&error));
                 record.finish(&line, LogContext::default(), Some(&error), None);
                 return Err(error.into());
@@ -72,7 +71,7 @@ pub async fn observe(
     }
     let route = response.request().match_pattern();
     let line = Line {
-        id: Some(&id),
+        id: &id,
         method,
         route: route.as_deref().unwrap_or("unmatched"),
         status: response.status().as_u16(),
@@ -99,7 +98,7 @@ fn request_id(request: &ServiceRequest) -> RequestId {
         return RequestId::new(id);
     }
     let id = request.app_data::<Data<Api>>().map(|api| api.request_ids.next_id());
-    RequestId::new(id.map_or_else(String::new, |id| id.to_string()))
+    id.map_or_else(|| RequestId::new("unknown"), |id| RequestId::new(id.as_str()))
 }
 
 fn is_plain(id: &str) -> bool {
@@ -111,7 +110,7 @@ fn is_plain(id: &str) -> bool {
 ///
 /// The route is the template, never the path: no id, name or filter gets into either (PII-01, PII-04).
 struct Line<'a> {
-    id: Option<&'a RequestId>,
+    id: &'a RequestId,
     method: &'static str,
     route: &'a str,
     status: u16,
@@ -156,7 +155,7 @@ impl Line<'_> {
 
     fn write(&self, log: &LogContext, error: Option<&ApiError>) {
         let Self { method, route, status, .. } = *self;
-        let id = self.id.map_or("", RequestId::as_str);
+        let id = self.id.as_str();
         let elapsed = self.started.elapsed();
         let token = log.token.as_ref().or_else(|| error.and_then(|error| error.token.as_ref()));
         tracing::info!(
@@ -194,7 +193,12 @@ impl Line<'_> {
 struct LogRecord(Option<(Data<Api>, HttpExchange<Bytes>)>);
 
 impl LogRecord {
-    fn of(request: &ServiceRequest, method: &'static str, started: Instant) -> Self {
+    fn of(
+        request: &ServiceRequest,
+        id: &RequestId,
+        method: &'static str,
+        started: Instant,
+    ) -> Self {
         let api = request.app_data::<Data<Api>>().filter(|api| api.recorder.is_some());
         let Some((api, path)) = api.zip(below_base(request.path())) else {
             return Self(None);
@@ -205,7 +209,7 @@ impl LogRecord {
         let exchange = HttpExchange {
             at: Timestamp::from_micros(api.service.clock.now().micros() - elapsed),
             micros: 0,
-            request: RequestId::new(""),
+            request: id.clone(),
             tenant: None,
             token: auth::presented_token(request.headers()),
             token_name: None,
@@ -243,7 +247,6 @@ impl LogRecord {
         let is_abroad = error.is_some_and(|error| matches!(error.cause, Cause::Network));
         let exchange = HttpExchange {
             micros: i64::try_from(line.started.elapsed().as_micros()).unwrap_or(i64::MAX),
-            request: line.id.cloned().unwrap_or_else(|| RequestId::new("")),
             tenant: token.map(|token| token.tenant),
             token: token.map(|token| token.id.clone()).or(exchange.token),
             token_name: token.map(|token| token.name.clone()),

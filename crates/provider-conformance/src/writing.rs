@@ -210,15 +210,14 @@ pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: 
     );
     assert!(bench.try_delete(0, USER, &user).is_ok());
     let changes = bench.changes();
-    let acts: Vec<_> =
-        changes.iter().map(|c| (c.change.act, c.id.clone(), c.version.counter())).collect();
+    let acts: Vec<_> = changes.iter().map(|c| (c.change.act, c.id.clone(), c.version)).collect();
     assert_eq!(
         acts,
         [
-            (Act::Created, user.clone(), 1),
-            (Act::Created, group.clone(), 1),
-            (Act::Patched, user.clone(), 2),
-            (Act::Deleted, user.clone(), 2),
+            (Act::Created, user.clone(), Some(Version::FIRST)),
+            (Act::Created, group.clone(), Some(Version::FIRST)),
+            (Act::Patched, user.clone(), Some(Version::new(2))),
+            (Act::Deleted, user.clone(), Some(Version::new(2))),
         ]
     );
     let [created, grouped, deactivated, deleted] = &*changes else { panic!("four changes") };

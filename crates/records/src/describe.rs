@@ -1,6 +1,7 @@
 //! Records and timelines in plain words, the same at the command line, in the API and on pages.
 
 use headcount_core::change::{Act, Activation, Recorded};
+use headcount_core::ids::Version;
 
 use crate::request_log::RequestRecord;
 use crate::timeline::{IdentityTimeline, Present, Verdict};
@@ -160,7 +161,8 @@ pub fn change(recorded: &Recorded) -> String {
     if !recorded.left.is_empty() {
         parts.push(format!("left {} group(s)", recorded.left.len()));
     }
-    format!("version {}: {}", recorded.version.counter(), parts.join(", "))
+    let version = recorded.version.map_or(0, Version::counter);
+    format!("version {version}: {}", parts.join(", "))
 }
 
 /// Describes how many requests of strangers were counted at a kept one.

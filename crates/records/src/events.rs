@@ -228,7 +228,7 @@ fn event(recorded: &Recorded, what: EventKind, attributes: &[&str]) -> Event {
         request: change.request.clone(),
         kind: recorded.kind.clone(),
         resource: recorded.id.clone(),
-        version: Some(recorded.version).filter(|version| version.counter() > 0),
+        version: recorded.version,
         external_id: change.names.external_id.clone(),
         attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
         member: None,

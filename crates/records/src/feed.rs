@@ -199,7 +199,7 @@ mod tests {
             position: ChainPosition::new(place),
             kind: Kind::new("Group"),
             id: ResourceId::new(place.to_string()),
-            version: Version::FIRST,
+            version: Some(Version::FIRST),
             change: Change {
                 at: Timestamp::from_micros(0),
                 actor: Actor::System,

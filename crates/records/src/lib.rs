@@ -31,6 +31,6 @@ pub use notifier::EventNotifier;
 pub use record_body::{ChangeBody, EntryBody, PresentBody, RecordBody, TimelineBody};
 pub use recorder::{Directory, Keep, Recorder};
 pub use request_log::{
-    HttpExchange, LogQuery, Logged, Operated, QuirkCount, RecordBuilder, RequestLog, RequestRecord,
-    Retention,
+    HttpExchange, LogQuery, LogScope, Logged, Operated, QuirkCount, RecordBuilder, RequestLog,
+    RequestRecord, Retention,
 };

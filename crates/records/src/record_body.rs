@@ -3,7 +3,7 @@
 
 use headcount_core::change::Recorded;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, ResourceId, TokenId};
+use headcount_core::ids::{Kind, ResourceId, TokenId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -227,7 +227,8 @@ fn change(recorded: &Recorded) -> ChangeBody {
         id: recorded.id.to_string(),
         actor: ActorBody::of(&recorded.change.actor),
         act: recorded.change.act.word().to_owned(),
-        version: recorded.version.to_string(),
+        // The API has always reported the erasure of names as version 0.
+        version: recorded.version.unwrap_or(Version::new(0)).to_string(),
         paths: recorded.change.paths.clone(),
         told: describe::change(recorded),
     }

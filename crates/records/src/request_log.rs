@@ -83,11 +83,39 @@ pub struct Logged {
     pub record: RequestRecord,
 }
 
+/// Whose requests a query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogScope {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of a tenant.
+    Tenant(TenantId),
+    /// Those without a known token, which are no tenant's.
+    Unknown,
+}
+
+impl LogScope {
+    /// The requests of a tenant, or all of them if none is given.
+    pub fn of(tenant: Option<TenantId>) -> Self {
+        tenant.map_or(Self::All, Self::Tenant)
+    }
+
+    /// Returns whether a record of this tenant, or of none, is among them.
+    pub fn has(self, tenant: Option<TenantId>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tenant(wanted) => tenant == Some(wanted),
+            Self::Unknown => tenant.is_none(),
+        }
+    }
+}
+
 /// A query for records.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
-    /// Only those of a tenant; with the key 0, those without a known token.
-    pub tenant: Option<TenantId>,
+    /// Whose they are.
+    pub scope: LogScope,
     /// Only those of a token.
     pub token: Option<TokenId>,
     /// Only those about a resource or an identity that went by this name or id.

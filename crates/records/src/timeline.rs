@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::request_log::{LogQuery, Logged, RequestLog};
+use crate::request_log::{LogQuery, LogScope, Logged, RequestLog};
 use headcount_core::change::{Act, ChangeFeed, Recorded};
 use headcount_core::clock::Timestamp;
 use headcount_core::error::Error;
@@ -153,7 +153,8 @@ impl TimelineReader<'_> {
         for other in others.iter().take(MAX_IDS) {
             requests.extend(self.requests(tenant, other, MAX_ENTRIES)?);
         }
-        let newest = LogQuery { tenant: Some(tenant), limit: 1, ..LogQuery::default() };
+        let scope = LogScope::Tenant(tenant);
+        let newest = LogQuery { scope, limit: 1, ..LogQuery::default() };
         let last_request =
             self.log.requests(&newest, self.work)?.first().map(|logged| logged.record.at);
         let mut entries = entries(requests, changes);
@@ -190,7 +191,8 @@ impl TimelineReader<'_> {
 
     fn requests(&self, tenant: TenantId, name: &str, max: usize) -> Result<Vec<Logged>, Error> {
         let name = Some(fold(name));
-        let query = LogQuery { tenant: Some(tenant), name, limit: max, ..LogQuery::default() };
+        let scope = LogScope::Tenant(tenant);
+        let query = LogQuery { scope, name, limit: max, ..LogQuery::default() };
         Ok(self.log.requests(&query, self.work)?)
     }
 

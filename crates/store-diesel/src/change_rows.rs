@@ -30,8 +30,7 @@ const ROOM: &str = "                                                            
 pub(crate) struct Effect<'a> {
     pub(crate) kind: &'a str,
     pub(crate) id: &'a str,
-    /// 0 for what has no versions.
-    pub(crate) version: i64,
+    pub(crate) version: Option<Version>,
     pub(crate) members: &'a MemberDelta,
     pub(crate) left: &'a [LeftGroup],
 }
@@ -83,7 +82,8 @@ impl<'a> NewRow<'a> {
         Self {
             tenant: tenant.key(),
             at: change.at.micros(),
-            version: effect.version,
+            // What has no versions has 0 in this column.
+            version: effect.version.map_or(0, Version::counter),
             texts: [
                 actor_kind.into(),
                 actor.into(),
@@ -246,7 +246,7 @@ impl FeedRow {
             left: left_groups(&delta),
             kind: Kind::new(row.kind),
             id: ResourceId::new(row.resource),
-            version: Version::new(row.version),
+            version: (row.version > 0).then(|| Version::new(row.version)),
             change: Change {
                 at: Timestamp::from_micros(row.at),
                 actor: parse_actor(&row.actor_kind, row.actor)?,

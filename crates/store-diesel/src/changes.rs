@@ -59,7 +59,7 @@ pub(crate) fn append_other(
     if UNRECORDED {
         return Ok(());
     }
-    let effect = Effect { kind, id, version: 0, members: &MemberDelta::default(), left: &[] };
+    let effect = Effect { kind, id, version: None, members: &MemberDelta::default(), left: &[] };
     let row = NewRow::new(connection.backend(), tenant, change, &effect);
     with_backend!(connection, |one| row.execute(one)).map(drop)
 }

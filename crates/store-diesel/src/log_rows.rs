@@ -9,9 +9,12 @@ use headcount_records::RequestRecord;
 
 use crate::schema::{request_names, requests};
 
-/// The key of a tenant in the log; 0 for none.
+/// What the log has instead of the key of a tenant when there is none.
+pub(crate) const NO_TENANT: i64 = 0;
+
+/// Returns the key of a tenant in the log.
 pub(crate) fn key(tenant: Option<TenantId>) -> i64 {
-    tenant.map_or(0, TenantId::key)
+    tenant.map_or(NO_TENANT, TenantId::key)
 }
 
 /// A row of `requests`.

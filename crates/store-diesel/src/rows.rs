@@ -118,7 +118,7 @@ impl Tx<'_> {
             &Effect {
                 kind: draft.kind.as_str(),
                 id: draft.id.as_str(),
-                version: 1,
+                version: Some(Version::FIRST),
                 members: &applied.delta,
                 left: &[],
             },
@@ -126,7 +126,7 @@ impl Tx<'_> {
         let resource = Resource {
             kind: draft.kind.clone(),
             id: draft.id.clone(),
-            version: Version::new(1),
+            version: Version::FIRST,
             created: draft.at,
             modified: draft.at,
             document: draft.document.clone(),
@@ -164,7 +164,7 @@ impl Tx<'_> {
             let effect = Effect {
                 kind: self.kind.as_str(),
                 id: id.as_str(),
-                version: after.version.counter(),
+                version: Some(after.version),
                 members: &delta,
                 left: &[],
             };
@@ -197,7 +197,7 @@ impl Tx<'_> {
             &Effect {
                 kind: self.kind.as_str(),
                 id: id.as_str(),
-                version: before.version.counter(),
+                version: Some(before.version),
                 members: &MemberDelta::default(),
                 left: &left,
             },

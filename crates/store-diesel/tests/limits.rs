@@ -18,7 +18,7 @@ use headcount_core::schema::Registry;
 use headcount_core::work::{Halt, Work};
 use headcount_provider_conformance::bench::{Bench, USER};
 use headcount_records::activity::{Activity as _, ChangeQuery, Slots};
-use headcount_records::{LogQuery, RequestLog as _};
+use headcount_records::{LogQuery, LogScope, RequestLog as _};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
 use headcount_token_admin::accounts::AccountStore as _;
 use headcount_token_admin::{StoreError, TenantStore as _, TokenStore as _};
@@ -57,7 +57,8 @@ fn what_waits_for_a_lock_ends(prepared_statements: bool) {
     other.batch_execute(LOCKED).unwrap();
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 2 };
     let latest = ChangeQuery { limit: 1, ..ChangeQuery::default() };
-    let requests = LogQuery { tenant: Some(TenantId::new(1)), limit: 1, ..LogQuery::default() };
+    let scope = LogScope::Tenant(TenantId::new(1));
+    let requests = LogQuery { scope, limit: 1, ..LogQuery::default() };
     let name = json!({"op": "replace", "path": "title", "value": "x"});
     checked("a resource", bench.service.find(&bench.caller(0), &bench.kind(USER), &user));
     checked(

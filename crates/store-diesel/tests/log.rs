@@ -11,7 +11,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, TenantId};
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
-use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
+use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings};
 use support::{Database, Scratch, postgres_store};
 
@@ -59,7 +59,7 @@ fn record(number: usize) -> RequestRecord {
 fn expected(records: &[RequestRecord], first: i64, query: &LogQuery) -> Vec<String> {
     let numbered = (first..).zip(records);
     let is_asked_for = |(seq, record): &(i64, &RequestRecord)| {
-        query.tenant.is_none_or(|tenant| record.tenant == Some(tenant))
+        query.scope.has(record.tenant)
             && query.name.as_ref().is_none_or(|name| record.names.contains(name))
             && (!query.failed || record.status >= 400)
             && query.before.is_none_or(|before| *seq < before)
@@ -86,14 +86,18 @@ fn check(log: &LogStore) {
         + 1;
     let places = [None, Some(first + 9_000), Some(first + 18_500), Some(first + 19_999)];
     for name in ["rare", "user-3", "nobody"] {
-        for (tenant, failed) in [(Some(ONE), false), (Some(OTHER), true), (None, false)] {
+        for (scope, failed) in [
+            (LogScope::Tenant(ONE), false),
+            (LogScope::Tenant(OTHER), true),
+            (LogScope::All, false),
+        ] {
             for (before, after) in
                 places.into_iter().flat_map(|one| places.map(|other| (one, other)))
             {
                 for limit in [1, 4, RECORDS] {
                     let name = Some(name.to_owned());
                     let query = LogQuery {
-                        tenant,
+                        scope,
                         name,
                         failed,
                         before,
@@ -116,8 +120,8 @@ fn check(log: &LogStore) {
         limit: 10,
         ..LogQuery::default()
     };
-    for tenant in [None, records[3].tenant] {
-        assert_eq!(found(log, &LogQuery { tenant, ..of(3) }), [records[3].request.to_string()]);
+    for scope in [None, records[3].tenant].map(LogScope::of) {
+        assert_eq!(found(log, &LogQuery { scope, ..of(3) }), [records[3].request.to_string()]);
     }
     assert!(found(log, &LogQuery { failed: records[3].status < 400, ..of(3) }).is_empty());
     // Whoever is erased is found by none of the names any more.
@@ -142,14 +146,20 @@ fn check(log: &LogStore) {
     assert_eq!(newest, expected(&records, 0, &LogQuery { limit: 900, ..by("user-3") }));
     log.forget(ONE).unwrap();
     assert!(
-        log.requests(&LogQuery { tenant: Some(ONE), ..by("user-3") }, &Work::unlimited())
-            .unwrap()
-            .is_empty()
+        log.requests(
+            &LogQuery { scope: LogScope::Tenant(ONE), ..by("user-3") },
+            &Work::unlimited()
+        )
+        .unwrap()
+        .is_empty()
     );
     assert!(
-        !log.requests(&LogQuery { tenant: Some(OTHER), ..by("user-3") }, &Work::unlimited())
-            .unwrap()
-            .is_empty()
+        !log.requests(
+            &LogQuery { scope: LogScope::Tenant(OTHER), ..by("user-3") },
+            &Work::unlimited()
+        )
+        .unwrap()
+        .is_empty()
     );
 }
 

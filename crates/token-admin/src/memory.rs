@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headcount_core::change::{Act, Author, Change, Recorded, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{ChainPosition, Kind, ResourceId, TenantId, TokenId, Version};
+use headcount_core::ids::{ChainPosition, Kind, ResourceId, TenantId, TokenId};
 use headcount_core::members::MemberDelta;
 use headcount_core::quirks::Quirks;
 
@@ -64,7 +64,7 @@ impl State {
             ),
             kind: Kind::new(kind),
             id: ResourceId::new(id),
-            version: Version::new(0),
+            version: None,
             change,
             members: MemberDelta::default(),
             left: Vec::new(),

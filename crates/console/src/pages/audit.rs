@@ -57,9 +57,9 @@ fn row(ctx: &PageContext<'_>, tokens: &[Token], tenant: TenantId, recorded: &Rec
             format!("/console/resources{}/{}", kind.endpoint, recorded.id)
         }),
     };
-    let what = match recorded.version.counter() {
-        0 => describe_settings(recorded),
-        _ => describe::change(recorded),
+    let what = match recorded.version {
+        None => describe_settings(recorded),
+        Some(_) => describe::change(recorded),
     };
     let who = match &recorded.change.actor {
         Actor::Admin(name) => format!("{name} (console)"),

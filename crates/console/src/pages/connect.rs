@@ -2,8 +2,7 @@
 //! it worked.
 
 use askama::Template;
-use headcount_core::ids::TenantId;
-use headcount_records::{LogQuery, Logged, advice};
+use headcount_records::{LogQuery, LogScope, Logged, advice};
 use headcount_token_admin::TokenState;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -81,8 +80,8 @@ struct ConnectionStatus {
 /// that was just pasted.
 fn requests(ctx: &PageContext<'_>, query: &LogQuery) -> Result<Vec<Logged>, PageError> {
     let mut requests = Vec::new();
-    for tenant in [ctx.tenant()?.id, TenantId::new(0)] {
-        let query = LogQuery { tenant: Some(tenant), ..query.clone() };
+    for scope in [LogScope::Tenant(ctx.tenant()?.id), LogScope::Unknown] {
+        let query = LogQuery { scope, ..query.clone() };
         requests.extend(ctx.console.log.requests(&query, &ctx.work)?);
     }
     requests.sort_by_key(|logged| logged.seq);

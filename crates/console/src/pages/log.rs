@@ -1,9 +1,9 @@
 //! The provisioning log: every request, with why it was refused and what to change.
 
 use askama::Template;
-use headcount_core::ids::{Kind, TenantId, TokenId};
+use headcount_core::ids::{Kind, TokenId};
 use headcount_core::index::fold;
-use headcount_records::{LogQuery, Logged, advice};
+use headcount_records::{LogQuery, LogScope, Logged, advice};
 use serde_json::json;
 
 use crate::context::{Layout, PageContext};
@@ -79,10 +79,11 @@ struct LogPage {
 fn log_query(ctx: &PageContext<'_>) -> Result<LogQuery, PageError> {
     let asked = &ctx.request.query;
     let status = asked.get("status");
-    // A request without a known token belongs to no tenant.
-    let tenant = if status == "unknown" { TenantId::new(0) } else { ctx.tenant()?.id };
     Ok(LogQuery {
-        tenant: Some(tenant),
+        scope: match status {
+            "unknown" => LogScope::Unknown,
+            _ => LogScope::Tenant(ctx.tenant()?.id),
+        },
         token: value_of(asked, "token").map(TokenId::new),
         name: value_of(asked, "name").map(fold),
         request: None,
@@ -168,9 +169,9 @@ struct LogRequestPage {
 
 /// Finds one request of the tenant, or one without a known token.
 fn find(ctx: &PageContext<'_>, seq: i64) -> Result<Option<Logged>, PageError> {
-    for tenant in [ctx.tenant()?.id, TenantId::new(0)] {
+    for scope in [LogScope::Tenant(ctx.tenant()?.id), LogScope::Unknown] {
         let query = LogQuery {
-            tenant: Some(tenant),
+            scope,
             before: Some(seq.saturating_add(1)),
             after: Some(seq.saturating_sub(1)),
             limit: 1,

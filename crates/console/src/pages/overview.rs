@@ -6,8 +6,8 @@ use headcount_core::filter::parse_filter;
 use headcount_core::provider::{Query, Start, With};
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
-use headcount_records::LogQuery;
 use headcount_records::activity::Slots;
+use headcount_records::{LogQuery, LogScope};
 use headcount_token_admin::{Token, TokenState};
 
 use super::chart::{self, Bar};
@@ -214,7 +214,7 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let tenant = ctx.tenant()?;
     let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(tenant.id))?;
     let query = LogQuery {
-        tenant: Some(tenant.id),
+        scope: LogScope::Tenant(tenant.id),
         failed: true,
         limit: MAX_REFUSED,
         ..LogQuery::default()

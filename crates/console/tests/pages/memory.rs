@@ -129,7 +129,7 @@ impl RequestLog for MemoryLog {
     fn requests(&self, query: &LogQuery, _work: &Work) -> Result<Vec<Logged>, ProviderError> {
         let mut found = lock(&self.0).clone();
         found.retain(|Logged { seq, record }| {
-            query.tenant == Some(record.tenant.unwrap_or(TenantId::new(0)))
+            query.scope.has(record.tenant)
                 && query.before.is_none_or(|before| *seq < before)
                 && query.after.is_none_or(|after| *seq > after)
                 && (!query.failed || record.status >= 400)

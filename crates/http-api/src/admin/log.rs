@@ -3,10 +3,10 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use headcount_core::error::Error;
-use headcount_core::ids::{Kind, RequestId, TenantId, TokenId};
+use headcount_core::ids::{Kind, RequestId, TokenId};
 use headcount_core::index::fold;
 use headcount_records::timeline::TimelineReader;
-use headcount_records::{LogQuery, RecordBody, TimelineBody};
+use headcount_records::{LogQuery, LogScope, RecordBody, TimelineBody};
 use headcount_token_admin::Scopes;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -85,13 +85,13 @@ impl Reach {
         Ok(Self { tenant, everywhere: everywhere.unwrap_or(false) })
     }
 
-    /// Returns the tenant, or `None` for all of them.
-    fn tenant(&self, session: &Session<'_>) -> Result<Option<TenantId>, ApiError> {
+    /// Returns whose requests are read.
+    fn scope(&self, session: &Session<'_>) -> Result<LogScope, ApiError> {
         if self.everywhere {
             session.need(Scopes::TENANTS_ALL)?;
         }
         let tenant = session.tenant(self.tenant.as_deref())?;
-        Ok((!self.everywhere).then_some(tenant))
+        Ok(if self.everywhere { LogScope::All } else { LogScope::Tenant(tenant) })
     }
 }
 
@@ -108,7 +108,8 @@ fn read(request: &HttpRequest) -> Result<(LogQuery, Reach), ApiError> {
     let reach = Reach::read(&mut params)?;
     params.end()?;
     let limit = usize::try_from(limit).unwrap_or(1);
-    let query = LogQuery { tenant: None, token, name, request, failed, kind, before, after, limit };
+    let query =
+        LogQuery { scope: LogScope::All, token, name, request, failed, kind, before, after, limit };
     Ok((query, reach))
 }
 
@@ -137,10 +138,10 @@ pub(super) async fn list(
     let asked = read(&request);
     respond(&api, auth.scanning(), move |session| {
         let (query, reach) = asked?;
-        let tenant = reach.tenant(session)?;
+        let scope = reach.scope(session)?;
         let log = &session.api.administration()?.log;
         let found = log
-            .requests(&LogQuery { tenant, ..query }, &session.caller.work)
+            .requests(&LogQuery { scope, ..query }, &session.caller.work)
             .map_err(Error::from)?;
         let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
         Answer::ok(&LogPage { requests })
@@ -170,11 +171,11 @@ pub(super) async fn get(
     let mut params = Params::of(&request);
     let reach = Reach::read(&mut params).and_then(|reach| params.end().map(|()| reach));
     respond(&api, auth, move |session| {
-        let tenant = reach?.tenant(session)?;
+        let scope = reach?.scope(session)?;
         let mut found = Vec::new();
         if let Some(seq) = number.parse().ok().filter(|seq: &i64| *seq > 0) {
             let (after, before) = (Some(seq - 1), seq.checked_add(1));
-            let query = LogQuery { tenant, after, before, limit: 1, ..LogQuery::default() };
+            let query = LogQuery { scope, after, before, limit: 1, ..LogQuery::default() };
             let log = &session.api.administration()?.log;
             found = log.requests(&query, &session.caller.work).map_err(Error::from)?;
         }

@@ -143,7 +143,7 @@ impl RequestLog for MemoryLog {
         let logged =
             (1..).zip(records.iter()).map(|(seq, record)| Logged { seq, record: record.clone() });
         let mut found: Vec<Logged> = logged
-            .filter(|logged| query.tenant.is_none_or(|tenant| logged.record.tenant == Some(tenant)))
+            .filter(|logged| query.scope.has(logged.record.tenant))
             .filter(|logged| !query.failed || logged.record.status >= 400)
             .filter(|logged| query.after.is_none_or(|after| logged.seq > after))
             .filter(|logged| query.before.is_none_or(|before| logged.seq < before))

@@ -7,12 +7,14 @@ use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
-use headcount_records::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
+use headcount_records::{
+    LogQuery, LogScope, Logged, QuirkCount, RequestLog, RequestRecord, Retention,
+};
 
 use super::{LogStore, names};
 use crate::connection::DbConnection;
 use crate::error::WriteError;
-use crate::log_rows::clean;
+use crate::log_rows::{NO_TENANT, clean};
 use crate::schema::quirk_counts;
 use crate::sql::Sql;
 
@@ -61,7 +63,7 @@ impl Row {
             at: Timestamp::from_micros(at),
             micros,
             request: RequestId::new(request),
-            tenant: (tenant != 0).then(|| TenantId::new(tenant)),
+            tenant: (tenant != NO_TENANT).then(|| TenantId::new(tenant)),
             token: token.map(TokenId::new),
             token_name,
             refused,
@@ -116,8 +118,10 @@ fn statement(query: &LogQuery, named: Option<(i64, &str)>, limit: usize) -> Sql 
         }
         _ => (" AND r.tenant = ", "r.seq"),
     };
-    if let Some(wanted) = query.tenant {
-        sql = sql.text(tenant).int(wanted.key());
+    match query.scope {
+        LogScope::All => {}
+        LogScope::Tenant(wanted) => sql = sql.text(tenant).int(wanted.key()),
+        LogScope::Unknown => sql = sql.text(tenant).int(NO_TENANT),
     }
     if let Some(token) = &query.token {
         sql = sql.text(" AND r.token = ").string(clean(token.as_str()));

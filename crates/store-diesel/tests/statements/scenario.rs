@@ -13,7 +13,7 @@ use headcount_core::work::Work;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_records::activity::{Activity, ChangeQuery, Refusals, Slots};
 use headcount_records::audit_list::AuditTrail;
-use headcount_records::{LogQuery, RequestLog as _, RequestRecord, Retention};
+use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{
     AccountStore as _, Accounts, ClientNetwork, Role, TotpSecret,
@@ -239,9 +239,9 @@ fn requests(log: &LogStore, tenant: TenantId) {
     };
     log.append(&[record(1), record(2)]).unwrap();
     log.add_unkept(&[(RequestId::new("1"), 7)]).unwrap();
-    let base = || LogQuery { tenant: Some(tenant), limit: 5, ..LogQuery::default() };
+    let base = || LogQuery { scope: LogScope::Tenant(tenant), limit: 5, ..LogQuery::default() };
     for query in [
-        LogQuery { tenant: None, ..base() },
+        LogQuery { scope: LogScope::All, ..base() },
         base(),
         LogQuery { failed: true, ..base() },
         LogQuery { token: Some(TokenId::new("t")), ..base() },

@@ -7,7 +7,7 @@ use headcount_records::events::EventId;
 use headcount_records::feed::{Wanted, newest_events, read_events};
 use headcount_records::timeline::TimelineReader;
 use headcount_records::{EventBody, RecordBody, TimelineBody};
-use headcount_records::{LogQuery, Logged, RequestLog as _};
+use headcount_records::{LogQuery, LogScope, Logged, RequestLog as _};
 use headcount_token_admin::TenantStore as _;
 
 use super::{Begin, Events, Page, Requests, Source};
@@ -37,7 +37,8 @@ impl Database {
 
     fn query(&self, wanted: &Requests) -> anyhow::Result<LogQuery> {
         let tenant = wanted.tenant.as_deref().map(|name| self.tenant(name)).transpose()?;
-        Ok(LogQuery { tenant, failed: wanted.failed, limit: MAX_REQUESTS, ..LogQuery::default() })
+        let scope = LogScope::of(tenant);
+        Ok(LogQuery { scope, failed: wanted.failed, limit: MAX_REQUESTS, ..LogQuery::default() })
     }
 
     fn read(&self, query: &LogQuery, bodies: bool) -> anyhow::Result<Vec<RecordBody>> {
