@@ -19,7 +19,7 @@ use headcount_core::provider::{
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::{Computed, Resource};
 use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Caller, Limits, Precondition, Service, Shape};
+use headcount_core::service::{Caller, Edit, Limits, Service, Shape};
 use headcount_core::work::Work;
 use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
 use serde_json::Value;
@@ -89,16 +89,14 @@ impl Preparation {
     }
 
     pub(crate) fn patch(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
-        let (kind, id) = (self.users()?, ResourceId::new(id));
-        let (condition, shape) = (Precondition::default(), Shape::default());
-        self.service.patch(&self.caller, kind, &id, body, &condition, &shape)?;
+        let edit = Edit::unconditional(&self.caller, self.users()?);
+        self.service.patch(edit, &ResourceId::new(id), body, &Shape::default())?;
         self.made()
     }
 
     pub(crate) fn replace(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
-        let (kind, id) = (self.users()?, ResourceId::new(id));
-        let (condition, shape) = (Precondition::default(), Shape::default());
-        self.service.replace(&self.caller, kind, &id, body, &condition, &shape)?;
+        let edit = Edit::unconditional(&self.caller, self.users()?);
+        self.service.replace(edit, &ResourceId::new(id), body, &Shape::default())?;
         self.made()
     }
 

@@ -132,7 +132,11 @@ impl Page {
         // Only a session may send a large form: those of strangers are short.
         let max = if session.is_some() { MAX_FORM_BYTES } else { MAX_UNPROVEN_BYTES };
         let owner = owner(session.as_ref(), &request);
-        match read_form(&console, &stopwatch, &http, body, owner, max).await {
+        let form = match is_form(&http) {
+            true => read_form(&console, &stopwatch, body, owner, max).await,
+            false => Err(unreadable_form()),
+        };
+        match form {
             Ok(form) => {
                 request.form = form;
                 self.dispatch(console, &stopwatch, request, session).await
@@ -225,22 +229,20 @@ fn owner(session: Option<&Session>, request: &PageRequest) -> Owner {
     }
 }
 
+fn is_form(request: &HttpRequest) -> bool {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with(ContentType::form_url_encoded().0.as_ref()))
+}
+
 async fn read_form(
     console: &Console,
     stopwatch: &Stopwatch,
-    request: &HttpRequest,
     body: web::Payload,
     owner: Owner,
     max: usize,
 ) -> Result<Fields, PageError> {
-    let is_form = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with(ContentType::form_url_encoded().0.as_ref()));
-    if !is_form {
-        return Err(unreadable_form());
-    }
     let bytes = headcount_http_api::read_form(&console.api, stopwatch, owner, body, max)
         .await
         .ok_or_else(unreadable_form)?;

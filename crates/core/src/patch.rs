@@ -21,7 +21,7 @@ use crate::resource::Attributes;
 use crate::schema::{Attribute, Extension};
 
 pub use apply::Outcome;
-pub(crate) use apply::apply;
+pub(crate) use apply::{Before, apply};
 pub(crate) use immutable::check_immutable;
 pub(crate) use membership::members_match;
 pub use request::{MAX_OPERATIONS, PatchRequest};

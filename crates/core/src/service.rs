@@ -48,6 +48,24 @@ pub struct Caller {
     pub work: Work,
 }
 
+/// Who changes a resource of which kind, and under which condition.
+#[derive(Clone, Copy)]
+pub struct Edit<'a> {
+    /// Who changes it.
+    pub caller: &'a Caller,
+    /// Its kind.
+    pub kind: &'a ResourceType,
+    /// What must hold for its version.
+    pub precondition: &'a Precondition,
+}
+
+impl<'a> Edit<'a> {
+    /// A change of whatever version there is.
+    pub fn unconditional(caller: &'a Caller, kind: &'a ResourceType) -> Self {
+        Self { caller, kind, precondition: Precondition::NONE }
+    }
+}
+
 /// Limits that an operator may change.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -185,21 +203,20 @@ impl Service {
     /// As [`Service::create`]; `mutability`, `404`, `412`.
     pub fn replace(
         &self,
-        caller: &Caller,
-        kind: &ResourceType,
+        edit: Edit<'_>,
         id: &ResourceId,
         body: Value,
-        precondition: &Precondition,
         shape: &Shape,
     ) -> Result<WriteOutcome, Error> {
+        let Edit { caller, kind, .. } = edit;
         self.check_id(kind, id)?;
         let mut applied = Applied::default();
         let projection = shape
             .projection(kind, caller.quirks, &mut applied)
-            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
+            .map_err(|error| self.refuse(edit, id, error))?;
         let (mut change, written) = self
-            .prepare_replace(caller, kind, body, precondition, &mut applied)
-            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
+            .prepare_replace(edit, body, &mut applied)
+            .map_err(|error| self.refuse(edit, id, error))?;
         let with = self.reads_for(kind, &projection, self.limits.members_at_once);
         let updated = self.update(caller, &kind.kind, id, with, &mut *change);
         drop(change);
@@ -217,21 +234,20 @@ impl Service {
     /// Those of [`PatchRequest`](crate::patch::PatchRequest) and of the PATCH engine; `404`, `409`, `412`.
     pub fn patch(
         &self,
-        caller: &Caller,
-        kind: &ResourceType,
+        edit: Edit<'_>,
         id: &ResourceId,
         body: Value,
-        precondition: &Precondition,
         shape: &Shape,
     ) -> Result<WriteOutcome, Error> {
+        let Edit { caller, kind, .. } = edit;
         self.check_id(kind, id)?;
         let mut applied = Applied::default();
         let projection = shape
             .projection(kind, caller.quirks, &mut applied)
-            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
+            .map_err(|error| self.refuse(edit, id, error))?;
         let (mut change, written) = self
-            .prepare_patch(caller, kind, id, body, precondition, &mut applied)
-            .map_err(|error| self.refuse(caller, kind, id, precondition, error))?;
+            .prepare_patch(edit, id, body, &mut applied)
+            .map_err(|error| self.refuse(edit, id, error))?;
         let with = match self.reads_for(kind, &projection, self.limits.members_at_once) {
             // The reply shows the members if there are few of them. Otherwise they are not read.
             With::Members(_) if !projection.is_explicit() => {
@@ -255,15 +271,10 @@ impl Service {
     /// # Errors
     ///
     /// `404`, `412`.
-    pub fn delete(
-        &self,
-        caller: &Caller,
-        kind: &ResourceType,
-        id: &ResourceId,
-        precondition: &Precondition,
-    ) -> Result<(), Error> {
+    pub fn delete(&self, edit: Edit<'_>, id: &ResourceId) -> Result<(), Error> {
+        let Edit { caller, kind, .. } = edit;
         self.check_id(kind, id)?;
-        let mut check = self.prepare_delete(caller, kind, precondition);
+        let mut check = self.prepare_delete(edit);
         self.provider
             .delete(caller.tenant, &kind.kind, id, &mut *check)
             .map_err(|error| self.name_missing(kind, id, error))
@@ -271,17 +282,10 @@ impl Service {
 
     /// Chooses the error of a request on one resource whose body was refused. A missing resource, and then a
     /// failed precondition, take precedence over errors in the body (ETG-017).
-    fn refuse(
-        &self,
-        caller: &Caller,
-        kind: &ResourceType,
-        id: &ResourceId,
-        precondition: &Precondition,
-        error: Error,
-    ) -> Error {
-        match self.find(caller, kind, id) {
+    fn refuse(&self, edit: Edit<'_>, id: &ResourceId, error: Error) -> Error {
+        match self.find(edit.caller, edit.kind, id) {
             Ok(resource) if !matches!(error, Error::Syntax(_) | Error::TooLarge(_)) => {
-                precondition.check(&resource).err().unwrap_or(error)
+                edit.precondition.check(&resource).err().unwrap_or(error)
             }
             Ok(_) => error,
             Err(missing) => missing,

@@ -18,7 +18,7 @@ use headcount_core::message::SearchRequest;
 use headcount_core::path::PathTarget;
 use headcount_core::quirks::Quirks;
 use headcount_core::resource::Reply;
-use headcount_core::service::{Caller, Precondition, Shape};
+use headcount_core::service::{Caller, Edit, Shape};
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_provider_conformance::fuzz::{self, Effort, FEW, Seen};
 use headcount_provider_conformance::print::to_text;
@@ -240,15 +240,9 @@ fn path(effort: Effort) -> Seen {
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "remove", "path": text}]});
         let patch = || {
-            let (kind, free) = (bench.kind(USER), Precondition::default());
-            bench.service.patch(
-                &caller(&bench, input),
-                &kind,
-                &id,
-                body.clone(),
-                &free,
-                &Shape::default(),
-            )
+            let (kind, caller) = (bench.kind(USER), caller(&bench, input));
+            let edit = Edit::unconditional(&caller, &kind);
+            bench.service.patch(edit, &id, body.clone(), &Shape::default())
         };
         match patch() {
             Ok(_) => assert!(patch().is_ok_and(|again| !again.changed)),
@@ -286,8 +280,8 @@ fn patch(effort: Effort) -> Seen {
                 continue;
             };
             let id = &before.resource.id;
-            let (free, shape) = (Precondition::default(), Shape::default());
-            let patched = bench.service.patch(&caller, &kind, id, body.clone(), &free, &shape);
+            let edit = Edit::unconditional(&caller, &kind);
+            let patched = bench.service.patch(edit, id, body.clone(), &Shape::default());
             let after = bench.get(0, kind.kind.as_str(), id).unwrap();
             match patched {
                 Ok(written) => {
@@ -330,19 +324,18 @@ fn body(effort: Effort) -> Seen {
         let mut accepted = false;
         for kind in [USER, GROUP] {
             let kind = bench.kind(kind);
-            let (free, shape) = (Precondition::default(), Shape::default());
+            let (edit, shape) = (Edit::unconditional(&caller, &kind), Shape::default());
             match bench.service.create(&caller, &kind, raw.clone(), &shape) {
                 Ok(written) => {
                     accepted = true;
                     let shown = reply(&bench, &kind, &written);
                     let id = &written.found.resource.id;
                     // The reply, sent back, is the same resource.
-                    let put =
-                        bench.service.replace(&caller, &kind, id, shown.clone(), &free, &shape);
+                    let put = bench.service.replace(edit, id, shown.clone(), &shape);
                     let put = put.unwrap_or_else(|error| panic!("{shown}: {error}"));
                     assert!(!put.changed, "{shown}\n{}", reply(&bench, &kind, &put));
                     assert_eq!(reply(&bench, &kind, &put), shown);
-                    bench.service.delete(&caller, &kind, id, &free).unwrap();
+                    bench.service.delete(edit, id).unwrap();
                 }
                 Err(error) => client_error(&error),
             }

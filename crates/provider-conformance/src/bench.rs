@@ -12,7 +12,7 @@ use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Caller, Limits, Precondition, Service, Shape, WriteOutcome};
+use headcount_core::service::{Caller, Edit, Limits, Service, Shape, WriteOutcome};
 use headcount_core::work::Work;
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ impl Bench {
     ) -> Result<WriteOutcome, Error> {
         let body = json!({"Operations": [operation]});
         let (caller, kind) = (self.caller(tenant), self.kind(kind));
-        self.service.patch(&caller, &kind, id, body, &Precondition::default(), &Shape::default())
+        self.service.patch(Edit::unconditional(&caller, &kind), id, body, &Shape::default())
     }
 
     /// Applies one PATCH operation in the first tenant.
@@ -177,7 +177,7 @@ impl Bench {
     ///
     /// The error of the service.
     pub fn try_delete(&self, tenant: usize, kind: &str, id: &ResourceId) -> Result<(), Error> {
-        self.service.delete(&self.caller(tenant), &self.kind(kind), id, &Precondition::default())
+        self.service.delete(Edit::unconditional(&self.caller(tenant), &self.kind(kind)), id)
     }
 
     /// Reads a resource with its members.

@@ -11,7 +11,7 @@ use headcount_core::path::AttrRef;
 use headcount_core::provider::{ProviderError, Query, Sort, Start, Step, Update, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::{
-    Caller, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Precondition, Service, Shape, WriteOutcome,
+    Caller, Edit, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Service, Shape, WriteOutcome,
 };
 use headcount_core::work::{FOLDING, Halt, Stop, VISIT, Work, count};
 use serde_json::{Value, json};
@@ -50,8 +50,7 @@ impl Watching {
     ) -> Result<WriteOutcome, Error> {
         let body = json!({"Operations": [operation]});
         let kind = bench.kind(kind);
-        let (none, all) = (Precondition::default(), Shape::default());
-        self.service.patch(&self.caller, &kind, id, body, &none, &all)
+        self.service.patch(Edit::unconditional(&self.caller, &kind), id, body, &Shape::default())
     }
 
     /// Returns whether each change under the lock cost at most what the lane allows.
@@ -106,9 +105,9 @@ pub fn expensive_replacements_are_computed_outside_the_lock(subject: Subject) {
         (0..100).map(|n| json!({"value": format!("{n}{}", "ä".repeat(200))})).collect();
     let watching = Watching::over(&bench, |watched| watched);
     let body = json!({"userName": "a", "emails": emails});
-    let (none, all) = (Precondition::default(), Shape::default());
     let kind = bench.kind(USER);
-    let written = watching.service.replace(&watching.caller, &kind, &user, body, &none, &all);
+    let edit = Edit::unconditional(&watching.caller, &kind);
+    let written = watching.service.replace(edit, &user, body, &Shape::default());
     assert!(written.is_ok_and(|written| written.changed));
     assert!(watching.kept_to_the_lane(), "{:?}", watching.provider.max_units);
     assert_eq!(watching.provider.calls(), (1, 2));
@@ -229,14 +228,15 @@ pub fn a_stopped_request_changes_nothing(subject: Subject) {
     let bench = Bench::new(subject);
     let (user, crowd) = (bench.user("a"), crowd(&bench, "b"));
     let before = bench.changes().len();
-    let (none, all, kind) = (Precondition::default(), Shape::default(), bench.kind(USER));
+    let (all, kind) = (Shape::default(), bench.kind(USER));
     let title = json!({"op": "replace", "path": "title", "value": "x"});
     let Watching { service, caller, .. } = &stopped_service(&bench);
     assert_eq!(status(service.create(caller, &kind, json!({"userName": "c"}), &all)), 503);
-    let replaced = service.replace(caller, &kind, &user, json!({"userName": "d"}), &none, &all);
+    let edit = Edit::unconditional(caller, &kind);
+    let replaced = service.replace(edit, &user, json!({"userName": "d"}), &all);
     assert_eq!(status(replaced), 503);
     assert_eq!(status(stopped_service(&bench).patch(&bench, USER, &user, title.clone())), 503);
-    let deleted = service.delete(caller, &kind, &user, &none);
+    let deleted = service.delete(edit, &user);
     assert_eq!(deleted.map_err(|error| error.status_and_type().0), Err(503));
     let path = format!("/Users/{user}");
     for one in [

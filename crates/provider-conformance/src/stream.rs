@@ -6,7 +6,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::{ChainPosition, ResourceId};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Found, With};
-use headcount_core::service::{Precondition, Shape, Tags};
+use headcount_core::service::{Edit, Precondition, Shape, Tags};
 use serde_json::{Map, Value, json};
 
 use crate::Subject;
@@ -118,6 +118,7 @@ fn name_attribute(kind: Kind) -> &'static str {
 fn perform(bench: &Bench, operation: &Operation) -> Outcome {
     let kind = operation.kind;
     let (caller, resource_type) = (bench.caller(operation.tenant), bench.kind(name(kind)));
+    let edit = Edit::unconditional(&caller, &resource_type);
     let shape = Shape::default();
     let service = &bench.service;
     let outcome: Result<Outcome, Error> = match &operation.action {
@@ -126,24 +127,22 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
             .and_then(|written| read_stored(bench, operation, &written.found.resource.id)),
         Action::Replace(id, seen, data) => {
             let id = ResourceId::new(id.as_str());
-            let seen = precondition(*seen);
+            let edit = Edit { precondition: &precondition(*seen), ..edit };
             service
-                .replace(&caller, &resource_type, &id, body(kind, data), &seen, &shape)
+                .replace(edit, &id, body(kind, data), &shape)
                 .and_then(|_| read_stored(bench, operation, &id))
         }
         Action::Patch(id, seen, changes) => {
             let id = ResourceId::new(id.as_str());
             let operations: Vec<_> = changes.iter().map(|change| patch(kind, change)).collect();
             let body = json!({"Operations": operations});
-            let seen = precondition(*seen);
-            service
-                .patch(&caller, &resource_type, &id, body, &seen, &shape)
-                .and_then(|_| read_stored(bench, operation, &id))
+            let edit = Edit { precondition: &precondition(*seen), ..edit };
+            service.patch(edit, &id, body, &shape).and_then(|_| read_stored(bench, operation, &id))
         }
         Action::Delete(id, seen) => {
             let id = ResourceId::new(id.as_str());
-            let seen = precondition(*seen);
-            service.delete(&caller, &resource_type, &id, &seen).map(|()| Outcome::Deleted)
+            let edit = Edit { precondition: &precondition(*seen), ..edit };
+            service.delete(edit, &id).map(|()| Outcome::Deleted)
         }
         Action::Find(question, order, skip, count) => {
             let request = SearchRequest {

@@ -12,7 +12,7 @@ use headcount_core::memory::MemoryProvider;
 use headcount_core::message::SearchRequest;
 use headcount_core::resource::Reply;
 use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Listing, Precondition, Shape};
+use headcount_core::service::{Edit, Listing, Shape};
 use serde_json::{Value, json};
 
 use crate::Subject;
@@ -195,15 +195,14 @@ impl World {
         };
         let kind = Arc::clone(&populated.kind);
         let id = self.random.one(&populated.ids).clone();
-        let (caller_id, free) = (ResourceId::new(id.as_str()), Precondition::default());
+        let caller_id = ResourceId::new(id.as_str());
         match self.random.below(8) {
             0 => self.create(index),
             1 => {
                 let deleted = self.run_everywhere(&format!("DELETE {id}"), |bench| {
-                    bench
-                        .service
-                        .delete(&bench.caller(0), &kind, &caller_id, &free)
-                        .map(|()| String::new())
+                    let caller = bench.caller(0);
+                    let edit = Edit::unconditional(&caller, &kind);
+                    bench.service.delete(edit, &caller_id).map(|()| String::new())
                 });
                 if let (Some(_), Some(populated)) = (deleted, self.kinds.get_mut(index)) {
                     populated.ids.retain(|known| *known != id);
@@ -212,28 +211,18 @@ impl World {
             2 => {
                 let Some(body) = self.body(index) else { return };
                 self.run_everywhere(&format!("PUT {id} {body}"), |bench| {
-                    let written = bench.service.replace(
-                        &bench.caller(0),
-                        &kind,
-                        &caller_id,
-                        body.clone(),
-                        &free,
-                        &Shape::default(),
-                    )?;
+                    let caller = bench.caller(0);
+                    let (edit, shape) = (Edit::unconditional(&caller, &kind), Shape::default());
+                    let written = bench.service.replace(edit, &caller_id, body.clone(), &shape)?;
                     render(bench, &kind, &written.found, &written.projection)
                 });
             }
             _ => {
                 let body = patches::request(&mut self.random, &kind, &people);
                 self.run_everywhere(&format!("PATCH {id} {body}"), |bench| {
-                    let written = bench.service.patch(
-                        &bench.caller(0),
-                        &kind,
-                        &caller_id,
-                        body.clone(),
-                        &free,
-                        &Shape::default(),
-                    )?;
+                    let caller = bench.caller(0);
+                    let (edit, shape) = (Edit::unconditional(&caller, &kind), Shape::default());
+                    let written = bench.service.patch(edit, &caller_id, body.clone(), &shape)?;
                     Ok(format!(
                         "{} {}",
                         written.changed,
@@ -299,8 +288,8 @@ impl World {
         let caller = bench.caller(0);
         let created = bench.service.create(&caller, kind, body.clone(), &Shape::default());
         let id = created.map_err(|error| error.status_and_type())?.found.resource.id;
-        let (free, shape) = (Precondition::default(), Shape::default());
-        let patched = bench.service.patch(&caller, kind, &id, form.clone(), &free, &shape);
+        let edit = Edit::unconditional(&caller, kind);
+        let patched = bench.service.patch(edit, &id, form.clone(), &Shape::default());
         let resource = patched.map_err(|error| error.status_and_type())?.found.resource;
         Ok(format!("{} {}", resource.version, resource.document.text()))
     }

@@ -5,7 +5,7 @@ use headcount_core::error::Error;
 use headcount_core::ids::{ResourceId, Version};
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::{Step, StepDone, Update, With};
-use headcount_core::service::{Precondition, WriteOutcome};
+use headcount_core::service::{Edit, Precondition, Shape, WriteOutcome};
 use serde_json::json;
 
 use crate::Subject;
@@ -157,8 +157,9 @@ pub fn a_refused_delete_leaves_everything(subject: Subject) {
     let before = (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes());
     let tags =
         headcount_core::service::Tags::parse("W/\"99\"").unwrap_or_else(|error| panic!("{error}"));
-    let precondition = Precondition { if_match: Some(tags), if_none_match: None };
-    let refused = bench.service.delete(&bench.caller(0), &bench.kind(USER), &user, &precondition);
+    let precondition = &Precondition { if_match: Some(tags), if_none_match: None };
+    let (caller, kind) = (&bench.caller(0), &*bench.kind(USER));
+    let refused = bench.service.delete(Edit { caller, kind, precondition }, &user);
     assert_eq!(status(refused), 412);
     assert_eq!(before, (bench.get(0, USER, &user), bench.get(0, GROUP, &group), bench.changes()));
 }
@@ -181,15 +182,9 @@ pub fn evt_011_evt_012_changes_are_recorded_if_and_only_if_they_happen(subject: 
     let stranger = format!("members[value eq \"{}\"]", bench.caller(0).request);
     assert!(!bench.patch(GROUP, &group, json!({"op": "remove", "path": stranger})).changed);
     let same = json!({"userName": "a", "externalId": "e", "active": false});
-    let (kind, condition) = (bench.kind(USER), Precondition::default());
-    let put = bench.service.replace(
-        &bench.caller(0),
-        &kind,
-        &user,
-        same,
-        &condition,
-        &headcount_core::service::Shape::default(),
-    );
+    let (caller, kind) = (bench.caller(0), bench.kind(USER));
+    let edit = Edit::unconditional(&caller, &kind);
+    let put = bench.service.replace(edit, &user, same, &Shape::default());
     assert!(put.is_ok_and(|written| !written.changed));
     assert!(bench.try_create(0, USER, json!({"userName": "A"})).is_err());
     let missing = ResourceId::new("nobody");

@@ -16,7 +16,7 @@ use headcount_core::quirks::Quirks;
 use headcount_core::resource::Document;
 use headcount_core::schema::Registry;
 use headcount_core::schema::registry::{IndexMarks, SchemaFile};
-use headcount_core::service::{Caller, Precondition, Shape};
+use headcount_core::service::{Caller, Edit, Shape};
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, status};
 use headcount_store_diesel::{DatabaseUrl, Settings, Store};
@@ -78,12 +78,12 @@ fn earlier_values_stay(
     assert_eq!(bench.filter(THING, "weight gt 9007199254740000").len(), 1);
     // A change of something else, by a tenant that takes the RFC to the letter.
     let caller = Caller { quirks: Quirks::NONE, ..bench.caller(0) };
-    let (none, all) = (Precondition::default(), Shape::default());
+    let (edit, all) = (Edit::unconditional(&caller, &kind), Shape::default());
     let patch = |path: &str, value: Value| {
         let body = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "replace", "path": path, "value": value}]});
-        status(bench.service.patch(&caller, &kind, &id, body, &none, &all))
+        status(bench.service.patch(edit, &id, body, &all))
     };
     assert_eq!(patch("title", json!("new")), 200);
     let document: Value = serde_json::from_str(&text()).unwrap();
@@ -95,7 +95,7 @@ fn earlier_values_stay(
     assert_eq!(patch("weight", json!(9_007_199_254_740_993_i64)), 400);
     assert_eq!(patch("key", json!("AQID")), 400);
     let body = json!({"title": "put", "schemas": [URN]});
-    let put = bench.service.replace(&caller, &kind, &id, body, &none, &all);
+    let put = bench.service.replace(edit, &id, body, &all);
     assert_eq!(status(put), 200);
     assert!(text().contains(r#""key":"+/8=""#), "{}", text());
 }

@@ -29,10 +29,17 @@ pub enum Outcome {
     NeedMembers,
 }
 
+/// What operations are applied to.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub(crate) attributes: &'a Attributes,
+    /// The group's members, if the caller has read them.
+    pub(crate) members: Option<&'a [Member]>,
+}
+
 /// Applies `operations` in order to a copy of `before`.
 ///
 /// The result satisfies the same invariants as `before`; a failing operation discards all of them.
-/// `members` are the group's members, if the caller has read them.
 ///
 /// # Errors
 ///
@@ -41,17 +48,16 @@ pub enum Outcome {
 pub(crate) fn apply(
     kind: &ResourceType,
     repairs: &mut Repairs<'_>,
-    before: &Attributes,
-    members: Option<&[Member]>,
+    before: Before<'_>,
     operations: &[Operation],
     work: &Work,
 ) -> Result<Outcome, Error> {
     let mut engine = Engine {
         kind,
         repairs,
-        map: before.clone().into_map(),
+        map: before.attributes.clone().into_map(),
         members: MemberChange::default(),
-        loaded: members,
+        loaded: before.members,
         removed: Vec::new(),
         lists: HashMap::new(),
         work,
@@ -68,7 +74,7 @@ pub(crate) fn apply(
     let quirks = repairs.quirks;
     let normalized =
         canonical_stored(kind, quirks, map).map_err(|error| missing_required(error, &removed))?;
-    check_immutable(kind, before, &normalized.attributes)?;
+    check_immutable(kind, before.attributes, &normalized.attributes)?;
     Ok(Outcome::Patched(Box::new(Patched { attributes: normalized.attributes, members })))
 }
 

@@ -33,9 +33,11 @@ pub(super) fn run(kind: &ResourceType, case: &Value) -> Result<Value, Error> {
     };
     let request = PatchRequest::parse(kind, &mut repairs, &ResourceId::new("me"), envelope)?;
     let work = Work::default();
-    let outcome = match apply(kind, &mut repairs, &before, None, &request.operations, &work)? {
+    let state = Before { attributes: &before, members: None };
+    let outcome = match apply(kind, &mut repairs, state, &request.operations, &work)? {
         Outcome::NeedMembers => {
-            apply(kind, &mut repairs, &before, Some(&members), &request.operations, &work)?
+            let state = Before { members: Some(&members), ..state };
+            apply(kind, &mut repairs, state, &request.operations, &work)?
         }
         patched @ Outcome::Patched(_) => patched,
     };

@@ -37,7 +37,8 @@ fn attack(operations: usize, work: &Work) -> Result<(), Error> {
     let mut applied = Applied::default();
     let mut repairs = Repairs { quirks: Quirks::ALL, applied: &mut applied };
     let request = PatchRequest::parse(kind, &mut repairs, &ResourceId::new("me"), envelope)?;
-    apply(kind, &mut repairs, &before, None, &request.operations, work).map(drop)
+    let state = Before { attributes: &before, members: None };
+    apply(kind, &mut repairs, state, &request.operations, work).map(drop)
 }
 
 #[test]

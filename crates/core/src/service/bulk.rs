@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use self::plan::{Action, Plan, Subject, in_data};
-use super::{Caller, Precondition, Service};
+use super::{Caller, Edit, Service};
 use crate::error::{Error, excerpt};
 use crate::ids::{ResourceId, Version};
 use crate::message::{BulkOperation, BulkRequest, BulkResult};
@@ -207,10 +207,10 @@ impl Run<'_> {
             _ => None,
         };
         if let (Some(id), Some(Some(plan))) = (begun, self.plans.get(index)) {
-            let none = Precondition::default();
+            let edit = Edit::unconditional(self.caller, &plan.kind);
             // If even this fails, the resource stays without its references. The client learns that the
             // operation failed, finds the resource and repairs it.
-            drop(self.service.delete(self.caller, &plan.kind, &id, &none));
+            drop(self.service.delete(edit, &id));
         }
         if let Some(state) = self.states.get_mut(index) {
             *state = State::Done(Err(error));

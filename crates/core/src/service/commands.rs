@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::carry_over::Named;
 use super::draft::{Base, Content};
 use super::lane::Compute;
-use super::{Caller, Precondition, Service};
+use super::{Caller, Edit, Service};
 use crate::change::Act;
 use crate::error::Error;
 use crate::ids::ResourceId;
@@ -53,12 +53,11 @@ impl Service {
     /// Prepares a PUT.
     pub(super) fn prepare_replace<'a>(
         &'a self,
-        caller: &'a Caller,
-        kind: &'a ResourceType,
+        edit: Edit<'a>,
         body: Value,
-        precondition: &'a Precondition,
         applied: &mut Applied,
     ) -> Result<Prepared<'a>, Error> {
+        let Edit { caller, kind, precondition } = edit;
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut body = repairs.resource_body(kind, body)?;
         repairs.member_ids(&*self.ids, kind, &mut body);
@@ -89,13 +88,12 @@ impl Service {
     /// Prepares a PATCH.
     pub(super) fn prepare_patch<'a>(
         &'a self,
-        caller: &'a Caller,
-        kind: &'a ResourceType,
+        edit: Edit<'a>,
         id: &ResourceId,
         body: Value,
-        precondition: &'a Precondition,
         applied: &'a mut Applied,
     ) -> Result<Prepared<'a>, Error> {
+        let Edit { caller, kind, precondition } = edit;
         let mut repairs = Repairs { quirks: caller.quirks, applied };
         let mut request = PatchRequest::parse(kind, &mut repairs, id, body)?;
         request.repair_members(&*self.ids, &mut repairs);
@@ -106,8 +104,8 @@ impl Service {
             // The engine copies the document and compares the result with it.
             work.spend(2 * bytes(current.resource.document.text()))?;
             let mut repairs = Repairs { quirks: caller.quirks, applied };
-            let operations = &request.operations;
-            match patch::apply(kind, &mut repairs, before, current.members, operations, work)? {
+            let state = patch::Before { attributes: before, members: current.members };
+            match patch::apply(kind, &mut repairs, state, &request.operations, work)? {
                 Outcome::NeedMembers => Ok(Update::NeedMembers(usize::MAX)),
                 Outcome::Patched(patched) => {
                     if patched.members == MemberChange::Unchanged && patched.attributes == *before {
@@ -125,12 +123,8 @@ impl Service {
     }
 
     /// Prepares a DELETE.
-    pub(super) fn prepare_delete<'a>(
-        &'a self,
-        caller: &'a Caller,
-        kind: &'a ResourceType,
-        precondition: &'a Precondition,
-    ) -> Box<CheckFn<'a>> {
+    pub(super) fn prepare_delete<'a>(&'a self, edit: Edit<'a>) -> Box<CheckFn<'a>> {
+        let Edit { caller, kind, precondition } = edit;
         Box::new(move |resource| {
             caller.work.check()?;
             precondition.check(resource)?;

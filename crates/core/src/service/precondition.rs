@@ -77,6 +77,9 @@ pub struct Precondition {
 }
 
 impl Precondition {
+    /// No condition.
+    pub const NONE: &'static Self = &Self { if_match: None, if_none_match: None };
+
     /// Checks the version that a write would replace.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_core::schema::registry::{IndexMarks, SchemaFile};
-use headcount_core::service::{Caller, Precondition, Shape};
+use headcount_core::service::{Caller, Edit, Shape};
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use serde_json::{Value, json};
@@ -348,7 +348,7 @@ impl<'k> Stage<'k> {
     /// Sends the request and returns the resource afterwards.
     fn send(&self, verb: &str, way: Way, quirks: Quirks, value: &Value) -> Result<Value, Error> {
         let (caller, kind) = (self.caller(quirks), self.bench.kind(self.kind.resource));
-        let (shape, unconditional) = (Shape::default(), Precondition::default());
+        let (shape, edit) = (Shape::default(), Edit::unconditional(&caller, &kind));
         let service = &self.bench.service;
         let value = self.named(value);
         match verb {
@@ -360,7 +360,7 @@ impl<'k> Stage<'k> {
             }
             "PUT" => {
                 let body = self.body(way, &value);
-                service.replace(&caller, &kind, &self.id, body, &unconditional, &shape)?;
+                service.replace(edit, &self.id, body, &shape)?;
                 Ok(self.read(&self.id))
             }
             _ => {
@@ -376,7 +376,7 @@ impl<'k> Stage<'k> {
                     "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
                     "Operations": [operation],
                 });
-                service.patch(&caller, &kind, &self.id, body, &unconditional, &shape)?;
+                service.patch(edit, &self.id, body, &shape)?;
                 Ok(self.read(&self.id))
             }
         }

@@ -267,7 +267,9 @@ pub(super) async fn events(
     .await?;
     if streams {
         let listener = EventListener::begin(&api, notified, &token)?;
-        return Ok(Either::Right(EventStream::new(api, auth, asked, first, token, listener)));
+        let (page, opened) = (first, false);
+        let stream = EventStream { api, auth, asked, token, listener, page, opened };
+        return Ok(Either::Right(stream));
     }
     let page = if first.events.is_empty() && !asked.wait.is_zero() {
         let listener = EventListener::begin(&api, notified, &token)?;

@@ -67,28 +67,18 @@ impl EventListener {
 
 /// A response that continues until either side ends it.
 pub(super) struct EventStream {
-    api: Data<Api>,
-    auth: Arc<AdminAuth<ReadEvents>>,
-    asked: FeedRequest,
-    token: Arc<TokenIdentity>,
-    listener: EventListener,
+    pub(super) api: Data<Api>,
+    pub(super) auth: Arc<AdminAuth<ReadEvents>>,
+    pub(super) asked: FeedRequest,
+    pub(super) token: Arc<TokenIdentity>,
+    pub(super) listener: EventListener,
     /// The events that were read and are not sent yet.
-    page: FeedPage,
-    opened: bool,
+    pub(super) page: FeedPage,
+    /// Whether anything was sent.
+    pub(super) opened: bool,
 }
 
 impl EventStream {
-    pub(super) fn new(
-        api: Data<Api>,
-        auth: Arc<AdminAuth<ReadEvents>>,
-        asked: FeedRequest,
-        page: FeedPage,
-        token: Arc<TokenIdentity>,
-        listener: EventListener,
-    ) -> Self {
-        Self { api, auth, asked, token, listener, page, opened: false }
-    }
-
     /// Returns the next piece, or `None` when the server stops or the token is no longer accepted.
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = String::new();

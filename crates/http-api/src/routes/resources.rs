@@ -10,7 +10,7 @@ use headcount_core::provider::Found;
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
-use headcount_core::service::{Caller, Precondition, Shape, WriteOutcome};
+use headcount_core::service::{Caller, Edit, Precondition, Shape, WriteOutcome};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -147,10 +147,11 @@ pub(super) async fn update(
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let (body, shape, condition) = read_update(body, query, condition, caller)
             .map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
+        let edit = Edit { caller, kind: &kind, precondition: &condition };
         let written = if method == Method::PUT {
-            api.service.replace(caller, &kind, &id, body, &condition, &shape)?
+            api.service.replace(edit, &id, body, &shape)?
         } else {
-            api.service.patch(caller, &kind, &id, body, &condition, &shape)?
+            api.service.patch(edit, &id, body, &shape)?
         };
         let context = ReplyContext { api, caller, kind, form: target.form };
         context.render_write(StatusCode::OK, written)
@@ -178,7 +179,7 @@ pub(super) async fn delete(
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let condition =
             condition.check().map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
-        api.service.delete(caller, &kind, &id, &condition)?;
+        api.service.delete(Edit { caller, kind: &kind, precondition: &condition }, &id)?;
         let context = ReplyContext { api, caller, kind, form: target.form };
         let log = LogContext { changed: Some(true), ..context.log(Applied::default()) };
         Ok(Reply::empty(StatusCode::NO_CONTENT).with_log(log))

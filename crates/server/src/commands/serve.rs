@@ -49,7 +49,12 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
-    let sites = (Data::clone(&api), Data::new(console));
+    let sites = Sites {
+        api: Data::clone(&api),
+        console: Data::new(console),
+        store: Data::from(Arc::clone(&parts.store)),
+        metrics: Data::clone(&metrics),
+    };
     let broken_heads = heads.clone();
     let background = Background::start(&parts, checkpoints, config.audit.names_days, move || {
         samples.run_upkeep();
@@ -57,10 +62,10 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     })?;
     let sequenced = background.sequenced_to();
     let metrics_server = match &config.http.metrics_listen {
-        Some(address) => Some(metrics_server(address, Data::clone(&metrics), Data::clone(&api))?),
+        Some(address) => Some(metrics_server(address, metrics, Data::clone(&api))?),
         None => None,
     };
-    let server = server(config, sites, &parts.store, metrics, listener, tls)?;
+    let server = server(config, sites, listener, tls)?;
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
         let metrics_server = metrics_server.map(actix_web::rt::spawn);
@@ -185,12 +190,18 @@ fn not_pem(path: &Path) -> String {
     format!("{} cannot be read as PEM; check path, permissions and content", path.display())
 }
 
+/// What the server answers with.
+struct Sites {
+    api: Data<Api>,
+    console: Data<Console>,
+    store: Data<Store>,
+    metrics: Data<Metrics>,
+}
+
 /// Makes the server; it runs when it is awaited.
 fn server(
     config: &Config,
-    (api, console): (Data<Api>, Data<Console>),
-    store: &Arc<Store>,
-    metrics: Data<Metrics>,
+    sites: Sites,
     listener: TcpListener,
     tls: Option<rustls::ServerConfig>,
 ) -> anyhow::Result<Server> {
@@ -198,7 +209,7 @@ fn server(
         .http
         .workers
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let store = Data::from(Arc::clone(store));
+    let Sites { api, console, store, metrics } = sites;
     let together = config.http.metrics_listen.is_none();
     let threads = Threads {
         workers: workers.max(1),

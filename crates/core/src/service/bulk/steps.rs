@@ -9,7 +9,7 @@ use crate::ids::{Kind, ResourceId};
 use crate::provider::{CheckFn, Draft, Step, StepDone, With};
 use crate::quirks::Applied;
 use crate::service::lane::{Compute, Lane};
-use crate::service::{Caller, Service};
+use crate::service::{Caller, Edit, Service};
 use crate::work::{VISIT, Work};
 
 use super::State;
@@ -67,10 +67,10 @@ impl Run<'_> {
         let plan = self.plans.get(index).and_then(Option::as_ref);
         let plan = plan.ok_or_else(|| Error::internal("an operation that is ready has a plan"))?;
         let (service, caller, kind) = (self.service, self.caller, &*plan.kind);
+        let edit = Edit { caller, kind, precondition: &plan.precondition };
         caller.work.spend(VISIT)?;
         if let Some(State::Begun(id)) = self.states.get(index) {
-            let (change, _) =
-                service.prepare_replace(caller, kind, data, &plan.precondition, applied)?;
+            let (change, _) = service.prepare_replace(edit, data, applied)?;
             return Ok(Prepared::update(&kind.kind, id.clone(), change, &caller.work));
         }
         let id = match (&plan.subject, self.subject(plan)) {
@@ -83,20 +83,16 @@ impl Run<'_> {
         };
         service.check_id(kind, &id)?;
         let change = match plan.action {
-            Action::Create | Action::Replace => {
-                service.prepare_replace(caller, kind, data, &plan.precondition, applied)
-            }
-            Action::Patch => {
-                service.prepare_patch(caller, kind, &id, data, &plan.precondition, applied)
-            }
+            Action::Create | Action::Replace => service.prepare_replace(edit, data, applied),
+            Action::Patch => service.prepare_patch(edit, &id, data, applied),
             Action::Delete => {
-                let check = service.prepare_delete(caller, kind, &plan.precondition);
+                let check = service.prepare_delete(edit);
                 return Ok(Prepared::Delete(&kind.kind, id, check));
             }
         };
         match change {
             Ok((change, _)) => Ok(Prepared::update(&kind.kind, id, change, &caller.work)),
-            Err(error) => Err(service.refuse(caller, kind, &id, &plan.precondition, error)),
+            Err(error) => Err(service.refuse(edit, &id, error)),
         }
     }
 
