@@ -21,7 +21,7 @@ use headcount_core::resource::{Computed, Resource};
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Caller, Edit, Limits, Service, Shape};
 use headcount_core::work::Work;
-use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, KindPlan, OlderSchema, Settings, Store};
 use serde_json::Value;
 
 use crate::load::{Load, Slice, micros};
@@ -35,7 +35,7 @@ pub(crate) fn open(url: &str) -> anyhow::Result<Arc<Store>> {
     let settings = Settings::serve(DatabaseUrl::parse(url)?);
     let registry = Registry::builtin()?;
     let plan: Vec<KindPlan> = registry.kinds().iter().map(|kind| plan(kind)).collect();
-    Ok(Store::open(&settings, &plan, true)?)
+    Ok(Store::open(&settings, &plan, OlderSchema::Migrate)?)
 }
 
 fn plan(kind: &ResourceType) -> KindPlan {

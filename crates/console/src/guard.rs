@@ -5,7 +5,7 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::work::Work;
 use headcount_http_api::{Lane, MAX_UNPROVEN_BYTES, Owner, Stopwatch};
-use headcount_token_admin::accounts::{Role, Session};
+use headcount_token_admin::accounts::{Role, SentBy, Session};
 use subtle::ConstantTimeEq as _;
 
 use crate::context::PageContext;
@@ -209,12 +209,11 @@ async fn find_session(
     let Some(cookie) = request.session_cookie.clone().filter(|cookie| !cookie.is_empty()) else {
         return Ok(None);
     };
-    // A page that reloads itself does not keep a session alive.
-    let active = request.query.get("live").is_empty();
+    let by = if request.query.get("live").is_empty() { SentBy::Person } else { SentBy::Page };
     let inner = Data::clone(console);
     let visitor = Owner::visitor(request.address);
     headcount_http_api::run_page(&console.api, stopwatch, Lane::Proof, visitor, move |_| {
-        inner.accounts.session(&cookie, active)
+        inner.accounts.session(&cookie, by)
     })
     .await
     .ok_or(PageError::Busy)?

@@ -233,7 +233,7 @@ fn is_same(old: &Value, new: &Value) -> bool {
                 && new.iter().all(|(name, new)| old.get(name).is_some_and(|old| is_same(old, new)))
         }
         (Value::String(old), Value::String(new)) => {
-            old == new || base64::read(old, true).is_some_and(|old| old == *new)
+            old == new || base64::canonical_of_any(old).is_some_and(|old| old == *new)
         }
         _ => old == new,
     }

@@ -15,8 +15,8 @@ use crate::members::{Member, MemberDelta, MemberNames, MembershipEntry};
 use crate::patch::members_match;
 use crate::path::AttrSource;
 use crate::provider::{
-    ChangeFn, CheckFn, Current, Draft, Found, Key, Members, Page, Provider, ProviderError, Query,
-    Start, Step, StepDone, Update, Updated, With,
+    ChangeFn, CheckFn, Current, Direction, Draft, Found, Key, Members, Page, Provider,
+    ProviderError, Query, Start, Step, StepDone, Update, Updated, With,
 };
 use crate::resource::{Computed, Resource};
 use crate::work::{Halt, Work};
@@ -234,11 +234,14 @@ fn provider_error(error: Error) -> ProviderError {
 /// The sort key of a resource, and the number of its creation.
 type Position = (Option<String>, u64);
 
-fn compare((key, at): &Position, (other_key, other_at): &Position, descending: bool) -> Ordering {
+fn compare(
+    (key, at): &Position,
+    (other_key, other_at): &Position,
+    direction: Direction,
+) -> Ordering {
     // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
     let by_key = (key.is_none(), key).cmp(&(other_key.is_none(), other_key));
-    let by_key = if descending { by_key.reverse() } else { by_key };
-    by_key.then(at.cmp(other_at))
+    direction.apply(by_key).then(at.cmp(other_at))
 }
 
 /// Returns the error for a resource that is gone while the lock is held.
@@ -309,15 +312,15 @@ impl Tenant {
                 matching.push((key, *at));
             }
         }
-        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        matching.sort_by(|one, other| compare(one, other, descending));
+        let direction = query.sort.as_ref().map(|sort| sort.direction).unwrap_or_default();
+        matching.sort_by(|one, other| compare(one, other, direction));
         let total = u64::try_from(matching.len()).unwrap_or(u64::MAX);
         let skip = match &query.start {
             Start::Offset(offset) => usize::try_from(*offset).unwrap_or(usize::MAX),
             Start::After(Key(key)) => {
                 let last: Position =
                     serde_json::from_str(key).map_err(|_bad| ProviderError::InvalidKey)?;
-                matching.iter().take_while(|one| compare(one, &last, descending).is_le()).count()
+                matching.iter().take_while(|one| compare(one, &last, direction).is_le()).count()
             }
         };
         let page: Vec<_> = matching.iter().skip(skip).take(query.limit).collect();

@@ -276,8 +276,28 @@ pub struct Query<'a> {
 pub struct Sort {
     /// The attribute by whose value to sort; resources without one are last, or first when descending.
     pub by: AttrRef,
-    /// Whether the largest value is first.
-    pub descending: bool,
+    /// Which value is first.
+    pub direction: Direction,
+}
+
+/// The direction of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// The smallest value is first.
+    #[default]
+    Ascending,
+    /// The largest value is first.
+    Descending,
+}
+
+impl Direction {
+    /// Turns the comparison of two values around if the largest is first.
+    pub fn apply(self, by_value: std::cmp::Ordering) -> std::cmp::Ordering {
+        match self {
+            Self::Ascending => by_value,
+            Self::Descending => by_value.reverse(),
+        }
+    }
 }
 
 /// Some members of a group.

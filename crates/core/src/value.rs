@@ -40,7 +40,7 @@ pub fn comparable(attribute: &Attribute, value: &Value) -> Option<String> {
         ValueType::String | ValueType::Reference => {
             value.as_str().map(|text| text_form(attribute, text))
         }
-        ValueType::Binary => value.as_str().and_then(|text| base64::read(text, true)),
+        ValueType::Binary => value.as_str().and_then(base64::canonical_of_any),
         ValueType::Boolean => value.as_bool().map(boolean_form),
         ValueType::Integer => value.as_i64().map(integer_form),
         ValueType::Decimal => value.as_f64().map(decimal_form),

@@ -76,6 +76,15 @@ pub struct LaneSizes {
     pub writes: Option<usize>,
 }
 
+/// Which connections writes use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteConnections {
+    /// One of their own, as on SQLite.
+    Own,
+    /// Those of the pool.
+    Pooled,
+}
+
 impl LaneSizes {
     /// Writes that wait for the one writer: many of them share a commit.
     const MAX_WRITES: usize = 96;
@@ -85,7 +94,7 @@ impl LaneSizes {
     ///
     /// Requests that may take long never hold all of it: a filter that costs more than expected still leaves a
     /// connection to point reads and token checks. A pool of one cannot be divided.
-    pub fn of_pool(connections: usize, writes_share: bool) -> Self {
+    pub fn of_pool(connections: usize, writes: WriteConnections) -> Self {
         let reserve = (connections / 8).max(1);
         let shared = connections.saturating_sub(reserve).max(1);
         Self {
@@ -93,7 +102,7 @@ impl LaneSizes {
             points: connections.max(2),
             shared,
             scans: (shared / 3).max(1),
-            writes: (!writes_share).then_some(Self::MAX_WRITES),
+            writes: (writes == WriteConnections::Own).then_some(Self::MAX_WRITES),
         }
     }
 

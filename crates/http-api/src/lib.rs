@@ -37,7 +37,7 @@ pub use body::{MAX_UNPROVEN_BYTES, read_form};
 pub use client::{address, origin, request_origin};
 pub use connections::{Connection, Connections, limit_requests};
 pub use deadline::Stopwatch;
-pub use lanes::{Lane, LaneSizes, Owner, Snapshot};
+pub use lanes::{Lane, LaneSizes, Owner, Snapshot, WriteConnections};
 pub use observe::observe;
 pub use pace::pace;
 pub use paths::{ADMIN_PATH, BASE_PATH};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::lanes::LaneSizes;
+use crate::lanes::{LaneSizes, WriteConnections};
 
 /// The settings of HTTP.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Default for HttpSettings {
             body_bytes: 1024 * 1024,
             bulk_bytes: 4 * 1024 * 1024,
             bulk_operations: 1_000,
-            lanes: LaneSizes::of_pool(16, false),
+            lanes: LaneSizes::of_pool(16, WriteConnections::Own),
             request_time: Duration::from_secs(10),
             body_time: Duration::from_secs(30),
             body_rate: 1024,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::rt;
 use headcount_core::work::Halt;
-use headcount_http_api::{HttpSettings, LaneSizes};
+use headcount_http_api::{HttpSettings, LaneSizes, WriteConnections};
 
 use support::{Server, until};
 
@@ -22,7 +22,7 @@ const SCAN: &str = "/scim/v2/Users?filter=nickName%20eq%20%22x%22";
 
 /// Turns as of a small SQLite: one for scans, two more for pages.
 fn small() -> HttpSettings {
-    HttpSettings { lanes: LaneSizes::of_pool(4, false), ..HttpSettings::default() }
+    HttpSettings { lanes: LaneSizes::of_pool(4, WriteConnections::Own), ..HttpSettings::default() }
 }
 
 #[test]

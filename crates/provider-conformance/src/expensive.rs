@@ -8,7 +8,7 @@ use headcount_core::filter::parse_filter;
 use headcount_core::ids::ResourceId;
 use headcount_core::message::{BulkOperation, BulkRequest};
 use headcount_core::path::AttrRef;
-use headcount_core::provider::{ProviderError, Query, Sort, Start, Step, Update, With};
+use headcount_core::provider::{Direction, ProviderError, Query, Sort, Start, Step, Update, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::service::{
     Caller, Edit, MAX_LANE_MEMBERS, MAX_LANE_UNITS, Service, Shape, WriteOutcome,
@@ -316,7 +316,7 @@ pub fn searches_end_with_their_budget(subject: Subject) {
     };
     let (provider, tenant) = (&bench.subject.provider, bench.tenant(0));
     let filtered = Query { filter: Some(filter), ..unbounded.clone() };
-    let sorted = Query { sort: Some(Sort { by, descending: false }), ..unbounded };
+    let sorted = Query { sort: Some(Sort { by, direction: Direction::Ascending }), ..unbounded };
     let each = 1_000 * FOLDING;
     for (mut query, total) in [(filtered, 0), (sorted, 20)] {
         query.work = Work::new(30 * each);

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::events::{Event, EventKind};
-use crate::security_event_token::{self as set, State};
+use crate::security_event_token::{self as set, Payload, State};
 
 /// Something that happened to one resource.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -134,7 +134,7 @@ pub struct EventStyle {
     /// Whether as Security Event Tokens.
     pub sets: bool,
     /// Whether with the resource.
-    pub full: bool,
+    pub payload: Payload,
     /// The origin under which the client reaches the server.
     pub origin: String,
     /// The path of SCIM below it.
@@ -183,7 +183,7 @@ impl EventWriter<'_> {
             }
             None => None,
         };
-        let claims = set::claims(event, &uri, &self.style.origin, self.style.full, state);
+        let claims = set::claims(event, &uri, &self.style.origin, self.style.payload, state);
         claims.map(|claims| raw_of(&claims)).transpose()
     }
 
@@ -196,7 +196,7 @@ impl EventWriter<'_> {
             || (!self.style.sets
                 && matches!(event.what, EventKind::Deactivated | EventKind::Reactivated));
         let kind = self.service.registry.kind(event.kind.as_str());
-        let Some(kind) = kind.filter(|_| whole && self.style.full) else {
+        let Some(kind) = kind.filter(|_| whole && self.style.payload == Payload::Full) else {
             return Ok(None);
         };
         let provider = &self.service.provider;

@@ -83,8 +83,14 @@ pub struct RecordBody {
 }
 
 impl RecordBody {
-    /// Writes a record, with its bodies or without.
-    pub fn new(logged: &Logged, bodies: bool) -> Self {
+    /// Writes a record with its bodies.
+    pub fn with_bodies(logged: &Logged) -> Self {
+        let (sent, answered) = (logged.record.body.clone(), logged.record.reply.clone());
+        Self { sent, answered, ..Self::new(logged) }
+    }
+
+    /// Writes a record without its bodies.
+    pub fn new(logged: &Logged) -> Self {
         let record = &logged.record;
         Self {
             number: logged.seq,
@@ -113,8 +119,8 @@ impl RecordBody {
             quirks: record.quirks.iter().map(|quirk| quirk.name.to_owned()).collect(),
             repairs: record.repairs(),
             unkept: record.unkept,
-            sent: record.body.clone().filter(|_| bodies),
-            answered: record.reply.clone().filter(|_| bodies),
+            sent: None,
+            answered: None,
         }
     }
 }
@@ -238,7 +244,7 @@ fn entry(entry: &Entry) -> EntryBody {
     EntryBody {
         at: entry.at.to_string(),
         own: entry.own,
-        request: entry.request.as_ref().map(|logged| RecordBody::new(logged, true)),
+        request: entry.request.as_ref().map(RecordBody::with_bodies),
         changes: entry.changes.iter().map(change).collect(),
     }
 }

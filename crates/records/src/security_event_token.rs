@@ -20,6 +20,16 @@ pub struct State<'a> {
     pub stored: &'a Attributes,
 }
 
+/// Whether the events of a resource have its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Payload {
+    /// They name the attributes that changed.
+    #[default]
+    Thin,
+    /// They have the state, where there is one.
+    Full,
+}
+
 /// Returns the claims for an event on a resource; none for what SCIM has no word for.
 ///
 /// `uri` is the resource's address below the base URL, `issuer` who issues it. With the `state`, or where
@@ -29,10 +39,10 @@ pub fn claims(
     event: &Event,
     uri: &str,
     issuer: &str,
-    full: bool,
+    style: Payload,
     state: Option<State<'_>>,
 ) -> Option<Value> {
-    let (name, payload) = payload(event, full, state)?;
+    let (name, payload) = payload(event, style, state)?;
     let mut subject = json!({"format": "scim", "uri": uri});
     if let (Some(subject), Some(id)) = (subject.as_object_mut(), &event.external_id) {
         subject.insert("externalId".to_owned(), id.as_str().into());
@@ -50,7 +60,7 @@ pub fn claims(
 }
 
 /// The name of the event behind the prefix, and its payload.
-fn payload(event: &Event, full: bool, state: Option<State<'_>>) -> Option<(String, Value)> {
+fn payload(event: &Event, style: Payload, state: Option<State<'_>>) -> Option<(String, Value)> {
     let (name, data) = match (event.what, event.act) {
         (EventKind::Deleted, _) => return Some(("delete".to_owned(), json!({}))),
         (EventKind::Deactivated, _) => return Some(("deactivate".to_owned(), json!({}))),
@@ -65,7 +75,7 @@ fn payload(event: &Event, full: bool, state: Option<State<'_>>) -> Option<(Strin
         (EventKind::MemberAdded | EventKind::MemberRemoved, _) => ("patch", membership(event)),
     };
     let version = event.version.map(|version| version.to_string());
-    Some(match data.filter(|_| full) {
+    Some(match data.filter(|_| style == Payload::Full) {
         Some(data) => (format!("{name}:full"), json!({"version": version, "data": data})),
         None => {
             let attributes = &event.attributes;
@@ -151,7 +161,7 @@ mod tests {
             &event(EventKind::Deleted, Act::Deleted, &[]),
             "/Users/r1",
             "https://a",
-            true,
+            Payload::Full,
             None,
         );
         assert_eq!(
@@ -182,9 +192,9 @@ mod tests {
             };
             let notice =
                 (format!("{name}:notice"), json!({"version": "W/\"2\"", "attributes": paths}));
-            assert_eq!(told(false, Some(state)), notice);
-            assert_eq!(told(true, None), notice);
-            let (full, payload) = told(true, Some(state));
+            assert_eq!(told(Payload::Thin, Some(state)), notice);
+            assert_eq!(told(Payload::Full, None), notice);
+            let (full, payload) = told(Payload::Full, Some(state));
             assert_eq!(full, format!("{name}:full"));
             assert_eq!(payload["version"], "W/\"2\"");
             assert_eq!(payload.get("attributes"), None);
@@ -210,7 +220,7 @@ mod tests {
             [(EventKind::Reactivated, "activate"), (EventKind::Deactivated, "deactivate")]
         {
             let event = event(what, Act::Patched, &["active"]);
-            let told = claims(&event, "/Users/r1", "https://a", true, None).unwrap();
+            let told = claims(&event, "/Users/r1", "https://a", Payload::Full, None).unwrap();
             assert_eq!(only_event(&told), (name.to_owned(), json!({})));
         }
     }
@@ -232,10 +242,10 @@ mod tests {
                 ..event(what, Act::Deleted, &["members"])
             };
             let told = |full| only_event(&claims(&event, "/Groups/g", "i", full, None).unwrap());
-            assert_eq!(told(true).0, "patch:full");
-            assert_eq!(told(true).1["data"]["Operations"], json!([operation]));
-            assert_eq!(told(false).0, "patch:notice");
-            assert_eq!(told(false).1["attributes"], json!(["members"]));
+            assert_eq!(told(Payload::Full).0, "patch:full");
+            assert_eq!(told(Payload::Full).1["data"]["Operations"], json!([operation]));
+            assert_eq!(told(Payload::Thin).0, "patch:notice");
+            assert_eq!(told(Payload::Thin).1["attributes"], json!(["members"]));
         }
     }
 }

@@ -116,7 +116,7 @@ impl TimelineReader<'_> {
     pub fn read(&self, tenant: TenantId, name: &str) -> Result<IdentityTimeline, Error> {
         let name = name.trim();
         let mut present = Vec::new();
-        self.present(tenant, name, true, &mut present)?;
+        self.present(tenant, name, Lookup::Indexed, &mut present)?;
         let mut requests = self.requests(tenant, name, MAX_ENTRIES)?;
         let mut ids: Vec<ResourceId> = present.iter().map(|present| present.id.clone()).collect();
         for logged in requests.iter().filter(|logged| self.is_own(logged, name, &[])) {
@@ -128,12 +128,12 @@ impl TimelineReader<'_> {
         ids.truncate(MAX_IDS);
         // An identity that was sent under a name without an index is found by the log.
         for id in ids.clone() {
-            self.present(tenant, id.as_str(), true, &mut present)?;
+            self.present(tenant, id.as_str(), Lookup::Indexed, &mut present)?;
         }
         let mut unread = false;
         if ids.is_empty() {
             // Only a document can have the name: all of them are read.
-            unread = self.present(tenant, name, false, &mut present)?;
+            unread = self.present(tenant, name, Lookup::Scanned, &mut present)?;
             ids.extend(present.iter().map(|present| present.id.clone()));
         }
         let mut changes = Vec::new();
@@ -212,7 +212,7 @@ impl TimelineReader<'_> {
         &self,
         tenant: TenantId,
         name: &str,
-        indexed: bool,
+        lookup: Lookup,
         present: &mut Vec<Present>,
     ) -> Result<bool, Error> {
         let mut left_out = false;
@@ -220,8 +220,8 @@ impl TimelineReader<'_> {
             let (start, with, sort) = (Start::Offset(0), With::Nothing, None);
             let work = self.work.clone();
             let all = Query { kind, filter: None, sort, start, limit: 0, with, work };
-            let filters = name_filters(kind, name, indexed);
-            if !indexed
+            let filters = name_filters(kind, name, lookup);
+            if lookup == Lookup::Scanned
                 && !filters.is_empty()
                 && self.provider.find(tenant, &all)?.total > MAX_DOCUMENTS
             {
@@ -251,13 +251,22 @@ impl TimelineReader<'_> {
     }
 }
 
+/// By which attributes resources are looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    /// Those with an index.
+    Indexed,
+    /// The others, for which each document is read.
+    Scanned,
+}
+
 /// Returns the filters for resources of a kind that have a name.
 fn name_filters(
     kind: &ResourceType,
     name: &str,
-    indexed: bool,
+    lookup: Lookup,
 ) -> Vec<headcount_core::filter::ResolvedFilter> {
-    let quoted = serde_json::Value::from(name);
+    let (quoted, indexed) = (serde_json::Value::from(name), lookup == Lookup::Indexed);
     NAMED_BY
         .into_iter()
         .filter(|attribute| {

@@ -13,9 +13,9 @@ use headcount_core::provider::{ProviderError, Source};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
-use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes};
+use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes, WriteConnections};
 use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as _};
-use headcount_store_diesel::{DatabaseUrl, LogStore, RebuildError, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, RebuildError, Settings, Store};
 use headcount_token_admin::accounts::Accounts;
 use headcount_token_admin::{
     Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens,
@@ -47,14 +47,14 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     };
     settings.pool_size = config.database.pool_size.unwrap_or(settings.pool_size + reserved);
     settings.documents_visited = config.limits.documents_visited;
-    let parts = open(config, settings, true)?;
+    let parts = open(config, settings, OlderSchema::Migrate)?;
     keep_derived(&parts)?;
     Ok(parts)
 }
 
 /// Opens everything that a command next to a running server needs.
 pub(crate) fn command(config: &Config) -> anyhow::Result<Parts> {
-    open(config, Settings::command(database(config)?), false)
+    open(config, Settings::command(database(config)?), OlderSchema::Refuse)
 }
 
 /// Reads which database is meant.
@@ -62,7 +62,7 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<DatabaseUrl> {
     Ok(DatabaseUrl::parse(&config.database.url)?)
 }
 
-fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Result<Parts> {
+fn open(config: &Config, mut settings: Settings, older: OlderSchema) -> anyhow::Result<Parts> {
     settings.prepared_statements = config.database.prepared_statements;
     let seconds = config.limits.read_seconds;
     anyhow::ensure!(seconds > 0, "limits.read_seconds: must be at least 1");
@@ -70,7 +70,7 @@ fn open(config: &Config, mut settings: Settings, migrate: bool) -> anyhow::Resul
     anyhow::ensure!(config.tokens.default_days > 0, "tokens.default_days: must be at least 1");
     anyhow::ensure!(config.tokens.longest_days > 0, "tokens.longest_days: must be at least 1");
     let registry = Arc::new(schemas::registry(config)?);
-    let store = Store::open(&settings, &schemas::plan(&registry), migrate)?;
+    let store = Store::open(&settings, &schemas::plan(&registry), older)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
     let log = Arc::new(LogStore::new(&settings));
     let accounts = Arc::new(Accounts::new(store.clone(), Arc::new(SystemClock)));
@@ -191,7 +191,10 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         bulk_operations: config.limits.bulk_operations,
         lanes: LaneSizes::of_pool(
             usize::try_from(parts.store.connections())?,
-            matches!(database(config)?, DatabaseUrl::Postgres(_)),
+            match database(config)? {
+                DatabaseUrl::Sqlite(_) => WriteConnections::Own,
+                DatabaseUrl::Postgres(_) => WriteConnections::Pooled,
+            },
         ),
         request_time: Duration::from_secs(config.limits.request_seconds),
         body_time: Duration::from_secs(config.limits.body_seconds),

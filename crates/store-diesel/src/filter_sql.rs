@@ -93,9 +93,13 @@ impl Scope<'_> {
     fn compare(&self, at: &AttrRef, comparison: Comparison, operand: &Operand) -> Option<Sql> {
         let text = operand.0.as_str();
         match &at.source {
-            AttrSource::Id => Some(compare_column("r.id", false, comparison, text)),
-            AttrSource::Name => Some(compare_column("r.name_key", true, comparison, text)),
-            AttrSource::ExternalId => Some(compare_column("r.external_id", true, comparison, text)),
+            AttrSource::Id => Some(compare_column("r.id", Nulls::Never, comparison, text)),
+            AttrSource::Name => {
+                Some(compare_column("r.name_key", Nulls::Possible, comparison, text))
+            }
+            AttrSource::ExternalId => {
+                Some(compare_column("r.external_id", Nulls::Possible, comparison, text))
+            }
             AttrSource::Active => Some(flag(comparison, text)),
             AttrSource::Created => moment("r.created", comparison, operand),
             AttrSource::Modified => moment("r.modified", comparison, operand),
@@ -115,7 +119,7 @@ impl Scope<'_> {
                 }
                 Some(
                     rows.text(" AND ")
-                        .then(compare_column("x.value", false, comparison, text))
+                        .then(compare_column("x.value", Nulls::Never, comparison, text))
                         .text(")"),
                 )
             }
@@ -231,7 +235,7 @@ impl Scope<'_> {
                     .text(")"),
             ),
             (AttrSource::Members, "value") => {
-                Some(compare_column("m.member_id", false, comparison, text))
+                Some(compare_column("m.member_id", Nulls::Never, comparison, text))
             }
             (AttrSource::Members, "type") => {
                 let kinds = self.dictionary.kinds().iter();
@@ -241,9 +245,11 @@ impl Scope<'_> {
                 let numbers: Vec<i64> = holds.map(|(id, _)| i64::from(*id)).collect();
                 Some(Sql::new("m.member_kind IN (").ints(&numbers).text(")"))
             }
-            (AttrSource::Groups, "value") => Some(compare_column("g.id", false, comparison, text)),
+            (AttrSource::Groups, "value") => {
+                Some(compare_column("g.id", Nulls::Never, comparison, text))
+            }
             (AttrSource::Groups, "display") => {
-                Some(compare_column("g.name_key", true, comparison, text))
+                Some(compare_column("g.name_key", Nulls::Possible, comparison, text))
             }
             (AttrSource::Groups, "type") => {
                 Some(Sql::new(if comparison.holds("direct", text) { "1 = 1" } else { "1 = 0" }))
@@ -295,10 +301,17 @@ fn is_selective(filter: &ResolvedFilter) -> bool {
     }
 }
 
+/// Whether a column can be empty.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    Never,
+    Possible,
+}
+
 /// Compares a column with a text.
-fn compare_column(column: &'static str, nullable: bool, comparison: Comparison, text: &str) -> Sql {
+fn compare_column(column: &'static str, nulls: Nulls, comparison: Comparison, text: &str) -> Sql {
     let sql = match comparison {
-        Comparison::NotEqual if nullable => {
+        Comparison::NotEqual if nulls == Nulls::Possible => {
             return Sql::new("(")
                 .text(column)
                 .text(" IS NULL OR ")
@@ -339,7 +352,7 @@ fn compare_column(column: &'static str, nullable: bool, comparison: Comparison, 
             .text(") + 1) = ")
             .string(text),
     };
-    if nullable {
+    if nulls == Nulls::Possible {
         Sql::new("(").text(column).text(" IS NOT NULL AND ").then(sql).text(")")
     } else {
         Sql::new("(").then(sql).text(")")
@@ -447,12 +460,12 @@ impl IndexRow {
     }
 
     /// Returns the column for an attribute, and whether it may be null.
-    fn column(&self, at: &AttrRef) -> Option<(&'static str, bool)> {
+    fn column(&self, at: &AttrRef) -> Option<(&'static str, Nulls)> {
         if self.is_of(at) {
-            return Some(("x.value", false));
+            return Some(("x.value", Nulls::Never));
         }
         // Rows of a singular attribute have no type.
-        (is_type(at) && at.is_plural()).then_some(("x.label", true))
+        (is_type(at) && at.is_plural()).then_some(("x.label", Nulls::Possible))
     }
 
     /// Compiles a filter over the row; none when it is about anything but its value and type.
@@ -462,15 +475,15 @@ impl IndexRow {
             Filter::Or(terms) => Connective::Or.join(terms, |term| self.predicate(term)),
             Filter::Not(inner) => Some(Sql::new("NOT (").then(self.predicate(inner)?).text(")")),
             Filter::Present(at) => {
-                let (column, nullable) = self.column(at)?;
-                Some(match nullable {
-                    true => Sql::new(column).text(" IS NOT NULL"),
-                    false => Sql::new("1 = 1"),
+                let (column, nulls) = self.column(at)?;
+                Some(match nulls {
+                    Nulls::Possible => Sql::new(column).text(" IS NOT NULL"),
+                    Nulls::Never => Sql::new("1 = 1"),
                 })
             }
             Filter::Compare(at, comparison, Operand(text)) => {
-                let (column, nullable) = self.column(at)?;
-                Some(compare_column(column, nullable, *comparison, text))
+                let (column, nulls) = self.column(at)?;
+                Some(compare_column(column, nulls, *comparison, text))
             }
             Filter::Element(..) => None,
         }

@@ -53,4 +53,4 @@ pub use migrations::SchemaState;
 pub use pool::PoolState;
 pub use rebuild::{DeriveFn, RebuildError};
 pub use resource_counts::ResourceCount;
-pub use store::{KindPlan, OpenError, Settings, Store, UNRECORDED};
+pub use store::{KindPlan, OlderSchema, OpenError, Settings, Store, UNRECORDED};

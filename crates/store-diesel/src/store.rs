@@ -88,6 +88,15 @@ pub struct KindPlan {
     pub paths: Vec<String>,
 }
 
+/// What is done with the schema of an older release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OlderSchema {
+    /// It is brought up to date.
+    Migrate,
+    /// It is refused.
+    Refuse,
+}
+
 /// Why a store could not be opened, as one sentence that names what to change.
 #[derive(Debug, ThisError)]
 pub enum OpenError {
@@ -145,15 +154,13 @@ pub struct Store {
 impl Store {
     /// Opens the database, creating the file and the schema when there is nothing yet.
     ///
-    /// `migrate` is whether the schema of an older release is brought up to date or refused.
-    ///
     /// # Errors
     ///
     /// [`OpenError`].
     pub fn open(
         settings: &Settings,
         kinds: &[KindPlan],
-        migrate: bool,
+        older: OlderSchema,
     ) -> Result<Arc<Self>, OpenError> {
         if UNRECORDED {
             tracing::error!(
@@ -167,7 +174,7 @@ impl Store {
         if manager.backend() == Backend::Sqlite {
             check_library(&mut connection)?;
         }
-        prepare_schema(&mut connection, migrate)?;
+        prepare_schema(&mut connection, older)?;
         drop(connection);
         let manager = Manager { limit: Some(settings.statement_limit), ..manager };
         let backend = manager.backend();
@@ -333,14 +340,16 @@ fn check_library(connection: &mut DbConnection) -> Result<(), OpenError> {
     if found < OLDEST_SQLITE && !corrected { Err(OpenError::OldSqlite(version)) } else { Ok(()) }
 }
 
-fn prepare_schema(connection: &mut DbConnection, migrate: bool) -> Result<(), OpenError> {
+fn prepare_schema(connection: &mut DbConnection, older: OlderSchema) -> Result<(), OpenError> {
     let state = migrations::state(connection);
     match state.map_err(|error| OpenError::Prepare(error.to_string()))? {
         SchemaState::Current => Ok(()),
-        SchemaState::Behind(missing) if !migrate => Err(OpenError::Schema(format!(
-            "the database needs {} more migration(s); run `headcount migrate`, or start the server, which does it",
-            missing.len()
-        ))),
+        SchemaState::Behind(missing) if older == OlderSchema::Refuse => {
+            Err(OpenError::Schema(format!(
+                "the database needs {} more migration(s); run `headcount migrate`, or start the server, which does it",
+                missing.len()
+            )))
+        }
         SchemaState::Empty | SchemaState::Behind(_) => {
             migrations::migrate(connection).map_err(|error| OpenError::Prepare(error.to_string()))
         }

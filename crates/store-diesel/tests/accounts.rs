@@ -16,7 +16,7 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountStore, Accounts, Attempt, ClientNetwork, Role, SERVER, TotpSecret,
+    ADMIN_KIND, AccountStore, Accounts, Attempt, ClientNetwork, Role, SERVER, SentBy, TotpSecret,
 };
 use headcount_token_admin::{AdminError, Principal, Rule};
 use secrecy::ExposeSecret;
@@ -151,7 +151,8 @@ on_both!(adm_18_what_ends_a_session_ends_it_on_the_other_replica, |stores| {
     let log_in = |on: usize, password: &str| {
         both[on].log_in("owner", &password.into(), "", &home()).unwrap().cookie
     };
-    let alive = |on: usize, cookie: &str| both[on].session(cookie, true).unwrap().is_some();
+    let alive =
+        |on: usize, cookie: &str| both[on].session(cookie, SentBy::Person).unwrap().is_some();
     let ended = |end: &dyn Fn(&str)| {
         let cookie = log_in(0, GOOD);
         let cookie = cookie.expose_secret();

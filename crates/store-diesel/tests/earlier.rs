@@ -19,7 +19,7 @@ use headcount_core::schema::registry::{IndexMarks, SchemaFile};
 use headcount_core::service::{Caller, Edit, Shape};
 use headcount_provider_conformance::Subject;
 use headcount_provider_conformance::bench::{Bench, status};
-use headcount_store_diesel::{DatabaseUrl, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, OlderSchema, Settings, Store};
 use serde_json::{Value, json};
 
 const THING: &str = "Thing";
@@ -106,7 +106,8 @@ fn values_of_an_earlier_release_stay_sqlite() {
     let (scratch, registry) = (support::Scratch::new(), registry());
     let path = scratch.0.join("test.db");
     let url = DatabaseUrl::Sqlite(path.clone());
-    let store = Store::open(&Settings::serve(url), &support::plan(&registry), true).unwrap();
+    let store = Store::open(&Settings::serve(url), &support::plan(&registry), OlderSchema::Migrate)
+        .unwrap();
     let subject = support::subject(Arc::clone(&store), Box::new(scratch));
     earlier_values_stay(&store, subject, &registry, &mut |sql| {
         let mut connection = diesel::SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -119,7 +120,8 @@ fn values_of_an_earlier_release_stay_sqlite() {
 fn values_of_an_earlier_release_stay_postgres() {
     let (database, registry) = (support::Database::new(), registry());
     let url = DatabaseUrl::parse(&database.url).unwrap();
-    let store = Store::open(&Settings::serve(url), &support::plan(&registry), true).unwrap();
+    let store = Store::open(&Settings::serve(url), &support::plan(&registry), OlderSchema::Migrate)
+        .unwrap();
     let address = database.url.clone();
     let subject = support::subject(Arc::clone(&store), Box::new(database));
     earlier_values_stay(&store, subject, &registry, &mut |sql| {

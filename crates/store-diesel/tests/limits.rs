@@ -19,7 +19,7 @@ use headcount_core::work::{Halt, Work};
 use headcount_provider_conformance::bench::{Bench, USER};
 use headcount_records::activity::{Activity as _, ChangeQuery, Slots};
 use headcount_records::{LogQuery, LogScope, RequestLog as _};
-use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, Settings, Store};
 use headcount_token_admin::accounts::AccountStore as _;
 use headcount_token_admin::{StoreError, TenantStore as _, TokenStore as _};
 use serde_json::json;
@@ -49,7 +49,8 @@ fn what_waits_for_a_lock_ends(prepared_statements: bool) {
         prepared_statements,
         ..Settings::serve(DatabaseUrl::parse(&database.url).unwrap())
     };
-    let store = Store::open(&settings, &plan(&Registry::builtin().unwrap()), true).unwrap();
+    let store =
+        Store::open(&settings, &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate).unwrap();
     let log = LogStore::new(&settings);
     let bench = Bench::new(support::subject(Arc::clone(&store), Box::new(Arc::clone(&database))));
     let (tenant, user, work) = (bench.tenant(0), bench.user("jane"), Work::unlimited());

@@ -18,7 +18,7 @@ use headcount_core::ids::RequestId;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_records::verify::{SequencedRow, Verifier};
-use headcount_store_diesel::{DatabaseUrl, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, OlderSchema, Settings, Store};
 use headcount_token_admin::TenantStore;
 use support::{Database, Scratch, plan, postgres_store, sqlite_store};
 
@@ -95,7 +95,7 @@ fn a_server_and_a_command_sequence_one_file() {
     let server = sqlite_store(&scratch);
     let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
     let kinds = plan(&Registry::builtin().unwrap());
-    let command = Store::open(&Settings::command(url), &kinds, false).unwrap();
+    let command = Store::open(&Settings::command(url), &kinds, OlderSchema::Refuse).unwrap();
     let acknowledged = race(&[server.clone(), command], |_| {});
     assert!(!acknowledged.is_empty());
     check(&server, &acknowledged);

@@ -29,7 +29,7 @@ use explain::{Plan, Prepared};
 use headcount_core::message::SearchRequest;
 use headcount_core::schema::Registry;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
-use headcount_store_diesel::{DatabaseUrl, LogStore, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, Settings, Store};
 use record::Statements;
 use serde_json::json;
 use support::{Database, Scratch, plan};
@@ -74,7 +74,9 @@ fn compare(file: &str, found: &str) {
 fn recorded(settings: &Settings) -> Statements {
     let mut opened = None;
     let statements = record::during(|| {
-        let store = Store::open(settings, &plan(&Registry::builtin().unwrap()), true).unwrap();
+        let store =
+            Store::open(settings, &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate)
+                .unwrap();
         let log = LogStore::new(settings);
         scenario::run(&store, &log);
         opened = Some((store, log));
@@ -201,7 +203,9 @@ fn p7_what_would_read_too_much_is_refused_before_it_reads() {
     let search = |filter: &str, sort: &str| {
         let mut outcome = None;
         let statements = record::during(|| {
-            let store = Store::open(&settings, &plan(&Registry::builtin().unwrap()), true).unwrap();
+            let store =
+                Store::open(&settings, &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate)
+                    .unwrap();
             let bench = Bench::new(support::subject(store, Box::new(())));
             for n in 0..10 {
                 bench.create(USER, json!({"userName": format!("u{n}"), "active": n % 5 == 0}));
@@ -241,7 +245,9 @@ fn p6_members_take_no_statement_that_is_not_needed() {
         record::in_order()
     };
     let _statements = record::during(|| {
-        let store = Store::open(&settings, &plan(&Registry::builtin().unwrap()), true).unwrap();
+        let store =
+            Store::open(&settings, &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate)
+                .unwrap();
         let bench = Bench::new(support::subject(store, Box::new(())));
         let users: Vec<_> = (0..3).map(|n| bench.user(&format!("u{n}"))).collect();
         let members: Vec<_> = users.iter().collect();

@@ -52,6 +52,15 @@ pub struct Admin {
     pub last_login: Option<Timestamp>,
 }
 
+/// Who sent a request with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentBy {
+    /// A person, which keeps the session alive.
+    Person,
+    /// A page that reloads itself, which does not.
+    Page,
+}
+
 /// A session that is alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {

@@ -25,7 +25,7 @@ use headcount_records::RequestRecord;
 use headcount_token_admin::accounts::memory::MemoryAccounts;
 use headcount_token_admin::accounts::{
     AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow, Role,
-    Secret, SessionRow,
+    Secret, SentBy, SessionRow,
 };
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Policy, Principal, Tenants, TokenHash, Tokens};
@@ -149,7 +149,7 @@ impl TestConsole {
     /// Returns the form token of the session with this cookie.
     pub(crate) fn form_token(&self, cookie: &str) -> String {
         let (_, value) = cookie.split_once('=').unwrap();
-        self.console.accounts.session(value, true).unwrap().unwrap().form_token
+        self.console.accounts.session(value, SentBy::Person).unwrap().unwrap().form_token
     }
 
     /// Creates a resource in the default tenant and returns its id.

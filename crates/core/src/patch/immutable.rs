@@ -67,7 +67,7 @@ fn is_same(attribute: &Attribute, old: &Value, new: Option<&Value>) -> bool {
                     && old.iter().zip(new).all(|(old, new)| is_same(attribute, old, Some(new)))
             }
             (ValueType::Binary, Value::String(old), Value::String(new)) => {
-                base64::read(old, true).is_some_and(|old| old == *new)
+                base64::canonical_of_any(old).is_some_and(|old| old == *new)
             }
             (ValueType::Complex, Value::Object(old), Value::Object(new)) => {
                 let subs = attribute.sub_attributes.iter();

@@ -104,9 +104,11 @@ impl Rules {
             ValueType::DateTime => self.moment(value, at)?,
             ValueType::Binary => {
                 let value = self.form(value, at)?;
-                let url_safe = self.spares(Quirks::URL_SAFE_BASE64);
-                let text = value.as_ref().and_then(Value::as_str);
-                match text.and_then(|text| base64::read(text, url_safe)) {
+                let read = match self.spares(Quirks::URL_SAFE_BASE64) {
+                    true => base64::canonical_of_any,
+                    false => base64::canonical,
+                };
+                match value.as_ref().and_then(Value::as_str).and_then(read) {
                     Some(text) => Some(Value::String(text)),
                     None => return Err(at.refuse("must be base64 (RFC 4648 §4)")),
                 }

@@ -9,7 +9,7 @@ use crate::filter::{Context, ResolvedFilter, sort_key};
 use crate::lenient::{self, Repairs};
 use crate::message::{ListHead, SearchRequest};
 use crate::path::AttrSource;
-use crate::provider::{Found, Page, Query, Sort, Start};
+use crate::provider::{Direction, Found, Page, Query, Sort, Start};
 use crate::quirks::{Applied, Quirks};
 use crate::resource::Projection;
 use crate::schema::{ResourceType, Returned, ValueType};
@@ -263,11 +263,13 @@ impl Pages<'_> {
                 "sorted queries over several resource types reach {MAX_MERGED} resources deep; search one endpoint instead"
             )));
         }
-        let (mut total, mut keyed, mut descending) = (0, Vec::new(), false);
+        let (mut total, mut keyed, mut direction) = (0, Vec::new(), Direction::Ascending);
         for (order, part) in self.parts.iter().enumerate() {
             let (page, _) = self.page(part, Start::Offset(0), Plus::Space, deepest)?;
             total += page.total;
-            descending |= part.sort.as_ref().is_some_and(|sort| sort.descending);
+            if let Some(sort) = &part.sort {
+                direction = sort.direction;
+            }
             for (index, found) in page.resources.into_iter().enumerate() {
                 let key = match &part.sort {
                     Some(sort) => sort_key(&sort.by, &found.resource, &self.caller.work)?,
@@ -279,7 +281,7 @@ impl Pages<'_> {
         keyed.sort_by(|(a, a_position, _), (b, b_position, _)| {
             // No value sorts last ascending and first descending (RFC 7644 §3.4.2.3).
             let by_key = (a.is_none(), a).cmp(&(b.is_none(), b));
-            (if descending { by_key.reverse() } else { by_key }).then(a_position.cmp(b_position))
+            direction.apply(by_key).then(a_position.cmp(b_position))
         });
         let page = keyed.into_iter().skip(skip).take(self.limit).map(|(_, _, found)| found);
         Ok((total, page.collect()))
@@ -310,10 +312,10 @@ pub(super) fn sort(
     request: &SearchRequest,
     path: &str,
 ) -> Result<Option<Sort>, Error> {
-    let descending = match request.sort_order.as_deref() {
-        None => false,
-        Some(order) if order.eq_ignore_ascii_case("ascending") => false,
-        Some(order) if order.eq_ignore_ascii_case("descending") => true,
+    let direction = match request.sort_order.as_deref() {
+        None => Direction::Ascending,
+        Some(order) if order.eq_ignore_ascii_case("ascending") => Direction::Ascending,
+        Some(order) if order.eq_ignore_ascii_case("descending") => Direction::Descending,
         Some(_) => return Err(Error::value("sortOrder", "must be ascending or descending")),
     };
     if path.is_empty() {
@@ -338,5 +340,5 @@ pub(super) fn sort(
         let reason = format!("{by} has no order; sort by another attribute");
         return Err(Error::value("sortBy", reason));
     }
-    Ok(Some(Sort { by, descending }))
+    Ok(Some(Sort { by, direction }))
 }

@@ -26,10 +26,10 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Returns base64 in its canonical form, also from the URL-safe alphabet (RFC 4648 §5) if that is
-/// allowed. Values that early releases stored may have any form.
-pub(crate) fn read(text: &str, url_safe: bool) -> Option<String> {
-    match url_safe && text.contains(['-', '_']) {
+/// Returns base64 in its canonical form, also from the URL-safe alphabet (RFC 4648 §5). Values that early
+/// releases stored may have any form.
+pub(crate) fn canonical_of_any(text: &str) -> Option<String> {
+    match text.contains(['-', '_']) {
         true => canonical(&ordinary(text)),
         false => canonical(text),
     }

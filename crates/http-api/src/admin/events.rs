@@ -11,6 +11,7 @@ use headcount_core::ids::TenantId;
 use headcount_core::provider::ProviderError;
 use headcount_records::events::EventId;
 use headcount_records::feed::{Batch, Wanted, newest_events, read_events};
+use headcount_records::security_event_token as set;
 use headcount_records::{EventBody, EventStyle, EventWriter};
 use headcount_token_admin::Scopes;
 use serde::Serialize;
@@ -167,7 +168,8 @@ impl FeedRequest {
                 .map_err(|reason| bad("types", &reason))?,
         };
         let limit = params.number("limit", 1, 1_000)?.and_then(|limit| limit.try_into().ok());
-        let full = params.word("payload", &[("thin", false), ("full", true)])?.unwrap_or_default();
+        let payload = params
+            .word("payload", &[("thin", set::Payload::Thin), ("full", set::Payload::Full)])?;
         let sets = params.word("format", &[("event", false), ("set", true)])?.unwrap_or_default();
         let wait = params.number("wait", 0, MAX_WAIT_SECONDS)?.unwrap_or_default();
         let tenant = params.take("tenant")?;
@@ -179,7 +181,7 @@ impl FeedRequest {
             limit: limit.unwrap_or(DEFAULT_PAGE),
             style: EventStyle {
                 sets,
-                full,
+                payload: payload.unwrap_or_default(),
                 origin: client::origin(request, &api.settings),
                 base_path: BASE_PATH,
             },
@@ -217,7 +219,7 @@ impl FeedRequest {
         session: &Session<'_>,
         job: impl FnOnce(&dyn ChangeFeed, TenantId) -> Result<Batch, ProviderError>,
     ) -> Result<FeedPage, ApiError> {
-        if self.style.full {
+        if self.style.payload == set::Payload::Full {
             session.need(Scopes::EVENTS_READ.with(Scopes::SCIM_READ))?;
         }
         let tenant: TenantId = session.tenant(self.tenant.as_deref())?;

@@ -143,7 +143,7 @@ pub(super) async fn list(
         let found = log
             .requests(&LogQuery { scope, ..query }, &session.caller.work)
             .map_err(Error::from)?;
-        let requests = found.iter().map(|logged| RecordBody::new(logged, false)).collect();
+        let requests = found.iter().map(RecordBody::new).collect();
         Answer::ok(&LogPage { requests })
     })
     .await
@@ -182,7 +182,7 @@ pub(super) async fn get(
         let record = found.first().ok_or_else(|| {
             Fault::Missing(format!("there is no request {number} in the log here"))
         })?;
-        Answer::ok(&RecordBody::new(record, true))
+        Answer::ok(&RecordBody::with_bodies(record))
     })
     .await
 }

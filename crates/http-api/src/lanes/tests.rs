@@ -25,21 +25,21 @@ fn fill(lanes: &Lanes, lane: Lane, owner: &Owner) -> Vec<LaneTurn> {
 #[test]
 fn p2_whatever_is_dear_or_misjudged_leaves_a_connection() {
     for connections in 2..=64 {
-        for writes_share in [false, true] {
-            let sizes = LaneSizes::of_pool(connections, writes_share);
+        for writes in [WriteConnections::Own, WriteConnections::Pooled] {
+            let sizes = LaneSizes::of_pool(connections, writes);
             assert!(sizes.shared < connections, "{connections}: {sizes:?}");
             assert!(sizes.scans == 1 || sizes.scans < sizes.shared, "{connections}: {sizes:?}");
         }
     }
-    assert_eq!(LaneSizes::of_pool(16, true).scans, 4);
-    assert_eq!(LaneSizes::of_pool(4, false).shared, 3);
+    assert_eq!(LaneSizes::of_pool(16, WriteConnections::Pooled).scans, 4);
+    assert_eq!(LaneSizes::of_pool(4, WriteConnections::Own).shared, 3);
     // Nothing can be kept back of one; everything still has its turn.
-    assert_eq!(LaneSizes::of_pool(1, true).shared, 1);
+    assert_eq!(LaneSizes::of_pool(1, WriteConnections::Pooled).shared, 1);
 }
 
 #[actix_web::test]
 async fn f7_scans_and_pages_of_one_keep_no_point_read_and_no_check_waiting() {
-    let lanes = Lanes::new(&LaneSizes::of_pool(4, true), 1024, 8);
+    let lanes = Lanes::new(&LaneSizes::of_pool(4, WriteConnections::Pooled), 1024, 8);
     let scanning = owner(1, "a");
     let scans = fill(&lanes, Lane::Scan, &scanning);
     let pages = fill(&lanes, Lane::Page, &scanning);
@@ -52,7 +52,7 @@ async fn f7_scans_and_pages_of_one_keep_no_point_read_and_no_check_waiting() {
 
 #[actix_web::test]
 async fn the_next_page_is_of_whoever_has_none() {
-    let lanes = Lanes::new(&LaneSizes::of_pool(4, true), 1024, 8);
+    let lanes = Lanes::new(&LaneSizes::of_pool(4, WriteConnections::Pooled), 1024, 8);
     let mut held = fill(&lanes, Lane::Page, &owner(1, "a"));
     let turn = |owner| Box::pin(lanes.turn(Lane::Page, owner, late()));
     let mut waits = [turn(owner(1, "a")), turn(owner(1, "b")), turn(owner(2, "c"))];
@@ -77,7 +77,7 @@ async fn the_next_page_is_of_whoever_has_none() {
 
 #[actix_web::test]
 async fn s4_bytes_of_bodies_have_a_limit_for_all_and_a_part_for_each() {
-    let lanes = Lanes::new(&LaneSizes::of_pool(4, true), 8 * UNIT, 8);
+    let lanes = Lanes::new(&LaneSizes::of_pool(4, WriteConnections::Pooled), 8 * UNIT, 8);
     let take = |owner: Owner, bytes| lanes.reserve(owner, bytes, late()).now_or_never().flatten();
     let strangers = Owner::stranger(AddressBlock::of(None));
     let held: Vec<_> =
@@ -98,7 +98,7 @@ async fn s4_bytes_of_bodies_have_a_limit_for_all_and_a_part_for_each() {
 
 #[actix_web::test]
 async fn a_refusal_leaves_the_queue_as_it_was() {
-    let lanes = Lanes::new(&LaneSizes::of_pool(1, true), 1024, 8);
+    let lanes = Lanes::new(&LaneSizes::of_pool(1, WriteConnections::Pooled), 1024, 8);
     let held = fill(&lanes, Lane::Scan, &owner(1, "a"));
     assert!(lanes.turn(Lane::Scan, owner(2, "b"), Instant::now()).await.is_none());
     let scans = |snapshot: Snapshot| snapshot.lanes.into_iter().find(|lane| lane.0 == "scan");

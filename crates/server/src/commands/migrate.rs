@@ -1,6 +1,6 @@
 //! `headcount migrate`
 
-use headcount_store_diesel::{SchemaState, Settings, Store};
+use headcount_store_diesel::{OlderSchema, SchemaState, Settings, Store};
 use serde_json::json;
 
 use crate::cli::Format;
@@ -16,7 +16,7 @@ pub(super) fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         SchemaState::Behind(missing) => missing.clone(),
         SchemaState::Empty | SchemaState::Ahead(_) => vec!["all".to_owned()],
     };
-    drop(Store::open(&settings, &[], true)?);
+    drop(Store::open(&settings, &[], OlderSchema::Migrate)?);
     match format {
         Format::Json => {
             output::json(&json!({"database": settings.url.to_string(), "applied": applied}));

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use headcount_core::provider::Direction;
 use headcount_core::work::{self, Halt, VISIT, Work};
 
 use super::order::Position;
@@ -11,7 +12,7 @@ use super::order::Position;
 /// Holds at most twice as many, however many are offered.
 pub(super) struct Best<'a> {
     work: &'a Work,
-    descending: bool,
+    direction: Direction,
     /// The page begins behind this position.
     behind: Option<&'a Position>,
     /// How many are before the page.
@@ -27,13 +28,13 @@ impl<'a> Best<'a> {
     /// Begins with none. A page that begins behind a position skips nothing.
     pub(super) fn new(
         work: &'a Work,
-        descending: bool,
+        direction: Direction,
         behind: Option<&'a Position>,
         skip: u64,
         limit: usize,
     ) -> Self {
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        Self { work, descending, behind, skip, limit, kept: Vec::new(), last: None, total: 0 }
+        Self { work, direction, behind, skip, limit, kept: Vec::new(), last: None, total: 0 }
     }
 
     /// Returns how many are needed; the last one shows that another page follows.
@@ -63,17 +64,17 @@ impl<'a> Best<'a> {
     }
 
     fn is_behind(&self, position: &Position, other: &Position) -> bool {
-        position.compare(other, self.descending) == Ordering::Greater
+        position.compare(other, self.direction) == Ordering::Greater
     }
 
     /// Drops what is behind the last one needed.
     fn drop_surplus(&mut self) {
-        let (needed, descending) = (self.max_needed(), self.descending);
+        let (needed, direction) = (self.max_needed(), self.direction);
         if self.kept.len() <= needed {
             return;
         }
         let (_, last, _) =
-            self.kept.select_nth_unstable_by(needed - 1, |a, b| a.compare(b, descending));
+            self.kept.select_nth_unstable_by(needed - 1, |a, b| a.compare(b, direction));
         self.last = Some(last.clone());
         self.kept.truncate(needed);
     }
@@ -81,8 +82,8 @@ impl<'a> Best<'a> {
     /// Returns how many there were, the positions of the page in order, and whether others follow.
     pub(super) fn page(mut self) -> (u64, Vec<Position>, bool) {
         self.drop_surplus();
-        let descending = self.descending;
-        self.kept.sort_by(|a, b| a.compare(b, descending));
+        let direction = self.direction;
+        self.kept.sort_by(|a, b| a.compare(b, direction));
         let more = self.limit > 0 && self.kept.len() >= self.max_needed();
         let page = self.kept.into_iter().skip(self.skip).take(self.limit).collect();
         (self.total, page, more)
@@ -101,9 +102,9 @@ mod tests {
 
     #[test]
     fn a_page_of_200_000_holds_twice_its_size_at_most() {
-        for descending in [false, true] {
+        for direction in [Direction::Ascending, Direction::Descending] {
             let work = Work::unlimited();
-            let mut best = Best::new(&work, descending, None, 20, 100);
+            let mut best = Best::new(&work, direction, None, 20, 100);
             let mut most = 0;
             for pk in 0..200_000 {
                 let value = Some(format!("{:0>100}", pk * 7_919 % 200_003));
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_held_is_paid_for() {
         let work = Work::unlimited();
-        let mut best = Best::new(&work, false, None, 0, 1);
+        let mut best = Best::new(&work, Direction::Ascending, None, 0, 1);
         for (pk, value) in [(1, "aaaa"), (2, "bb"), (3, "cc"), (4, "d")] {
             best.offer(Position { value: Some(value.to_owned()), pk }).unwrap();
         }
@@ -129,7 +130,7 @@ mod tests {
         }
         assert_eq!(work.units_spent(), 9 * VISIT + 4 * VISIT + 9);
         let work = Work::new(2 * VISIT + 3);
-        let mut best = Best::new(&work, false, None, 0, 1);
+        let mut best = Best::new(&work, Direction::Ascending, None, 0, 1);
         let refused = best.offer(Position { value: Some("aaaa".to_owned()), pk: 1 });
         assert_eq!((refused, best.kept.len()), (Err(Halt::Spent), 0));
     }
@@ -144,17 +145,21 @@ mod tests {
             skip in 0..8_u64,
             limit in 0..8_usize,
         ) {
+            let direction = match descending {
+                true => Direction::Descending,
+                false => Direction::Ascending,
+            };
             let behind = behind.map(|(value, pk)| place(value, pk));
             let skip = if behind.is_some() { 0 } else { skip };
             let work = Work::unlimited();
-            let mut best = Best::new(&work, descending, behind.as_ref(), skip, limit);
+            let mut best = Best::new(&work, direction, behind.as_ref(), skip, limit);
             let mut all: Vec<_> = (0..).zip(&values).map(|(pk, value)| place(*value, pk)).collect();
             for one in &all {
                 best.offer(one.clone()).unwrap();
             }
-            all.sort_by(|a, b| a.compare(b, descending));
+            all.sort_by(|a, b| a.compare(b, direction));
             all.retain(|one| {
-                behind.as_ref().is_none_or(|place| one.compare(place, descending) == Ordering::Greater)
+                behind.as_ref().is_none_or(|place| one.compare(place, direction) == Ordering::Greater)
             });
             let skip = usize::try_from(skip).unwrap();
             let expected: Vec<_> = all.iter().skip(skip).take(limit).cloned().collect();

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use headcount_core::path::AttrSource;
-use headcount_core::provider::{Key, Query};
+use headcount_core::provider::{Direction, Key, Query};
 
 use crate::filter_sql::Scope;
 use crate::sql::Sql;
@@ -14,9 +14,9 @@ pub(super) enum Order {
     /// By creation.
     Created,
     /// By a column.
-    Column(Column, bool),
+    Column(Column, Direction),
     /// By the rows of an indexed attribute that has one value.
-    Indexed(Arc<str>, bool),
+    Indexed(Arc<str>, Direction),
     /// By a value that only the evaluator can compute.
     Evaluated,
 }
@@ -59,18 +59,18 @@ impl Order {
             }
             AttrSource::ExternalId => ("r.external_id", true, false),
             AttrSource::Indexed(path) if !sort.by.is_plural() => {
-                return Self::Indexed(Arc::clone(path), sort.descending);
+                return Self::Indexed(Arc::clone(path), sort.direction);
             }
             _ => return Self::Evaluated,
         };
-        Self::Column(Column { name, nullable, number }, sort.descending)
+        Self::Column(Column { name, nullable, number }, sort.direction)
     }
 
-    fn column(&self) -> Option<(Column, bool)> {
+    fn column(&self) -> Option<(Column, Direction)> {
         match self {
             Self::Created | Self::Evaluated => None,
-            Self::Column(column, descending) => Some((*column, *descending)),
-            Self::Indexed(_, descending) => Some((INDEXED, *descending)),
+            Self::Column(column, direction) => Some((*column, *direction)),
+            Self::Indexed(_, direction) => Some((INDEXED, *direction)),
         }
     }
 
@@ -85,20 +85,23 @@ impl Order {
 
     /// Returns the terms of `ORDER BY`.
     pub(super) fn by(&self) -> Sql {
-        let Some((column, descending)) = self.column() else {
+        let Some((column, direction)) = self.column() else {
             return Sql::new("r.pk");
         };
         // No value comes last ascending and first descending, on both databases (SRT-005).
-        let empty = match (column.nullable, descending) {
+        let empty = match (column.nullable, direction) {
             (false, _) => Sql::default(),
-            (true, false) => {
+            (true, Direction::Ascending) => {
                 Sql::new("CASE WHEN ").text(column.name).text(" IS NULL THEN 1 ELSE 0 END, ")
             }
-            (true, true) => {
+            (true, Direction::Descending) => {
                 Sql::new("CASE WHEN ").text(column.name).text(" IS NULL THEN 0 ELSE 1 END, ")
             }
         };
-        empty.text(column.name).text(if descending { " DESC, r.pk" } else { ", r.pk" })
+        empty.text(column.name).text(match direction {
+            Direction::Ascending => ", r.pk",
+            Direction::Descending => " DESC, r.pk",
+        })
     }
 
     /// Returns the value that the order goes by, as text.
@@ -110,20 +113,22 @@ impl Order {
     /// Returns the condition for everything behind a position; none when there is no such position.
     pub(super) fn behind(&self, position: &Position) -> Option<Sql> {
         let later = Sql::new("r.pk > ").int(position.pk);
-        let Some((column, descending)) = self.column() else {
+        let Some((column, direction)) = self.column() else {
             return Some(later);
         };
         let name = column.name;
         let Some(value) = &position.value else {
             let empty = Sql::new("(").text(name).text(" IS NULL AND ").then(later).text(")");
-            return Some(if descending {
-                Sql::new(name).text(" IS NOT NULL OR ").then(empty)
-            } else {
-                empty
+            return Some(match direction {
+                Direction::Ascending => empty,
+                Direction::Descending => Sql::new(name).text(" IS NOT NULL OR ").then(empty),
             });
         };
         // The first comparison is one that an index serves.
-        let (from, beyond) = if descending { (" <= ", " < ") } else { (" >= ", " > ") };
+        let (from, beyond) = match direction {
+            Direction::Ascending => (" >= ", " > "),
+            Direction::Descending => (" <= ", " < "),
+        };
         let range = Sql::new("(")
             .then(column.compare(from, value)?)
             .text(" AND (")
@@ -131,7 +136,7 @@ impl Order {
             .text(" OR ")
             .then(later)
             .text("))");
-        Some(if column.nullable && !descending {
+        Some(if column.nullable && direction == Direction::Ascending {
             Sql::new(name).text(" IS NULL OR ").then(range)
         } else {
             range
@@ -149,10 +154,10 @@ pub(super) struct Position {
 }
 
 impl Position {
-    pub(super) fn compare(&self, other: &Self, descending: bool) -> Ordering {
+    pub(super) fn compare(&self, other: &Self, direction: Direction) -> Ordering {
         let by_value =
             (self.value.is_none(), &self.value).cmp(&(other.value.is_none(), &other.value));
-        (if descending { by_value.reverse() } else { by_value }).then(self.pk.cmp(&other.pk))
+        direction.apply(by_value).then(self.pk.cmp(&other.pk))
     }
 
     pub(super) fn write(&self) -> Key {

@@ -40,7 +40,7 @@ impl Search<'_> {
         let (mut visited, mut total, mut last) = (0u64, 0u64, 0i64);
         let mut page: Vec<Row> = Vec::new();
         let mut best = sorted
-            .map(|sort| Best::new(budget, sort.descending, from.as_ref(), skip, self.query.limit));
+            .map(|sort| Best::new(budget, sort.direction, from.as_ref(), skip, self.query.limit));
         let mut more = false;
         loop {
             let sql = self.slice(last);

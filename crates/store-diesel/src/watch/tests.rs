@@ -24,7 +24,7 @@ use super::*;
 use crate::error::WriteError;
 use crate::pool::{Readers, View};
 use crate::sql::Sql;
-use crate::{DatabaseUrl, KindPlan, LogStore, Settings, Store};
+use crate::{DatabaseUrl, KindPlan, LogStore, OlderSchema, Settings, Store};
 
 const TENANT: TenantId = TenantId::new(1);
 /// Rows of each table.
@@ -87,7 +87,7 @@ impl Filled {
             }
         };
         let plans: Vec<_> = self.registry.kinds().iter().map(plan).collect();
-        (Store::open(&settings, &plans, true).unwrap(), LogStore::new(&settings))
+        (Store::open(&settings, &plans, OlderSchema::Migrate).unwrap(), LogStore::new(&settings))
     }
 
     fn bench(&self, store: &Arc<Store>) -> Bench {

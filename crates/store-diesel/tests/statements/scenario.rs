@@ -16,7 +16,7 @@ use headcount_records::audit_list::AuditTrail;
 use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{
-    AccountStore as _, Accounts, ClientNetwork, Role, TotpSecret,
+    AccountStore as _, Accounts, ClientNetwork, Role, SentBy, TotpSecret,
 };
 
 use headcount_token_admin::{
@@ -194,7 +194,7 @@ fn accounts(store: &Arc<Store>) {
     assert!(accounts.log_in("owner", &"wrong".into(), "", &place).is_err());
     let session = accounts.log_in("owner", &PASSWORD.into(), "", &place).unwrap();
     let cookie = session.cookie.expose_secret();
-    accounts.session(cookie, true).unwrap();
+    accounts.session(cookie, SentBy::Person).unwrap();
     accounts.admins(&by).unwrap();
     accounts.change_password(&owner, &PASSWORD.into(), &PASSWORD.into(), &place).unwrap();
     store.set_totp("owner", Some(&TotpSecret::generate()), NOW, &cli()).unwrap();

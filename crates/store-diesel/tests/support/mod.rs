@@ -17,7 +17,7 @@ use headcount_core::ids::RequestId;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_provider_conformance::Subject;
-use headcount_store_diesel::{DatabaseUrl, KindPlan, Settings, Store};
+use headcount_store_diesel::{DatabaseUrl, KindPlan, OlderSchema, Settings, Store};
 use headcount_token_admin::TenantStore;
 
 /// A directory that goes with its last user.
@@ -62,7 +62,8 @@ pub(crate) fn plan(registry: &Registry) -> Vec<KindPlan> {
 /// Opens a store on a new SQLite file.
 pub(crate) fn sqlite_store(scratch: &Scratch) -> Arc<Store> {
     let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
-    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
+    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate)
+        .unwrap()
 }
 
 /// The server that the test command started, as a URL without a database name.
@@ -102,7 +103,8 @@ fn admin(statement: &str) {
 
 pub(crate) fn postgres_store(database: &Database) -> Arc<Store> {
     let url = DatabaseUrl::parse(&database.url).unwrap();
-    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), true).unwrap()
+    Store::open(&Settings::serve(url), &plan(&Registry::builtin().unwrap()), OlderSchema::Migrate)
+        .unwrap()
 }
 
 /// Somebody at the command line.
@@ -125,7 +127,7 @@ pub(crate) fn sqlite() -> Subject {
 pub(crate) fn sqlite_for(registry: &Registry) -> Subject {
     let scratch = Scratch::new();
     let url = DatabaseUrl::Sqlite(scratch.0.join("test.db"));
-    let store = Store::open(&Settings::serve(url), &plan(registry), true).unwrap();
+    let store = Store::open(&Settings::serve(url), &plan(registry), OlderSchema::Migrate).unwrap();
     subject(store, Box::new(scratch))
 }
 
@@ -137,6 +139,6 @@ pub(crate) fn postgres() -> Subject {
 pub(crate) fn postgres_for(registry: &Registry) -> Subject {
     let database = Database::new();
     let settings = Settings::serve(DatabaseUrl::parse(&database.url).unwrap());
-    let store = Store::open(&settings, &plan(registry), true).unwrap();
+    let store = Store::open(&settings, &plan(registry), OlderSchema::Migrate).unwrap();
     subject(store, Box::new(database))
 }

@@ -13,9 +13,9 @@ use crate::store::TokenHash;
 use crate::verify;
 
 /// Characters of a password that is the only proof.
-const MIN_CHARS: usize = 15;
+pub(super) const MIN_CHARS: usize = 15;
 /// Characters of a password next to which a code is asked for.
-const MIN_CHARS_WITH_CODE: usize = 8;
+pub(super) const MIN_CHARS_WITH_CODE: usize = 8;
 const MAX_CHARS: usize = 128;
 /// Passwords that may wait for being checked.
 const MAX_WAITING: usize = 16;
@@ -84,9 +84,8 @@ fn normalize(password: &SecretString) -> Result<SecretString, Rule> {
     Ok(prepared.into_owned().into())
 }
 
-/// Checks a new password of an account.
-pub(super) fn check(password: &SecretString, name: &str, second_factor: bool) -> Result<(), Rule> {
-    let shortest = if second_factor { MIN_CHARS_WITH_CODE } else { MIN_CHARS };
+/// Checks a new password of an account, which needs so many characters at least.
+pub(super) fn check(password: &SecretString, name: &str, shortest: usize) -> Result<(), Rule> {
     let prepared = normalize(password)?;
     let text = prepared.expose_secret();
     match text.chars().count() {

@@ -8,11 +8,11 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::RequestId;
 use secrecy::SecretString;
 
-use super::password::{self, Hasher};
+use super::password::{self, Hasher, MIN_CHARS, MIN_CHARS_WITH_CODE};
 use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
 use super::{
     Admin, ClientNetwork, Link, LinkPurpose, REAUTH_WINDOW, Role, SESSION_IDLE, SESSION_MAX_AGE,
-    Session, SignedIn, TotpSecret, account_name, throttle,
+    SentBy, Session, SignedIn, TotpSecret, account_name, throttle,
 };
 use crate::error::{AdminError, Field, Rule};
 use crate::principal::{Action, Principal};
@@ -132,7 +132,7 @@ impl Accounts {
             LinkPurpose::Invite(name, role) => (name, role),
             LinkPurpose::Recover(name) => (name, Role::Auditor),
         };
-        password::check(password, &name, false).map_err(|rule| Field::Password.breaks(rule))?;
+        password::check(password, &name, MIN_CHARS).map_err(|rule| Field::Password.breaks(rule))?;
         let now = self.clock.now();
         let admin = Admin {
             name: name.clone(),
@@ -211,19 +211,17 @@ impl Accounts {
     /// Returns the session of a cookie, if it is alive. Reads the store each time, so that the end of a session
     /// counts from the next request on, on every replica.
     ///
-    /// `active` is whether a person acts; a page that asks by itself keeps no session alive.
-    ///
     /// # Errors
     ///
     /// [`AdminError::Store`].
-    pub fn session(&self, cookie: &str, active: bool) -> Result<Option<Session>, AdminError> {
+    pub fn session(&self, cookie: &str, by: SentBy) -> Result<Option<Session>, AdminError> {
         let secret = Secret::of(cookie);
         let Some((row, admin)) = self.store.session(&secret)? else { return Ok(None) };
         let now = self.clock.now();
         if now >= row.seen.plus(SESSION_IDLE) || now >= row.created.plus(SESSION_MAX_AGE) {
             return Ok(None);
         }
-        if active && now >= row.seen.plus(SEEN_INTERVAL) {
+        if by == SentBy::Person && now >= row.seen.plus(SEEN_INTERVAL) {
             self.store.touch_session(&secret, now, row.proven)?;
         }
         let form_token = Secret::of(&format!("form {cookie}")).as_str().to_owned();
@@ -311,8 +309,8 @@ impl Accounts {
     ) -> Result<SignedIn, AdminError> {
         let name = by.account_name()?;
         let row = self.check_own(name, old, network)?;
-        let second_factor = row.totp.is_some();
-        password::check(new, name, second_factor).map_err(|rule| Field::Password.breaks(rule))?;
+        let shortest = if row.totp.is_some() { MIN_CHARS_WITH_CODE } else { MIN_CHARS };
+        password::check(new, name, shortest).map_err(|rule| Field::Password.breaks(rule))?;
         let hash: TokenHash = self.hasher.hash(new)?;
         if !self.store.set_password(name, &hash, self.clock.now(), &by.author)? {
             return Err(missing(name));

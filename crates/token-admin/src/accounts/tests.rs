@@ -7,6 +7,7 @@ use headcount_core::ids::RequestId;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::memory::MemoryAccounts;
+use super::password::{MIN_CHARS, MIN_CHARS_WITH_CODE};
 use super::*;
 use crate::error::{AdminError, Field, Rule};
 use crate::principal::Principal;
@@ -94,19 +95,20 @@ fn adm_13_only_an_owner_manages_the_accounts_of_others() {
 
 #[test]
 fn adm_02_passwords_are_long_and_not_the_first_guess() {
-    let check = |text: &str, code| password::check(&SecretString::from(text), "jane.roe", code);
-    assert_eq!(check(GOOD, false), Ok(()));
-    assert_eq!(check("velvet otter q", false), Err(Rule::PasswordTooShort(15)));
-    assert_eq!(check("velvet otter qu", false), Ok(()));
-    assert_eq!(check("velv8ott", true), Ok(()));
-    assert_eq!(check("velv8ot", true), Err(Rule::PasswordTooShort(8)));
-    assert_eq!(check("", false), Err(Rule::PasswordTooShort(15)));
-    assert_eq!(check(&"otzwfmqk".repeat(16), false), Ok(()));
+    let check =
+        |text: &str, shortest| password::check(&SecretString::from(text), "jane.roe", shortest);
+    assert_eq!(check(GOOD, MIN_CHARS), Ok(()));
+    assert_eq!(check("velvet otter q", MIN_CHARS), Err(Rule::PasswordTooShort(15)));
+    assert_eq!(check("velvet otter qu", MIN_CHARS), Ok(()));
+    assert_eq!(check("velv8ott", MIN_CHARS_WITH_CODE), Ok(()));
+    assert_eq!(check("velv8ot", MIN_CHARS_WITH_CODE), Err(Rule::PasswordTooShort(8)));
+    assert_eq!(check("", MIN_CHARS), Err(Rule::PasswordTooShort(15)));
+    assert_eq!(check(&"otzwfmqk".repeat(16), MIN_CHARS), Ok(()));
     assert_eq!(
-        check(&format!("{}x", "otzwfmqk".repeat(16)), false),
+        check(&format!("{}x", "otzwfmqk".repeat(16)), MIN_CHARS),
         Err(Rule::PasswordTooLong(128))
     );
-    assert_eq!(check("日本語のパスワードはとても長い", false), Ok(()));
+    assert_eq!(check("日本語のパスワードはとても長い", MIN_CHARS), Ok(()));
     for guess in [
         "passwordpassword1",
         "Password123456789",
@@ -119,9 +121,9 @@ fn adm_02_passwords_are_long_and_not_the_first_guess() {
         "administrator-2026!",
         "qwertyqwertyqwerty",
     ] {
-        assert_eq!(check(guess, false), Err(Rule::PasswordGuessable), "{guess}");
+        assert_eq!(check(guess, MIN_CHARS), Err(Rule::PasswordGuessable), "{guess}");
     }
-    assert_eq!(check("velvet otter\u{7}quarry", false), Err(Rule::PasswordCharacters));
+    assert_eq!(check("velvet otter\u{7}quarry", MIN_CHARS), Err(Rule::PasswordCharacters));
 }
 
 #[test]
@@ -164,36 +166,36 @@ fn adm_03_a_setup_link_works_once_for_an_hour_and_only_for_the_first() {
 fn adm_09_sessions_end_by_idleness_by_age_and_by_what_is_done_to_the_account() {
     let bench = Bench::with_owner();
     let log_in = || bench.try_from(GOOD, &home()).unwrap().cookie;
-    let alive = |cookie: &SecretString, active| {
-        bench.accounts.session(cookie.expose_secret(), active).unwrap().is_some()
+    let alive = |cookie: &SecretString, by| {
+        bench.accounts.session(cookie.expose_secret(), by).unwrap().is_some()
     };
     let cookie = log_in();
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap();
     let (idle, longest) = (seconds(SESSION_IDLE), seconds(SESSION_MAX_AGE));
     bench.pass(idle - 1);
-    assert!(alive(&cookie, true));
+    assert!(alive(&cookie, SentBy::Person));
     bench.pass(idle - 1);
-    assert!(alive(&cookie, false), "a page that asks by itself");
+    assert!(alive(&cookie, SentBy::Page), "a page that asks by itself");
     bench.pass(1);
-    assert!(!alive(&cookie, true), "does not keep a session alive");
+    assert!(!alive(&cookie, SentBy::Person), "does not keep a session alive");
     let cookie = log_in();
     for _ in 0..(longest / (idle - 1)) {
-        assert!(alive(&cookie, true));
+        assert!(alive(&cookie, SentBy::Person));
         bench.pass(idle - 1);
     }
     bench.pass(longest % (idle - 1));
-    assert!(!alive(&cookie, true));
+    assert!(!alive(&cookie, SentBy::Person));
 
     let (one, two) = (log_in(), log_in());
     bench.accounts.log_out(one.expose_secret()).unwrap();
-    assert!(!alive(&one, true) && alive(&two, true));
+    assert!(!alive(&one, SentBy::Person) && alive(&two, SentBy::Person));
     let new = "quarry velvet otter";
     let changed = bench.accounts.change_password(&by(), &GOOD.into(), &new.into(), &home());
-    assert!(!alive(&two, true) && alive(&changed.unwrap().cookie, true));
+    assert!(!alive(&two, SentBy::Person) && alive(&changed.unwrap().cookie, SentBy::Person));
     assert!(bench.try_from(GOOD, &home()).is_err());
     let cookie = bench.try_from(new, &home()).unwrap().cookie;
     bench.accounts.log_out_everywhere(&by(), None).unwrap();
-    assert!(!alive(&cookie, true));
+    assert!(!alive(&cookie, SentBy::Person));
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn adm_15_the_last_owner_stays_and_roles_end_sessions() {
         .unwrap();
     let cookie = bench.try_from(GOOD, &home()).unwrap().cookie;
     bench.accounts.set_role(&by(), "owner", Role::Auditor).unwrap();
-    assert!(bench.accounts.session(cookie.expose_secret(), true).unwrap().is_none());
+    assert!(bench.accounts.session(cookie.expose_secret(), SentBy::Person).unwrap().is_none());
     assert!(matches!(
         bench.accounts.remove(&by(), "second"),
         Err(AdminError::Rule { rule: Rule::LastOwner, .. })
@@ -299,8 +301,8 @@ fn what_is_kept_of_sessions_and_links_opens_nothing() {
     let bench = Bench::with_owner();
     let cookie = bench.try_from(GOOD, &home()).unwrap().cookie;
     let digest = Secret::of(cookie.expose_secret());
-    assert!(bench.accounts.session(digest.as_str(), true).unwrap().is_none());
-    let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
+    assert!(bench.accounts.session(digest.as_str(), SentBy::Person).unwrap().is_none());
+    let session = bench.accounts.session(cookie.expose_secret(), SentBy::Person).unwrap().unwrap();
     assert_ne!(session.form_token, digest.as_str());
     assert!(bench.accounts.recently_authenticated(&session));
     bench.pass(300);
@@ -311,6 +313,6 @@ fn what_is_kept_of_sessions_and_links_opens_nothing() {
     };
     assert!(prove("wrong").is_err());
     prove(GOOD).unwrap();
-    let session = bench.accounts.session(cookie.expose_secret(), true).unwrap().unwrap();
+    let session = bench.accounts.session(cookie.expose_secret(), SentBy::Person).unwrap().unwrap();
     assert!(bench.accounts.recently_authenticated(&session));
 }

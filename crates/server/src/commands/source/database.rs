@@ -41,21 +41,20 @@ impl Database {
         Ok(LogQuery { scope, failed: wanted.failed, limit: MAX_REQUESTS, ..LogQuery::default() })
     }
 
-    fn read(&self, query: &LogQuery, bodies: bool) -> anyhow::Result<Vec<RecordBody>> {
-        let found: Vec<Logged> = self.0.log.requests(query, &Work::unlimited())?;
-        Ok(found.iter().map(|logged| RecordBody::new(logged, bodies)).collect())
+    fn read(&self, query: &LogQuery) -> anyhow::Result<Vec<Logged>> {
+        Ok(self.0.log.requests(query, &Work::unlimited())?)
     }
 }
 
 impl Source for Database {
     fn latest(&self, wanted: &Requests, limit: usize) -> anyhow::Result<Vec<RecordBody>> {
-        let mut found = self.read(&LogQuery { limit, ..self.query(wanted)? }, false)?;
-        found.reverse();
-        Ok(found)
+        let found = self.read(&LogQuery { limit, ..self.query(wanted)? })?;
+        Ok(found.iter().rev().map(RecordBody::new).collect())
     }
 
     fn since(&self, wanted: &Requests, number: i64) -> anyhow::Result<Vec<RecordBody>> {
-        self.read(&LogQuery { after: Some(number), ..self.query(wanted)? }, false)
+        let found = self.read(&LogQuery { after: Some(number), ..self.query(wanted)? })?;
+        Ok(found.iter().map(RecordBody::new).collect())
     }
 
     fn request(&self, id: &str) -> anyhow::Result<Vec<RecordBody>> {
@@ -68,7 +67,7 @@ impl Source for Database {
             },
             Err(_) => LogQuery { request: Some(RequestId::new(id)), after: Some(0), ..all },
         };
-        self.read(&query, true)
+        Ok(self.read(&query)?.iter().map(RecordBody::with_bodies).collect())
     }
 
     fn timeline(&self, tenant: Option<&str>, name: &str) -> anyhow::Result<TimelineBody> {
