@@ -83,6 +83,8 @@ pub struct ChainPosition(i64);
 impl ChainPosition {
     /// The position before the first change.
     pub const START: Self = Self(0);
+    /// A position before any that a row can have, also by tampering.
+    pub const MIN: Self = Self(i64::MIN);
 
     /// Wraps a stored position.
     pub const fn new(number: i64) -> Self {
@@ -99,9 +101,41 @@ impl ChainPosition {
     pub const fn before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
+
+    /// Returns the position after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl fmt::Display for ChainPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The number of a change's row, given before its commit. Unlike its [position](ChainPosition), it has gaps, and
+/// on PostgreSQL a smaller one may be committed after a larger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ChangeSeq(i64);
+
+impl ChangeSeq {
+    /// A number before that of any row.
+    pub const MIN: Self = Self(i64::MIN);
+
+    /// Wraps a stored number.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ChangeSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }

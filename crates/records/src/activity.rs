@@ -2,7 +2,7 @@
 
 use headcount_core::change::Recorded;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::TenantId;
+use headcount_core::ids::{ChainPosition, TenantId};
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 
@@ -55,8 +55,8 @@ pub struct ChangeQuery {
     pub tenant: Option<TenantId>,
     /// Only those by administrators, the command line and the server, not by provisioning tokens.
     pub by_people: bool,
-    /// Only those with a smaller number.
-    pub before: Option<i64>,
+    /// Only those before this position.
+    pub before: Option<ChainPosition>,
     /// How many at most.
     pub limit: usize,
 }

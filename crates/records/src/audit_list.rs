@@ -2,7 +2,7 @@
 
 use crate::chain::AuditRow;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, TenantId};
+use headcount_core::ids::{ChainPosition, Kind, TenantId};
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 
@@ -10,7 +10,7 @@ use headcount_core::work::Work;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     /// Its position.
-    pub position: i64,
+    pub position: ChainPosition,
     /// Its hash, 64 hexadecimal digits.
     pub hash: String,
     /// The row.
@@ -44,7 +44,7 @@ pub trait AuditTrail: Send + Sync + 'static {
     fn audit(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError>;
 

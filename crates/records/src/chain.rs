@@ -11,6 +11,7 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 
 use headcount_core::clock::Timestamp;
+use headcount_core::ids::{ChainPosition, ChangeSeq};
 
 /// A link of the chain: 32 bytes of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,10 @@ impl Link {
 
     /// Returns the link of `row`, which follows this one at `position`.
     #[must_use]
-    pub fn next(&self, position: i64, row: &AuditRow) -> Self {
+    pub fn next(&self, position: ChainPosition, row: &AuditRow) -> Self {
         let mut hash = Sha256::new();
         hash.update(self.0);
-        for number in [position, row.seq, row.tenant, row.at, row.version] {
+        for number in [position.number(), row.seq.number(), row.tenant, row.at, row.version] {
             hash.update(number.to_be_bytes());
         }
         hash.update(row.switched.map_or(-1, i64::from).to_be_bytes());
@@ -71,7 +72,7 @@ impl fmt::Debug for Link {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditRow {
     /// The number that the database gave it.
-    pub seq: i64,
+    pub seq: ChangeSeq,
     /// The key of the tenant.
     pub tenant: i64,
     /// When, in microseconds since 1970.
@@ -114,7 +115,7 @@ impl AuditRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The position.
-    pub position: i64,
+    pub position: ChainPosition,
     /// The link of the row at it.
     pub hash: Link,
     /// When the checkpoint was made.
@@ -139,9 +140,11 @@ pub fn digest(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const FIRST: ChainPosition = ChainPosition::new(1);
+
     #[test]
     fn a_link_is_read_as_it_is_written() {
-        let link = Link::GENESIS.next(1, &AuditRow::default());
+        let link = Link::GENESIS.next(FIRST, &AuditRow::default());
         assert_eq!(Link::parse(&link.to_string()), Some(link));
         assert_ne!(link, Link::GENESIS);
         for wrong in ["", "00", &"z".repeat(64), &"é".repeat(32)] {
@@ -153,14 +156,14 @@ mod tests {
     fn every_part_of_a_row_counts() {
         let row =
             AuditRow { actor: "a".to_owned(), request: "bc".to_owned(), ..AuditRow::default() };
-        let link = Link::GENESIS.next(1, &row);
+        let link = Link::GENESIS.next(FIRST, &row);
         let text = |edit: fn(&mut AuditRow) -> &mut String| {
             let mut row = row.clone();
             edit(&mut row).push('x');
             row
         };
         let edited = [
-            AuditRow { seq: 1, ..row.clone() },
+            AuditRow { seq: ChangeSeq::new(1), ..row.clone() },
             AuditRow { tenant: 1, ..row.clone() },
             AuditRow { at: 1, ..row.clone() },
             AuditRow { version: 1, ..row.clone() },
@@ -176,10 +179,10 @@ mod tests {
             text(|row| &mut row.personal_digest),
         ];
         for edited in edited {
-            assert_ne!(Link::GENESIS.next(1, &edited), link, "{edited:?}");
+            assert_ne!(Link::GENESIS.next(FIRST, &edited), link, "{edited:?}");
         }
-        assert_ne!(Link::GENESIS.next(2, &row), link);
-        assert_ne!(link.next(1, &row), link);
+        assert_ne!(Link::GENESIS.next(FIRST.next(), &row), link);
+        assert_ne!(link.next(FIRST, &row), link);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use headcount_core::change::{Act, TENANT_KIND};
+use headcount_core::ids::{ChainPosition, ChangeSeq};
 
 use crate::chain::{AuditRow, Checkpoint, Link};
 
@@ -19,7 +20,7 @@ const MAX_MISFITS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequencedRow {
     /// Its position, from 1.
-    pub position: i64,
+    pub position: ChainPosition,
     /// Its link as stored; a text that is not a link was tampered with.
     pub hash: String,
     /// What the link covers.
@@ -39,7 +40,7 @@ pub struct Unsequenced {
     /// The tenants whose deletion is among them, which erases every name in the tenant.
     pub deleted_tenants: Vec<i64>,
     /// The numbers of those that have a hash: they had a position once.
-    pub displaced: Vec<i64>,
+    pub displaced: Vec<ChangeSeq>,
 }
 
 /// What is wrong at a position.
@@ -48,7 +49,7 @@ pub enum FindingKind {
     /// No row has this position or one of those up to `last`.
     Missing {
         /// The last missing position.
-        last: i64,
+        last: ChainPosition,
     },
     /// The row has a position that another row has, or one that is impossible.
     Repeated,
@@ -57,7 +58,7 @@ pub enum FindingKind {
     /// The row that belongs here is at another position.
     Moved {
         /// That position.
-        to: i64,
+        to: ChainPosition,
     },
     /// The names are not those that were recorded.
     Names,
@@ -122,11 +123,30 @@ impl fmt::Display for FindingKind {
     }
 }
 
+/// Where something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    /// At a position of the chain.
+    Position(ChainPosition),
+    /// At the row with this number, which has no position.
+    Row(ChangeSeq),
+}
+
+impl Location {
+    /// Returns the number, of whichever it is.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Position(position) => position.number(),
+            Self::Row(seq) => seq.number(),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The position; for [`FindingKind::Displaced`], the number of the row.
-    pub position: i64,
+    /// Where it is wrong.
+    pub at: Location,
     /// What is wrong.
     pub kind: FindingKind,
 }
@@ -143,7 +163,7 @@ pub struct Report {
     /// Rows that have none yet; nothing is proven about them.
     pub unsequenced: i64,
     /// Position and link of the last row; `None` for an empty chain.
-    pub last: Option<(i64, Link)>,
+    pub last: Option<(ChainPosition, Link)>,
     /// Checkpoints that match the chain.
     pub checkpoints: usize,
 }
@@ -165,22 +185,22 @@ impl Misfit {
 
 /// Takes the rows of a chain in the order of their places.
 pub struct Verifier {
-    checkpoints: BTreeMap<i64, Vec<Link>>,
+    checkpoints: BTreeMap<ChainPosition, Vec<Link>>,
     agreed: usize,
-    last: Option<i64>,
+    last: Option<ChainPosition>,
     link: Link,
     sequenced: u64,
     findings: Vec<Finding>,
     more: usize,
     misfits: Vec<Misfit>,
     /// The subjects of rows whose names are gone, with the first position of each.
-    nameless: HashMap<Subject, i64>,
+    nameless: HashMap<Subject, ChainPosition>,
 }
 
 impl Verifier {
     /// Starts at the beginning of a chain.
     pub fn new(checkpoints: &[Checkpoint]) -> Self {
-        let mut by_position: BTreeMap<i64, Vec<Link>> = BTreeMap::new();
+        let mut by_position: BTreeMap<ChainPosition, Vec<Link>> = BTreeMap::new();
         for checkpoint in checkpoints {
             by_position.entry(checkpoint.position).or_default().push(checkpoint.hash);
         }
@@ -202,7 +222,7 @@ impl Verifier {
         self.sequenced += 1;
         self.names(sequenced);
         let position = sequenced.position;
-        let expected = self.last.unwrap_or(0) + 1;
+        let expected = self.last.unwrap_or(ChainPosition::START).next();
         if position < expected {
             self.find(position, FindingKind::Repeated);
             return;
@@ -211,7 +231,7 @@ impl Verifier {
         if position > expected {
             // The row before is missing, so that this hash cannot be computed: it is taken as correct, and
             // the next row proves whether it is.
-            self.find(expected, FindingKind::Missing { last: position - 1 });
+            self.find(expected, FindingKind::Missing { last: position.before() });
         } else if stored != Some(self.link.next(position, &sequenced.row)) {
             self.find(position, FindingKind::Altered);
             if self.misfits.len() < MAX_MISFITS {
@@ -234,13 +254,13 @@ impl Verifier {
     /// `unsequenced` has to be read in the same snapshot as the last rows.
     pub fn finish(mut self, unsequenced: &Unsequenced) -> Report {
         for seq in &unsequenced.displaced {
-            self.find(*seq, FindingKind::Displaced);
+            self.add(Finding { at: Location::Row(*seq), kind: FindingKind::Displaced });
         }
         for subject in &unsequenced.erased {
             self.nameless.remove(subject);
         }
         self.nameless.retain(|(tenant, _), _| !unsequenced.deleted_tenants.contains(tenant));
-        let end = self.last.unwrap_or(0);
+        let end = self.last.unwrap_or(ChainPosition::START);
         for position in std::mem::take(&mut self.checkpoints).into_keys() {
             self.find(
                 position,
@@ -251,7 +271,7 @@ impl Verifier {
             self.find(position, FindingKind::NamesGone);
         }
         self.find_moved();
-        self.findings.sort_by_key(|finding| finding.position);
+        self.findings.sort_by_key(|finding| finding.at.number());
         Report {
             findings: self.findings,
             more: self.more,
@@ -262,9 +282,13 @@ impl Verifier {
         }
     }
 
-    fn find(&mut self, position: i64, kind: FindingKind) {
+    fn find(&mut self, position: ChainPosition, kind: FindingKind) {
+        self.add(Finding { at: Location::Position(position), kind });
+    }
+
+    fn add(&mut self, finding: Finding) {
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding { position, kind });
+            self.findings.push(finding);
         } else {
             self.more += 1;
         }
@@ -295,7 +319,7 @@ impl Verifier {
             let Some(there) = self.misfits.iter().find(|there| here.is_position_of(there)) else {
                 continue;
             };
-            let altered = Finding { position, kind: FindingKind::Altered };
+            let altered = Finding { at: Location::Position(position), kind: FindingKind::Altered };
             if let Some(finding) = self.findings.iter_mut().find(|known| **known == altered) {
                 finding.kind = FindingKind::Moved { to: there.sequenced.position };
             }
@@ -308,10 +332,14 @@ mod tests {
     use super::*;
     use crate::chain::digest;
 
+    fn at(position: i64) -> ChainPosition {
+        ChainPosition::new(position)
+    }
+
     fn row(seq: i64) -> AuditRow {
         let personal = format!("{{\"salt\":\"{seq}\"}}");
         AuditRow {
-            seq,
+            seq: ChangeSeq::new(seq),
             tenant: 1,
             act: "created".to_owned(),
             resource: format!("r{seq}"),
@@ -323,8 +351,8 @@ mod tests {
 
     fn chain(length: i64) -> Vec<SequencedRow> {
         let mut link = Link::GENESIS;
-        let sequenced = |position| {
-            let row = row(position + 10);
+        let sequenced = |number| {
+            let (position, row) = (at(number), row(number + 10));
             link = link.next(position, &row);
             SequencedRow { position, hash: link.to_string(), row }
         };
@@ -335,7 +363,7 @@ mod tests {
         let mut verifier = Verifier::new(checkpoints);
         rows.iter().for_each(|row| verifier.take(row));
         let verdict = verifier.finish(&Unsequenced::default());
-        verdict.findings.into_iter().map(|finding| (finding.position, finding.kind)).collect()
+        verdict.findings.into_iter().map(|finding| (finding.at.number(), finding.kind)).collect()
     }
 
     fn checkpoint(rows: &[SequencedRow]) -> Checkpoint {
@@ -367,11 +395,12 @@ mod tests {
         edited[2].row.version = 9;
         assert_eq!(check(&edited, &[]), [(3, FindingKind::Altered)]);
         // Whoever mends the hash of the edited row breaks the next one.
-        edited[2].hash = Link::parse(&rows[1].hash).unwrap().next(3, &edited[2].row).to_string();
+        edited[2].hash =
+            Link::parse(&rows[1].hash).unwrap().next(at(3), &edited[2].row).to_string();
         assert_eq!(check(&edited, &[]), [(4, FindingKind::Altered)]);
         let deleted = [&rows[..2], &rows[4..]].concat();
-        assert_eq!(check(&deleted, &[]), [(3, FindingKind::Missing { last: 4 })]);
-        assert_eq!(check(&rows[1..], &[]), [(1, FindingKind::Missing { last: 1 })]);
+        assert_eq!(check(&deleted, &[]), [(3, FindingKind::Missing { last: at(4) })]);
+        assert_eq!(check(&rows[1..], &[]), [(1, FindingKind::Missing { last: at(1) })]);
         let mut repeated = rows.clone();
         repeated.insert(3, rows[2].clone());
         assert_eq!(check(&repeated, &[]), [(3, FindingKind::Repeated)]);
@@ -379,12 +408,12 @@ mod tests {
         (swapped[1].row, swapped[4].row) = (rows[4].row.clone(), rows[1].row.clone());
         assert_eq!(
             check(&swapped, &[]),
-            [(2, FindingKind::Moved { to: 5 }), (5, FindingKind::Moved { to: 2 })]
+            [(2, FindingKind::Moved { to: at(5) }), (5, FindingKind::Moved { to: at(2) })]
         );
         let mut exchanged = rows.clone();
         exchanged.swap(1, 4);
-        (exchanged[1].position, exchanged[4].position) = (2, 5);
-        assert!(check(&exchanged, &[]).contains(&(2, FindingKind::Moved { to: 5 })));
+        (exchanged[1].position, exchanged[4].position) = (at(2), at(5));
+        assert!(check(&exchanged, &[]).contains(&(2, FindingKind::Moved { to: at(5) })));
         for bad in ["", "0", &"g".repeat(64)] {
             let mut unreadable = rows.clone();
             bad.clone_into(&mut unreadable[5].hash);
@@ -410,7 +439,7 @@ mod tests {
         assert_eq!(check(&anew, &[kept]), [(6, FindingKind::Rewritten)]);
         let gone = [&rows[..2], &rows[3..]].concat();
         let at_gone = checkpoint(&rows[..3]);
-        let found = [(3, FindingKind::Missing { last: 3 }), (3, FindingKind::Rewritten)];
+        let found = [(3, FindingKind::Missing { last: at(3) }), (3, FindingKind::Rewritten)];
         assert_eq!(check(&gone, &[at_gone]), found);
     }
 
@@ -427,35 +456,38 @@ mod tests {
             resource: "r12".to_owned(),
             ..AuditRow::default()
         };
-        let link = Link::parse(&rows[3].hash).unwrap().next(5, &erased);
-        let erasure = SequencedRow { position: 5, hash: link.to_string(), row: erased };
+        let link = Link::parse(&rows[3].hash).unwrap().next(at(5), &erased);
+        let erasure = SequencedRow { position: at(5), hash: link.to_string(), row: erased };
         assert_eq!(check(&[&rows[..], std::slice::from_ref(&erasure)].concat(), &[]), []);
         // It covers what was before it, of the same tenant.
         let mut later = vec![erasure];
-        later[0].position = 1;
-        later[0].hash = Link::GENESIS.next(1, &later[0].row).to_string();
+        later[0].position = at(1);
+        later[0].hash = Link::GENESIS.next(at(1), &later[0].row).to_string();
         let mut nameless = row(12);
         nameless.personal = None;
-        let link = Link::parse(&later[0].hash).unwrap().next(2, &nameless);
-        later.push(SequencedRow { position: 2, hash: link.to_string(), row: nameless });
+        let link = Link::parse(&later[0].hash).unwrap().next(at(2), &nameless);
+        later.push(SequencedRow { position: at(2), hash: link.to_string(), row: nameless });
         assert_eq!(check(&later, &[]), [(2, FindingKind::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
         let unsequenced = Unsequenced {
             count: 2,
             erased: vec![(1, "r12".to_owned())],
-            displaced: vec![7],
+            displaced: vec![ChangeSeq::new(7)],
             ..Unsequenced::default()
         };
         let found = verifier.finish(&unsequenced).findings;
-        assert_eq!(found, [Finding { position: 7, kind: FindingKind::Displaced }]);
+        assert_eq!(
+            found,
+            [Finding { at: Location::Row(ChangeSeq::new(7)), kind: FindingKind::Displaced }]
+        );
     }
 
     #[test]
     fn a_chain_that_is_wrong_everywhere_does_not_fill_the_memory() {
         let rows: Vec<_> = (1..=2_000)
             .map(|position| SequencedRow {
-                position,
+                position: at(position),
                 hash: String::new(),
                 row: AuditRow::default(),
             })

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use headcount_core::change::Actor;
 use headcount_core::clock::Clock as _;
+use headcount_core::ids::ChainPosition;
 use headcount_store_diesel::{LogStore, Store};
 use tokio::sync::watch;
 
@@ -42,7 +43,7 @@ const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The position up to which changes are sequenced, by this server or by another. Readers that wait for changes
 /// are woken when it grows.
-pub(crate) type SequencedTo = watch::Receiver<i64>;
+pub(crate) type SequencedTo = watch::Receiver<ChainPosition>;
 
 /// The thread of the jobs. When this is dropped, jobs that have to run at the end do, and the thread ends.
 pub(crate) struct Background {
@@ -64,7 +65,7 @@ impl Background {
         sum_up: impl Fn() + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = channel();
-        let (wake, sequenced) = watch::channel(0);
+        let (wake, sequenced) = watch::channel(ChainPosition::START);
         let jobs = jobs(parts, file, names_days, wake, sum_up);
         let thread = std::thread::Builder::new()
             .name("background".to_owned())
@@ -95,7 +96,7 @@ fn jobs(
     parts: &Parts,
     mut file: Option<CheckpointFile>,
     names_days: u32,
-    wake: watch::Sender<i64>,
+    wake: watch::Sender<ChainPosition>,
     sum_up: impl Fn() + Send + 'static,
 ) -> Vec<Job> {
     let [announce, erase, sequence, analyze, checkpoint] =
@@ -173,7 +174,7 @@ fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result
 /// came.
 fn sequence_changes(
     store: &Store,
-    wake: &watch::Sender<i64>,
+    wake: &watch::Sender<ChainPosition>,
     turn: Turn,
 ) -> anyhow::Result<Option<Duration>> {
     if turn == Turn::Last {
@@ -181,7 +182,8 @@ fn sequence_changes(
         return Ok(None);
     }
     let sequenced = store.sequence()?;
-    let position = store.last_sequenced()?.map_or(0, |(position, _)| position);
+    let last = store.last_sequenced()?;
+    let position = last.map_or(ChainPosition::START, |(position, _)| position);
     wake.send_if_modified(|known| std::mem::replace(known, position) != position);
     Ok((sequenced >= BUSY_SEQUENCE).then_some(BUSY_SEQUENCE_INTERVAL))
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use headcount_core::clock::{Clock as _, Timestamp};
+use headcount_core::ids::ChainPosition;
 use headcount_records::chain::{Checkpoint, Link};
 use headcount_store_diesel::Store;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -38,7 +39,7 @@ impl Signed {
     /// Returns what is claimed, when it is signed by the key that is named.
     pub(crate) fn open(&self) -> Option<Checkpoint> {
         let claimed = Checkpoint {
-            position: self.place,
+            position: ChainPosition::new(self.place),
             hash: Link::parse(&self.hash)?,
             at: Timestamp::parse(&self.at)?,
         };
@@ -112,7 +113,7 @@ impl Signer {
         let checkpoint = Checkpoint { position: place, hash, at: SystemClock.now() };
         let signature = self.pair.sign(checkpoint.signed_text().as_bytes());
         Ok(Some(Signed {
-            place,
+            place: place.number(),
             hash: hash.to_string(),
             at: checkpoint.at.to_string(),
             key: self.key(),
@@ -138,8 +139,8 @@ fn from_file(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
 pub(crate) struct CheckpointFile {
     path: PathBuf,
     signer: Signer,
-    /// The position of the last one.
-    last: i64,
+    /// The position of the last one, or of the start of the chain.
+    last: ChainPosition,
 }
 
 impl CheckpointFile {
@@ -148,15 +149,18 @@ impl CheckpointFile {
         let Some(path) = config.audit.checkpoint_file.clone() else { return Ok(None) };
         append(&path, "")?;
         let known = parse(&std::fs::read_to_string(&path)?);
-        let last = known.into_iter().flatten().map(|signed| signed.place).max().unwrap_or(0);
+        let places = known.into_iter().flatten().map(|signed| ChainPosition::new(signed.place));
+        let last = places.max().unwrap_or(ChainPosition::START);
         Ok(Some(Self { path, signer: Signer::open(config, store)?, last }))
     }
 
     /// Appends a checkpoint if the chain has grown since the last one.
     pub(crate) fn append_new(&mut self, store: &Store) -> anyhow::Result<()> {
-        if let Some(signed) = self.signer.sign(store)?.filter(|signed| signed.place != self.last) {
+        let Some(signed) = self.signer.sign(store)? else { return Ok(()) };
+        let position = ChainPosition::new(signed.place);
+        if position != self.last {
             append(&self.path, &signed.line()?)?;
-            self.last = signed.place;
+            self.last = position;
         }
         Ok(())
     }
@@ -200,7 +204,7 @@ mod tests {
     fn signed() -> Signed {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let at = Timestamp::from_micros(0);
-        let checkpoint = Checkpoint { position: 5, hash: Link::GENESIS, at };
+        let checkpoint = Checkpoint { position: ChainPosition::new(5), hash: Link::GENESIS, at };
         Signed {
             place: 5,
             hash: checkpoint.hash.to_string(),
@@ -212,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_whose_signature_does_not_fit_proves_nothing() {
-        assert_eq!(signed().open().unwrap().position, 5);
+        assert_eq!(signed().open().unwrap().position.number(), 5);
         let wrong = [
             Signed { place: 6, ..signed() },
             Signed { hash: "1".repeat(64), ..signed() },

@@ -109,7 +109,7 @@ impl Activity for Store {
                     None => {}
                 }
                 if let Some(before) = query.before {
-                    rows = rows.filter(changes::place.lt(before));
+                    rows = rows.filter(changes::place.lt(before.number()));
                 }
                 Ok(rows.load(connection)?)
             })?;

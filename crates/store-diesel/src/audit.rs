@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use headcount_core::change::{Act, Author, Change, ResourceNames, TENANT_KIND, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::ids::{ChainPosition, ChangeSeq, Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
@@ -50,7 +50,7 @@ impl Store {
     pub fn audit(
         &self,
         tenant: Option<TenantId>,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<AuditSlice, ProviderError> {
         self.readers.read_in(View::Snapshot, None, "the audit is read", |connection| {
@@ -68,7 +68,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
-    pub fn last_sequenced(&self) -> Result<Option<(i64, String)>, ProviderError> {
+    pub fn last_sequenced(&self) -> Result<Option<(ChainPosition, String)>, ProviderError> {
         let last = self.readers.read("the end of the audit is read", |connection| {
             changes::table
                 .filter(changes::place.is_not_null())
@@ -77,7 +77,8 @@ impl Store {
                 .first::<(Option<i64>, Option<String>)>(connection)
                 .optional()
         })?;
-        Ok(last.and_then(|(place, hash)| Some((place?, hash.unwrap_or_default()))))
+        Ok(last
+            .and_then(|(place, hash)| Some((ChainPosition::new(place?), hash.unwrap_or_default()))))
     }
 
     /// Finds what the record contains names of, by id, name (in any case) or `externalId`.
@@ -176,11 +177,11 @@ type Columns = (HashedRow, (Option<i64>, Option<String>));
 fn read_sequenced(
     connection: &mut DbConnection,
     tenant: Option<TenantId>,
-    after: i64,
+    after: ChainPosition,
     limit: usize,
 ) -> QueryResult<Vec<SequencedRow>> {
     let rows = changes::table
-        .filter(changes::place.gt(after))
+        .filter(changes::place.gt(after.number()))
         .order(changes::place)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
         .select((HashedRow::as_select(), (changes::place, changes::hash)));
@@ -189,7 +190,8 @@ fn read_sequenced(
         None => rows.load(connection)?,
     };
     let sequenced = rows.into_iter().filter_map(|(row, (place, hash))| {
-        Some(SequencedRow { position: place?, hash: hash.unwrap_or_default(), row: row.into() })
+        let position = ChainPosition::new(place?);
+        Some(SequencedRow { position, hash: hash.unwrap_or_default(), row: row.into() })
     });
     Ok(sequenced.collect())
 }
@@ -211,7 +213,10 @@ fn read_unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
             .filter(changes::hash.is_not_null())
             .order(changes::seq)
             .select(changes::seq)
-            .load(connection)?,
+            .load::<i64>(connection)?
+            .into_iter()
+            .map(ChangeSeq::new)
+            .collect(),
     })
 }
 

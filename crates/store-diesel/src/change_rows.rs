@@ -8,7 +8,9 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, HasSqlType, Integer, Nullable, Text};
 use headcount_core::change::{Act, Activation, Actor, Change, LeftGroup, Recorded, ResourceNames};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{ChainPosition, Kind, RequestId, ResourceId, TenantId, TokenId, Version};
+use headcount_core::ids::{
+    ChainPosition, ChangeSeq, Kind, RequestId, ResourceId, TenantId, TokenId, Version,
+};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::chain::{self, AuditRow};
@@ -16,11 +18,6 @@ use serde_json::{Value, json};
 
 use crate::connection::Backend;
 use crate::schema::changes;
-
-/// The number of a row, given out before its commit. Unlike its [position](ChainPosition), it has gaps, and on
-/// PostgreSQL a smaller one may be committed after a larger one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ChangeSeq(pub(crate) i64);
 
 /// What a row takes up in advance for its position (three bytes until there are eight million changes) and its
 /// hash. The sequencer overwrites it; rows that grew would split their page, which is full.
@@ -204,7 +201,7 @@ pub(crate) struct HashedRow {
 
 impl HashedRow {
     pub(crate) fn seq(&self) -> ChangeSeq {
-        ChangeSeq(self.seq)
+        ChangeSeq::new(self.seq)
     }
 }
 
@@ -212,7 +209,7 @@ impl From<HashedRow> for AuditRow {
     fn from(row: HashedRow) -> Self {
         let HashedRow { seq, tenant, change, personal_digest } = row;
         Self {
-            seq,
+            seq: ChangeSeq::new(seq),
             tenant,
             at: change.at,
             actor_kind: change.actor_kind,

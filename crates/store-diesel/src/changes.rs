@@ -100,7 +100,8 @@ pub(crate) fn forget(
     let rows = rows.text(" AND tenant = ").int(tenant.key());
     // An index leads to what is sequenced; of what is not, there is little.
     let mut statements = Vec::new();
-    let rest = Sql::new(" AND place IS NULL AND seq > ").int(sequenced_before(connection)?.0);
+    let rest =
+        Sql::new(" AND place IS NULL AND seq > ").int(sequenced_before(connection)?.number());
     if let Some(id) = of {
         let sequenced = sequenced_about(connection, tenant, id, usize::MAX, &Work::unlimited())?;
         for chunk in sequenced.chunks(MAX_ROWS) {

@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
+use headcount_core::ids::{ChainPosition, ChangeSeq};
 use headcount_core::provider::ProviderError;
 use headcount_records::chain::Link;
 
 use crate::batch::{self, Links};
-use crate::change_rows::{ChangeSeq, HashedRow};
+use crate::change_rows::HashedRow;
 use crate::connection::{DbConnection, with_backend};
 use crate::error::WriteError;
 use crate::schema::changes;
@@ -118,10 +119,10 @@ impl Store {
         let newest = self.readers.read("new changes are looked for", |connection| {
             let unsequenced = changes::table
                 .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sequenced_before(connection)?.0));
+                .filter(changes::seq.gt(sequenced_before(connection)?.number()));
             unsequenced.order(changes::seq.desc()).select(changes::seq).first(connection).optional()
         })?;
-        Ok(newest.map(ChangeSeq))
+        Ok(newest.map(ChangeSeq::new))
     }
 
     /// Returns whether there are changes without a position up to a number.
@@ -129,8 +130,8 @@ impl Store {
         let first = self.readers.read("new changes are looked for", |connection| {
             let unsequenced = changes::table
                 .filter(changes::place.is_null())
-                .filter(changes::seq.gt(sequenced_before(connection)?.0))
-                .filter(changes::seq.le(newest.0));
+                .filter(changes::seq.gt(sequenced_before(connection)?.number()))
+                .filter(changes::seq.le(newest.number()));
             unsequenced.select(changes::seq).limit(1).first::<i64>(connection).optional()
         })?;
         Ok(first.is_some())
@@ -185,7 +186,7 @@ impl Pass {
         let after = End::of(connection)?;
         let rows = changes::table
             .filter(changes::place.is_null())
-            .filter(changes::seq.gt(sequenced.0))
+            .filter(changes::seq.gt(sequenced.number()))
             .order(changes::seq)
             .limit(PASS_BATCH);
         let rows: Vec<HashedRow> =
@@ -194,7 +195,7 @@ impl Pass {
         let mut links = Vec::with_capacity(rows.len());
         for (row, position) in rows.into_iter().zip(after.position + 1..) {
             let seq = row.seq();
-            link = link.next(position, &row.into());
+            link = link.next(ChainPosition::new(position), &row.into());
             links.push((seq, link));
         }
         Ok(Self { after, links })
@@ -202,7 +203,7 @@ impl Pass {
 
     /// Writes the links to their rows, and returns the rows.
     fn write(&self, connection: &mut DbConnection) -> Result<Vec<ChangeSeq>, WriteError> {
-        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| seq.0).collect();
+        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| seq.number()).collect();
         let positions = (self.after.position + 1..).take(rows.len()).collect();
         let hashes = self.links.iter().map(|(_, link)| link.to_string()).collect();
         batch::sequence(connection, Links { rows: &rows, positions, hashes })?;

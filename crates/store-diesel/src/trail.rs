@@ -4,7 +4,7 @@ use diesel::dsl::count_star;
 use diesel::prelude::*;
 use headcount_core::change::Act;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, TenantId};
+use headcount_core::ids::{ChainPosition, Kind, TenantId};
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
 use headcount_records::audit_list::{AuditEntry, AuditTrail, ChangeCount};
@@ -18,7 +18,7 @@ impl AuditTrail for Store {
     fn audit(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError> {
         self.sequence_soon()?;
@@ -27,14 +27,15 @@ impl AuditTrail for Store {
             self.readers.read("the record of changes is read", |connection| {
                 changes::table
                     .filter(changes::tenant.eq(tenant.key()))
-                    .filter(changes::place.gt(after))
+                    .filter(changes::place.gt(after.number()))
                     .order(changes::place)
                     .limit(limit)
                     .select((changes::place, changes::hash, HashedRow::as_select()))
                     .load(connection)
             })?;
         let entries = rows.into_iter().filter_map(|(place, hash, row)| {
-            Some(AuditEntry { position: place?, hash: hash.unwrap_or_default(), row: row.into() })
+            let position = ChainPosition::new(place?);
+            Some(AuditEntry { position, hash: hash.unwrap_or_default(), row: row.into() })
         });
         Ok(entries.collect())
     }

@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use diesel::r2d2::Pool;
 use diesel::result::Error as DieselError;
 use headcount_core::error::Error;
+use headcount_core::ids::ChangeSeq;
 use headcount_core::provider::{ProviderError, Source};
 
-use crate::change_rows::ChangeSeq;
 use crate::connection::{Backend, DbConnection, Manager};
 use crate::error::{DbErrorKind, WriteError, classify};
 use crate::pool::checkout;
@@ -235,10 +235,10 @@ pub(crate) fn sequenced_before(connection: &mut DbConnection) -> QueryResult<Cha
             use crate::schema::changes;
             let sequenced = changes::table.filter(changes::place.is_not_null());
             let last = sequenced.order(changes::place.desc()).select(changes::seq);
-            Ok(ChangeSeq(last.first(connection).optional()?.unwrap_or(i64::MIN)))
+            Ok(last.first(connection).optional()?.map_or(ChangeSeq::MIN, ChangeSeq::new))
         }
         #[cfg(feature = "postgres")]
-        DbConnection::Postgres(_) => Ok(ChangeSeq(i64::MIN)),
+        DbConnection::Postgres(_) => Ok(ChangeSeq::MIN),
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{Connection, SimpleConnection};
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::RequestId;
+use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
 use headcount_records::verify::{SequencedRow, Verifier};
@@ -67,16 +67,18 @@ fn race(stores: &[Arc<Store>], disturb: impl FnOnce(&AtomicUsize) + Send) -> Vec
 
 /// Checks that the chain holds, that everything is in it, and each acknowledged write once.
 fn check(store: &Store, acknowledged: &[String]) {
-    while store.audit(None, 0, usize::MAX).unwrap().unsequenced.unwrap().count > 0 {
+    while store.audit(None, ChainPosition::START, usize::MAX).unwrap().unsequenced.unwrap().count
+        > 0
+    {
         store.sequence().unwrap();
     }
-    let slice = store.audit(None, i64::MIN, usize::MAX).unwrap();
+    let slice = store.audit(None, ChainPosition::MIN, usize::MAX).unwrap();
     let mut verifier = Verifier::new(&[]);
     slice.rows.iter().for_each(|row| verifier.take(row));
     let verdict = verifier.finish(&slice.unsequenced.unwrap());
     assert_eq!(verdict.findings, []);
     let rows = i64::try_from(slice.rows.len()).unwrap();
-    assert_eq!(verdict.last.unwrap().0, rows, "places have no gap");
+    assert_eq!(verdict.last.unwrap().0.number(), rows, "places have no gap");
     let mut recorded: HashMap<&str, usize> = HashMap::new();
     for SequencedRow { row, .. } in &slice.rows {
         *recorded.entry(row.request.as_str()).or_default() += 1;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use diesel::connection::{Connection, SimpleConnection};
 use headcount_core::change::ChangeFeed as _;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{Kind, ResourceId, TenantId};
+use headcount_core::ids::{ChainPosition, ChangeSeq, Kind, ResourceId, TenantId};
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
 use headcount_records::chain::{AuditRow, Checkpoint, Link, digest};
@@ -92,12 +92,12 @@ impl Bench {
     }
 
     fn chain(&self) -> Vec<SequencedRow> {
-        self.store.audit(None, i64::MIN, 10_000).unwrap().rows
+        self.store.audit(None, ChainPosition::MIN, 10_000).unwrap().rows
     }
 
     /// Verifies as the command does, in slices.
     fn verify(&self, checkpoints: &[Checkpoint]) -> Report {
-        let (mut verifier, mut after) = (Verifier::new(checkpoints), i64::MIN);
+        let (mut verifier, mut after) = (Verifier::new(checkpoints), ChainPosition::MIN);
         loop {
             let slice = self.store.audit(None, after, 7).unwrap();
             after = slice.rows.last().map_or(after, |row| row.position);
@@ -170,7 +170,7 @@ fn tamper(bench: &mut Bench, rows: &[SequencedRow]) -> (String, bool) {
             // An edit of one row together with its hash.
             let edited = AuditRow { paths: "z".to_owned(), ..row(place).row.clone() };
             let before = before(rows, place);
-            let hash = before.next(place, &edited);
+            let hash = before.next(ChainPosition::new(place), &edited);
             let sql =
                 format!("UPDATE changes SET paths = 'z', hash = '{hash}' WHERE place = {place}");
             bench.run(&sql);
@@ -225,14 +225,15 @@ fn edit(bench: &mut Bench, row: &SequencedRow) -> (String, bool) {
 /// Puts a row in, with those behind it moved up, and a hash that is wrong, copied or its own.
 fn insert(bench: &mut Bench, rows: &[SequencedRow], place: i64) -> (String, bool) {
     let model = &rows[usize::try_from(place - 2).unwrap_or(0)];
-    let row = AuditRow { seq: 5_000_000, act: "deleted".to_owned(), ..model.row.clone() };
+    let row =
+        AuditRow { seq: ChangeSeq::new(5_000_000), act: "deleted".to_owned(), ..model.row.clone() };
     let last = i64::try_from(rows.len()).unwrap();
     // A row with the right hash at the end is what the server itself would have written.
     let own = bench.below(if place > last { 2 } else { 3 });
     let hash = match own {
         0 => "ab".repeat(32),
         1 => model.hash.clone(),
-        _ => before(rows, place).next(place, &row).to_string(),
+        _ => before(rows, place).next(ChainPosition::new(place), &row).to_string(),
     };
     bench.run(&format!(
         "UPDATE changes SET place = -(place + 1) WHERE place >= {place}; \
@@ -249,12 +250,12 @@ fn insert(bench: &mut Bench, rows: &[SequencedRow], place: i64) -> (String, bool
 
 fn swap(bench: &mut Bench, one: &SequencedRow, other: &SequencedRow) -> (String, bool) {
     let ((a, b), hashes) = ((one.row.seq, other.row.seq), bench.below(2) == 0);
-    let mut put = |seq: i64, at: &SequencedRow| {
+    let mut put = |seq: ChangeSeq, at: &SequencedRow| {
         let hash = if hashes { format!(", hash = '{}'", at.hash) } else { String::new() };
         let place = at.position;
         bench.run(&format!("UPDATE changes SET place = {place}{hash} WHERE seq = {seq}"));
     };
-    put(a, &SequencedRow { position: -1, ..one.clone() });
+    put(a, &SequencedRow { position: ChainPosition::new(-1), ..one.clone() });
     put(b, one);
     put(a, other);
     (format!("swap {} and {}, hashes stay {hashes}", one.position, other.position), false)

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use headcount_core::change::{Actor, Recorded};
-use headcount_core::ids::TenantId;
+use headcount_core::ids::{ChainPosition, TenantId};
 use headcount_records::activity::ChangeQuery;
 use headcount_records::describe;
 use headcount_token_admin::Token;
@@ -96,7 +96,7 @@ fn page_before(ctx: &PageContext<'_>, before: &str) -> String {
 pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let asked = &ctx.request.query;
     let (people, everything) = (asked.get("by") == "people", asked.get("of") == "everything");
-    let before = asked.get("before").parse::<i64>().ok();
+    let before = asked.get("before").parse().ok().map(ChainPosition::new);
     let tenant = if everything { None } else { Some(ctx.tenant()?.id) };
     let query = ChangeQuery { tenant, by_people: people, before, limit: PAGE_SIZE + 1 };
     let mut changes = ctx.console.activity.latest(&query, &ctx.work)?;

@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use headcount_core::clock::Timestamp;
 use headcount_core::error::Error;
+use headcount_core::ids::ChainPosition;
 use headcount_records::ActorBody;
 use headcount_records::audit_list::AuditEntry;
 use serde::Serialize;
@@ -97,7 +98,7 @@ fn body(entry: AuditEntry) -> RowBody {
     let delta = parse(&row.delta);
     let personal = parse(row.personal.as_deref().unwrap_or_default());
     RowBody {
-        place: position,
+        place: position.number(),
         hash,
         at: Timestamp::from_micros(row.at).to_string(),
         actor: ActorBody::new(&row.actor_kind, &row.actor),
@@ -131,13 +132,14 @@ fn text(object: &Value, name: &str) -> Option<String> {
     object.get(name).and_then(Value::as_str).map(str::to_owned)
 }
 
-fn read(request: &HttpRequest) -> Result<(i64, usize, Option<String>), ApiError> {
+fn read(request: &HttpRequest) -> Result<(ChainPosition, usize, Option<String>), ApiError> {
     let mut params = Params::of(request);
     let after = params.number("after", 0, MAX_POSITION)?.unwrap_or_default();
     let limit = params.number("limit", 1, 1_000)?.unwrap_or(DEFAULT_PAGE);
     let tenant = params.take("tenant")?;
     params.end()?;
-    Ok((i64::try_from(after).unwrap_or(i64::MAX), usize::try_from(limit).unwrap_or(1), tenant))
+    let after = ChainPosition::new(i64::try_from(after).unwrap_or(i64::MAX));
+    Ok((after, usize::try_from(limit).unwrap_or(1), tenant))
 }
 
 /// Read the record of changes
@@ -161,7 +163,7 @@ pub(super) async fn audit(
         let rows = session.api.administration()?.trail.audit(tenant, after, limit);
         let rows = rows.map_err(Error::from)?;
         Answer::ok(&AuditPage {
-            next: rows.last().map_or(after, |row| row.position),
+            next: rows.last().map_or(after, |row| row.position).number(),
             more: rows.len() >= limit,
             rows: rows.into_iter().map(body).collect(),
         })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use headcount_core::change::{Act, ChangeFeed, Recorded};
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::{ChainPosition, Kind, RequestId, TenantId, TokenId};
+use headcount_core::ids::{ChainPosition, ChangeSeq, Kind, RequestId, TenantId, TokenId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
@@ -20,7 +20,7 @@ pub(crate) struct MemoryTrail(pub(crate) Arc<MemoryProvider>);
 
 impl MemoryTrail {
     fn all(&self, tenant: TenantId) -> Result<Vec<Recorded>, ProviderError> {
-        self.0.changes(tenant, ChainPosition::new(0), usize::MAX)
+        self.0.changes(tenant, ChainPosition::START, usize::MAX)
     }
 }
 
@@ -28,11 +28,12 @@ impl AuditTrail for MemoryTrail {
     fn audit(
         &self,
         tenant: TenantId,
-        after: i64,
+        after: ChainPosition,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, ProviderError> {
-        let changes = (1..).zip(self.all(tenant)?).skip_while(|(position, _)| *position <= after);
-        Ok(changes
+        let changes = (1..).map(ChainPosition::new).zip(self.all(tenant)?);
+        let later = changes.skip_while(|(position, _)| *position <= after);
+        Ok(later
             .take(limit)
             .map(|(position, recorded)| entry(tenant, position, &recorded))
             .collect())
@@ -65,10 +66,10 @@ impl AuditTrail for MemoryTrail {
     }
 }
 
-fn entry(tenant: TenantId, position: i64, recorded: &Recorded) -> AuditEntry {
+fn entry(tenant: TenantId, position: ChainPosition, recorded: &Recorded) -> AuditEntry {
     let (actor_kind, actor) = recorded.change.actor.parts();
     let row = AuditRow {
-        seq: position,
+        seq: ChangeSeq::new(position.number()),
         tenant: tenant.key(),
         at: recorded.change.at.micros(),
         actor_kind: actor_kind.to_owned(),

@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use headcount_core::change::Actor;
 use headcount_core::clock::Timestamp;
-use headcount_core::ids::TenantId;
+use headcount_core::ids::{ChainPosition, TenantId};
 use headcount_core::work::Work;
 use headcount_records::chain::Checkpoint;
-use headcount_records::verify::{Finding, FindingKind, Report, SequencedRow, Verifier};
+use headcount_records::verify::{Finding, Location, Report, SequencedRow, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn verify(
         (checkpoints, bad) = open_all(file, &keys)?;
     }
     let mut verifier = Verifier::new(&checkpoints);
-    let mut after = i64::MIN;
+    let mut after = ChainPosition::MIN;
     let verdict = loop {
         let slice = store.audit(None, after, READ_BATCH)?;
         after = slice.rows.last().map_or(after, |row| row.position);
@@ -119,8 +119,11 @@ fn open_one(signed: &Signed, keys: &[String]) -> Result<Checkpoint, (&'static st
 
 /// Returns where something was found: a unit and a number.
 fn location(finding: &Finding) -> (&'static str, i64) {
-    let unit = if finding.kind == FindingKind::Displaced { "row" } else { "place" };
-    (unit, finding.position)
+    let unit = match finding.at {
+        Location::Position(_) => "place",
+        Location::Row(_) => "row",
+    };
+    (unit, finding.at.number())
 }
 
 fn print(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
@@ -169,7 +172,7 @@ fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
         "holds": findings.is_empty(),
         "sealed": verdict.sequenced,
         "unsealed": verdict.unsequenced,
-        "last": verdict.last.map(|(place, hash)| json!({"place": place, "hash": hash.to_string()})),
+        "last": verdict.last.map(|(place, hash)| json!({"place": place.number(), "hash": hash.to_string()})),
         "checkpoints": verdict.checkpoints,
         "findings": findings,
         "furtherFindings": verdict.more,
@@ -203,7 +206,7 @@ fn export(store: &Store, after: i64, tenant: Option<&str>) -> anyhow::Result<()>
     store.sequence_all()?;
     let tenants = store.tenants()?;
     let only = tenant.map(|name| tenant_key(&tenants, name)).transpose()?;
-    let mut after = after;
+    let mut after = ChainPosition::new(after);
     loop {
         let slice = store.audit(only, after, READ_BATCH)?;
         for sequenced in &slice.rows {
@@ -235,7 +238,7 @@ fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
     let personal = row.personal.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let personal: Value = personal.unwrap_or_default();
     json!({
-        "place": sequenced.position,
+        "place": sequenced.position.number(),
         "time": Timestamp::from_micros(row.at).to_string(),
         "tenant": tenant.map(|tenant| tenant.name.as_str()),
         "tenantKey": row.tenant,

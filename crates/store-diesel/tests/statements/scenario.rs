@@ -131,9 +131,9 @@ fn record_of_changes(store: &Store, bench: &Bench) {
     store.changes(tenant, ChainPosition::START, 10).unwrap();
     store.newest_changes(tenant, 10).unwrap();
     store.history(tenant, &ResourceId::new(bench.id_of("user1")), 10, &Work::unlimited()).unwrap();
-    store.audit(None, 0, 10).unwrap();
-    store.audit(Some(tenant), 0, 10_000).unwrap();
-    AuditTrail::audit(store, tenant, 0, 10).unwrap();
+    store.audit(None, ChainPosition::START, 10).unwrap();
+    store.audit(Some(tenant), ChainPosition::START, 10_000).unwrap();
+    AuditTrail::audit(store, tenant, ChainPosition::START, 10).unwrap();
     store.count_changes(tenant, Timestamp::from_micros(0), &Work::unlimited()).unwrap();
     store.last_sequenced().unwrap();
     store.long_gone(NOW).unwrap();
@@ -145,7 +145,7 @@ fn record_of_changes(store: &Store, bench: &Bench) {
     for (tenant, by_people) in
         [(None, false), (Some(tenant), false), (None, true), (Some(tenant), true)]
     {
-        for before in [None, Some(5)] {
+        for before in [None, Some(ChainPosition::new(5))] {
             store
                 .latest(&ChangeQuery { tenant, by_people, before, limit: 5 }, &Work::unlimited())
                 .unwrap();
