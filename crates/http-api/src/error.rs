@@ -312,12 +312,12 @@ impl ApiError {
             ),
             Cause::SlowBody => Entry::new(
                 408,
-                ("timeout", "The body came too slowly"),
+                ("timeout", "The body arrived too slowly"),
                 "the body did not arrive in time; repeat the request, or send less at once",
             ),
             Cause::BrokenBody => Entry::new(
                 400,
-                ("broken-body", "The body broke off"),
+                ("broken-body", "The body ended early"),
                 "the body could not be read to its end; repeat the request",
             ),
             Cause::TooManyFailures => Entry::new(
