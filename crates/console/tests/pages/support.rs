@@ -14,6 +14,7 @@ use actix_web::{App, Error};
 use headcount_console::{Console, routes};
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::Clock as _;
+use headcount_core::cursor::PlainCursors;
 use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::Quirks;
@@ -22,6 +23,7 @@ use headcount_core::service::{Caller, Limits, Service, Shape};
 use headcount_core::work::Work;
 use headcount_http_api::{Api, HttpSettings};
 use headcount_records::RequestRecord;
+use headcount_records::memory::MemoryLog;
 use headcount_token_admin::accounts::memory::MemoryAccounts;
 use headcount_token_admin::accounts::{
     AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow, Role,
@@ -32,7 +34,7 @@ use headcount_token_admin::{Policy, Principal, Tenants, TokenHash, Tokens};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::memory::{MemoryActivity, MemoryLog, NoContents, PlainCursors, TestClock};
+use crate::memory::{MemoryActivity, NoContents, TestClock};
 
 /// The password of accounts that have one.
 pub(crate) const PASSWORD: &str = "velvet otter quarry";

@@ -1,8 +1,11 @@
 //! The record of changes, the provisioning log, counters and the description of the admin API.
 
+use headcount_core::quirks::Quirks;
+use headcount_records::RequestRecord;
 use headcount_token_admin::Scopes;
 
 use crate::harness::TestApi;
+use crate::stores::request;
 
 #[actix_web::test]
 async fn the_record_of_changes_has_pages() {
@@ -36,8 +39,8 @@ async fn a_negative_position_is_refused() {
 #[actix_web::test]
 async fn the_log_is_listed_newest_first_without_bodies() {
     let api = TestApi::new().await;
-    api.log.add(1, "/Users/1", 200);
-    api.log.add(1, "/Users/2", 404);
+    api.log.add(request(1, "/Users/1", 200));
+    api.log.add(request(1, "/Users/2", 404));
     let response = api.admin().get("/log").await;
     response.status(200).at("/requests/0/path", "/Users/2").absent("/requests/0/sent");
 }
@@ -45,7 +48,7 @@ async fn the_log_is_listed_newest_first_without_bodies() {
 #[actix_web::test]
 async fn the_log_is_limited_to_the_tenant() {
     let api = TestApi::new().await;
-    api.log.add(2, "/Users/1", 200);
+    api.log.add(request(2, "/Users/1", 200));
     api.admin().get("/log").await.status(200).absent("/requests/0");
 }
 
@@ -59,7 +62,7 @@ async fn the_log_of_everywhere_needs_a_scope() {
 #[actix_web::test]
 async fn the_log_of_everywhere_has_all_tenants() {
     let api = TestApi::new().await;
-    api.log.add(2, "/Users/1", 200);
+    api.log.add(request(2, "/Users/1", 200));
     let response = api.root().get("/log?everywhere=yes").await;
     response.status(200).at("/requests/0/path", "/Users/1");
 }
@@ -67,8 +70,8 @@ async fn the_log_of_everywhere_has_all_tenants() {
 #[actix_web::test]
 async fn the_log_can_be_limited_to_failures() {
     let api = TestApi::new().await;
-    api.log.add(1, "/Users/1", 404);
-    api.log.add(1, "/Users/2", 200);
+    api.log.add(request(1, "/Users/1", 404));
+    api.log.add(request(1, "/Users/2", 200));
     let response = api.admin().get("/log?outcome=failed").await;
     response.at("/requests/0/path", "/Users/1").absent("/requests/1");
 }
@@ -83,7 +86,7 @@ async fn a_page_above_the_limit_is_refused() {
 #[actix_web::test]
 async fn a_logged_request_is_read_with_its_body() {
     let api = TestApi::new().await;
-    api.log.add(1, "/Users/1", 200);
+    api.log.add(request(1, "/Users/1", 200));
     let response = api.admin().get("/log/1").await;
     response.status(200).at("/number", 1).contains("/sent", "true");
 }
@@ -117,6 +120,10 @@ async fn a_timeline_shows_the_identity() {
 #[actix_web::test]
 async fn repairs_are_counted_by_token() {
     let api = TestApi::new().await;
+    for _ in 0..7 {
+        let quirks = Quirks::SCHEMAS_REPAIRED;
+        api.log.add(RequestRecord { quirks, ..request(1, "/Users", 201) });
+    }
     let response = api.admin().get("/quirks").await;
     response.status(200).at("/quirks/0/quirk", "schemas-repaired").at("/quirks/0/count", 7);
 }

@@ -22,13 +22,14 @@ use headcount_core::quirks::Quirks;
 use headcount_http_api::{
     ADMIN_PATH, Administration, Api, BASE_PATH, HttpSettings, observe, routes,
 };
+use headcount_records::memory::MemoryLog;
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Expiry, NewToken, Policy, Scopes, TenantChange, Tenants, Tokens};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::parts::{Counter, operator, service};
-use crate::stores::{MemoryLog, MemoryTrail};
+use crate::stores::{LogOf, MemoryTrail};
 
 type Call = Pin<Box<dyn Future<Output = Result<ServiceResponse<BoxBody>, Error>>>>;
 
@@ -50,7 +51,7 @@ impl TestApi {
         let memory = Arc::new(MemoryTokens::default());
         let provider = Arc::new(MemoryProvider::default());
         let log = Arc::new(MemoryLog::default());
-        let tenants = Tenants::new(memory.clone(), log.clone(), counter.clone());
+        let tenants = Tenants::new(memory.clone(), Arc::new(LogOf(log.clone())), counter.clone());
         tenants.create(&operator(), "second", Quirks::ALL).unwrap();
         let change = TenantChange { enabled: None, quirks: Some(Quirks::ALL) };
         tenants.change(&operator(), "default", change).unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use headcount_core::change::{Actor, Author};
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::CursorCipher;
+use headcount_core::cursor::PlainCursors;
 use headcount_core::ids::{RequestId, ResourceId};
 use headcount_core::provider::Provider;
 use headcount_core::schema::Registry;
@@ -25,19 +25,6 @@ impl Clock for Counter {
 impl IdSource for Counter {
     fn next_id(&self) -> ResourceId {
         ResourceId::new(format!("id-{}", self.0.fetch_add(1, Ordering::SeqCst)))
-    }
-}
-
-/// Cursors that are not encrypted.
-struct PlainCursors;
-
-impl CursorCipher for PlainCursors {
-    fn encrypt(&self, text: &str, _purpose: &str) -> String {
-        text.to_owned()
-    }
-
-    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
-        Some(encrypted.to_owned())
     }
 }
 
