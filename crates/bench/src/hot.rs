@@ -6,21 +6,17 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use headcount_core::change::Actor;
 use headcount_core::filter::parse_filter;
-use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::memory::MemoryProvider;
-use headcount_core::quirks::{Applied, Quirks};
+use headcount_core::quirks::Applied;
 use headcount_core::resource::{Computed, Projection, Reply};
-use headcount_core::schema::{Registry, ResourceType};
-use headcount_core::service::{Caller, Limits, Service, Shape};
-use headcount_core::work::Work;
+use headcount_core::service::{Caller, Service, Shape};
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{PresentedToken, Tokens};
 
 use crate::data::{self, Numbers};
-use crate::machine::{PlainCursors, SystemClock, UuidSource};
-use crate::statements::Preparation;
+use crate::machine::SystemClock;
+use crate::statements::{Preparation, caller, service, users};
 
 /// The names of the functions.
 pub(crate) const NAMES: [&str; 6] = ["filter", "normalize", "patch", "splice", "project", "token"];
@@ -32,27 +28,7 @@ struct Ground {
 
 impl Ground {
     fn new() -> anyhow::Result<Self> {
-        let service = Service {
-            registry: Arc::new(Registry::builtin()?),
-            provider: Arc::new(MemoryProvider::default()),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(UuidSource),
-            cursor_cipher: Arc::new(PlainCursors),
-            limits: Limits::default(),
-        };
-        let caller = Caller {
-            tenant: TenantId::new(1),
-            actor: Actor::System,
-            user: None,
-            quirks: Quirks::default(),
-            request: RequestId::new("00000000-0000-7000-8000-000000000000"),
-            work: Work::unlimited(),
-        };
-        Ok(Self { service, caller })
-    }
-
-    fn users(&self) -> anyhow::Result<&ResourceType> {
-        self.service.registry.kind("User").map(|kind| &**kind).context("users are built in")
+        Ok(Self { service: service(Arc::new(MemoryProvider::default()))?, caller: caller() })
     }
 }
 
@@ -73,7 +49,7 @@ pub(crate) fn run(name: &str, times: usize) -> anyhow::Result<()> {
 /// A filter from its text to what a store understands.
 fn filters(ground: &Ground, times: usize) -> anyhow::Result<()> {
     const TEXT: &str = "emails[type eq \"work\" and value co \"@example.com\"] and active eq true or userName sw \"a\"";
-    let kind = ground.users()?;
+    let kind = users(&ground.service)?;
     for _ in 0..times {
         let mut applied = Applied::default();
         let resolved = parse_filter(kind, ground.caller.quirks, &mut applied, TEXT)?;
@@ -84,7 +60,7 @@ fn filters(ground: &Ground, times: usize) -> anyhow::Result<()> {
 
 /// The body of a PUT from what arrived to everything that is stored with it.
 fn normalize(ground: &Ground, times: usize) -> anyhow::Result<()> {
-    let kind = ground.users()?;
+    let kind = users(&ground.service)?;
     let (service, caller, shape) = (&ground.service, &ground.caller, Shape::default());
     let made = service.create(caller, kind, data::user("u", 1), &shape)?.found.resource;
     let body = data::user("u", 1);
@@ -97,7 +73,7 @@ fn normalize(ground: &Ground, times: usize) -> anyhow::Result<()> {
 
 /// A PATCH in the form of Entra, from what arrived to what is stored.
 fn patch(ground: &Ground, times: usize) -> anyhow::Result<()> {
-    let kind = ground.users()?;
+    let kind = users(&ground.service)?;
     let (service, caller, shape) = (&ground.service, &ground.caller, Shape::default());
     let id = service.create(caller, kind, data::user("u", 1), &shape)?.found.resource.id;
     let preparation = Preparation::over(Arc::clone(&service.provider))?;
@@ -111,7 +87,7 @@ fn patch(ground: &Ground, times: usize) -> anyhow::Result<()> {
 
 /// A user as a reply shows it: whole, or what the client named.
 fn write(ground: &Ground, times: usize, attributes: &[&str]) -> anyhow::Result<()> {
-    let kind = ground.users()?;
+    let kind = users(&ground.service)?;
     let shape = Shape::default();
     let made = ground.service.create(&ground.caller, kind, data::user("u", 1), &shape)?;
     let stored = made.found.resource.document.text().to_owned();

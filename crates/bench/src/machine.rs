@@ -1,7 +1,6 @@
 //! The clock and the ids of this machine, and what class of machine it is.
 
 use headcount_core::clock::{Clock, IdSource, Timestamp};
-use headcount_core::cursor::CursorCipher;
 use headcount_core::ids::ResourceId;
 
 /// The clock of the machine.
@@ -25,19 +24,6 @@ impl IdSource for UuidSource {
 
     fn could_be(&self, text: &str) -> bool {
         text.len() == 36
-    }
-}
-
-/// Encrypts nothing: nothing here walks by cursor.
-pub(crate) struct PlainCursors;
-
-impl CursorCipher for PlainCursors {
-    fn encrypt(&self, text: &str, _purpose: &str) -> String {
-        text.to_owned()
-    }
-
-    fn decrypt(&self, encrypted: &str, _purpose: &str) -> Option<String> {
-        Some(encrypted.to_owned())
     }
 }
 

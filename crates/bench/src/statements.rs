@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headcount_core::change::Actor;
+use headcount_core::cursor::PlainCursors;
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, RequestId, ResourceId, TenantId};
 use headcount_core::members::{MemberNames, MembershipEntry};
@@ -25,7 +26,7 @@ use headcount_store_diesel::{DatabaseUrl, KindPlan, OlderSchema, Settings, Store
 use serde_json::Value;
 
 use crate::load::{Load, Slice, micros};
-use crate::machine::{PlainCursors, SystemClock, UuidSource};
+use crate::machine::{SystemClock, UuidSource};
 
 /// The tenant that every database begins with.
 const TENANT: i64 = 1;
@@ -42,6 +43,35 @@ fn plan(kind: &ResourceType) -> KindPlan {
     let indexed = kind.indexed.iter().map(|indexed| indexed.path.to_string());
     let keys = kind.unique.iter().chain(&kind.name).map(ToString::to_string);
     KindPlan { kind: kind.kind.clone(), paths: indexed.chain(keys).collect() }
+}
+
+/// The use cases over a provider.
+pub(crate) fn service(provider: Arc<dyn Provider>) -> anyhow::Result<Service> {
+    Ok(Service {
+        registry: Arc::new(Registry::builtin()?),
+        provider,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(UuidSource),
+        cursor_cipher: Arc::new(PlainCursors),
+        limits: Limits::default(),
+    })
+}
+
+/// Someone at the command line, whose requests cost what they will.
+pub(crate) fn caller() -> Caller {
+    Caller {
+        tenant: TenantId::new(TENANT),
+        actor: Actor::Cli,
+        user: None,
+        quirks: Quirks::default(),
+        request: RequestId::new("00000000-0000-7000-8000-000000000000"),
+        work: Work::unlimited(),
+    }
+}
+
+/// The kind that is measured.
+pub(crate) fn users(service: &Service) -> anyhow::Result<&ResourceType> {
+    service.registry.kind("User").map(|kind| &**kind).context("users are built in")
 }
 
 /// A write with everything derived from it, ready for the database.
@@ -63,46 +93,26 @@ impl Preparation {
     pub(crate) fn over(provider: Arc<dyn Provider>) -> anyhow::Result<Self> {
         let recorder =
             Arc::new(Recorder { provider, made: Mutex::default(), states: Mutex::default() });
-        let service = Service {
-            registry: Arc::new(Registry::builtin()?),
-            provider: recorder.clone(),
-            clock: Arc::new(SystemClock),
-            ids: Arc::new(UuidSource),
-            cursor_cipher: Arc::new(PlainCursors),
-            limits: Limits::default(),
-        };
-        let caller = Caller {
-            tenant: TenantId::new(TENANT),
-            actor: Actor::Cli,
-            user: None,
-            quirks: Quirks::default(),
-            request: RequestId::new("00000000-0000-7000-8000-000000000000"),
-            work: Work::unlimited(),
-        };
-        Ok(Self { service, recorder, caller })
+        let service = service(recorder.clone())?;
+        Ok(Self { service, recorder, caller: caller() })
     }
 
     pub(crate) fn create(&self, body: Value) -> anyhow::Result<Ready> {
-        let kind = self.users()?;
+        let kind = users(&self.service)?;
         self.service.create(&self.caller, kind, body, &Shape::default())?;
         self.made()
     }
 
     pub(crate) fn patch(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
-        let edit = Edit::unconditional(&self.caller, self.users()?);
+        let edit = Edit::unconditional(&self.caller, users(&self.service)?);
         self.service.patch(edit, &ResourceId::new(id), body, &Shape::default())?;
         self.made()
     }
 
     pub(crate) fn replace(&self, id: &str, body: Value) -> anyhow::Result<Ready> {
-        let edit = Edit::unconditional(&self.caller, self.users()?);
+        let edit = Edit::unconditional(&self.caller, users(&self.service)?);
         self.service.replace(edit, &ResourceId::new(id), body, &Shape::default())?;
         self.made()
-    }
-
-    fn users(&self) -> anyhow::Result<&ResourceType> {
-        let kind = self.service.registry.kind("User");
-        kind.map(|kind| &**kind).context("users are built in")
     }
 
     fn made(&self) -> anyhow::Result<Ready> {
