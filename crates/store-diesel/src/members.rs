@@ -100,14 +100,11 @@ impl Tx<'_> {
         for chunk in ids.chunks(MAX_IDS) {
             let sql = Sql::new("INSERT INTO group_members (group_pk, member_pk, tenant, member_id, member_kind) SELECT ")
                 .int(group_pk)
-                .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE ")
-                .unindexed("u.tenant", self.tenant.key())
-                .text(" AND u.kind + 0 IN (")
-                .ints(&kinds)
-                .text(") AND u.id IN (");
+                .text(", u.pk, u.tenant, u.id, u.kind FROM resources u WHERE ");
             // A member that is present stays as it is: the only insert for which a conflict is no error.
-            let sql = id_list(sql, chunk)
-                .text(") ON CONFLICT DO NOTHING RETURNING member_pk, member_id, member_kind")
+            let sql = self
+                .among(sql, &kinds, chunk)
+                .text(" ON CONFLICT DO NOTHING RETURNING member_pk, member_id, member_kind")
                 .query::<(BigInt, Text, Integer)>();
             let inserted: Vec<(i64, Id, i32)> = match sql.load(self.connection) {
                 // The member was deleted between the two reads of the statement.
@@ -124,15 +121,20 @@ impl Tx<'_> {
         Ok(added)
     }
 
-    /// Checks that ids that gave no new row are of members already, and not unknown.
-    fn refuse_unknown(&mut self, kinds: &[i64], ids: &[&ResourceId]) -> Result<(), WriteError> {
-        let sql = Sql::new("SELECT u.id FROM resources u WHERE ")
+    /// Limits a statement to the resources `u` with these kinds and ids.
+    fn among(&self, sql: Sql, kinds: &[i64], ids: &[&ResourceId]) -> Sql {
+        let sql = sql
             .unindexed("u.tenant", self.tenant.key())
             .text(" AND u.kind + 0 IN (")
             .ints(kinds)
             .text(") AND u.id IN (");
-        let known: Vec<String> =
-            id_list(sql, ids).text(")").query::<Text>().load(self.connection)?;
+        id_list(sql, ids).text(")")
+    }
+
+    /// Checks that ids that gave no new row are of members already, and not unknown.
+    fn refuse_unknown(&mut self, kinds: &[i64], ids: &[&ResourceId]) -> Result<(), WriteError> {
+        let sql = self.among(Sql::new("SELECT u.id FROM resources u WHERE "), kinds, ids);
+        let known: Vec<String> = sql.query::<Text>().load(self.connection)?;
         match ids.iter().find(|id| !known.iter().any(|known| known == id.as_str())) {
             Some(id) => Err(unknown_member(Some(id))),
             None => Ok(()),
