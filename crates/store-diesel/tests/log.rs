@@ -77,90 +77,73 @@ fn found(log: &LogStore, query: &LogQuery) -> Vec<String> {
     rows.into_iter().map(|row| row.record.request.to_string()).collect()
 }
 
+fn by(name: &str) -> LogQuery {
+    LogQuery { name: Some(name.to_owned()), limit: RECORDS, ..LogQuery::default() }
+}
+
 fn check(log: &LogStore) {
-    let mut records: Vec<_> = (0..RECORDS).map(record).collect();
+    let records: Vec<_> = (0..RECORDS).map(record).collect();
     records.chunks(5_000).for_each(|chunk| log.append(chunk).unwrap());
+    finds_what_is_asked_for(log, &records);
+    let left = erases_names(log, &records);
+    prunes_and_forgets(log, left);
+}
+
+fn finds_what_is_asked_for(log: &LogStore, records: &[RequestRecord]) {
     let all = LogQuery { limit: 1, ..LogQuery::default() };
     let first = log.requests(&all, &Work::unlimited()).unwrap()[0].seq
         - i64::try_from(RECORDS).unwrap()
         + 1;
     let places = [None, Some(first + 9_000), Some(first + 18_500), Some(first + 19_999)];
-    for name in ["rare", "user-3", "nobody"] {
-        for (scope, failed) in [
-            (LogScope::Tenant(ONE), false),
-            (LogScope::Tenant(OTHER), true),
-            (LogScope::All, false),
-        ] {
-            for (before, after) in
-                places.into_iter().flat_map(|one| places.map(|other| (one, other)))
-            {
-                for limit in [1, 4, RECORDS] {
-                    let name = Some(name.to_owned());
-                    let query = LogQuery {
-                        scope,
-                        name,
-                        failed,
-                        before,
-                        after,
-                        limit,
-                        ..LogQuery::default()
-                    };
-                    assert_eq!(found(log, &query), expected(&records, first, &query), "{query:?}");
-                }
+    let scopes =
+        [(LogScope::Tenant(ONE), false), (LogScope::Tenant(OTHER), true), (LogScope::All, false)];
+    for (name, (scope, failed)) in
+        ["rare", "user-3", "no one"].into_iter().flat_map(|name| scopes.map(|one| (name, one)))
+    {
+        for (before, after) in places.into_iter().flat_map(|one| places.map(|other| (one, other))) {
+            for limit in [1, 4, RECORDS] {
+                let query = LogQuery { scope, failed, before, after, limit, ..by(name) };
+                assert_eq!(found(log, &query), expected(records, first, &query), "{query:?}");
             }
         }
     }
-    let by = |name: &str| LogQuery {
-        name: Some(name.to_owned()),
-        limit: RECORDS,
-        ..LogQuery::default()
-    };
-    let of = |number: usize| LogQuery {
-        request: Some(records[number].request.clone()),
-        limit: 10,
-        ..LogQuery::default()
-    };
-    for scope in [None, records[3].tenant].map(LogScope::of) {
-        assert_eq!(found(log, &LogQuery { scope, ..of(3) }), [records[3].request.to_string()]);
+    let third = &records[3];
+    let of_third =
+        LogQuery { request: Some(third.request.clone()), limit: 10, ..LogQuery::default() };
+    for scope in [None, third.tenant].map(LogScope::of) {
+        let query = LogQuery { scope, ..of_third.clone() };
+        assert_eq!(found(log, &query), [third.request.to_string()]);
     }
-    assert!(found(log, &LogQuery { failed: records[3].status < 400, ..of(3) }).is_empty());
-    // Whoever is erased is found by none of the names any more.
-    let gone = |record: &RequestRecord| {
+    assert!(found(log, &LogQuery { failed: third.status < 400, ..of_third }).is_empty());
+}
+
+/// Erases one identity, which is found by none of its names any more; returns the other records.
+fn erases_names(log: &LogStore, records: &[RequestRecord]) -> Vec<RequestRecord> {
+    let (gone, left): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| {
         record.tenant == Some(ONE) && record.names.iter().any(|name| name == "rare")
-    };
-    let erased = records.iter().filter(|record| gone(record)).count();
-    assert!(erased > 2 && log.erase(ONE, &["rare".to_owned()]).unwrap() == erased);
-    let left: Vec<_> = records.iter().filter(|record| !gone(record)).cloned().collect();
+    });
+    assert!(gone.len() > 2 && log.erase(ONE, &["rare".to_owned()]).unwrap() == gone.len());
     for name in ["rare", "rare@example.com", "user-3"] {
         assert_eq!(found(log, &by(name)), expected(&left, 0, &by(name)));
     }
+    left
+}
+
+fn prunes_and_forgets(log: &LogStore, mut records: Vec<RequestRecord>) {
     let before = Timestamp::from_micros(13_000);
     let retention = Retention { before, bytes: u64::MAX, strangers: 100 };
     log.prune(retention).unwrap();
-    records = left.into_iter().filter(|record| record.at >= retention.before).collect();
+    records.retain(|record| record.at >= retention.before);
     let all = LogQuery { limit: RECORDS, ..LogQuery::default() };
-    let kept = log.requests(&all, &Work::unlimited()).unwrap().len();
+    let kept = found(log, &all).len();
     // A slice is pruned when all of it is old enough.
     assert!((records.len()..records.len() + 2_000).contains(&kept), "{kept}");
-    let newest = found(log, &LogQuery { limit: 900, ..by("user-3") });
-    assert_eq!(newest, expected(&records, 0, &LogQuery { limit: 900, ..by("user-3") }));
+    let newest = LogQuery { limit: 900, ..by("user-3") };
+    assert_eq!(found(log, &newest), expected(&records, 0, &newest));
     log.forget(ONE).unwrap();
-    assert!(
-        log.requests(
-            &LogQuery { scope: LogScope::Tenant(ONE), ..by("user-3") },
-            &Work::unlimited()
-        )
-        .unwrap()
-        .is_empty()
-    );
-    assert!(
-        !log.requests(
-            &LogQuery { scope: LogScope::Tenant(OTHER), ..by("user-3") },
-            &Work::unlimited()
-        )
-        .unwrap()
-        .is_empty()
-    );
+    let of = |tenant| LogQuery { scope: LogScope::Tenant(tenant), ..by("user-3") };
+    assert!(found(log, &of(ONE)).is_empty());
+    assert!(!found(log, &of(OTHER)).is_empty());
 }
 
 #[test]

@@ -71,14 +71,7 @@ impl Scenario<'_> {
                 break;
             }
         }
-        let different: HashSet<_> = seen.iter().collect();
-        let mut reasons = Vec::new();
-        if different.len() != seen.len() {
-            reasons.push("a resource was returned twice: the order is not stable".to_owned());
-        }
-        if u64::try_from(seen.len()).ok() != total {
-            reasons.push(format!("saw {} resources, totalResults says {total:?}", seen.len()));
-        }
+        let mut reasons = differences(&seen, total);
         for name in walk["include"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let id = self.variables.substitute(&format!("{{{name}}}"))?;
             if !seen.contains(&id) {
@@ -90,4 +83,17 @@ impl Scenario<'_> {
         }
         Ok(reasons)
     }
+}
+
+/// Returns in which ways the ids that a walk has seen are not each resource once.
+fn differences(seen: &[String], total: Option<u64>) -> Vec<String> {
+    let different: HashSet<_> = seen.iter().collect();
+    let mut reasons = Vec::new();
+    if different.len() != seen.len() {
+        reasons.push("a resource was returned twice: the order is not stable".to_owned());
+    }
+    if u64::try_from(seen.len()).ok() != total {
+        reasons.push(format!("saw {} resources, totalResults says {total:?}", seen.len()));
+    }
+    reasons
 }

@@ -79,7 +79,7 @@ fn what_a_form_gives_back_is_text() {
     site.is_clean(&stranger);
 }
 
-/// What the other tests rely on: had anything run, loaded or been blocked, the browser would have told.
+/// What the other tests rely on: had anything run, loaded or been blocked, the browser would have reported it.
 #[test]
 fn the_browser_notices_what_must_not_be() {
     let site = Site::new();
@@ -92,7 +92,7 @@ fn the_browser_notices_what_must_not_be() {
     page.eval("setTimeout(() => { throw new Error('x') }, 0); 1");
     page.eval("new Promise(done => setTimeout(done, 200))");
     assert_eq!(page.troubles(&origin).exceptions.len(), 1);
-    // A page that holds what was stored unescaped: the policy keeps it from running, and tells.
+    // A page that holds what was stored unescaped: the policy keeps it from running, and reports that.
     let frame = site.browser.page();
     frame.goto(&site.url("/login"));
     frame.eval(
@@ -110,6 +110,30 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
     let site = Site::new();
     let page = site.owner(true);
     let client = site.server.client();
+    let users = store_corpus(&site, &client);
+    let mut paths = paths(&users);
+    // Every page that these lead to, each field that is shown again, every parameter of an address.
+    let mut seen = BTreeSet::new();
+    while let Some(path) = paths.pop() {
+        if seen.insert(path.clone()) {
+            page.goto(&site.url(&path));
+            is_harmless(&page, &path);
+            paths.extend(details(&page));
+        }
+    }
+    for kind in ["/resources/Users/", "/resources/Groups/", "/tokens/", "/log/"] {
+        let visited = seen.iter().filter(|path| path.starts_with(kind)).count();
+        assert!(visited >= 10, "{kind}: {visited}");
+    }
+    // The rows that the script adds are made of text, too.
+    page.goto(&site.url("/log"));
+    client.post("/Users", &json!({"userName": CORPUS[6], "active": CORPUS[6]}));
+    page.wait_for("refused");
+    site.is_clean(&page);
+}
+
+/// Stores each text of the corpus wherever a text is stored; returns the ids of the users.
+fn store_corpus(site: &Site, client: &Client) -> Vec<String> {
     let mut users = Vec::new();
     for (number, text) in CORPUS.iter().enumerate() {
         let user = json!({
@@ -125,7 +149,7 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
         if made.status == 201 {
             users.push(made.at("/id"));
         } else {
-            // What is refused stands in the log instead.
+            // What is refused is in the log instead.
             let plain = json!({"userName": format!("{number}{text}"), "title": text});
             users.push(client.create("/Users", &plain));
         }
@@ -140,7 +164,12 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
             Client::new(site.server.address, &token).raw("GET", "/Users?count=1", &agent, None);
         }
     }
-    let mut paths: Vec<String> = [
+    users
+}
+
+/// Returns the paths of pages, with each text of the corpus as every parameter.
+fn paths(users: &[String]) -> Vec<String> {
+    let plain = [
         "",
         "/tokens",
         "/connect",
@@ -150,9 +179,8 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
         "/log?status=failed",
         "/audit",
         "/settings",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    ];
+    let mut paths: Vec<String> = plain.map(str::to_owned).to_vec();
     paths.extend(users.iter().map(|id| format!("/resources/Users/{id}")));
     for text in CORPUS {
         let x: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -173,32 +201,18 @@ fn adm_12_nothing_that_is_stored_runs_in_a_page() {
             format!("/resources/{x}/{x}"),
         ]);
     }
-    // Every page that these lead to, each field that comes back, every parameter of an address.
-    let mut seen = BTreeSet::new();
-    while let Some(path) = paths.pop() {
-        if !seen.insert(path.clone()) {
-            continue;
-        }
-        page.goto(&site.url(&path));
-        is_harmless(&page, &path);
-        let links = page.eval(
-            "[...document.querySelectorAll('main a[href^=\"/console/\"]')].map(a => a.getAttribute('href').slice(8))",
-        );
-        let links = links.as_array().unwrap().iter().filter_map(Value::as_str);
-        let details = ["/resources/Groups/", "/tokens/", "/log/"];
-        paths.extend(
-            links
-                .filter(|link| details.iter().any(|begin| link.starts_with(begin)))
-                .map(str::to_owned),
-        );
-    }
-    for kind in ["/resources/Users/", "/resources/Groups/", "/tokens/", "/log/"] {
-        let visited = seen.iter().filter(|path| path.starts_with(kind)).count();
-        assert!(visited >= 10, "{kind}: {visited}");
-    }
-    // The rows that the script adds are made of text, too.
-    page.goto(&site.url("/log"));
-    client.post("/Users", &json!({"userName": CORPUS[6], "active": CORPUS[6]}));
-    page.wait_for("refused");
-    site.is_clean(&page);
+    paths
+}
+
+/// Returns the paths of the pages about one thing that a page links to.
+fn details(page: &Page) -> Vec<String> {
+    let links = page.eval(
+        "[...document.querySelectorAll('main a[href^=\"/console/\"]')].map(a => a.getAttribute('href').slice(8))",
+    );
+    let links = links.as_array().unwrap().iter().filter_map(Value::as_str);
+    let details = ["/resources/Groups/", "/tokens/", "/log/"];
+    links
+        .filter(|link| details.iter().any(|begin| link.starts_with(begin)))
+        .map(str::to_owned)
+        .collect()
 }

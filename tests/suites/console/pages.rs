@@ -46,7 +46,7 @@ fn tour(site: &Site, page: &Page) -> Vec<(&'static str, String, &'static str)> {
 }
 
 #[test]
-fn every_page_shows_what_it_should_and_keeps_nobody_out() {
+fn every_page_shows_what_it_should_and_has_no_barrier() {
     let site = Site::new();
     let page = site.owner(true);
     site.populate();
@@ -60,25 +60,44 @@ fn every_page_shows_what_it_should_and_keeps_nobody_out() {
     site.is_clean(&page);
 }
 
+/// A client whose name is longer than most others.
+const AGENT: [(&str, &str); 1] =
+    [("User-Agent", "Okta SCIM Client 1.0.0 with a name that is longer than most others")];
+
 #[test]
-fn pages_that_come_before_and_between_keep_nobody_out_either() {
+fn pages_that_come_before_and_between_have_no_barrier_either() {
     let site = Site::new();
     let mut gallery = Gallery::of(&site);
     let stranger = site.browser.page();
+    set_up(&site, &stranger, &mut gallery);
+    let page = site.owner(true);
+    while_nothing_is_there(&site, &page, &mut gallery);
+    let client = connect(&site, &page, &mut gallery);
+    use_tokens(&site, &page, &mut gallery);
+    store_long_names(&site, &page, &client, &mut gallery);
+    let link = change_settings(&site, &page, &mut gallery);
+    let reader = read_only(&site, &link, &mut gallery);
+    gallery.close();
+    for page in [&stranger, &page, &reader] {
+        site.is_clean(page);
+    }
+}
+
+fn set_up(site: &Site, stranger: &Page, gallery: &mut Gallery) {
     stranger.goto(&site.url("/login"));
-    gallery.look(&stranger, "login-first", "There is no account yet");
+    gallery.look(stranger, "login-first", "There is no account yet");
     stranger.goto(&format!("{}{}", site.origin(), site.setup_path()));
-    gallery.look(&stranger, "setup", "Create the first account");
+    gallery.look(stranger, "setup", "Create the first account");
     stranger.fill("#name", "owner");
     stranger.fill("#new", "short");
     stranger.fill("#again", "short");
     stranger.follow("form.card button");
-    gallery.look(&stranger, "setup-error", "at least 15 characters");
+    gallery.look(stranger, "setup-error", "at least 15 characters");
     stranger.goto(&site.url("/setup/none"));
-    gallery.look(&stranger, "setup-used", "used already");
+    gallery.look(stranger, "setup-used", "used already");
+}
 
-    // Nothing is there yet.
-    let page = site.owner(true);
+fn while_nothing_is_there(site: &Site, page: &Page, gallery: &mut Gallery) {
     for (name, path, shows) in [
         ("overview-fresh", "", "Nothing is connected yet"),
         ("tokens-none", "/tokens", "This tenant has no token"),
@@ -89,56 +108,61 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
         ("audit-fresh", "/audit", "No change matches"),
     ] {
         page.goto(&site.url(path));
-        gallery.look(&page, name, shows);
+        gallery.look(page, name, shows);
     }
+}
 
-    // Connecting, refused and accepted.
+/// Connects an identity provider, which is refused first; returns it.
+fn connect(site: &Site, page: &Page, gallery: &mut Gallery) -> Client {
     page.goto(&site.url("/connect?idp=okta"));
     page.follow(".steps form button");
-    gallery.look(&page, "connect-token", "This is your new token.");
+    gallery.look(page, "connect-token", "This is your new token.");
     let client = Client::new(site.server.address, &page.value("#field-4"));
     assert_eq!(client.with_token(Some("hc_none")).get("/Users").status, 401);
     page.wait_for("was refused (401)");
-    gallery.look(&page, "connect-refused", "was refused (401)");
+    gallery.look(page, "connect-refused", "was refused (401)");
     assert_eq!(client.get("/Users").status, 200);
     page.wait_for("It works.");
-    gallery.look(&page, "connect-works", "It works.");
+    gallery.look(page, "connect-works", "It works.");
+    client
+}
 
-    // Tokens: a form with errors, one that is made, one that is rotated and still used.
+/// A form with errors, a token that is made, one that is rotated and still used.
+fn use_tokens(site: &Site, page: &Page, gallery: &mut Gallery) {
     page.goto(&site.url("/tokens"));
     page.click("details.card summary");
     page.fill("#name", "entra");
     page.fill("#cidrs", "nonsense");
     page.fill("#days", "many");
     page.follow("form[action='/console/tokens'] button");
-    gallery.look(&page, "tokens-error", "enter a number of days");
+    gallery.look(page, "tokens-error", "enter a number of days");
     page.fill("#cidrs", "127.0.0.0/8, 2001:db8::/32");
     page.fill("#days", "6");
     page.follow("form[action='/console/tokens'] button");
-    gallery.look(&page, "token-made", "Copy the token now");
+    gallery.look(page, "token-made", "Copy the token now");
     let old = Client::new(site.server.address, &page.value("#secret"));
     page.goto(&site.url("/tokens"));
     page.follow("tbody tr:nth-child(1) a");
     page.click("details.card summary");
     page.follow("details[open] button");
-    gallery.look(&page, "token-rotated", "old token");
-    let agent =
-        [("User-Agent", "Okta SCIM Client 1.0.0 with a name that is longer than most others")];
-    assert_eq!(old.raw("GET", "/Users", &agent, None).status, 200);
+    gallery.look(page, "token-rotated", "old token");
+    assert_eq!(old.raw("GET", "/Users", &AGENT, None).status, 200);
     page.follow(".note a");
     let used = wait_for(Duration::from_secs(90), || {
         page.goto(&page.url());
         page.text().contains("still used").then_some(())
     });
     assert!(used.is_some(), "{}", page.text());
-    gallery.look(&page, "token-still-used", "still used");
+    gallery.look(page, "token-still-used", "still used");
     page.click("details.danger summary");
     page.follow("details.danger button");
-    gallery.look(&page, "token-revoked", "revoked");
+    gallery.look(page, "token-revoked", "revoked");
     page.goto(&site.url(""));
-    gallery.look(&page, "overview-attention", "Needs attention");
+    gallery.look(page, "overview-attention", "Needs attention");
+}
 
-    // What is longer than anybody expects.
+/// Stores what is longer than anyone expects.
+fn store_long_names(site: &Site, page: &Page, client: &Client, gallery: &mut Gallery) {
     let long = "a-name-without-any-space-that-goes-on-and-on-".repeat(4);
     let id = client.create(
         "/Users",
@@ -148,7 +172,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
         }),
     );
     client.create("/Groups", &json!({"displayName": long, "members": [{"value": id}]}));
-    client.raw("GET", &format!("/Users?filter=userName%20eq%20%22{long}%22"), &agent, None);
+    client.raw("GET", &format!("/Users?filter=userName%20eq%20%22{long}%22"), &AGENT, None);
     for (name, path) in [
         ("users-long", "/resources/Users".to_owned()),
         ("user-long", format!("/resources/Users/{id}")),
@@ -157,36 +181,42 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
         ("audit-long", "/audit".to_owned()),
     ] {
         page.goto(&site.url(&path));
-        gallery.look(&page, name, "a-name-without");
+        gallery.look(page, name, "a-name-without");
     }
+}
 
-    // Settings: an error beside its field, an invitation, a second tenant; the account with an error.
+/// An error next to its field, a second tenant, an invitation, the account with an error; returns the link of
+/// the invitation.
+fn change_settings(site: &Site, page: &Page, gallery: &mut Gallery) -> String {
     page.goto(&site.url("/settings"));
     page.click("section[aria-labelledby=tenants] > details:nth-of-type(1) summary");
     page.fill("#tenant-name", "No");
     page.follow("section[aria-labelledby=tenants] > details[open] button");
-    gallery.look(&page, "settings-error", "use lower-case letters");
+    gallery.look(page, "settings-error", "use lower-case letters");
     page.fill("#tenant-name", "second");
     page.follow("section[aria-labelledby=tenants] > details[open] button");
-    gallery.look(&page, "settings-tenants", "The tenant has been created.");
+    gallery.look(page, "settings-tenants", "The tenant has been created.");
     page.click("section[aria-labelledby=admins] > details.card summary");
     page.fill("#invite-name", "reader");
     page.eval("document.querySelector('#invite-role').value = 'auditor'");
     page.follow("section[aria-labelledby=admins] > details[open] button");
-    gallery.look(&page, "settings-invited", "Give this link to reader");
+    gallery.look(page, "settings-invited", "Give this link to reader");
     let link = page.value("#link");
     page.goto(&site.url("/account"));
     page.fill("#old", "wrong");
     page.fill("#new", PASSWORD);
     page.fill("#again", PASSWORD);
     page.follow("section.card:nth-of-type(1) button");
-    gallery.look(&page, "account-error", "this is not your password");
+    gallery.look(page, "account-error", "this is not your password");
     page.goto(&site.url("/setup/none"));
-    gallery.look(&page, "setup-inside", "used already");
+    gallery.look(page, "setup-inside", "used already");
+    link
+}
 
-    // Who only reads.
+/// Looks at the pages of an auditor, who logs out, and at those outside; returns the page.
+fn read_only(site: &Site, link: &str, gallery: &mut Gallery) -> Page {
     let reader = site.browser.page();
-    reader.goto(&link);
+    reader.goto(link);
     gallery.look(&reader, "setup-invited", "Welcome to Headcount");
     reader.fill("#new", PASSWORD);
     reader.fill("#again", PASSWORD);
@@ -207,10 +237,7 @@ fn pages_that_come_before_and_between_keep_nobody_out_either() {
     gallery.look(&reader, "login-refused", "name, password or code is wrong");
     reader.goto(&site.url("/nowhere"));
     gallery.look(&reader, "not-found-outside", "Not found");
-    gallery.close();
-    for page in [&stranger, &page, &reader] {
-        site.is_clean(page);
-    }
+    reader
 }
 
 #[test]
