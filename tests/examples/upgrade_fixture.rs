@@ -210,7 +210,7 @@ fn fill_default(client: &Client) -> Vec<String> {
     people
 }
 
-/// Groups whose names differ by what nobody sees.
+/// Groups whose names differ by what no one sees.
 fn make_twins(client: &Client, members: &[String]) {
     let members: Vec<Value> = members.iter().map(|id| json!({"value": id})).collect();
     let group = "urn:ietf:params:scim:schemas:core:2.0:Group";
@@ -246,7 +246,7 @@ fn fill_other(server: &Server) -> String {
     token
 }
 
-/// An owner, and somebody who may only look.
+/// An owner, and someone who may only look.
 fn make_accounts(server: &Server) {
     let link = |arguments: &[&str]| {
         let output = server.run(arguments);

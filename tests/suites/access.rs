@@ -59,8 +59,8 @@ on_both!(me_001_me_002_me_003_a_token_with_a_user_is_that_user_at_me, |server: &
     let left = client.get("/Users").json();
     assert_eq!(left["totalResults"], json!(1));
     assert_eq!(left["Resources"][0]["id"], json!(other));
-    let nobody = server.run(&["token", "create", "--name", "x", "--user", "nobody"]);
-    assert!(!nobody.status.success());
+    let anonymous = server.run(&["token", "create", "--name", "x", "--user", "nobody"]);
+    assert!(!anonymous.status.success());
 });
 
 on_both!(aut_004_err_008_the_refusal_does_not_tell_why, |server: &Server| {
@@ -93,7 +93,7 @@ on_both!(aut_004_err_008_the_refusal_does_not_tell_why, |server: &Server| {
             .all(|why| log.contains(&format!("\"token.refused\":\"{why}\"")))
             .then_some(log)
     });
-    assert!(log.is_some(), "the log tells why: {}", server.log());
+    assert!(log.is_some(), "the log says why: {}", server.log());
 });
 
 on_both!(aut_006_credentials_stand_in_one_place, |server: &Server| {
@@ -116,14 +116,14 @@ on_both!(aut_006_credentials_stand_in_one_place, |server: &Server| {
 on_both!(aut_007_a_token_in_the_url_is_neither_taken_nor_written_down, |server: &Server| {
     let client = server.client();
     let secret = client.token.clone().unwrap();
-    let nobody = client.with_token(None);
+    let anonymous = client.with_token(None);
     for path in [
         format!("/Users?access_token={secret}"),
         format!("/Users/{secret}"),
         format!("/{secret}"),
         format!("/Users?token={secret}&filter=userName+eq+%22{secret}%22"),
     ] {
-        refused(&nobody.get(&path), 401);
+        refused(&anonymous.get(&path), 401);
         assert_ne!(client.get(&path).status, 500, "{path}");
     }
     let log = wait_for(Duration::from_secs(5), || {
@@ -131,7 +131,7 @@ on_both!(aut_007_a_token_in_the_url_is_neither_taken_nor_written_down, |server: 
     });
     let log = log.expect("every request is logged");
     assert!(!log.contains(secret.get(20..).unwrap()), "{log}");
-    let metrics = Client { base: String::new(), ..nobody }.get("/metrics").text();
+    let metrics = Client { base: String::new(), ..anonymous }.get("/metrics").text();
     assert!(!metrics.contains(secret.get(20..).unwrap()), "{metrics}");
 });
 

@@ -69,7 +69,7 @@ on_both!(tok_a_token_gives_no_more_than_it_has, |server: &Server| {
     }
     let weak = server.admin("admin:write");
     assert_eq!(json_body(&weak, "POST", "/tokens", &new(json!(["events:read"]))).status, 403);
-    // Whoever rotates a token holds it afterwards.
+    // Who rotates a token has it afterwards.
     let strong = every.token.as_deref().unwrap().get(4..20).unwrap();
     assert_eq!(admin.raw("POST", &format!("/tokens/{strong}/rotate"), &[], None).status, 403);
     let made = json_body(&every, "POST", "/tokens", &new(json!(["events:read", "scim:read"])));
@@ -149,9 +149,9 @@ on_both!(counters_and_the_record_tell_what_happened, |server: &Server| {
     let page = admin.get("/audit?limit=1000").json();
     let rows = page["rows"].as_array().unwrap();
     let user: Vec<&Value> = rows.iter().filter(|row| row["id"] == json!(id)).collect();
-    let told = |name: &str| user.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
-    assert_eq!(told("act"), ["created", "patched", "patched"]);
-    assert_eq!(told("active"), [json!(null), json!(false), json!(true)]);
+    let reported = |name: &str| user.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(reported("act"), ["created", "patched", "patched"]);
+    assert_eq!(reported("active"), [json!(null), json!(false), json!(true)]);
     assert_eq!(user[0]["name"], json!("jane"));
     assert_eq!(user[0]["externalId"], json!("x1"));
     assert!(rows.iter().all(|row| row["hash"].as_str().is_some_and(|hash| hash.len() == 64)));
@@ -170,7 +170,7 @@ on_both!(counters_and_the_record_tell_what_happened, |server: &Server| {
 
 on_both!(problems_say_what_to_change, |server: &Server| {
     let admin = server.admin(ALL);
-    let nobody = admin.with_token(None);
+    let anonymous = admin.with_token(None);
     let problem = |response: &headcount_e2e::Response| {
         assert_eq!(response.header("content-type"), Some("application/problem+json"));
         assert_eq!(response.json()["status"], json!(response.status), "{}", response.text());
@@ -180,23 +180,23 @@ on_both!(problems_say_what_to_change, |server: &Server| {
         let kind = response.at("/type").replace("urn:headcount:problem:", "");
         (response.status, kind)
     };
-    let told = |response: headcount_e2e::Response, status: u16, kind: &str| {
+    let reported = |response: headcount_e2e::Response, status: u16, kind: &str| {
         assert_eq!(problem(&response), (status, kind.to_owned()), "{}", response.text());
     };
-    told(nobody.get("/tokens"), 401, "unauthorized");
-    told(nobody.get("/nothing"), 401, "unauthorized");
-    told(admin.get("/nothing"), 404, "not-found");
-    told(admin.with_token(Some("hca_x")).get("/tokens"), 401, "unauthorized");
-    told(
+    reported(anonymous.get("/tokens"), 401, "unauthorized");
+    reported(anonymous.get("/nothing"), 401, "unauthorized");
+    reported(admin.get("/nothing"), 404, "not-found");
+    reported(admin.with_token(Some("hca_x")).get("/tokens"), 401, "unauthorized");
+    reported(
         Client { base: "/api/v1".to_owned(), ..server.client() }.get("/tokens"),
         403,
         "token-purpose",
     );
-    told(server.admin("events:read").get("/tokens"), 403, "scope");
-    told(admin.get("/tokens?page=2"), 400, "invalid-parameter");
-    told(admin.get("/audit?after=-1"), 400, "invalid-parameter");
-    told(admin.get("/counters?since=yesterday"), 400, "invalid-parameter");
-    told(
+    reported(server.admin("events:read").get("/tokens"), 403, "scope");
+    reported(admin.get("/tokens?page=2"), 400, "invalid-parameter");
+    reported(admin.get("/audit?after=-1"), 400, "invalid-parameter");
+    reported(admin.get("/counters?since=yesterday"), 400, "invalid-parameter");
+    reported(
         admin.raw("POST", "/tokens", &[("Content-Type", "application/json")], Some(b"{")),
         400,
         "invalid-body",
@@ -214,26 +214,26 @@ on_both!(problems_say_what_to_change, |server: &Server| {
         json!({"name": "x", "cidrs": ["nowhere"]}),
         json!({"name": "a\u{1}b"}),
     ] {
-        told(json_body(&admin, "POST", "/tokens", &body), 400, "invalid-body");
+        reported(json_body(&admin, "POST", "/tokens", &body), 400, "invalid-body");
     }
     for body in [json!({"name": "A"}), json!({"name": "x", "quirks": ["none"]})] {
-        told(json_body(&admin, "POST", "/tenants", &body), 400, "invalid-body");
+        reported(json_body(&admin, "POST", "/tenants", &body), 400, "invalid-body");
     }
-    told(
+    reported(
         admin.raw("POST", "/tokens", &[("Content-Type", "text/plain")], Some(b"{}")),
         415,
         "media-type",
     );
     let large = vec![b' '; 2 * 1024 * 1024];
-    told(
+    reported(
         admin.raw("POST", "/tokens", &[("Content-Type", "application/json")], Some(&large)),
         413,
         "too-large",
     );
     let refused = admin.raw("PUT", "/tokens", &[], Some(b"{}"));
     assert_eq!(refused.header("allow"), Some("GET, POST"));
-    told(refused, 405, "method");
-    told(admin.raw("TRACE", "/openapi.json", &[], None), 405, "method");
+    reported(refused, 405, "method");
+    reported(admin.raw("TRACE", "/openapi.json", &[], None), 405, "method");
 });
 
 on_both!(a_name_with_a_nul_is_one_that_does_not_exist, |server: &Server| {
@@ -255,8 +255,8 @@ on_both!(a_name_with_a_nul_is_one_that_does_not_exist, |server: &Server| {
 });
 
 on_both!(the_description_names_what_there_is, |server: &Server| {
-    let nobody = Client { base: "/api/v1".to_owned(), token: None, address: server.address };
-    let described = nobody.get("/openapi.json");
+    let anonymous = Client { base: "/api/v1".to_owned(), token: None, address: server.address };
+    let described = anonymous.get("/openapi.json");
     described.assert_status(200);
     assert_eq!(described.header("content-type"), Some("application/json"));
     let described = described.json();

@@ -1,4 +1,4 @@
-//! The record of changes: who did what is in it once, nobody can change it unseen, and a person can
+//! The record of changes: who did what is in it once, no one can change it unseen, and a person can
 //! be erased from it.
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs the binary on a database that nobody serves.
+/// Runs the binary on a database that no server uses.
 fn headcount(database: &Database, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.args(arguments).args(["--database", &database.url]).current_dir(database.path());
@@ -54,17 +54,18 @@ on_both!(aud_01_each_change_has_one_line_that_says_who_did_what, |server: &Serve
     let client = server.client();
     let mut wanted = vec![("cli", "created", "Token")];
     let mut requests = Vec::new();
-    let mut step = |method: &str, path: &str, body: Option<Value>, told: Option<&'static str>| {
-        let body = body.map(|body| body.to_string().into_bytes());
-        let response = client.raw(method, path, &[], body.as_deref());
-        assert!(response.status < 300, "{method} {path}: {}", response.text());
-        if let Some(act) = told {
-            let kind = if path.starts_with("/Users") { "User" } else { "Group" };
-            wanted.push(("token", act, kind));
-            requests.push(response.header("x-request-id").unwrap().to_owned());
-        }
-        response
-    };
+    let mut step =
+        |method: &str, path: &str, body: Option<Value>, reported: Option<&'static str>| {
+            let body = body.map(|body| body.to_string().into_bytes());
+            let response = client.raw(method, path, &[], body.as_deref());
+            assert!(response.status < 300, "{method} {path}: {}", response.text());
+            if let Some(act) = reported {
+                let kind = if path.starts_with("/Users") { "User" } else { "Group" };
+                wanted.push(("token", act, kind));
+                requests.push(response.header("x-request-id").unwrap().to_owned());
+            }
+            response
+        };
     let user = json!({"userName": "jane@example.com", "externalId": "e1", "active": true});
     let made = step("POST", "/Users", Some(user.clone()), Some("created")).at("/id");
     let path = format!("/Users/{made}");
@@ -84,7 +85,7 @@ on_both!(aud_01_each_change_has_one_line_that_says_who_did_what, |server: &Serve
     assert_eq!(verdict["sealed"], json!(wanted.len()));
 
     let lines = exported(&done(&server.run(&["audit", "export"])));
-    let told: Vec<_> = lines
+    let reported: Vec<_> = lines
         .iter()
         .map(|line| {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -95,7 +96,7 @@ on_both!(aud_01_each_change_has_one_line_that_says_who_did_what, |server: &Serve
         .iter()
         .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
         .collect();
-    assert_eq!(told, wanted);
+    assert_eq!(reported, wanted);
     let places: Vec<_> = lines.iter().map(|line| line["place"].as_u64().unwrap()).collect();
     assert_eq!(places, (1..).take(wanted.len()).collect::<Vec<_>>());
     let said: Vec<_> =
@@ -168,9 +169,9 @@ on_both!(gdp_a_deleted_person_is_erased_and_the_chain_still_holds, |server: &Ser
     assert!(!text.contains("canary"), "{text}");
     let lines = exported(&text);
     let of: Vec<_> = lines.iter().filter(|line| line["resource"] == id.as_str()).collect();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         of.iter().map(|line| (line["act"].as_str().unwrap(), line["erased"] == true)).collect();
-    assert_eq!(told, [("created", true), ("deleted", true), ("erased", false)]);
+    assert_eq!(reported, [("created", true), ("deleted", true), ("erased", false)]);
     assert_eq!(of[2]["actor"]["kind"], "cli");
     assert!(
         lines
@@ -184,7 +185,7 @@ on_both!(gdp_a_deleted_person_is_erased_and_the_chain_still_holds, |server: &Ser
 });
 
 #[test]
-fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told() {
+fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_reported() {
     let database = Database::sqlite();
     let create = |name: &str| done(&headcount(&database, &["tenant", "create", name]));
     create("one");
@@ -199,7 +200,7 @@ fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told()
     let verify =
         |name: &str| headcount(&database, &["audit", "verify", "--checkpoint", &place(name)]);
     assert!(done(&verify("late.json")).contains("checkpoints that agree: 1"));
-    // Somebody puts back what was there before the second change.
+    // Someone puts back what was there before the second change.
     std::fs::copy(&copy, &file).unwrap();
     assert!(done(&headcount(&database, &["audit", "verify"])).starts_with("the audit holds"));
     assert!(done(&verify("early.json")).contains("agree: 1"));
@@ -223,7 +224,7 @@ fn aud_03_a_cut_end_is_found_by_a_checkpoint_and_rows_without_a_place_are_told()
 }
 
 #[test]
-fn aud_03_an_edit_in_the_database_is_told_with_its_place() {
+fn aud_03_an_edit_in_the_database_is_reported_with_its_place() {
     let server = Server::start(Database::postgres());
     let client = server.client();
     for name in ["a", "b", "c"] {
@@ -330,11 +331,11 @@ fn a_token_that_ends_soon_is_recorded_once_by_the_server() {
                 let lines = exported(&done(&server.run(&["audit", "export"])));
                 lines.iter().any(|line| line["act"] == "expiring").then_some(lines)
             });
-            let lines = lines.expect("the server tells it soon after it starts");
-            let told: Vec<_> = lines.iter().filter(|line| line["act"] == "expiring").collect();
-            assert_eq!(told.len(), 1);
-            assert_eq!(told[0]["name"], json!("soon"));
-            assert_eq!(told[0]["actor"]["kind"], json!("system"));
+            let lines = lines.expect("the server reports it soon after it starts");
+            let reported: Vec<_> = lines.iter().filter(|line| line["act"] == "expiring").collect();
+            assert_eq!(reported.len(), 1);
+            assert_eq!(reported[0]["name"], json!("soon"));
+            assert_eq!(reported[0]["actor"]["kind"], json!("system"));
             server.terminate();
             assert_eq!(server.stopped(PATIENCE), Some(true));
         }

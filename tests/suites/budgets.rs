@@ -41,7 +41,7 @@ fn resident(server: &Server) -> u64 {
 fn s4_f8_large_bodies_of_strangers_are_refused_unread() {
     let server = started(&[("HEADCOUNT__LIMITS__CONNECTIONS_PER_ADDRESS", "0")]);
     let client = server.client();
-    let nobody = stranger(&server, &client);
+    let unknown = stranger(&server, &client);
     assert_eq!(client.get("/Users").status, 200);
     let before = resident(&server);
     let mut most = 0.0_f64;
@@ -49,7 +49,7 @@ fn s4_f8_large_bodies_of_strangers_are_refused_unread() {
         .map(|_| {
             let mut connection = Connection::open(server.address).unwrap();
             let length = 4 * 1024 * 1024 - 10;
-            connection.send(&head(&nobody, "/Bulk", length)).unwrap();
+            connection.send(&head(&unknown, "/Bulk", length)).unwrap();
             connection
         })
         .collect();
@@ -85,11 +85,11 @@ fn s4_slow_strangers_leave_room_for_bodies_of_others() {
     let client = server.client();
     // Proven before: no stranger any more.
     assert_eq!(client.get("/Users").status, 200);
-    let nobody = stranger(&server, &client);
+    let unknown = stranger(&server, &client);
     let mut slow: Vec<Connection> = Vec::new();
     for _ in 0..100 {
         let mut connection = Connection::open(server.address).unwrap();
-        connection.send(&head(&nobody, "/Users", 16 * 1024)).unwrap();
+        connection.send(&head(&unknown, "/Users", 16 * 1024)).unwrap();
         slow.push(connection);
     }
     let half = f64::from(budget / 2);
@@ -112,7 +112,7 @@ on_both!(decision_50_a_large_body_of_a_known_token_is_read, |server: &Server| {
     let members = "x".repeat(20 * 1024);
     let user = json!({"userName": "large", "nickName": members});
     assert_eq!(client.post("/Users", &user).status, 201);
-    // The same in chunks, whose length nobody announces.
+    // The same in chunks, whose length is not announced.
     let body = json!({"userName": "chunks", "nickName": members}).to_string();
     let head = String::from_utf8(client.request("POST", "/Users", &[], None)).unwrap();
     let head = head.replace("Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n");
@@ -130,9 +130,9 @@ on_both!(decision_50_a_large_body_of_a_known_token_is_read, |server: &Server| {
 
 on_both!(decision_50_the_admin_api_refuses_large_bodies_of_strangers_in_its_own_form, |server| {
     let admin = server.admin("admin:write");
-    let nobody = stranger(server, &admin);
+    let unknown = stranger(server, &admin);
     let mut connection = Connection::open(server.address).unwrap();
-    connection.send(&head(&nobody, "/tokens", 500_000)).unwrap();
+    connection.send(&head(&unknown, "/tokens", 500_000)).unwrap();
     let answer = connection.receive(false).unwrap();
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -210,7 +210,7 @@ fn f8_a_client_that_does_not_take_its_answer_is_cut_off() {
     let cut = wait_for(PATIENCE * 2, || {
         (server.metric("headcount_readers_cut_total", "") >= 1.0).then_some(())
     });
-    assert!(cut.is_some(), "nobody cut it");
+    assert!(cut.is_some(), "it was not cut");
     assert!(idle.receive(false).is_err(), "the answer is not whole");
     // One that reads gets all of it.
     assert_eq!(
@@ -221,7 +221,7 @@ fn f8_a_client_that_does_not_take_its_answer_is_cut_off() {
 }
 
 #[test]
-fn s13_whoever_waits_for_events_leaves_places_to_others() {
+fn s13_readers_that_wait_for_events_leave_places_to_others() {
     let server = started(&[("HEADCOUNT__LIMITS__CONNECTIONS_PER_ADDRESS", "0")]);
     let first = server.admin("events:read");
     server.tenant("other", "all");

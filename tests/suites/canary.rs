@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// What belongs to a person.
 const PERSONAL: &str = "CNRYperson";
-/// What nobody may ever read again.
+/// What no one may ever read again.
 const SECRET: &str = "CNRYsecret";
 
 /// Where personal values belong. Everything that is found elsewhere is a leak.
@@ -114,7 +114,7 @@ fn converse(server: &Server, client: &Client) -> Vec<Response> {
     ] {
         answers.push(client.raw("POST", "/Users", &[], Some(body.as_bytes())));
     }
-    // Tokens where none belong, and a token that is nobody's.
+    // Tokens where none belong, and a token that was never issued.
     let token = client.token.clone().unwrap();
     answers.push(client.post("/Users", &json!({"userName": token.clone(), "title": token})));
     answers.push(client.with_token(Some(&format!("{token}{SECRET}"))).get("/Users"));
@@ -193,11 +193,11 @@ fn run(database: Database) {
     }
     // With the last request, everything before it has been written down.
     client.post("/Users", &json!({"userName": "the-last-one"}));
-    let told = || {
+    let reported = || {
         let output = server.run(&["log", "tail", "-n", "1"]);
         String::from_utf8_lossy(&output.stdout).contains("the-last-one").then_some(())
     };
-    assert!(wait_for(Duration::from_secs(10), told).is_some());
+    assert!(wait_for(Duration::from_secs(10), reported).is_some());
     server.terminate();
     assert_eq!(server.stopped(Duration::from_secs(30)), Some(true));
     let log = server.log();
@@ -212,7 +212,7 @@ fn run(database: Database) {
             let text = value.to_string();
             let place = format!("{table}.{column}");
             assert!(!text.contains(SECRET), "{place}: {text}");
-            // Somebody entered it as a name: there it is what it is, a name.
+            // Someone entered it as a name: there it is what it is, a name.
             let as_name = ["documents.text", "changes.personal"].contains(&place.as_str());
             assert!(as_name || place.starts_with("resource") || !text.contains(&token), "{place}");
             if text.contains(PERSONAL) || text.to_lowercase().contains(&PERSONAL.to_lowercase()) {
@@ -246,7 +246,7 @@ fn usr_004_usr_005_sec_001_sec_003_marks_are_found_where_they_belong_and_nowhere
     run(Database::postgres());
 }
 
-/// Every text of the recorded conversations that is long enough to be told from a word.
+/// Every text of the recorded conversations that is long enough not to be a word.
 fn values(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) if text.len() >= 10 && !text.starts_with("urn:") => {

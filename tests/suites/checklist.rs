@@ -151,7 +151,7 @@ fn every_example_is_sound_and_used() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Tells whether the switches of a case name one.
+/// Returns whether the switches of a case name one.
 fn named(case: &Case, switch: &str) -> bool {
     case.quirks.iter().any(|list| list.split(',').any(|word| word == switch))
 }

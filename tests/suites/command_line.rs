@@ -171,12 +171,12 @@ fn a_command_makes_the_database_before_the_server_does() {
 #[test]
 fn the_server_says_where_it_listens_and_what_comes_next() {
     let server = Server::start(Database::sqlite());
-    let told = |server: &Server| {
+    let reported = |server: &Server| {
         headcount_e2e::server::wait_for(Duration::from_secs(5), || {
             Some(server.log()).filter(|log| log.contains("token create"))
         })
     };
-    let log = told(&server).expect("the next command is printed");
+    let log = reported(&server).expect("the next command is printed");
     assert!(log.contains(&format!("headcount listens on http://{}", server.address)), "{log}");
     assert!(log.contains("/scim/v2"), "{log}");
     let next = log
@@ -194,7 +194,7 @@ fn the_server_says_where_it_listens_and_what_comes_next() {
     let client = Client::new(server.address, String::from_utf8_lossy(&ran.stdout).trim());
     assert_eq!(client.get("/Users").status, 200, "the printed command makes a token that works");
     let again = Server::start_with(Arc::new(Database::sqlite()), &[], &[]);
-    assert!(told(&again).is_some(), "and with no token it is printed again");
+    assert!(reported(&again).is_some(), "and with no token it is printed again");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn aut_013_sec_008_what_would_be_unsafe_or_wrong_is_refused_before_anything_star
 fn dur_09_a_second_server_on_the_same_file_is_refused() {
     let first = Server::start(Database::sqlite());
     refused(&first.run(&["serve", "--listen", "127.0.0.1:0"]), &["another headcount", "stop it"]);
-    assert!(first.run(&["token", "list"]).status.success(), "commands work beside it");
+    assert!(first.run(&["token", "list"]).status.success(), "commands work next to it");
 }
 
 #[test]

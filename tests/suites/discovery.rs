@@ -119,7 +119,7 @@ fn sample(attribute: &Value, user: &str) -> Option<Value> {
             let subs = attribute["subAttributes"].as_array().unwrap();
             let mut object = Map::new();
             for sub in subs {
-                // References are computed from the value beside them.
+                // References are computed from the value next to them.
                 if let Some(value) = sample(sub, user).filter(|_| sub["name"] != "$ref") {
                     object.insert(sub["name"].as_str().unwrap().to_owned(), value);
                 }
@@ -198,10 +198,10 @@ on_both!(dsc_013_dsc_014_what_is_listed_is_stored_and_told_back, |server: &Serve
     }
     let user = schemas.iter().find(|schema| schema["name"] == "User").unwrap();
     let groups = find(user, "groups")["subAttributes"].as_array().unwrap();
-    assert!(groups.iter().all(|sub| sub["name"] != "primary"), "a group is nobody's primary one");
+    assert!(groups.iter().all(|sub| sub["name"] != "primary"), "no group is a primary one");
 });
 
-/// Checks that everything that was sent is told back; members lose their `display` by design.
+/// Checks that everything that was sent is returned; members lose their `display` by design.
 fn contains(read: &Value, sent: &Value, place: &str) {
     match (read, sent) {
         (Value::Object(read), Value::Object(sent)) => {
@@ -244,7 +244,7 @@ on_both!(dsc_020_all_schemas_are_one_small_answer, |server: &Server| {
 });
 
 #[test]
-fn dsc_013_schemas_of_a_deployment_are_told_too() {
+fn dsc_013_schemas_of_a_deployment_are_described_too() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let schemas = root.join("deploy/examples/schemas").display().to_string();
     let environment = [("HEADCOUNT__SCHEMAS__DIRECTORY", schemas.as_str())];

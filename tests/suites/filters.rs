@@ -34,7 +34,7 @@ on_both!(flt_032_chains_are_as_long_as_the_limit_allows, |server: &Server| {
     assert_eq!(total(&client, &titles.join(" or ")), 200);
     let presences = vec!["userName pr"; 200];
     assert_eq!(total(&client, &presences.join(" and ")), 250);
-    // From the left, and "and" before "or": nobody, or everybody of the last two terms.
+    // From the left, and "and" before "or": no one, or everyone of the last two terms.
     let mixed = format!("{} and title pr or userName sw \"u24\"", presences.join(" and "));
     assert_eq!(total(&client, &mixed), 11);
     let grouped = format!("{} and (title pr or userName sw \"u24\")", presences.join(" and "));
@@ -159,7 +159,7 @@ fn term(dice: &mut Dice) -> String {
     }
 }
 
-/// Asks the PATCH engine which users have a value that matches, and changes nobody: the second
+/// Asks the PATCH engine which users have a value that matches, and changes no one: the second
 /// operation fails for all, the first for those without such a value.
 fn by_patch(
     client: &Client,

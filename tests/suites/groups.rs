@@ -210,7 +210,7 @@ on_both!(pat_087_a_patch_builds_on_what_was_written_a_moment_ago_elsewhere, |ser
     assert_eq!(read["meta"]["version"], "W/\"161\"");
 });
 
-/// What a server read and wrote of the members on disk, as the database tells it.
+/// What a server read and wrote of the members on disk, as the database reports it.
 struct Touched<'s>(&'s Server);
 
 impl Touched<'_> {
@@ -231,7 +231,7 @@ impl Touched<'_> {
         psql(&self.0.database.url, "SELECT pg_current_xact_id()")
     }
 
-    /// Brings what was written before into the file, so that nobody does it while bytes are counted.
+    /// Brings what was written before into the file, so that it does not happen while bytes are counted.
     fn checkpoint(&self) {
         const CHECKPOINT: &str = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA wal_checkpoint(TRUNCATE)')";
         let file = self.0.database.path().join("headcount.db");
@@ -257,7 +257,7 @@ impl Touched<'_> {
 }
 
 /// Rows of members that PostgreSQL has read since the statistics of the database began; exact once
-/// nobody is connected any more.
+/// no client is connected any more.
 fn rows_read(database: &Database) -> u64 {
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let alone =
@@ -286,8 +286,8 @@ fn a_replaced_list_is_compared(database: Database) {
     let quiet = format!("{path}?attributes=displayName,meta.version");
     // The record of the creation gets its place in the chain a moment after it.
     let sealed = || {
-        let told = server.run(&["audit", "verify"]);
-        (!String::from_utf8_lossy(&told.stdout).contains("not sealed yet")).then_some(())
+        let reported = server.run(&["audit", "verify"]);
+        (!String::from_utf8_lossy(&reported.stdout).contains("not sealed yet")).then_some(())
     };
     assert!(wait_for(Duration::from_secs(20), sealed).is_some());
     let replaced: Vec<String> = users[1..=LARGE].to_vec();
@@ -390,7 +390,7 @@ fn usr_029_prj_012_members_are_left_alone_by_what_does_not_need_them_on_sqlite()
             (touched.bytes("rchar") == before).then_some(before)
         };
         let before = wait_for(Duration::from_secs(60), at_rest);
-        let before = before.expect("a server that nobody asks comes to rest");
+        let before = before.expect("a server without requests comes to rest");
         act(&client);
         touched.bytes("rchar") - before
     };

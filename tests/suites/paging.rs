@@ -64,8 +64,8 @@ fn by_cursor(
 
 fn each_once(seen: &[String], wanted: &[String]) {
     let different: HashSet<_> = seen.iter().collect();
-    assert_eq!(different.len(), seen.len(), "nobody is seen twice");
-    assert_eq!(different, wanted.iter().collect(), "and nobody is lost");
+    assert_eq!(different.len(), seen.len(), "no one is seen twice");
+    assert_eq!(different, wanted.iter().collect(), "and no one is lost");
 }
 
 on_both!(pag_008_pages_hold_the_order_of_creation, |server: &Server| {
@@ -188,7 +188,7 @@ on_both!(cur_020_a_walk_loses_and_repeats_nobody_while_others_come_and_go, |serv
         });
     });
     let different: HashSet<&String> = seen.iter().collect();
-    assert_eq!(different.len(), seen.len(), "nobody is seen twice");
+    assert_eq!(different.len(), seen.len(), "no one is seen twice");
     let lost = stayers.difference(&different).count();
     assert_eq!(lost, 0, "who was there throughout is seen");
     assert!(going.next().is_none(), "all of them left during the walk");

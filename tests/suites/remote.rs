@@ -20,7 +20,7 @@ fn text(output: &Output) -> (String, String) {
 }
 
 /// Runs a command that must succeed and returns what it printed and noted.
-fn told(command: &mut Command) -> (String, String) {
+fn output_of(command: &mut Command) -> (String, String) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{:?}", text(&output));
     text(&output)
@@ -78,7 +78,7 @@ on_both!(a_server_tells_what_its_database_tells, |server: &Server| {
         let here = server.run(command);
         assert!(here.status.success(), "{command:?}: {:?}", text(&here));
         assert!(here.stdout.len() > 20, "{command:?}: {:?}", text(&here));
-        assert_eq!(text(&here), told(&mut server.ask(&token, command)), "{command:?}");
+        assert_eq!(text(&here), output_of(&mut server.ask(&token, command)), "{command:?}");
     }
     let bulk = text(&server.run(&["log", "show", &bulk])).0;
     assert!(bulk.contains("POST /Bulk") && bulk.contains("\"kim\"") && bulk.contains("\"lee\""));
@@ -105,7 +105,7 @@ on_both!(more_requests_than_a_page_are_read_page_by_page, |server: &Server| {
     settle(server, "asked what the server can do");
     let token = server.token(ALL);
     let lines = |limit: &str| {
-        let (printed, _) = told(&mut server.ask(&token, &["log", "tail", "-n", limit]));
+        let (printed, _) = output_of(&mut server.ask(&token, &["log", "tail", "-n", limit]));
         printed.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let all = lines("2000");
@@ -120,14 +120,14 @@ on_both!(a_token_of_one_tenant_sees_that_one, |server: &Server| {
     client.with_token(Some("nonsense")).get("/Users");
     settle(server, "token refused");
     let token = server.token(&["--tenant", "sales", "--scope", "administration"]);
-    let (printed, note) = told(&mut server.ask(&token, &["log", "tail"]));
+    let (printed, note) = output_of(&mut server.ask(&token, &["log", "tail"]));
     assert!(printed.contains("\"kim\"") && printed.matches(" UTC ").count() == 1, "{printed}");
     assert!(note.contains("its own tenant") && note.contains("tenants:all"), "{note}");
-    let (story, note) = told(&mut server.ask(&token, &["log", "explain", "kim"]));
+    let (story, note) = output_of(&mut server.ask(&token, &["log", "explain", "kim"]));
     assert!(story.starts_with("\"kim\" is here") && note.is_empty(), "{story}{note}");
     let number = printed.split_whitespace().next().unwrap();
-    assert!(told(&mut server.ask(&token, &["log", "show", number])).0.contains("answered: "));
-    let (events, _) = told(&mut server.ask(&token, &["events", "tail", "--types", "user.*"]));
+    assert!(output_of(&mut server.ask(&token, &["log", "show", number])).0.contains("answered: "));
+    let (events, _) = output_of(&mut server.ask(&token, &["events", "tail", "--types", "user.*"]));
     assert_eq!(events.lines().count(), 1, "{events}");
     for command in [&["log", "tail"][..], &["log", "explain", "jane"], &["events", "tail"]] {
         let other = [command, &["--tenant", "default"]].concat();
@@ -161,7 +161,7 @@ fn what_is_wrong_is_said_and_what_to_change() {
     let alone = server.run(&["log", "tail", "--token-file", named]);
     assert!(text(&alone).1.contains("--server"), "{:?}", text(&alone));
     std::fs::write(&file, format!("{token}\n")).unwrap();
-    told(&mut server.ask("nonsense", &["log", "tail", "--token-file", named]));
+    output_of(&mut server.ask("nonsense", &["log", "tail", "--token-file", named]));
 }
 
 /// Answers one connection with a text and returns where.
@@ -230,7 +230,7 @@ fn a_certificate_of_ones_own_authority_is_trusted_when_it_is_named() {
     };
     let why = refused(&mut tail(&[])).to_lowercase();
     assert!(why.contains("certificate"), "{why}");
-    let (events, _) = told(&mut tail(&["--ca-file", &cert_path]));
+    let (events, _) = output_of(&mut tail(&["--ca-file", &cert_path]));
     assert!(events.contains("token.created"), "{events}");
     assert!(refused(&mut tail(&["--ca-file", &key_path])).contains("no certificate in PEM"));
 }

@@ -95,7 +95,7 @@ fn schemas_change_with_care(database: Database) {
         let refusal = refusal(&database, &schemas);
         assert!(words.iter().all(|word| refusal.contains(word)), "{what}: {refusal}");
     }
-    // Nothing was lost by trying, and what harms nobody is taken.
+    // Nothing was lost by trying, and what does no harm is accepted.
     write_schemas(schemas.path(), &json!([number, level, {"name": "colour", "type": "string"}]));
     let server = start(&database, &schemas);
     let client = Client { address: server.address, ..client };

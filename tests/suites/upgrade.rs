@@ -283,7 +283,7 @@ upgraded!(a9_duplicates_are_warned_of_and_listed, |upgraded: &Upgraded| {
     assert_eq!(one["older"], json!(users[0]));
     assert_eq!(client.delete(&format!("/Users/{}", users[1])).status, 204);
     assert_eq!(list().len(), 3);
-    // Made anew by hand, they are what they were.
+    // Made again by hand, they are what they were.
     upgraded.server.terminate();
     upgraded.server.stopped(std::time::Duration::from_secs(20));
     upgraded.done(&["reindex"]);

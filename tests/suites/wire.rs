@@ -90,7 +90,7 @@ on_both!(blk_033_blk_017_whoever_hangs_up_finds_whole_operations, |server: &Serv
     let request = client.request("POST", "/Bulk", &[], Some(body.as_bytes()));
     let mut connection = Connection::open(server.address).unwrap();
     connection.send(&request).unwrap();
-    // Something of it is done, and then nobody waits for the answer.
+    // Part of it is done, and then no client waits for the answer.
     let begun = headcount_e2e::server::wait_for(Duration::from_secs(20), || {
         (client.get("/Users?count=0").at("/totalResults") != "0").then_some(())
     });
@@ -117,8 +117,8 @@ on_both!(htp_014_err_001_a_target_and_a_head_have_a_limit, |server: &Server| {
     let long = "x".repeat(40 * 1024);
     refused(&client.get(&format!("/Users?filter={long}")), 414);
     refused(&client.get(&format!("/Users/{long}")), 414);
-    let nobody = client.with_token(None);
-    refused(&nobody.get(&format!("/Users?filter={long}")), 414);
+    let anonymous = client.with_token(None);
+    refused(&anonymous.get(&format!("/Users?filter={long}")), 414);
     // What the parser itself refuses it answers before there is a request (docs/ERRORS.md), or it
     // ends the connection.
     let huge = "x".repeat(512 * 1024);
@@ -241,10 +241,10 @@ on_both!(htp_024_a_client_that_asks_first_is_told_to_go_on_or_refused, |server: 
     assert_eq!(connection.interim().unwrap(), 100);
     connection.send(body).unwrap();
     assert_eq!(connection.receive(false).unwrap().status, 201);
-    // Nobody without a token is asked for a body.
-    for nobody in [client.with_token(None), client.with_token(Some("hc_wrong"))] {
+    // No client without a token is asked for a body.
+    for anonymous in [client.with_token(None), client.with_token(Some("hc_wrong"))] {
         let mut connection = Connection::open(server.address).unwrap();
-        connection.send(&expecting(&nobody)).unwrap();
+        connection.send(&expecting(&anonymous)).unwrap();
         let answer = connection.receive(false).unwrap();
         refused(&answer, 401);
     }

@@ -401,7 +401,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_nobody_sees_does_not_count(text in "\\PC{0,12}", at in 0..12_usize, c in "[\u{ad}\u{200b}-\u{200f}\u{202a}-\u{202e}\u{feff}]") {
+        fn what_no_one_sees_does_not_count(text in "\\PC{0,12}", at in 0..12_usize, c in "[\u{ad}\u{200b}-\u{200f}\u{202a}-\u{202e}\u{feff}]") {
             let at = text.char_indices().map(|(index, _)| index).nth(at).unwrap_or(text.len());
             let (head, tail) = text.split_at(at);
             prop_assert_eq!(fold(&format!(" {head}{c}{tail}\t")), fold(&text));

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_3_what_is_wrong_is_found_where_it_stands() {
+    fn a_3_what_is_wrong_is_found_where_it_is() {
         let (_, detail) = refused("[12345678901234567890,1e999,\nx]");
         assert!(detail.contains("line 2 column 1"), "{detail}");
     }

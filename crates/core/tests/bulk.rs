@@ -122,7 +122,7 @@ fn what_a_circle_began_is_taken_back_when_it_cannot_be_closed() {
 }
 
 #[test]
-fn what_was_begun_is_nobody_elses_before_it_is_complete() {
+fn what_was_begun_is_of_no_one_else_before_it_is_complete() {
     let bench = bench();
     let title = json!({"op": "replace", "path": "externalId", "value": "patched"});
     let operations =
@@ -178,7 +178,7 @@ fn operations_on_one_resource_keep_their_order() {
 }
 
 #[test]
-fn fail_on_errors_leaves_undone_whatever_stands_behind_the_last_error() {
+fn fail_on_errors_leaves_undone_whatever_is_behind_the_last_error() {
     let broken = json!({"method": "GET", "path": "/Users"});
     let late = patch("/Users/bulkId:a", &json!({"op": "replace", "path": "nope", "value": 1}));
     for (limit, operations, wanted, names) in [
@@ -215,7 +215,7 @@ fn a_circle_with_fail_on_errors_is_all_there_or_gone() {
 }
 
 #[test]
-fn what_nobody_creates_is_named_and_so_is_what_failed() {
+fn what_no_operation_creates_is_named_and_so_is_what_failed() {
     let bench = bench();
     let mut nameless = user("bad");
     nameless["data"] = json!({"title": "t"});

@@ -153,7 +153,7 @@ fn caller(bench: &Bench, input: &[u8]) -> Caller {
     Caller { quirks: if strict { Quirks::NONE } else { Quirks::ALL }, ..bench.caller(0) }
 }
 
-/// Whoever is refused is told why, in one line, and is never told that the server is at fault.
+/// A refusal has its reason in one line, and never blames the server.
 fn client_error(error: &Error) {
     let (status, _) = error.status_and_type();
     let detail = error.to_string();
@@ -356,7 +356,7 @@ fn reply(
     json::parse(&out).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(&out)))
 }
 
-/// Cursors in the clear, as if somebody had broken the cipher: still no panic and no internal error.
+/// Cursors in the clear, as if someone had broken the cipher: still no panic and no internal error.
 fn cursor(effort: Effort) -> Seen {
     let bench = bench();
     let sorted = SearchRequest { sort_by: Some("userName".to_owned()), ..SearchRequest::default() };

@@ -4,7 +4,7 @@
 //! checked there first. Only a token that this process has not accepted before enters separately, on the lane of
 //! proofs: unproven requests and proven ones do not wait for each other.
 //!
-//! Each wait ends with the request's deadline. A thread that is still at work then is told to stop, and keeps its
+//! Each wait ends with the request's deadline. A thread that is still at work then is asked to stop, and keeps its
 //! turn until it does.
 
 use std::sync::Arc;

@@ -51,7 +51,7 @@ fn f7_s1_scans_of_one_tenant_keep_no_point_read_of_another_waiting() {
 }
 
 #[test]
-fn decision_49_the_next_scan_is_of_whoever_waits_with_fewer() {
+fn decision_49_the_next_scan_is_of_the_tenant_with_fewer() {
     rt::System::new().block_on(async {
         let server = Server::start(small()).await;
         let (a, other, b) = (server.token(1), server.token(1), server.token(2));

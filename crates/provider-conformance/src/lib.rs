@@ -72,7 +72,7 @@ macro_rules! provider_conformance {
                 members_are_selected_by_what_they_are members_have_the_names_of_now);
             $crate::provider_conformance!(@tests $subject, races:
                 fifty_increments_are_fifty chr_018_one_of_many_creators_wins no_member_is_lost
-                a_failing_neighbour_harms_nobody deleting_and_adding_meet_without_dangling);
+                a_failing_neighbor_harms_no_other deleting_and_adding_meet_without_dangling);
             $crate::provider_conformance!(@tests $subject, expensive:
                 expensive_changes_are_computed_outside_the_lock
                 expensive_replacements_are_computed_outside_the_lock

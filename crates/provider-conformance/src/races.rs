@@ -111,7 +111,7 @@ pub fn no_member_is_lost(subject: Subject) {
 }
 
 /// Writes that fail or panic, between others that run at the same time, change nothing for those.
-pub fn a_failing_neighbour_harms_nobody(subject: Subject) {
+pub fn a_failing_neighbor_harms_no_other(subject: Subject) {
     let bench = Bench::new(subject);
     let taken = bench.user("taken");
     let kind = bench.kind(USER);

@@ -218,21 +218,21 @@ mod tests {
     }
 
     fn walk(feed: &Groups, limit: usize, wanted: &Wanted) -> Vec<String> {
-        let (mut after, mut told) = (EventId::START, Vec::new());
+        let (mut after, mut reported) = (EventId::START, Vec::new());
         loop {
             let batch = read_events(feed, TenantId::new(1), after, limit, wanted).unwrap();
             assert!(batch.events.len() <= limit);
-            told.extend(batch.events.iter().map(|event| event.id.to_string()));
+            reported.extend(batch.events.iter().map(|event| event.id.to_string()));
             assert!(batch.next > after || !batch.more);
             after = batch.next;
             if !batch.more {
-                return told;
+                return reported;
             }
         }
     }
 
     #[test]
-    fn no_event_is_left_out_or_told_twice_whatever_the_page() {
+    fn no_event_is_left_out_or_returned_twice_whatever_the_page() {
         let all: Vec<String> = (1..=1_100)
             .flat_map(|place| (1..=4).map(move |number| format!("{place}.{number}")))
             .collect();

@@ -187,14 +187,14 @@ mod tests {
             (EventKind::Updated, Act::Patched, "patch"),
         ] {
             let event = event(what, act, &paths);
-            let told = |full, state| {
+            let reported = |full, state| {
                 only_event(&claims(&event, "/Users/r1", "https://a", full, state).unwrap())
             };
             let notice =
                 (format!("{name}:notice"), json!({"version": "W/\"2\"", "attributes": paths}));
-            assert_eq!(told(Payload::Thin, Some(state)), notice);
-            assert_eq!(told(Payload::Full, None), notice);
-            let (full, payload) = told(Payload::Full, Some(state));
+            assert_eq!(reported(Payload::Thin, Some(state)), notice);
+            assert_eq!(reported(Payload::Full, None), notice);
+            let (full, payload) = reported(Payload::Full, Some(state));
             assert_eq!(full, format!("{name}:full"));
             assert_eq!(payload["version"], "W/\"2\"");
             assert_eq!(payload.get("attributes"), None);
@@ -220,8 +220,8 @@ mod tests {
             [(EventKind::Reactivated, "activate"), (EventKind::Deactivated, "deactivate")]
         {
             let event = event(what, Act::Patched, &["active"]);
-            let told = claims(&event, "/Users/r1", "https://a", Payload::Full, None).unwrap();
-            assert_eq!(only_event(&told), (name.to_owned(), json!({})));
+            let reported = claims(&event, "/Users/r1", "https://a", Payload::Full, None).unwrap();
+            assert_eq!(only_event(&reported), (name.to_owned(), json!({})));
         }
     }
 
@@ -241,11 +241,12 @@ mod tests {
                 member: Some(ResourceId::new("u\"1")),
                 ..event(what, Act::Deleted, &["members"])
             };
-            let told = |full| only_event(&claims(&event, "/Groups/g", "i", full, None).unwrap());
-            assert_eq!(told(Payload::Full).0, "patch:full");
-            assert_eq!(told(Payload::Full).1["data"]["Operations"], json!([operation]));
-            assert_eq!(told(Payload::Thin).0, "patch:notice");
-            assert_eq!(told(Payload::Thin).1["attributes"], json!(["members"]));
+            let reported =
+                |full| only_event(&claims(&event, "/Groups/g", "i", full, None).unwrap());
+            assert_eq!(reported(Payload::Full).0, "patch:full");
+            assert_eq!(reported(Payload::Full).1["data"]["Operations"], json!([operation]));
+            assert_eq!(reported(Payload::Thin).0, "patch:notice");
+            assert_eq!(reported(Payload::Thin).1["attributes"], json!(["members"]));
         }
     }
 }

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_chain_holds_and_tells_its_end() {
+    fn a_whole_chain_holds_and_has_its_end_reported() {
         let rows = chain(5);
         let mut verifier = Verifier::new(&[checkpoint(&rows), checkpoint(&rows[..2])]);
         rows.iter().for_each(|row| verifier.take(row));
@@ -389,12 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_tampering_is_told_where_it_is() {
+    fn each_kind_of_tampering_is_reported_where_it_is() {
         let rows = chain(6);
         let mut edited = rows.clone();
         edited[2].row.version = 9;
         assert_eq!(check(&edited, &[]), [(3, FindingKind::Altered)]);
-        // Whoever mends the hash of the edited row breaks the next one.
+        // Correcting the hash of the edited row breaks the next one.
         edited[2].hash =
             Link::parse(&rows[1].hash).unwrap().next(at(3), &edited[2].row).to_string();
         assert_eq!(check(&edited, &[]), [(4, FindingKind::Altered)]);
@@ -429,14 +429,14 @@ mod tests {
         assert_eq!(check(&rows[..4], &[kept]), [(6, FindingKind::Cut)]);
         assert_eq!(check(&[], &[kept]), [(6, FindingKind::Cut)]);
         let mut link = Link::GENESIS;
-        let mut anew = rows.clone();
-        anew[0].row.version = 9;
-        for row in &mut anew {
+        let mut rewritten = rows.clone();
+        rewritten[0].row.version = 9;
+        for row in &mut rewritten {
             link = link.next(row.position, &row.row);
             row.hash = link.to_string();
         }
-        assert_eq!(check(&anew, &[]), []);
-        assert_eq!(check(&anew, &[kept]), [(6, FindingKind::Rewritten)]);
+        assert_eq!(check(&rewritten, &[]), []);
+        assert_eq!(check(&rewritten, &[kept]), [(6, FindingKind::Rewritten)]);
         let gone = [&rows[..2], &rows[3..]].concat();
         let at_gone = checkpoint(&rows[..3]);
         let found = [(3, FindingKind::Missing { last: at(3) }), (3, FindingKind::Rewritten)];

@@ -198,7 +198,7 @@ mod tests {
     use crate::{config, wiring};
 
     #[test]
-    fn samples_are_summed_up_again_and_again_although_nobody_scrapes() {
+    fn samples_are_summed_up_again_and_again_without_a_scraper() {
         let name = format!("headcount-background-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();

@@ -17,18 +17,18 @@ use anyhow::Context;
 /// Names the file when it cannot be written; the old contents stay.
 pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     // A random name: in containers, replicas often have the same process number.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{:032x}", rand::random::<u128>()));
-    let beside = PathBuf::from(beside);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{:032x}", rand::random::<u128>()));
+    let temporary = PathBuf::from(temporary);
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&beside)
+        .open(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&beside, path));
+        .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        drop(std::fs::remove_file(&beside));
+        drop(std::fs::remove_file(&temporary));
     }
     written.with_context(|| {
         format!("{} cannot be written; check path and permissions", path.display())
@@ -64,12 +64,12 @@ mod tests {
             }
         });
         let left = std::fs::read_dir(&directory).unwrap().count();
-        assert_eq!(left, 1, "nothing stays beside it");
+        assert_eq!(left, 1, "nothing stays next to it");
         std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
-    fn only_the_owner_reads_it_and_a_failure_is_told() {
+    fn only_the_owner_reads_it_and_a_failure_is_reported() {
         let directory = directory();
         let path = directory.join("link");
         std::fs::write(&path, "old").unwrap();
@@ -77,9 +77,9 @@ mod tests {
         replace(&path, "new").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let missing = directory.join("no/link");
-        let told = replace(&missing, "new").unwrap_err().to_string();
-        assert!(told.contains("no/link cannot be written"), "{told}");
-        // A directory cannot be replaced by a file, and nothing is left beside it.
+        let reported = replace(&missing, "new").unwrap_err().to_string();
+        assert!(reported.contains("no/link cannot be written"), "{reported}");
+        // A directory cannot be replaced by a file, and nothing is left next to it.
         std::fs::create_dir(directory.join("taken")).unwrap();
         assert!(replace(&directory.join("taken"), "new").is_err());
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);

@@ -182,7 +182,7 @@ on_both!(adm_07_attempts_are_counted_over_all_replicas, |stores| {
         for n in 0..40 {
             let (store, subjects, allowed) = (&stores[n % 2], &subjects, &allowed);
             scope.spawn(move || {
-                // A busy machine may keep somebody from asking; who asks gets an answer.
+                // A busy machine may keep someone from asking; who asks gets an answer.
                 let answer = (0..100).find_map(|_| store.attempt(subjects, now).ok()).unwrap();
                 allowed.fetch_add(i64::from(answer == Attempt::Allowed), Ordering::SeqCst);
             });
@@ -220,10 +220,10 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
     assert!(stores[1].admin("owner").unwrap().unwrap().totp.is_none());
     stores[0].sequence().unwrap();
     let changes = stores[0].changes(SERVER, ChainPosition::START, 100).unwrap();
-    let told: Vec<String> = changes
+    let reported: Vec<String> = changes
         .iter()
         .map(|one| format!("{} {} {}", one.kind, one.change.act.word(), one.change.paths.join(" ")))
         .collect();
     let expected = ["created owner", "changed secondFactor", "changed password recovered"];
-    assert_eq!(told, expected.map(|text| format!("{ADMIN_KIND} {text}")));
+    assert_eq!(reported, expected.map(|text| format!("{ADMIN_KIND} {text}")));
 });

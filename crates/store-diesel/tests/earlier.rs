@@ -72,7 +72,7 @@ fn earlier_values_stay(
     for (_, stored) in FORMS {
         assert!(text().contains(stored), "{}", text());
     }
-    // A start with other marks derives its rows anew.
+    // A start with other marks derives its rows again.
     let derive = |quirks: Quirks, document: &Document| index::derive(&kind, quirks, document);
     assert_eq!(store.rebuild(&kind.kind, "fold 0 of others", &derive).unwrap(), 1);
     assert_eq!(bench.filter(THING, "weight gt 9007199254740000").len(), 1);

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask soak equivalence` runs the long form.
 
-#![expect(clippy::print_stdout, reason = "whoever runs the tests reads how much was compared")]
+#![expect(clippy::print_stdout, reason = "a person who runs the tests reads how much was compared")]
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -67,7 +67,7 @@ fn compare(stores: &[Setup<'_>], seed: u64, worlds: u64, pairs: usize, threads: 
     tally
 }
 
-/// What the test command runs, for one store beside the evaluator.
+/// What the test command runs, for one store next to the evaluator.
 fn short(store: Setup<'_>) {
     let tally = compare(&[store], 1, 4, 5_000, 1);
     assert_eq!((tally.pairs, tally.differences), (20_000, 0));

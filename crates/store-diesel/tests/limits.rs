@@ -25,7 +25,7 @@ use headcount_token_admin::{StoreError, TenantStore as _, TokenStore as _};
 use serde_json::json;
 use support::{Database, plan};
 
-/// The tables that somebody else has locked.
+/// The tables that someone else has locked.
 const LOCKED: &str = "BEGIN; LOCK TABLE resources, tokens, admins, tenants, requests, changes IN ACCESS EXCLUSIVE MODE";
 
 fn checked<T>(what: &str, done: Result<T, Error>) {

@@ -23,9 +23,9 @@ const ASKED: usize = 100;
 /// Rows of indexes that one request may read, its foreign keys and its groups included. One that looks
 /// through all users reads hundreds.
 const ROWS_EACH: i64 = 20;
-/// How long it may take until what connections have read is told.
+/// How long it may take until connections report what they have read.
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
-/// A connection tells it when it is closed; nothing more comes when nothing came for so long.
+/// A connection reports it when it is closed; nothing more is expected after so long without a report.
 const QUIET: Duration = Duration::from_secs(1);
 
 struct New {
@@ -60,7 +60,7 @@ impl New {
         sums.get_result(&mut connection).unwrap()
     }
 
-    /// What was read, once all connections that are closed have told it.
+    /// What was read, once all connections that are closed have reported it.
     fn settled(&self) -> (i64, i64) {
         let (mut last, mut since) = (self.read_so_far(), Instant::now());
         while since.elapsed() < QUIET {

@@ -116,7 +116,7 @@ fn aud_01_both_databases_record_what_the_memory_records() {
 }
 
 #[test]
-fn a_token_that_ends_soon_is_told_once_for_each_end() {
+fn a_token_that_expires_soon_is_reported_once_for_each_end() {
     on_both(|store| {
         let tokens = Tokens::new(store.clone(), Arc::new(Fixed), Policy::default());
         let soon = tokens.issue(&operator(), DEFAULT, new("soon", 13)).unwrap().token.id;
@@ -130,9 +130,9 @@ fn a_token_that_ends_soon_is_told_once_for_each_end() {
             store.announce_expiring(now, now.plus_seconds(14 * DAY), &cli()).unwrap()
         };
         assert_eq!([tell(0), tell(0), tell(5), tell(6), tell(6)], [1, 0, 0, 1, 0]);
-        let told = store.changes(DEFAULT, ChainPosition::START, 100).unwrap().into_iter();
-        let told: Vec<_> = told.filter(|one| one.change.act == Act::Expiring).collect();
-        let ids: Vec<&str> = told.iter().map(|one| one.id.as_str()).collect();
+        let reported = store.changes(DEFAULT, ChainPosition::START, 100).unwrap().into_iter();
+        let reported: Vec<_> = reported.filter(|one| one.change.act == Act::Expiring).collect();
+        let ids: Vec<&str> = reported.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(ids, [soon.as_str(), later.as_str()]);
         assert_eq!(tell(90), 1, "what takes over from the rotated one ends, too");
     });

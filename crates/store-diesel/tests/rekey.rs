@@ -1,4 +1,4 @@
-//! What was derived by another key function is known as such, and made anew.
+//! What was derived by another key function is known as such, and made again.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod support;
@@ -44,7 +44,7 @@ fn i18_006(store: &Store, subject: Subject) {
 
 #[cfg(feature = "sqlite")]
 #[test]
-fn i18_006_keys_are_made_anew_sqlite() {
+fn i18_006_keys_are_made_again_sqlite() {
     let scratch = support::Scratch::new();
     let store = support::sqlite_store(&scratch);
     let subject = support::subject(Arc::clone(&store), Box::new(scratch));
@@ -53,7 +53,7 @@ fn i18_006_keys_are_made_anew_sqlite() {
 
 #[cfg(feature = "postgres")]
 #[test]
-fn i18_006_keys_are_made_anew_postgres() {
+fn i18_006_keys_are_made_again_postgres() {
     let database = support::Database::new();
     let store = support::postgres_store(&database);
     let subject = support::subject(Arc::clone(&store), Box::new(database));

@@ -34,7 +34,7 @@ use record::Statements;
 use serde_json::json;
 use support::{Database, Scratch, plan};
 
-/// Whoever records hears all connections of the process.
+/// A recorder hears all connections of the process.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// The release of PostgreSQL whose plans are kept.

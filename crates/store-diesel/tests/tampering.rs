@@ -1,4 +1,4 @@
-//! Whoever edits the record of changes in the database is found, and nobody else is accused (AUD-03).
+//! Every edit of the record of changes in the database is found, and nothing else is reported (AUD-03).
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

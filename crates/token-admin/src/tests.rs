@@ -150,7 +150,7 @@ fn tok_05_only_the_right_secret_is_accepted() {
     assert_eq!(bench.tokens.verify(&presented).unwrap().token.id, token.id);
     let (_, other) = bench.issue();
     let forged = format!("hc_{}_{}", token.id, other.expose().get(20..63).unwrap());
-    // The checksum is public knowledge: whoever guesses secrets gets it right.
+    // The checksum is public knowledge: a guessed secret can have the right one.
     let forged = recheck(&forged).unwrap();
     assert_eq!(bench.refusal(&forged), Refusal::WrongSecret);
     let (_, unknown) = generate(Purpose::Provisioning);
@@ -395,7 +395,7 @@ fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
     let second = bench.store.create_tenant("second", Default::default(), NOW, &admin()).unwrap();
     assert!(bench.store.delete_tenant("second", NOW, &admin()).unwrap());
     assert!(!bench.store.delete_tenant("second", NOW, &admin()).unwrap());
-    let told = |tenant| -> Vec<(Act, String, String)> {
+    let reported = |tenant| -> Vec<(Act, String, String)> {
         let changes = bench.store.changes(tenant).into_iter();
         changes
             .map(|one| (one.change.act, one.id.to_string(), one.change.paths.join(" ")))
@@ -409,13 +409,13 @@ fn aud_01_what_is_done_to_tokens_and_tenants_is_recorded_once() {
         (Act::Revoked, new, "revoked"),
         (Act::Changed, "1".to_owned(), "enabled"),
     ];
-    assert_eq!(told(TENANT), expected.map(|(act, id, paths)| (act, id, paths.to_owned())));
+    assert_eq!(reported(TENANT), expected.map(|(act, id, paths)| (act, id, paths.to_owned())));
     let last = bench.store.changes(TENANT).pop().unwrap().change;
     assert_eq!(
         (last.switched, last.names.name.as_deref(), last.actor),
         (Some(Activation::Off), Some("default"), admin().actor)
     );
-    let acts: Vec<Act> = told(second.id).into_iter().map(|(act, ..)| act).collect();
+    let acts: Vec<Act> = reported(second.id).into_iter().map(|(act, ..)| act).collect();
     assert_eq!(acts, [Act::Created, Act::Deleted]);
 }
 

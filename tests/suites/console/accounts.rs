@@ -49,7 +49,7 @@ on_both!(adm_08_09_10_21_cookies_forms_and_headers_are_strict, |server| {
     // The protocol knows no cookies.
     let answer = owner.get("/scim/v2/Users");
     assert_eq!(answer.status, 401);
-    // Whoever is not logged in learns nothing and gets to the form.
+    // A visitor who is not logged in learns nothing and gets to the form.
     let form = Visitor::of(server).get("/console/login").text();
     assert!(
         form.contains("headcount admin recover NAME") && !form.contains("--database"),
@@ -130,7 +130,7 @@ on_both!(adm_03_the_setup_link_is_in_a_private_file_and_no_log, |server| {
     assert!(!server.run(&["admin", "setup-link"]).status.success());
     let listed = server.run(&["admin", "list"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("owner"));
-    // Recovery ends the sessions that somebody else may have.
+    // Recovery ends the sessions that someone else may have.
     let made = server.run(&["admin", "recover", "owner"]);
     let link = String::from_utf8_lossy(&made.stdout).trim().to_owned();
     let path = format!("/console{}", link.rsplit_once("/console").unwrap().1);

@@ -95,14 +95,14 @@ both_ways!(from_an_empty_directory_to_a_green_connection_test, |scripts| {
         assert_eq!(page.eval(idle), true, "what needs a script is not shown without one");
         // Without a script, the page is looked at again.
         page.follow(".heard noscript a");
-        let told = wait_for(Duration::from_secs(20), || {
+        let reported = wait_for(Duration::from_secs(20), || {
             let there = page.text().contains("It works.");
             if !there {
                 page.goto(&page.url());
             }
             there.then_some(())
         });
-        assert!(told.is_some(), "{}", page.text());
+        assert!(reported.is_some(), "{}", page.text());
     }
     refresh_is_harmless(&page, &site, refresh);
     println!(

@@ -30,7 +30,7 @@ on_both!(with_many_users_documents_are_read_only_when_somebody_asks_for_it, |ser
     let page = search("");
     assert!(page.contains("Nothing found") && page.contains("Also search all names"), "{page}");
     assert!(search("&in=all").contains("u@example.com"));
-    // A whole name is looked up; parts of names are searched when somebody asks for that.
+    // A whole name is looked up; parts of names are searched when a person asks for that.
     client.create("/Users", &json!({"userName": "99@example.com"}));
     let search =
         |rest: &str| owner.get(&format!("/console/resources/Users?q=99%40example.com{rest}"));

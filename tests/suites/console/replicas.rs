@@ -75,7 +75,7 @@ fn adm_18_a_new_password_and_another_role_end_sessions_on_both_replicas() {
     assert_eq!(answer.status, 303, "{}", answer.text());
     assert!(gone(&other) && gone(&elsewhere), "every session from before has ended");
     changed.take(&answer);
-    assert!(changed.is_in() && changed.at(&two).is_in(), "whoever changed it has a new one");
+    assert!(changed.is_in() && changed.at(&two).is_in(), "the one that changed it has a new one");
 
     // Another role, given at the other replica.
     let demote = "act=role&name=other&role=auditor";
@@ -107,7 +107,7 @@ fn adm_03_04_of_a_hundred_who_open_the_first_links_at_once_one_becomes_the_owner
         let server = if number.is_multiple_of(2) { &one } else { &two };
         let link = &links[number / 2 % 2];
         let form = format!("name=racer{number}&new={password}&again={password}");
-        // Who is told that the server is busy comes again, as people do.
+        // A visitor who gets "busy" repeats the request, as people do.
         loop {
             let status = Visitor::of(server).post(link, &[OURS], &form).status;
             if status != 503 {

@@ -233,7 +233,7 @@ on_both!(the_feed_is_for_its_own_tokens_and_its_own_tenant, |server: &Server| {
 });
 
 #[test]
-fn a_token_that_ends_soon_is_told() {
+fn a_token_that_expires_soon_is_reported() {
     let database = Arc::new(Database::sqlite());
     let server = Server::start_with(Arc::clone(&database), &[], &[]);
     let token = server.token(&["--expires", "5d"]);

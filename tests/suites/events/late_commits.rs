@@ -141,16 +141,16 @@ fn evt_018_postgres_no_change_is_lost_however_late_it_commits() {
     assert!(committed.len() > ROUNDS * 6);
     assert!(!rows.contains("ghost"));
     for seen in &seen {
-        let told: BTreeSet<String> = seen
+        let reported: BTreeSet<String> = seen
             .iter()
             .map(|((place, _), event)| {
                 let (resource, version) = (&event["resource"]["id"], &event["resource"]["version"]);
                 format!("{place} {} {}", resource.as_str().unwrap(), version.as_i64().unwrap_or(0))
             })
             .collect();
-        let told: BTreeSet<&str> = told.iter().map(String::as_str).collect();
-        assert_eq!(committed.difference(&told).collect::<Vec<_>>(), [&""; 0], "not told");
-        assert_eq!(told.difference(&committed).collect::<Vec<_>>(), [&""; 0], "invented");
+        let reported: BTreeSet<&str> = reported.iter().map(String::as_str).collect();
+        assert_eq!(committed.difference(&reported).collect::<Vec<_>>(), [&""; 0], "not reported");
+        assert_eq!(reported.difference(&committed).collect::<Vec<_>>(), [&""; 0], "invented");
         let mut versions: BTreeMap<&str, i64> = BTreeMap::new();
         for event in seen.values() {
             let version = event["resource"]["version"].as_i64().unwrap_or(0);
@@ -167,5 +167,5 @@ fn evt_018_postgres_no_change_is_lost_however_late_it_commits() {
             assert!(seen.values().any(is_it), "{resource} {version}");
         }
     }
-    assert!(seen[0] == seen[1], "both readers were told the same");
+    assert!(seen[0] == seen[1], "both readers got the same");
 }

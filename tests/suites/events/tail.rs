@@ -22,8 +22,9 @@ on_both!(tail_prints_the_newest_events, |server: &Server| {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
     };
     let newest = tail(&[]);
-    let told: Vec<&str> = newest.iter().map(|e| e["resource"]["id"].as_str().unwrap()).collect();
-    assert_eq!(told, ids[10..]);
+    let reported: Vec<&str> =
+        newest.iter().map(|e| e["resource"]["id"].as_str().unwrap()).collect();
+    assert_eq!(reported, ids[10..]);
     assert_eq!(newest, all(&server.admin("events:read"), "types=user.*")[10..]);
     let first = tail(&["--after", "0", "--types", "user.*", "--limit", "2"]);
     assert_eq!(first[1]["resource"]["id"], json!(ids[1]));

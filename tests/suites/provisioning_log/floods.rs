@@ -35,7 +35,7 @@ on_both!(aud_02_s3_no_stranger_takes_the_place_of_a_proven_request, |server: &Se
     let outside = server.token(&["--cidr", "203.0.113.0/24"]);
     let expired = server.token(&["--expires", "1s"]);
     record(server, |record| record["name"] == "user19");
-    // A filter of 2 KB, which nobody who is not proven may leave in the log.
+    // A filter of 2 KB, which no stranger may leave in the log.
     let filtered = format!("/Users?filter=userName%20eq%20%22{}%22", "x".repeat(2_000));
     let root = Client { base: String::new(), ..client.clone() };
     std::thread::sleep(Duration::from_secs(1));
@@ -58,8 +58,8 @@ on_both!(aud_02_s3_no_stranger_takes_the_place_of_a_proven_request, |server: &Se
     assert!((20..=220).contains(&all.len()), "{} are kept", all.len());
     assert!(all.iter().all(|line| line["status"] == 201 || line["filter"] == json!(null)));
     assert_eq!(all.iter().filter(|line| line["status"] == 201).count(), 20);
-    let told = all.iter().find(|line| line["refused"] == "expired").unwrap();
-    assert_eq!(told["token"], "test", "the connection test with an expired token is found");
+    let reported = all.iter().find(|line| line["refused"] == "expired").unwrap();
+    assert_eq!(reported["token"], "test", "the connection test with an expired token is found");
     assert_eq!(server.metric("headcount_log_dropped_total", ""), 0.0);
     let untold = server.metric("headcount_log_refusals_untold_total", "");
     assert_eq!(untold, f64::from(u32::try_from(floods + 20 - all.len()).unwrap()));
@@ -84,9 +84,9 @@ on_both!(a_connection_test_with_a_wrong_token_is_found_beside_a_flood, |server: 
     flood(server, &client.with_token(None), "/Users", 300);
     let wrong = client.with_token(Some(&"X".repeat(40)));
     assert_eq!(wrong.raw("GET", "/Users?count=1", &[("User-Agent", "desk")], None).status, 401);
-    let told = record(server, |record| record["agent"] == "desk");
-    assert_eq!(told["refused"], json!("malformed"));
-    assert_eq!(told["unkept"], json!(0));
+    let reported = record(server, |record| record["agent"] == "desk");
+    assert_eq!(reported["refused"], json!("malformed"));
+    assert_eq!(reported["unkept"], json!(0));
     let (untold, dropped) = ("headcount_log_refusals_untold_total", "headcount_log_dropped_total");
     assert!(server.metric(untold, "") > 200.0 && server.metric(dropped, "") == 0.0);
 });

@@ -42,7 +42,7 @@ on_both!(every_request_is_one_record, |server: &Server| {
     assert!(String::from_utf8_lossy(&shown.stdout).contains("(7 bytes, not kept)"));
     let failed = lines(server, &["--failed"]);
     assert_eq!(failed.len(), 2);
-    // The story holds all but the two that name nobody.
+    // The timeline has all but the two that name no one.
     let story = explain(server, "e-1");
     assert!(story["summary"].as_str().unwrap().contains("has been deleted"), "{story:#}");
     assert_eq!(story["entries"].as_array().unwrap().len(), 5, "{story:#}");
@@ -72,7 +72,7 @@ on_both!(refused_tokens_and_the_connection_test_appear_within_a_second, |server:
     assert!(asked.elapsed() < SOON);
     let all = lines(server, &[]);
     let of = |refused: &str| all.iter().find(|record| record["refused"] == refused).unwrap();
-    assert_eq!(of("expired")["token"], "test", "a refused token is told by its name");
+    assert_eq!(of("expired")["token"], "test", "a refused token is reported by its name");
     assert_eq!(of("malformed")["token"], json!(null));
     for record in all.iter().filter(|record| record["status"] == 401) {
         assert!(record["advice"].as_str().unwrap().contains("oken"), "{record}");
@@ -242,7 +242,11 @@ on_both!(a10_what_changed_nothing_is_not_called_a_change, |server: &Server| {
     ];
     assert_eq!(outcomes, expected);
     let story = explain(server, "jane");
-    let told = story["entries"].as_array().unwrap().iter();
-    let told: Vec<_> = told.map(|entry| &entry["request"]["outcome"]).collect();
-    assert_eq!(told.iter().filter(|outcome| **outcome == "unchanged").count(), 5, "{told:?}");
+    let reported = story["entries"].as_array().unwrap().iter();
+    let reported: Vec<_> = reported.map(|entry| &entry["request"]["outcome"]).collect();
+    assert_eq!(
+        reported.iter().filter(|outcome| **outcome == "unchanged").count(),
+        5,
+        "{reported:?}"
+    );
 });

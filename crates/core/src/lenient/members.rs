@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_8_only_a_text_that_can_name_nobody_is_ignored() {
+    fn a_8_only_a_text_that_can_name_no_one_is_ignored() {
         for text in [
             "jane@example.com",
             "0193a5d0-7b1a-4c3e-9f00-0123456789ab",

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn s1_p7_what_reads_resources_until_it_finds_some_is_dear() {
+    fn s1_p7_what_reads_resources_until_it_finds_some_is_expensive() {
         for filter in [
             "nickName eq \"a\"",
             "nickName pr",

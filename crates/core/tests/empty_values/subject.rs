@@ -167,7 +167,7 @@ impl Kind {
             plain.map(|text| (text, serde_json::from_str(text).unwrap())).collect();
         let new = if way.is_sub() { self.new_sub } else { self.new };
         let mut inner: Value = serde_json::from_str(new).unwrap_or_default();
-        // What is listed beside a `remove` is a value that is there.
+        // What is listed next to a `remove` is a value that is there.
         if verb == "remove" && !way.is_sub() && inner.is_array() {
             inner = match self.name {
                 "list of texts" => json!(["old"]),
@@ -280,7 +280,7 @@ impl World {
         Self { registry: Arc::new(registry) }
     }
 
-    /// Tells in a word what a request makes of its target; none where there is no such request.
+    /// Says in a word what a request makes of its target; none where there is no such request.
     pub(crate) fn outcome(
         &self,
         verb: &str,
@@ -443,7 +443,7 @@ impl<'k> Stage<'k> {
             first_gone = Value::Null;
         }
         let first_gone = kind.with(before, (!first_gone.is_null()).then_some(first_gone));
-        let nobody = |state: Value| match kind.name {
+        let no_one = |state: Value| match kind.name {
             // A group always shows its members.
             "members" => kind.with(&state, Some(json!([]))),
             _ => state,
@@ -456,7 +456,7 @@ impl<'k> Stage<'k> {
                 states.push(("removed", if all { kind.with(before, None) } else { first_gone }));
             }
             Way::Pathless | Way::Path => {
-                states.push(("cleared", nobody(kind.with(before, None))));
+                states.push(("cleared", no_one(kind.with(before, None))));
                 states.push(("removed", first_gone));
             }
         }

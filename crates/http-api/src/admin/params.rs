@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_or_stands_twice_is_refused() {
+    fn what_is_not_known_or_given_twice_is_refused() {
         assert!(params("").end().is_ok());
         assert!(params("limt=1").end().is_err());
         assert!(params("limit=1&limit=2").number("limit", 1, 10).is_err());

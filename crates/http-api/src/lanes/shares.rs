@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_at_its_limit_keeps_nobody_else_waiting() {
+    fn a_lane_at_its_limit_keeps_no_other_waiting() {
         let mut shares = Two::new(3).limit('s', 1);
         assert!(shares.take(&['s', 'a'], 1));
         assert!(!shares.take(&['s', 'b'], 1));

@@ -23,7 +23,7 @@ fn fill(lanes: &Lanes, lane: Lane, owner: &Owner) -> Vec<LaneTurn> {
 }
 
 #[test]
-fn p2_whatever_is_dear_or_misjudged_leaves_a_connection() {
+fn p2_whatever_is_expensive_or_misjudged_leaves_a_connection() {
     for connections in 2..=64 {
         for writes in [WriteConnections::Own, WriteConnections::Pooled] {
             let sizes = LaneSizes::of_pool(connections, writes);
@@ -51,7 +51,7 @@ async fn f7_scans_and_pages_of_one_keep_no_point_read_and_no_check_waiting() {
 }
 
 #[actix_web::test]
-async fn the_next_page_is_of_whoever_has_none() {
+async fn the_next_page_is_of_an_owner_that_has_none() {
     let lanes = Lanes::new(&LaneSizes::of_pool(4, WriteConnections::Pooled), 1024, 8);
     let mut held = fill(&lanes, Lane::Page, &owner(1, "a"));
     let turn = |owner| Box::pin(lanes.turn(Lane::Page, owner, late()));

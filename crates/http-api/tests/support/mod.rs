@@ -207,7 +207,7 @@ impl Server {
         self.slow.state.lock().unwrap().halts.clone()
     }
 
-    /// Makes scans continue although they were told to stop.
+    /// Makes scans continue although they were asked to stop.
     pub(crate) fn ignore_halts(&self) {
         self.slow.ignores_halts.store(true, Ordering::SeqCst);
     }

@@ -31,7 +31,7 @@ fn switched(mut recorded: Recorded, switched: Activation) -> Recorded {
 }
 
 /// Id, type, resource, version, attributes and member of each event.
-fn told(recorded: &Recorded) -> Vec<String> {
+fn reported(recorded: &Recorded) -> Vec<String> {
     let line = |event: &Event| {
         let version = event.version.map_or(0, Version::counter);
         let member = event.member.as_ref().map_or("-", ResourceId::as_str);
@@ -45,16 +45,16 @@ fn told(recorded: &Recorded) -> Vec<String> {
 #[test]
 fn a_creation_names_what_was_set() {
     let user = recorded("User", Act::Created, &["userName", "active"]);
-    assert_eq!(told(&user), ["7.1 user.created r1 v4 [userName,active] -"]);
+    assert_eq!(reported(&user), ["7.1 user.created r1 v4 [userName,active] -"]);
     let device = recorded("Device", Act::Created, &["serial"]);
-    assert_eq!(told(&device), ["7.1 device.created r1 v4 [serial] -"]);
+    assert_eq!(reported(&device), ["7.1 device.created r1 v4 [serial] -"]);
 }
 
 #[test]
 fn an_update_names_what_changed_by_put_and_by_patch() {
     for act in [Act::Replaced, Act::Patched] {
         let user = recorded("User", act, &["title", "urn:x:User:department"]);
-        assert_eq!(told(&user), ["7.1 user.updated r1 v4 [title,urn:x:User:department] -"]);
+        assert_eq!(reported(&user), ["7.1 user.updated r1 v4 [title,urn:x:User:department] -"]);
         assert_eq!(unfold(&user)[0].act, act);
         assert_eq!(unfold(&user)[0].external_id.as_deref(), Some("x1"));
     }
@@ -63,17 +63,17 @@ fn an_update_names_what_changed_by_put_and_by_patch() {
 #[test]
 fn evt_007_a_switch_is_an_event_of_its_own() {
     let off = switched(recorded("User", Act::Patched, &["active"]), Activation::Off);
-    assert_eq!(told(&off), ["7.1 user.deactivated r1 v4 [active] -"]);
+    assert_eq!(reported(&off), ["7.1 user.deactivated r1 v4 [active] -"]);
     let on = switched(recorded("User", Act::Replaced, &["active"]), Activation::On);
-    assert_eq!(told(&on), ["7.1 user.reactivated r1 v4 [active] -"]);
+    assert_eq!(reported(&on), ["7.1 user.reactivated r1 v4 [active] -"]);
     let more = switched(recorded("User", Act::Replaced, &["title", "active"]), Activation::Off);
     assert_eq!(
-        told(&more),
+        reported(&more),
         ["7.1 user.updated r1 v4 [title] -", "7.2 user.deactivated r1 v4 [active] -"]
     );
     // A first value of `active` that is true switches nothing on.
     let set = recorded("User", Act::Patched, &["active"]);
-    assert_eq!(told(&set), ["7.1 user.updated r1 v4 [active] -"]);
+    assert_eq!(reported(&set), ["7.1 user.updated r1 v4 [active] -"]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn members_come_and_go_one_by_one() {
         ..recorded("Group", Act::Patched, &["displayName", "members"])
     };
     assert_eq!(
-        told(&group),
+        reported(&group),
         [
             "7.1 group.updated r1 v4 [displayName] -",
             "7.2 group.member_removed r1 v4 [members] c",
@@ -96,13 +96,13 @@ fn members_come_and_go_one_by_one() {
         ]
     );
     let only = Recorded { members: delta, ..recorded("Group", Act::Patched, &["members"]) };
-    assert_eq!(told(&only).len(), 3);
+    assert_eq!(reported(&only).len(), 3);
     let new = Recorded {
         members: MemberDelta { added: vec![ResourceId::new("a")], removed: Vec::new() },
         ..recorded("Group", Act::Created, &["displayName", "members"])
     };
     assert_eq!(
-        told(&new),
+        reported(&new),
         ["7.1 group.created r1 v4 [displayName] -", "7.2 group.member_added r1 v4 [members] a"]
     );
 }
@@ -118,7 +118,7 @@ fn evt_006_who_is_deleted_leaves_its_groups_first() {
         ..recorded("User", Act::Deleted, &[])
     };
     assert_eq!(
-        told(&user),
+        reported(&user),
         [
             "7.1 group.member_removed g1 v9 [members] r1",
             "7.2 group.member_removed g2 v2 [members] r1",
@@ -127,7 +127,7 @@ fn evt_006_who_is_deleted_leaves_its_groups_first() {
     );
     // The `externalId` is the user's, not the group's.
     assert_eq!(unfold(&user)[0].external_id, None);
-    assert_eq!(told(&recorded("Group", Act::Deleted, &[])), ["7.1 group.deleted r1 v4 [] -"]);
+    assert_eq!(reported(&recorded("Group", Act::Deleted, &[])), ["7.1 group.deleted r1 v4 [] -"]);
 }
 
 #[test]
@@ -142,20 +142,20 @@ fn tokens_and_tenants_have_events_of_their_own() {
         ("Tenant", Act::Deleted, "tenant.deleted"),
     ] {
         let change = Recorded { version: None, ..recorded(kind, act, &["x"]) };
-        assert_eq!(told(&change), [format!("7.1 {wanted} r1 v0 [x] -")]);
+        assert_eq!(reported(&change), [format!("7.1 {wanted} r1 v0 [x] -")]);
         assert_eq!(unfold(&change)[0].version, None);
         assert!(OTHER_TYPES.contains(&wanted));
     }
     // A tenant that is switched off is changed like by any other setting.
     let off = switched(recorded("Tenant", Act::Changed, &["enabled"]), Activation::Off);
-    assert_eq!(told(&off), ["7.1 tenant.updated r1 v4 [enabled] -"]);
-    assert_eq!(told(&recorded("User", Act::Erased, &[])), ["7.1 user.erased r1 v4 [] -"]);
+    assert_eq!(reported(&off), ["7.1 tenant.updated r1 v4 [enabled] -"]);
+    assert_eq!(reported(&recorded("User", Act::Erased, &[])), ["7.1 user.erased r1 v4 [] -"]);
 }
 
 #[test]
 fn no_change_is_without_an_event() {
     let odd = recorded("User", Act::Patched, &[]);
-    assert_eq!(told(&odd), ["7.1 user.updated r1 v4 [] -"]);
+    assert_eq!(reported(&odd), ["7.1 user.updated r1 v4 [] -"]);
 }
 
 #[test]

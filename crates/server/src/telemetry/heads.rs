@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn h16_broken_heads_are_counted_and_errors_of_the_server_are_told() {
+    fn h16_broken_heads_are_counted_and_errors_of_the_server_are_logged() {
         let (heads, lines) = (BrokenHeads::default(), Lines::default());
         let subscriber =
             tracing_subscriber::registry().with(lines.clone().with_filter(heads.clone()));
@@ -134,9 +134,9 @@ mod tests {
             tracing::error!(target: "headcount", "stream error: request parse error");
         });
         assert_eq!(lines.0.lock().unwrap().len(), 3, "{lines:?}", lines = lines.0);
-        let told = heads.take(REPORT_INTERVAL);
+        let reported = heads.take(REPORT_INTERVAL);
         let reason = "request parse error: invalid [31mHeader provided".to_owned();
-        assert_eq!(told, Some((4_000, reason)));
+        assert_eq!(reported, Some((4_000, reason)));
         assert_eq!(heads.take(REPORT_INTERVAL), None, "nothing happened since");
         heads.count("stream error: I/O error");
         assert_eq!(heads.take(REPORT_INTERVAL), None, "a minute has not passed");

@@ -188,7 +188,7 @@ fn p2_questions_to_the_records_end_when_their_time_is_over() {
         ];
         let check = |what: &str, done: Result<(), Error>, rows: u64| match ends {
             true => ended(what, done, rows),
-            // Whoever recalls asks a last question, who still exists.
+            // A recall ends with the question of what still exists.
             false if what == "recalled" => assert!(done.is_ok(), "{done:?}"),
             false => {
                 assert!(done.is_ok() && rows > CHECK_INTERVAL, "{what}: {done:?}, {rows} rows");

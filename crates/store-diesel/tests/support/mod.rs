@@ -107,7 +107,7 @@ pub(crate) fn postgres_store(database: &Database) -> Arc<Store> {
         .unwrap()
 }
 
-/// Somebody at the command line.
+/// Someone at the command line.
 pub(crate) fn cli() -> Author {
     Author { actor: Actor::Cli, request: RequestId::new("test") }
 }

@@ -221,7 +221,7 @@ fn adm_15_the_last_owner_stays_and_roles_end_sessions() {
         Err(AdminError::Rule { rule: Rule::LastOwner, .. })
     ));
     bench.accounts.remove(&by(), "owner").unwrap();
-    let told: Vec<(String, Act)> =
+    let reported: Vec<(String, Act)> =
         bench.store.changes().into_iter().map(|(name, change)| (name, change.act)).collect();
     let expected = [
         ("owner", Act::Created),
@@ -229,7 +229,7 @@ fn adm_15_the_last_owner_stays_and_roles_end_sessions() {
         ("owner", Act::Changed),
         ("owner", Act::Deleted),
     ];
-    assert_eq!(told, expected.map(|(name, act)| (name.to_owned(), act)));
+    assert_eq!(reported, expected.map(|(name, act)| (name.to_owned(), act)));
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn adm_06_a_thousand_guesses_get_nowhere_and_the_admin_gets_in() {
     }
     let checked = bench.store.attempts("to owner");
     assert!((7..=100).contains(&checked), "{checked} guesses were looked at");
-    // The account is open to somebody who was there before, also while others guess.
+    // The account is open to someone who was there before, also while others guess.
     bench.try_from(GOOD, &home()).unwrap();
     // One address alone is stopped, whatever account it tries; time opens it again.
     let other = ClientNetwork::of(Some("198.51.100.7".parse().unwrap()));

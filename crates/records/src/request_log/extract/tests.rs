@@ -74,7 +74,7 @@ fn nothing_is_kept_of_a_refused_body_that_two_readers_would_understand_different
     assert_eq!(record.names, ["jane"]);
 }
 
-/// Names of members, those that tell somebody and others, as identity providers write them.
+/// Names of members, those that name someone and others, as identity providers write them.
 const MEMBERS: [&str; 19] = [
     "userName",
     "USERNAME",
@@ -127,15 +127,15 @@ fn bodies() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn what_is_skipped_of_a_body_names_nobody(body in bodies()) {
+    fn what_is_skipped_of_a_body_names_no_one(body in bodies()) {
         let text = body.to_string();
         let read = Body::sketch(Some(text.as_bytes()), is_telling);
         prop_assert_eq!(read.whole(), Some(body.clone()));
-        let told = |body: &Value| {
+        let reported = |body: &Value| {
             let mut names = Names::default();
             names.collect(body);
             (names.folded, names.label)
         };
-        prop_assert_eq!(read.json().map(told), Some(told(&body)));
+        prop_assert_eq!(read.json().map(reported), Some(reported(&body)));
     }
 }
