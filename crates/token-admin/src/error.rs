@@ -147,6 +147,10 @@ pub enum Rule {
     GrantsScopes(Scopes),
     /// The new token could be used outside these networks of its maker.
     GrantsNetworks(Vec<IpNet>),
+    /// The token allows more than the principal that would end it has: these scopes.
+    BeyondScopes(Scopes),
+    /// The token works outside these networks of the principal that would end it.
+    BeyondNetworks(Vec<IpNet>),
     /// The new token would outlive its maker, which ends then.
     GrantsLife(Timestamp),
     /// The token no longer works.
@@ -196,6 +200,8 @@ impl Rule {
             | Self::Scopes(_)
             | Self::GrantsScopes(_)
             | Self::GrantsNetworks(_)
+            | Self::BeyondScopes(_)
+            | Self::BeyondNetworks(_)
             | Self::GrantsLife(_) => Kind::Forbidden,
             Self::Missing(_) | Self::LinkOver => Kind::Missing,
             Self::Taken
@@ -269,6 +275,13 @@ impl Rule {
                 format!("you cannot give what you do not have: {scopes}")
             }
             Self::GrantsNetworks(own) => outside(own),
+            Self::BeyondScopes(scopes) => format!(
+                "this {field} allows more than you do: {scopes}; ask an owner, or use a token that has it"
+            ),
+            Self::BeyondNetworks(own) => format!(
+                "this {field} works outside {}, where yours ends; use one that works everywhere",
+                list(own)
+            ),
             Self::GrantsLife(ends) => {
                 format!("your token ends at {ends}, and a token that it creates cannot end later")
             }
@@ -303,11 +316,14 @@ impl Rule {
 }
 
 fn outside(own: &[IpNet]) -> String {
-    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
     format!(
         "your token works only from {}, and so must the tokens that it creates; name networks within these",
-        own.join(", ")
+        list(own)
     )
+}
+
+fn list(networks: &[IpNet]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -6,8 +6,10 @@ use headcount_core::ids::TenantId;
 use ipnet::IpNet;
 
 use crate::error::{AdminError, Field, Rule};
+use crate::format::Purpose;
 use crate::role::Role;
 use crate::scope::Scopes;
+use crate::store::Token;
 
 /// Who performs an act of administration, and with which powers.
 #[derive(Debug, Clone)]
@@ -39,7 +41,7 @@ pub struct Holding {
 
 impl Holding {
     /// Returns whether a token that works from `cidrs` works only from where this one does.
-    fn contains(&self, cidrs: &[IpNet]) -> bool {
+    fn covers(&self, cidrs: &[IpNet]) -> bool {
         let mut nets = cidrs.iter();
         self.cidrs.is_empty()
             || (!cidrs.is_empty() && nets.all(|net| self.cidrs.iter().any(|own| own.contains(net))))
@@ -178,10 +180,44 @@ impl Principal {
             return Err(Field::Scopes.breaks(Rule::GrantsScopes(beyond)));
         }
         match &self.powers {
-            Powers::Token(own) if !own.contains(cidrs) => {
+            Powers::Token(own) if !own.covers(cidrs) => {
                 Err(Field::Networks.breaks(Rule::GrantsNetworks(own.cidrs.clone())))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the networks of a token that names none: those of its maker.
+    pub(crate) fn networks(&self, named: Vec<IpNet>) -> Vec<IpNet> {
+        match &self.powers {
+            Powers::Token(own) if named.is_empty() => own.cidrs.clone(),
+            _ => named,
+        }
+    }
+
+    /// Checks that a token may be revoked.
+    ///
+    /// One of the admin API that allows more than the principal has stays: a stolen token would otherwise take away
+    /// those that could end it. A provisioning token gives way to every principal that manages tokens, so that a
+    /// leaked one ends at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::may_grant`].
+    pub(crate) fn may_revoke(&self, token: &Token) -> Result<(), AdminError> {
+        match token.scopes.purpose() {
+            Purpose::Provisioning => Ok(()),
+            Purpose::Administration => {
+                self.may_grant(token.scopes, &token.cidrs).map_err(|error| match error {
+                    AdminError::Rule { rule: Rule::GrantsScopes(beyond), .. } => {
+                        Field::Token.breaks(Rule::BeyondScopes(beyond))
+                    }
+                    AdminError::Rule { rule: Rule::GrantsNetworks(own), .. } => {
+                        Field::Token.breaks(Rule::BeyondNetworks(own))
+                    }
+                    other => other,
+                })
+            }
         }
     }
 

@@ -275,10 +275,46 @@ fn a_token_makes_none_that_works_outside_its_networks() {
     let by = holder(Holding { cidrs: own.clone(), ..holding(Scopes::ADMIN_WRITE) });
     let issue = |cidrs| rule(bench.tokens.issue(&by, TENANT, NewToken { cidrs, ..new("x") }));
     let refused = Some((Field::Networks, Rule::GrantsNetworks(own)));
-    assert_eq!(issue(Vec::new()), refused);
     assert_eq!(issue(net("203.0.0.0/16")), refused);
     assert_eq!(issue([net("203.0.113.7"), net("2001:db8::/32")].concat()), refused);
     assert_eq!(issue([net("203.0.113.7"), net("203.0.113.128/25")].concat()), None);
+}
+
+#[test]
+fn s7_a_token_without_networks_of_its_own_has_those_of_its_maker() {
+    let bench = Bench::new();
+    let own = networks(["203.0.113.0/24", "2001:db8::/32"]).unwrap();
+    let by = holder(Holding { cidrs: own.clone(), ..holding(Scopes::ADMIN_WRITE) });
+    assert_eq!(bench.tokens.issue(&by, TENANT, new("x")).unwrap().token.cidrs, own);
+    let free = holder(holding(Scopes::ADMIN_WRITE));
+    assert!(bench.tokens.issue(&free, TENANT, new("x")).unwrap().token.cidrs.is_empty());
+}
+
+#[test]
+fn s7_no_token_revokes_one_that_administers_more() {
+    let bench = Bench::new();
+    let made = |scopes, cidrs: &[&str]| {
+        let cidrs = networks(cidrs.iter().copied()).unwrap();
+        let new = NewToken { scopes, cidrs, ..new("x") };
+        bench.tokens.issue(&operator(), TENANT, new).unwrap().token.id
+    };
+    let own = networks(["203.0.113.0/24"]).unwrap();
+    let writes = Scopes::ADMIN_WRITE.with(Scopes::ADMIN_READ);
+    let by = holder(Holding { cidrs: own.clone(), ..holding(writes) });
+    let revoke = |id| rule(bench.tokens.revoke(&by, None, &id));
+    let wider = made(writes.with(Scopes::TENANTS_ALL), &["203.0.113.7"]);
+    let beyond = (Field::Token, Rule::BeyondScopes(Scopes::TENANTS_ALL));
+    assert_eq!(revoke(wider.clone()), Some(beyond));
+    let networks = Some((Field::Token, Rule::BeyondNetworks(own)));
+    assert_eq!(revoke(made(writes, &[])), networks);
+    assert_eq!(revoke(made(writes, &["203.0.113.7"])), None);
+    // A provisioning token ends wherever it works from: it may have leaked.
+    assert_eq!(revoke(made(Scopes::PROVISIONING, &[])), None);
+    let admin = Principal::account(admin(), Role::Admin);
+    let beyond = (Field::Token, Rule::BeyondScopes(Scopes::TENANTS_ALL));
+    assert_eq!(rule(bench.tokens.revoke(&admin, None, &wider)), Some(beyond));
+    let owner = Principal::account(crate::tests::admin(), Role::Owner);
+    assert_eq!(rule(bench.tokens.revoke(&owner, None, &wider)), None);
 }
 
 #[test]
@@ -349,6 +385,19 @@ fn a_token_that_is_rotated_twice_has_the_same_life_each_time() {
     let life = |token: &crate::Token| token.expires.map(|ends| ends.since(token.created));
     assert_eq!(life(&rotate()), life(&first));
     assert_eq!(life(&first), life(&token));
+}
+
+#[test]
+fn o_rotating_a_token_whose_successor_was_rotated_keeps_the_life() {
+    let bench = Bench::new();
+    let (token, _) = bench.issue();
+    let rotate = |id| bench.tokens.rotate(&operator(), None, id, HOUR).unwrap().issued.token;
+    let successor = rotate(&token.id);
+    bench.pass(60);
+    rotate(&successor.id);
+    bench.pass(60);
+    let life = |token: &crate::Token| token.expires.map(|ends| ends.since(token.created));
+    assert_eq!(life(&rotate(&token.id)), life(&token));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Tokens {
     }
 
     /// Makes a token and returns its secret, once. It allows no more than its maker has: scopes of the
-    /// admin API, networks and life.
+    /// admin API, networks and life. Without networks of its own it has those of its maker.
     ///
     /// # Errors
     ///
@@ -198,6 +198,7 @@ impl Tokens {
         if !by.reaches(tenant) {
             by.reaches_all()?;
         }
+        let new = NewToken { cidrs: by.networks(new.cidrs), ..new };
         by.may_grant(new.scopes, &new.cidrs)?;
         let expires = self.expires(by, new.expiry)?;
         let (row, secret) = self.make(by, tenant, new, expires, None)?;
@@ -298,11 +299,12 @@ impl Tokens {
 
     /// Revokes a token, from the next request on. One that was revoked before stays so.
     ///
-    /// Revoking needs no grant: every principal that manages tokens can revoke a leaked one.
+    /// Every principal that manages tokens can revoke a leaked provisioning token. One of the admin API has to be
+    /// within what the principal has.
     ///
     /// # Errors
     ///
-    /// [`Rule::Role`], [`Rule::Scopes`], [`Rule::Missing`].
+    /// [`Rule::Role`], [`Rule::Scopes`], [`Rule::Missing`], [`Rule::BeyondScopes`], [`Rule::BeyondNetworks`].
     pub fn revoke(
         &self,
         by: &Principal,
@@ -310,7 +312,7 @@ impl Tokens {
         id: &TokenId,
     ) -> Result<(), AdminError> {
         by.may(Action::RevokeToken)?;
-        self.within(by, of, id)?;
+        by.may_revoke(&self.within(by, of, id)?)?;
         // When two principals revoke it at the same time, one is recorded.
         self.store.revoke(id, self.clock.now(), &by.author)?;
         Ok(())
@@ -358,11 +360,17 @@ impl Tokens {
 
     /// Returns the life of a token that takes over from `old`; `None` when it never ends.
     ///
-    /// Rotating ends `old` early, so that after the first time its successor is what shows the life.
+    /// Rotating ends a token early, so that the last of its successors is what shows the life.
     fn life(&self, old: &Token) -> Result<Option<Duration>, AdminError> {
         let all = self.store.list(Some(old.tenant))?;
-        let successors = all.iter().filter(|token| token.replaces.as_ref() == Some(&old.id));
-        let like = successors.max_by_key(|token| token.created).unwrap_or(old);
+        let mut like = old;
+        for _ in &all {
+            let successors = all.iter().filter(|token| token.replaces.as_ref() == Some(&like.id));
+            match successors.max_by_key(|token| token.created) {
+                Some(successor) => like = successor,
+                None => break,
+            }
+        }
         let longest = self.policy.longest_life.max(MIN_LIFE);
         Ok(like.expires.map(|ends| ends.since(like.created).clamp(MIN_LIFE, longest)))
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const TABLE: &str = include_str!("doors.tsv");
 /// What the tokens at the door `/api/v1` are made with.
 const TOKENS: [(&str, &[&str]); 5] = [
-    ("all", &["--scope", "administration tenants:all"]),
+    ("all", &["--scope", "administration tenants:all", "--expires", "730d"]),
     ("write", &["--scope", "administration"]),
     ("narrow", &["--scope", "administration", "--cidr", "127.0.0.0/8"]),
     ("read", &["--scope", "admin:read"]),
@@ -134,6 +134,12 @@ impl<'s> World<'s> {
 
     fn token(&self, tenant: &str, scopes: &[&str]) -> String {
         self.make(&format!("/tokens?tenant={tenant}"), &json!({"name": "x", "scopes": scopes}))
+    }
+
+    /// Makes a token that works from this machine alone.
+    fn near_token(&self, scopes: &[&str]) -> String {
+        let body = json!({"name": "x", "scopes": scopes, "cidrs": ["127.0.0.1"]});
+        self.make("/tokens?tenant=default", &body)
     }
 
     fn revoked(&self) -> String {
@@ -284,6 +290,11 @@ impl<'s> World<'s> {
                 "&cidrs=127.0.0.1+127.1.0.0%2F16",
                 json!({"cidrs": ["127.0.0.1", "127.1.0.0/16"]}),
             ),
+            "far" => with(
+                "--cidr 198.51.100.7",
+                "&cidrs=198.51.100.7",
+                json!({"cidrs": ["198.51.100.7"]}),
+            ),
             "other" => {
                 let tenant = self.tenant();
                 let made = with(&format!("--tenant {tenant}"), "", json!({}));
@@ -321,6 +332,9 @@ impl<'s> World<'s> {
                 ..issue("--scope nonsense", "", json!({"scopes": ["nonsense"]}))
             },
             "network" => with("--cidr here", "&cidrs=here", json!({"cidrs": ["here"]})),
+            "outlive" => {
+                with("--expires 200d", "&days=200", json!({"expiresIn": 200 * 24 * 60 * 60}))
+            }
             "short" => with("--expires 0s", "&days=0", json!({"expiresIn": 0})),
             "long" => {
                 with("--expires 1000d", "&days=1000", json!({"expiresIn": 1000 * 24 * 60 * 60}))
@@ -344,6 +358,7 @@ impl<'s> World<'s> {
                 let other = self.tenant();
                 rotate(&self.token(&other, scim), &other)
             }
+            "near" => rotate(&self.near_token(scim), tenant),
             "all" => rotate(&self.token(tenant, &["admin:read", "tenants:all"]), tenant),
             "revoked" => rotate(&self.revoked(), tenant),
             "missing" => rotate("0000000000000000", tenant),
@@ -374,6 +389,8 @@ impl<'s> World<'s> {
                 let other = self.tenant();
                 revoke(&self.token(&other, &["scim:read"]), &other)
             }
+            "admin" => revoke(&self.token(tenant, &["administration"]), tenant),
+            "near" => revoke(&self.near_token(&["administration"]), tenant),
             "all" => revoke(&self.token(tenant, &["admin:read", "tenants:all"]), tenant),
             "missing" => revoke("0000000000000000", tenant),
             other => panic!("{other}"),

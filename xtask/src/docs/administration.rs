@@ -23,9 +23,9 @@ Tenants, tokens and accounts are managed at the command line, in the [console](.
 - empty: not offered here.
 
 The *operator* runs the command line next to the database. *Owner*, *admin* and *auditor* are roles of accounts
-of the console. The other columns are tokens of the admin API: *all* has `administration tenants:all`, *write* has
-`administration`, *narrow* has the same but only from `127.0.0.0/8`, *read* has `admin:read`, *events* has
-`events:read`. \"Another tenant\" is not the one that the token was made for.
+of the console. The other columns are tokens of the admin API: *all* has `administration tenants:all` for
+730 days, *write* has `administration`, *narrow* has the same but only from `127.0.0.0/8`, *read* has `admin:read`,
+*events* has `events:read`, each for 180 days. \"Another tenant\" is not the one that the token was made for.
 ";
 
 /// Makes the page.
