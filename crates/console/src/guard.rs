@@ -1,6 +1,6 @@
 //! Who gets to a page: session, role and origin of a form. Every route passes through here.
 
-use actix_web::http::header::{self, ContentType};
+use actix_web::http::header;
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::work::Work;
@@ -132,7 +132,7 @@ impl Page {
         // Only a session may send a large form: those of strangers are short.
         let max = if session.is_some() { MAX_FORM_BYTES } else { MAX_UNPROVEN_BYTES };
         let owner = owner(session.as_ref(), &request);
-        let form = match is_form(&http) {
+        let form = match has_form(&http) {
             true => read_form(&console, &stopwatch, body, owner, max).await,
             false => Err(unreadable_form()),
         };
@@ -156,7 +156,12 @@ impl Page {
         let api = Data::clone(&console.api);
         let (lane, owner) = (self.effort.lane(&request), owner(session.as_ref(), &request));
         headcount_http_api::run_page(&api, stopwatch, lane, owner, move |work| {
-            match self.authorize(&console, &request, session, work) {
+            // A form takes as long to arrive as its sender likes, and the account may have lost its rights since.
+            let session = match (self.method, session) {
+                (Method::Post, Some(_)) => read_session(&console, &request),
+                (_, session) => Ok(session),
+            };
+            match session.and_then(|session| self.authorize(&console, &request, session, work)) {
                 Ok(ctx) => match (self.handler)(&ctx) {
                     Ok(response) => remember_tenant(response, &ctx),
                     Err(error) => remember_tenant(respond(&error, &request, Some(&ctx)), &ctx),
@@ -200,24 +205,32 @@ impl Page {
     }
 }
 
+/// Reads the session of a request as it is now.
+fn read_session(console: &Console, request: &PageRequest) -> Result<Option<Session>, PageError> {
+    let Some(cookie) = request.session_cookie.as_deref().filter(|cookie| !cookie.is_empty()) else {
+        return Ok(None);
+    };
+    // A page that reloads itself does not keep a session alive.
+    let by = if request.query.get("live").is_empty() { SentBy::Person } else { SentBy::Page };
+    Ok(console.accounts.session(cookie, by)?)
+}
+
 /// Finds the session of a request, on the lane of proofs: what follows waits in the name of its account.
 async fn find_session(
     console: &Data<Console>,
     stopwatch: &Stopwatch,
     request: &PageRequest,
 ) -> Result<Option<Session>, PageError> {
-    let Some(cookie) = request.session_cookie.clone().filter(|cookie| !cookie.is_empty()) else {
+    if request.session_cookie.as_ref().is_none_or(String::is_empty) {
         return Ok(None);
-    };
-    let by = if request.query.get("live").is_empty() { SentBy::Person } else { SentBy::Page };
-    let inner = Data::clone(console);
+    }
+    let (inner, request) = (Data::clone(console), request.clone());
     let visitor = Owner::visitor(request.address);
     headcount_http_api::run_page(&console.api, stopwatch, Lane::Proof, visitor, move |_| {
-        inner.accounts.session(&cookie, by)
+        read_session(&inner, &request)
     })
     .await
     .ok_or(PageError::Busy)?
-    .map_err(PageError::from)
 }
 
 /// Returns in whose name a request waits.
@@ -228,11 +241,16 @@ fn owner(session: Option<&Session>, request: &PageRequest) -> Owner {
     }
 }
 
-fn is_form(request: &HttpRequest) -> bool {
-    let value = request.headers().get(header::CONTENT_TYPE);
-    value
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with(ContentType::form_url_encoded().0.as_ref()))
+/// Returns whether the body of a request is a form.
+fn has_form(request: &HttpRequest) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type.and_then(|value| value.to_str().ok()).is_some_and(is_form)
+}
+
+/// Returns whether a content type is that of a form, with or without parameters.
+fn is_form(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 async fn read_form(
@@ -285,4 +303,29 @@ fn respond(
 /// Compares in a time that does not depend on where the texts differ.
 fn is_equal(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_form;
+
+    #[test]
+    fn h_the_type_of_a_form_is_exact() {
+        for form in [
+            "application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded; charset=UTF-8",
+            "Application/X-WWW-Form-URLEncoded ;charset=utf-8",
+        ] {
+            assert!(is_form(form), "{form}");
+        }
+        for other in [
+            "application/x-www-form-urlencodedFOO",
+            "application/x-www-form-urlencoded, text/plain",
+            "text/plain; application/x-www-form-urlencoded",
+            "text/plain",
+            "",
+        ] {
+            assert!(!is_form(other), "{other}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use headcount_core::ids::RequestId;
 use headcount_http_api::Api;
-use headcount_token_admin::accounts::ClientNetwork;
+use headcount_token_admin::accounts::{ClientNetwork, DEVICE_LIFE};
 
 /// The fields of a query or a form, in their order.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,7 @@ pub(crate) enum FetchOrigin {
 }
 
 /// One request to the console.
+#[derive(Clone)]
 pub(crate) struct PageRequest {
     pub(crate) id: RequestId,
     pub(crate) path: String,
@@ -56,6 +57,8 @@ pub(crate) struct PageRequest {
     pub(crate) session_cookie: Option<String>,
     /// The value of the cookie of the chosen tenant.
     pub(crate) tenant_cookie: Option<String>,
+    /// The value of the cookie of a device that has logged in before.
+    pub(crate) device_cookie: Option<String>,
     pub(crate) fetch_origin: FetchOrigin,
     /// Whether the browser uses TLS.
     pub(crate) secure: bool,
@@ -69,6 +72,8 @@ pub(crate) struct PageRequest {
 const SESSION_COOKIE: &str = "__Host-headcount";
 /// The cookie of a session without TLS.
 const PLAIN_SESSION_COOKIE: &str = "headcount";
+/// The cookie of a device over TLS, and without it.
+const DEVICE_COOKIES: [&str; 2] = ["__Host-headcount-device", "headcount-device"];
 /// The cookie of the tenant that was chosen last.
 const TENANT_COOKIE: &str = "headcount-tenant";
 
@@ -98,6 +103,7 @@ impl PageRequest {
             form: Fields::default(),
             session_cookie: cookie(request.headers(), session_cookie_name(secure)),
             tenant_cookie: cookie(request.headers(), TENANT_COOKIE),
+            device_cookie: cookie(request.headers(), device_cookie_name(secure)),
             fetch_origin: fetch_origin(request.headers(), &[&reached, &public_origin]),
             secure,
             network: ClientNetwork::of(address),
@@ -123,6 +129,14 @@ impl PageRequest {
         cookie
     }
 
+    /// Returns the cookie by which the next log-in knows the device. It opens nothing: it says in which line an
+    /// attempt to log in waits.
+    pub(crate) fn new_device_cookie(&self, value: &str) -> Cookie<'static> {
+        let mut cookie = self.new_cookie(device_cookie_name(self.secure), value, "/");
+        cookie.set_max_age(Duration::try_from(DEVICE_LIFE).ok());
+        cookie
+    }
+
     /// Returns the cookie that remembers the chosen tenant.
     pub(crate) fn new_tenant_cookie(&self, tenant: &str) -> Cookie<'static> {
         self.new_cookie(TENANT_COOKIE, tenant, "/console")
@@ -141,6 +155,11 @@ impl PageRequest {
 
 fn session_cookie_name(secure: bool) -> &'static str {
     if secure { SESSION_COOKIE } else { PLAIN_SESSION_COOKIE }
+}
+
+fn device_cookie_name(secure: bool) -> &'static str {
+    let [over_tls, plain] = DEVICE_COOKIES;
+    if secure { over_tls } else { plain }
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {

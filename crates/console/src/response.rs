@@ -81,7 +81,8 @@ impl PageResponse {
         self
     }
 
-    /// Makes the browser delete everything that it stores for the console.
+    /// Makes the browser delete what it stores of the console's pages. Cookies end one by one: that of the device
+    /// stays for the next log-in.
     pub(crate) fn clear_site_data(mut self) -> Self {
         self.clear_site_data = true;
         self
@@ -97,7 +98,7 @@ impl PageResponse {
             response.append_header((header::SET_COOKIE, cookie.to_string()));
         }
         if self.clear_site_data {
-            response.insert_header(("clear-site-data", "\"cache\", \"cookies\", \"storage\""));
+            response.insert_header(("clear-site-data", "\"cache\", \"storage\""));
         }
         match self.body {
             Body::Html(html) => response.content_type("text/html; charset=utf-8").body(html),

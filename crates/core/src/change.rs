@@ -80,11 +80,13 @@ pub enum Act {
     Expiring,
     /// The names in older records about it were erased.
     Erased,
+    /// Someone was not let in.
+    Refused,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Created,
         Self::Replaced,
         Self::Patched,
@@ -94,6 +96,7 @@ impl Act {
         Self::Rotated,
         Self::Expiring,
         Self::Erased,
+        Self::Refused,
     ];
 
     /// Reads the stored word.
@@ -113,6 +116,7 @@ impl Act {
             Self::Rotated => "rotated",
             Self::Expiring => "expiring",
             Self::Erased => "erased",
+            Self::Refused => "refused",
         }
     }
 }
@@ -157,7 +161,7 @@ impl Change {
             act,
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             switched: None,
-            names: ResourceNames { name: Some(name.to_owned()), external_id: None },
+            names: ResourceNames { name: Some(name.to_owned()), ..ResourceNames::default() },
         }
     }
 }
@@ -171,6 +175,8 @@ pub struct ResourceNames {
     pub name: Option<String>,
     /// The `externalId`.
     pub external_id: Option<String>,
+    /// The address from which someone acted at the console.
+    pub address: Option<String>,
 }
 
 /// A recorded change, with what the provider added.

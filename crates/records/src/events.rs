@@ -198,7 +198,7 @@ fn own(recorded: &Recorded, events: &mut Vec<Event>) {
         Act::Created => Some(EventKind::Created),
         Act::Deleted => Some(EventKind::Deleted),
         Act::Changed => Some(EventKind::Updated),
-        Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased => {
+        Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased | Act::Refused => {
             Some(EventKind::Other(change.act))
         }
         Act::Replaced | Act::Patched => None,

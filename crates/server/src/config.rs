@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) http: Http,
     pub(crate) tokens: Tokens,
+    #[serde(default)]
+    pub(crate) accounts: Accounts,
     pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) schemas: Schemas,
@@ -86,6 +88,12 @@ pub(crate) struct Limits {
     pub(crate) failures_burst: u32,
 }
 
+/// How what is stored of accounts is protected.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Accounts {
+    pub(crate) key_file: Option<PathBuf>,
+}
+
 /// Schemas of the deployment's own.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Schemas {
@@ -148,6 +156,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("tokens.default_days", Some("180")),
     ("tokens.longest_days", Some("730")),
     ("tokens.allow_never_expires", Some("false")),
+    ("accounts.key_file", None),
     ("limits.body_bytes", Some("1048576")),
     ("limits.request_seconds", Some("10")),
     ("limits.read_seconds", Some("5")),

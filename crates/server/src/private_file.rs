@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 /// Replaces the contents of the file at `path` by `text`.
 ///
@@ -33,6 +34,23 @@ pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| {
         format!("{} cannot be written; check path and permissions", path.display())
     })
+}
+
+/// Reads keys of 32 bytes from a file, one a line as 64 hexadecimal digits, the present one first.
+///
+/// # Errors
+///
+/// Names the setting when the file cannot be read or has anything else.
+pub(crate) fn keys(setting: &str, path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{setting}: {name} cannot be read; check path and permissions"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let keys = lines.map(|line| HEXLOWER_PERMISSIVE.decode(line.as_bytes()).ok());
+    let keys: Option<Vec<Vec<u8>>> = keys.collect();
+    keys.filter(|keys| !keys.is_empty() && keys.iter().all(|key| key.len() == 32)).with_context(
+        || format!("{setting}: {name} needs 64 hexadecimal digits a line; make one with `openssl rand -hex 32`"),
+    )
 }
 
 #[cfg(test)]
@@ -83,6 +101,23 @@ mod tests {
         std::fs::create_dir(directory.join("taken")).unwrap();
         assert!(replace(&directory.join("taken"), "new").is_err());
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn keys_are_one_a_line_and_nothing_else() {
+        let directory = directory();
+        let path = directory.join("keys");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            keys("accounts.key_file", &path)
+        };
+        let (one, two) = ("0a".repeat(32), "Ff".repeat(32));
+        assert_eq!(read(&format!("{one}\n\n {two}\n")).unwrap(), [vec![10; 32], vec![255; 32]]);
+        for wrong in ["", "\n", "0a", &one[1..], &format!("{one}\n{two}00"), &"xy".repeat(32)] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("accounts.key_file") && error.contains("openssl"), "{error}");
+        }
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

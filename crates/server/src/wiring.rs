@@ -16,13 +16,14 @@ use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes, WriteConnections};
 use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as _};
 use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, RebuildError, Settings, Store};
-use headcount_token_admin::accounts::Accounts;
+use headcount_token_admin::accounts::{AccountKeys, Accounts, PasswordCost};
 use headcount_token_admin::{
     Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens,
 };
 
 use crate::config::Config;
 use crate::cursor_cipher::SharedKeyCipher;
+use crate::private_file;
 use crate::schemas;
 use crate::system::{SystemClock, UuidSource};
 
@@ -73,10 +74,36 @@ fn open(config: &Config, mut settings: Settings, older: OlderSchema) -> anyhow::
     let store = Store::open(&settings, &schemas::plan(&registry), older)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
     let log = Arc::new(LogStore::new(&settings));
-    let accounts = Arc::new(Accounts::new(store.clone(), Arc::new(SystemClock)));
+    let accounts = match older {
+        OlderSchema::Migrate => shared_accounts(config, &store)?,
+        OlderSchema::Refuse => Accounts::new(store.clone(), Arc::new(SystemClock)),
+    };
     let contents = Contents { registry: registry.clone(), store: store.clone(), log: log.clone() };
     let tenants = Tenants::new(store.clone(), Arc::new(contents), Arc::new(SystemClock));
-    Ok(Parts { registry, store, tokens, tenants: Arc::new(tenants), log, accounts })
+    let (tenants, accounts) = (Arc::new(tenants), Arc::new(accounts));
+    Ok(Parts { registry, store, tokens, tenants, log, accounts })
+}
+
+/// Opens the accounts with the keys that all replicas share, and seals the second factors of earlier releases.
+fn shared_accounts(config: &Config, store: &Arc<Store>) -> anyhow::Result<Accounts> {
+    let fresh: [u8; 32] = rand::random();
+    let mut keys = match &config.accounts.key_file {
+        Some(path) => private_file::keys("accounts.key_file", path)?,
+        None => Vec::new(),
+    };
+    // The key in the database opens what it sealed before there was a file.
+    keys.push(store.server_key("accounts", &fresh, SystemClock.now())?);
+    let keys = AccountKeys::new(keys.iter().map(Vec::as_slice))
+        .context("the key for accounts in the database is damaged")?;
+    let (clock, cost) = (Arc::new(SystemClock), PasswordCost::SERVER);
+    let accounts = Accounts::with_keys(store.clone(), clock, keys, cost);
+    for name in accounts.seal_second_factors()? {
+        tracing::error!(
+            admin = %name,
+            "no key opens the second factor of an account; check accounts.key_file, or run `headcount admin recover`"
+        );
+    }
+    Ok(accounts)
 }
 
 fn policy(config: &Config) -> Policy {

@@ -1,20 +1,21 @@
 //! Accounts of the console, with their sessions and links, as rows.
 
 mod attempts;
+mod links;
 
+use diesel::dsl::Eq;
 use diesel::prelude::*;
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, LinkPurpose, LinkRow, Role, RoleChange,
-    SERVER, SESSION_MAX_AGE, Secret, SessionRow, TotpSecret, throttle,
+    ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, ClientNetwork, LinkRow, Password, Role,
+    RoleChange, SERVER, SESSION_KIND, SESSION_MAX_AGE, SealedTotp, Secret, SessionRow, throttle,
 };
 use headcount_token_admin::{StoreError, TokenHash};
 
 use crate::changes::append_other;
 use crate::connection::DbConnection;
-use crate::error::{DbErrorKind, WriteError, admin_error, classify};
-use crate::schema::{admin_sessions, admins, login_failures, login_places, setup_links};
+use crate::schema::{admin_sessions, admins, login_failures, login_places};
 use crate::sql::Sql;
 use crate::store::Store;
 
@@ -50,6 +51,15 @@ fn end_sessions(connection: &mut DbConnection, name: &str) -> QueryResult<usize>
     diesel::delete(own).execute(connection)
 }
 
+type PasswordValues<'p> = (Eq<admins::phc, &'p str>, Eq<admins::stands_alone, Option<i32>>);
+
+fn password_values(password: &Password) -> PasswordValues<'_> {
+    (
+        admins::phc.eq(password.hash.to_store()),
+        admins::stands_alone.eq(password.stands_alone.map(i32::from)),
+    )
+}
+
 /// Locks the rows of all owners, so that of two owners who demote each other the second sees the first change.
 fn lock_owners(connection: &mut DbConnection) -> QueryResult<usize> {
     let owners = admins::table.filter(admins::role.eq(Role::Owner.word()));
@@ -66,79 +76,6 @@ fn check_role_change(connection: &mut DbConnection, name: &str) -> QueryResult<R
     let owners: i64 = owners.count().get_result(connection)?;
     let last = role == Role::Owner.word() && owners <= 1;
     Ok(if last { RoleChange::LastOwner } else { RoleChange::Made })
-}
-
-const FIRST: &str = "first";
-const RECOVER: &str = "recover";
-const INVITE: &str = "invite";
-
-/// Returns the columns of a link's purpose: its word, the account and the role.
-fn purpose_columns(purpose: &LinkPurpose) -> (&'static str, Option<&str>, Option<&'static str>) {
-    match purpose {
-        LinkPurpose::First => (FIRST, None, None),
-        LinkPurpose::Recover(name) => (RECOVER, Some(name), None),
-        LinkPurpose::Invite(name, role) => (INVITE, Some(name), Some(role.word())),
-    }
-}
-
-type LinkColumns = (String, Option<String>, Option<String>, i64);
-
-fn link_row(secret: &Secret, (purpose, name, role, expires): LinkColumns) -> Option<LinkRow> {
-    let purpose = match purpose.as_str() {
-        FIRST => LinkPurpose::First,
-        RECOVER => LinkPurpose::Recover(name?),
-        INVITE => LinkPurpose::Invite(name?, Role::parse(&role?)?),
-        _ => return None,
-    };
-    Some(LinkRow { secret: secret.clone(), purpose, expires: Timestamp::from_micros(expires) })
-}
-
-fn insert_admin(
-    connection: &mut DbConnection,
-    row: &AdminRow,
-    first: Option<i32>,
-) -> QueryResult<usize> {
-    let values = (
-        admins::name.eq(&row.admin.name),
-        admins::role.eq(row.admin.role.word()),
-        admins::phc.eq(row.hash.to_store()),
-        admins::created.eq(row.admin.created.micros()),
-        admins::first.eq(first),
-    );
-    diesel::insert_into(admins::table).values(values).execute(connection)
-}
-
-/// Makes the account that a used link is for, or changes it; false when the account, or its absence, that the
-/// link was made for is gone.
-fn apply_link(
-    connection: &mut DbConnection,
-    purpose: &str,
-    row: &AdminRow,
-    at: Timestamp,
-    by: &Author,
-) -> QueryResult<bool> {
-    let name = row.admin.name.as_str();
-    if purpose == RECOVER {
-        let values = (admins::phc.eq(row.hash.to_store()), admins::totp.eq(None::<Vec<u8>>));
-        let account = admins::table.filter(admins::name.eq(name));
-        if diesel::update(account).set(values).execute(connection)? == 0 {
-            return Ok(false);
-        }
-        end_sessions(connection, name)?;
-        record(
-            connection,
-            name,
-            &Change::of(Act::Changed, name, &["password", "recovered"], at, by),
-        )?;
-        return Ok(true);
-    }
-    let first = purpose == FIRST;
-    if first && admins::table.count().get_result::<i64>(connection)? > 0 {
-        return Ok(false);
-    }
-    insert_admin(connection, row, first.then_some(1))?;
-    record(connection, name, &Change::of(Act::Created, name, &[row.admin.role.word()], at, by))?;
-    Ok(true)
 }
 
 impl AccountStore for Store {
@@ -160,52 +97,26 @@ impl AccountStore for Store {
         let row = self.read_admin("an account is read", |connection| {
             admins::table
                 .filter(admins::name.eq(name))
-                .select((Row::as_select(), admins::phc))
-                .first::<(Row, String)>(connection)
+                .select((Row::as_select(), admins::phc, admins::stands_alone))
+                .first::<(Row, String, Option<i32>)>(connection)
                 .optional()
         })?;
-        Ok(row.map(|(row, phc)| AdminRow {
-            totp: row.totp.clone().map(TotpSecret::from_store),
+        Ok(row.map(|(row, phc, alone)| AdminRow {
+            totp: row.totp.clone().map(SealedTotp::from_store),
             admin: row.admin(),
-            hash: TokenHash::from_store(phc),
+            password: Password {
+                hash: TokenHash::from_store(phc),
+                stands_alone: alone.map(|alone| alone != 0),
+            },
         }))
     }
 
-    fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError> {
-        let (purpose, admin, role) = purpose_columns(&link.purpose);
-        self.write_admin(|connection| {
-            let old = setup_links::table.filter(setup_links::expires.le(now.micros()));
-            diesel::delete(old).execute(connection)?;
-            let values = (
-                setup_links::digest.eq(link.secret.as_str()),
-                setup_links::purpose.eq(purpose),
-                setup_links::admin.eq(admin),
-                setup_links::role.eq(role),
-                setup_links::expires.eq(link.expires.micros()),
-            );
-            diesel::insert_into(setup_links::table).values(values).execute(connection)?;
-            Ok(())
-        })
+    fn insert_link(&self, link: &LinkRow, at: Timestamp, by: &Author) -> Result<(), StoreError> {
+        links::insert(self, link, at, by)
     }
 
     fn link(&self, secret: &Secret, now: Timestamp) -> Result<Option<LinkRow>, StoreError> {
-        let row = self.read_admin("a link is read", |connection| {
-            setup_links::table
-                .filter(setup_links::digest.eq(secret.as_str()))
-                .filter(setup_links::expires.gt(now.micros()))
-                .select((
-                    setup_links::purpose,
-                    setup_links::admin,
-                    setup_links::role,
-                    setup_links::expires,
-                ))
-                .first::<LinkColumns>(connection)
-                .optional()
-        })?;
-        match row.and_then(|row| link_row(secret, row)) {
-            Some(link) if link.purpose == LinkPurpose::First && self.any_admin()? => Ok(None),
-            link => Ok(link),
-        }
+        links::find(self, secret, now)
     }
 
     fn redeem(
@@ -215,41 +126,27 @@ impl AccountStore for Store {
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
-        let outcome = self.writer.write(&mut |connection| {
-            // Of several that use a link at once, one deletes its row.
-            let own = setup_links::table
-                .filter(setup_links::digest.eq(secret.as_str()))
-                .filter(setup_links::expires.gt(at.micros()));
-            let used = diesel::delete(own).returning(setup_links::purpose);
-            let Some(purpose) = used.get_result::<String>(connection).optional()? else {
-                return Ok(false);
-            };
-            match apply_link(connection, &purpose, row, at, by) {
-                Ok(applied) => Ok(applied),
-                // Of several links for the first account, the constraint lets one through.
-                Err(error) if purpose == FIRST && classify(&error) == DbErrorKind::Constraint => {
-                    Err(WriteError::RolledBack)
-                }
-                Err(error) => Err(error.into()),
-            }
-        });
-        match outcome {
-            Err(WriteError::RolledBack) => Ok(false),
-            outcome => outcome.map_err(admin_error),
-        }
+        links::redeem(self, secret, row, at, by)
     }
 
     fn set_password(
         &self,
         name: &str,
-        hash: &TokenHash,
+        password: &Password,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
         self.write_admin(|connection| {
             let account = admins::table.filter(admins::name.eq(name));
-            let values = admins::phc.eq(hash.to_store());
-            if diesel::update(account).set(values).execute(connection)? == 0 {
+            let values = password_values(password);
+            let updated = match password.stands_alone {
+                Some(true) => diesel::update(account).set(values).execute(connection)?,
+                // The second factor may have been switched off since it was looked for.
+                _ => diesel::update(account.filter(admins::totp.is_not_null()))
+                    .set(values)
+                    .execute(connection)?,
+            };
+            if updated == 0 {
                 return Ok(false);
             }
             end_sessions(connection, name)?;
@@ -258,20 +155,66 @@ impl AccountStore for Store {
         })
     }
 
+    fn rehash(&self, name: &str, old: &TokenHash, password: &Password) -> Result<(), StoreError> {
+        self.write_admin(|connection| {
+            let same =
+                admins::table.filter(admins::name.eq(name)).filter(admins::phc.eq(old.to_store()));
+            diesel::update(same).set(password_values(password)).execute(connection)?;
+            Ok(())
+        })
+    }
+
     fn set_totp(
         &self,
         name: &str,
-        secret: Option<&TotpSecret>,
+        secret: &SealedTotp,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
         self.write_admin(|connection| {
             let account = admins::table.filter(admins::name.eq(name));
-            let values = admins::totp.eq(secret.map(TotpSecret::to_store));
+            let values = admins::totp.eq(secret.to_store());
             if diesel::update(account).set(values).execute(connection)? == 0 {
                 return Ok(false);
             }
             record(connection, name, &Change::of(Act::Changed, name, &["secondFactor"], at, by))?;
+            Ok(true)
+        })
+    }
+
+    fn reseal(&self, name: &str, old: &SealedTotp, new: &SealedTotp) -> Result<(), StoreError> {
+        self.write_admin(|connection| {
+            let same =
+                admins::table.filter(admins::name.eq(name)).filter(admins::totp.eq(old.to_store()));
+            diesel::update(same).set(admins::totp.eq(new.to_store())).execute(connection)?;
+            Ok(())
+        })
+    }
+
+    fn remove_totp(
+        &self,
+        name: &str,
+        password: Option<&Password>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
+        self.write_admin(|connection| {
+            if let Some(password) = password {
+                let account = admins::table.filter(admins::name.eq(name));
+                diesel::update(account).set(password_values(password)).execute(connection)?;
+                end_sessions(connection, name)?;
+            }
+            let alone =
+                admins::table.filter(admins::name.eq(name)).filter(admins::stands_alone.eq(1));
+            let without = admins::totp.eq(None::<Vec<u8>>);
+            if diesel::update(alone).set(without).execute(connection)? == 0 {
+                return Ok(false);
+            }
+            let paths: &[&str] = match password {
+                Some(_) => &["password", "secondFactor"],
+                None => &["secondFactor"],
+            };
+            record(connection, name, &Change::of(Act::Changed, name, paths, at, by))?;
             Ok(true)
         })
     }
@@ -303,6 +246,7 @@ impl AccountStore for Store {
             let account = admins::table.filter(admins::name.eq(name));
             diesel::update(account).set(admins::role.eq(role.word())).execute(connection)?;
             end_sessions(connection, name)?;
+            links::end(connection, name)?;
             record(
                 connection,
                 name,
@@ -324,13 +268,21 @@ impl AccountStore for Store {
             if outcome == RoleChange::Made {
                 let account = admins::table.filter(admins::name.eq(name));
                 diesel::delete(account).execute(connection)?;
+                links::end(connection, name)?;
+                links::end_for(connection, name)?;
                 record(connection, name, &Change::of(Act::Deleted, name, &[], at, by))?;
             }
             Ok(outcome)
         })
     }
 
-    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError> {
+    fn insert_session(
+        &self,
+        session: &SessionRow,
+        network: &ClientNetwork,
+        by: &Author,
+    ) -> Result<(), StoreError> {
+        let (id, change) = session.creation(network, by);
         self.write_admin(|connection| {
             let at = session.created;
             let account = admins::table.filter(admins::name.eq(&session.admin));
@@ -352,14 +304,18 @@ impl AccountStore for Store {
             Sql::new("INSERT INTO login_places (admin, place, last) VALUES (")
                 .string(&session.admin)
                 .text(", ")
-                .string(network)
+                .string(network.as_str())
                 .text(", ")
                 .int(at.micros())
                 .text(") ON CONFLICT (admin, place) DO UPDATE SET last = excluded.last")
                 .query::<()>()
                 .execute(connection)?;
-            Ok(())
+            Ok(append_other(connection, SERVER, &change, SESSION_KIND, &id)?)
         })
+    }
+
+    fn record(&self, kind: &str, id: &str, change: &Change) -> Result<(), StoreError> {
+        self.write_admin(|connection| Ok(append_other(connection, SERVER, change, kind, id)?))
     }
 
     fn session(&self, secret: &Secret) -> Result<Option<(SessionRow, Admin)>, StoreError> {

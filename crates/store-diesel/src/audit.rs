@@ -121,22 +121,28 @@ impl Store {
         })
     }
 
-    /// Finds what was deleted before a moment and whose names are still in the record, some at a time.
+    /// Finds what was deleted before a moment, and log-ins before it, whose names or addresses are still in the
+    /// record, some at a time.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
     pub fn long_gone(&self, before: Timestamp) -> Result<Vec<(TenantId, Recalled)>, ProviderError> {
         let rows = self.readers.read("what was deleted long ago is looked for", |connection| {
-            changes::table
-                // A literal, so that the planner recognizes the partial index of these rows.
-                .filter(diesel::dsl::sql::<Bool>("act = 'deleted'"))
-                .filter(changes::personal.is_not_null())
-                .filter(changes::at.lt(before.micros()))
-                .order(changes::at)
-                .limit(MAX_ROWS)
-                .select((changes::tenant, changes::kind, changes::resource))
-                .load::<(i64, String, String)>(connection)
+            let mut rows = Vec::new();
+            // Literals, so that the planner recognizes the partial indexes of these rows.
+            for which in ["act = 'deleted'", "kind = 'Session'"] {
+                let found = changes::table
+                    .filter(diesel::dsl::sql::<Bool>(which))
+                    .filter(changes::personal.is_not_null())
+                    .filter(changes::at.lt(before.micros()))
+                    .order(changes::at)
+                    .limit(MAX_ROWS)
+                    .select((changes::tenant, changes::kind, changes::resource))
+                    .load::<(i64, String, String)>(connection)?;
+                rows.extend(found);
+            }
+            Ok(rows)
         })?;
         let gone = rows.into_iter().map(|(tenant, kind, id)| {
             let (kind, id) = (Kind::new(kind), ResourceId::new(id));

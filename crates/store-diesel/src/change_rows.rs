@@ -150,7 +150,11 @@ fn personal_text(names: &ResourceNames) -> Option<String> {
     }
     // Without the salt, a digest that outlives its names would let anyone test a guess.
     let salt = format!("{:032x}", rand::random::<u128>());
-    Some(json!({"salt": salt, "name": names.name, "externalId": names.external_id}).to_string())
+    let mut text = json!({"salt": salt, "name": names.name, "externalId": names.external_id});
+    if let (Some(object), Some(address)) = (text.as_object_mut(), &names.address) {
+        object.insert("address".to_owned(), address.as_str().into());
+    }
+    Some(text.to_string())
 }
 
 /// Reads what [`personal_text`] wrote.
@@ -158,7 +162,7 @@ pub(crate) fn parse_names(personal: Option<&str>) -> ResourceNames {
     let personal: Value =
         personal.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let text = |key: &str| personal.get(key).and_then(Value::as_str).map(str::to_owned);
-    ResourceNames { name: text("name"), external_id: text("externalId") }
+    ResourceNames { name: text("name"), external_id: text("externalId"), address: text("address") }
 }
 
 /// The columns of a row that describe its change.

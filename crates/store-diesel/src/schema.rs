@@ -189,6 +189,7 @@ diesel::table! {
         created -> BigInt,
         last_login -> Nullable<BigInt>,
         first -> Nullable<Integer>,
+        stands_alone -> Nullable<Integer>,
     }
 }
 
@@ -209,6 +210,7 @@ diesel::table! {
         admin -> Nullable<Text>,
         role -> Nullable<Text>,
         expires -> BigInt,
+        giver -> Nullable<Text>,
     }
 }
 

@@ -78,7 +78,8 @@ impl AuditTrail for Store {
                 Some(Act::Created) => count.created += amount,
                 Some(Act::Deleted) => count.deleted += amount,
                 Some(Act::Replaced | Act::Patched | Act::Changed) => count.changed += amount,
-                Some(Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased) | None => {}
+                Some(Act::Revoked | Act::Rotated | Act::Expiring | Act::Erased | Act::Refused)
+                | None => {}
             }
             match switched {
                 Some(0) => count.deactivated += amount,

@@ -16,9 +16,10 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
-    ADMIN_KIND, AccountStore, Accounts, Attempt, ClientNetwork, Role, SERVER, SentBy, TotpSecret,
+    AccountKeys, AccountStore, Accounts, Attempt, ClientNetwork, Link, LogIn, Password,
+    PasswordCost, Role, SERVER, SealedTotp, SentBy,
 };
-use headcount_token_admin::{AdminError, Principal, Rule};
+use headcount_token_admin::{AdminError, Principal, Rule, TokenHash};
 use secrecy::ExposeSecret;
 
 mod support;
@@ -38,7 +39,11 @@ fn clock() -> Arc<Hands> {
 /// Two replicas on one database; on SQLite, two views of the one server there is.
 fn replicas(stores: &[Arc<Store>; 2]) -> [Accounts; 2] {
     let clock = clock();
-    [0, 1].map(|index| Accounts::new(stores[index].clone(), clock.clone()))
+    [0, 1].map(|index| {
+        let keys = AccountKeys::new([[7; 32].as_slice()]).unwrap();
+        let (store, clock) = (stores[index].clone(), clock.clone());
+        Accounts::with_keys(store, clock, keys, PasswordCost::TESTS)
+    })
 }
 
 fn author() -> Author {
@@ -125,7 +130,7 @@ on_both!(adm_04_a_hundred_who_use_the_setup_link_make_one_owner, |stores| {
 on_both!(adm_15_two_owners_who_demote_each_other_leave_one, |stores| {
     let both = replicas(stores);
     make_owner(&both[0], "left");
-    let link = both[0].invitation(&by(), "right", Role::Owner).unwrap();
+    let link = both[0].invitation(&operator(), "right", Role::Owner).unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
     for _ in 0..100 {
@@ -149,7 +154,10 @@ on_both!(adm_18_what_ends_a_session_ends_it_on_the_other_replica, |stores| {
     let both = replicas(stores);
     make_owner(&both[0], "owner");
     let log_in = |on: usize, password: &str| {
-        both[on].log_in("owner", &password.into(), "", &home()).unwrap().cookie
+        let (password, home, request) = (password.into(), home(), RequestId::new("r"));
+        let (name, password, network, request) = ("owner", &password, &home, &request);
+        let attempt = LogIn { name, password, code: "", device: None, network, request };
+        both[on].log_in(&attempt).unwrap().cookie
     };
     let alive =
         |on: usize, cookie: &str| both[on].session(cookie, SentBy::Person).unwrap().is_some();
@@ -210,10 +218,14 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
     assert!(!stores[1].use_step("owner", 4).unwrap());
     assert!(stores[1].use_step("owner", 6).unwrap());
     let now = Timestamp::from_micros(1_700_000_000_000_000);
-    let secret = TotpSecret::generate();
-    stores[0].set_totp("owner", Some(&secret), now, &author()).unwrap();
+    let sealed = |byte| SealedTotp::from_store(vec![byte; 61]);
+    stores[0].set_totp("owner", &sealed(1), now, &author()).unwrap();
     let row = stores[1].admin("owner").unwrap().unwrap();
-    assert_eq!((row.totp, row.admin.second_factor), (Some(secret), true));
+    assert_eq!((row.totp, row.admin.second_factor), (Some(sealed(1)), true));
+    stores[1].reseal("owner", &sealed(3), &sealed(2)).unwrap();
+    assert_eq!(stores[0].admin("owner").unwrap().unwrap().totp, Some(sealed(1)));
+    stores[1].reseal("owner", &sealed(1), &sealed(2)).unwrap();
+    assert_eq!(stores[0].admin("owner").unwrap().unwrap().totp, Some(sealed(2)));
     let link = both[0].recovery_link(&operator(), "owner").unwrap();
     let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
     both[1].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
@@ -224,6 +236,104 @@ on_both!(adm_16_a_step_is_used_once_and_changes_are_recorded, |stores| {
         .iter()
         .map(|one| format!("{} {} {}", one.kind, one.change.act.word(), one.change.paths.join(" ")))
         .collect();
-    let expected = ["created owner", "changed secondFactor", "changed password recovered"];
-    assert_eq!(reported, expected.map(|text| format!("{ADMIN_KIND} {text}")));
+    let expected = [
+        "Link created first",
+        "Admin created owner",
+        "Session created ",
+        "Admin changed secondFactor",
+        "Link created recover",
+        "Admin changed password recovered",
+        "Session created ",
+    ];
+    assert_eq!(reported, expected);
+    let addresses: Vec<_> = changes.iter().map(|one| one.change.names.address.as_deref()).collect();
+    assert_eq!(addresses[2], Some("192.0.2.1"));
+});
+
+on_both!(s11_a_password_that_does_not_stand_alone_keeps_its_second_factor, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    let stored = stores[0].admin("owner").unwrap().unwrap().password;
+    let weak = |alone| Password { stands_alone: alone, ..stored.clone() };
+    let set = |alone| stores[0].set_password("owner", &weak(alone), now, &author()).unwrap();
+    assert!(!set(Some(false)), "without a second factor");
+    stores[0].set_totp("owner", &SealedTotp::from_store(vec![1; 61]), now, &author()).unwrap();
+    let remove =
+        |new: Option<&Password>| stores[1].remove_totp("owner", new, now, &author()).unwrap();
+    for alone in [Some(false), None] {
+        assert!(set(alone));
+        assert!(!remove(None));
+        assert!(stores[0].admin("owner").unwrap().unwrap().totp.is_some());
+    }
+    assert!(remove(Some(&stored)));
+    let row = stores[0].admin("owner").unwrap().unwrap();
+    assert!(row.totp.is_none() && row.password.stands_alone == Some(true));
+});
+
+on_both!(s17_a_password_is_hashed_again_unless_it_was_changed_meanwhile, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let password = || stores[1].admin("owner").unwrap().unwrap().password;
+    let (old, now) = (password(), Timestamp::from_micros(1_700_000_000_000_000));
+    stores[0].set_password("owner", &old, now, &author()).unwrap();
+    let hash = |text: &str| TokenHash::from_store(text.to_owned());
+    let new = Password { hash: hash("new"), stands_alone: Some(false) };
+    stores[0].rehash("owner", &hash("another"), &new).unwrap();
+    assert_eq!(password().hash.to_store(), old.hash.to_store());
+    stores[0].rehash("owner", &old.hash, &new).unwrap();
+    assert_eq!((password().hash.to_store(), password().stands_alone), ("new", Some(false)));
+});
+
+on_both!(s8_links_of_an_account_that_lost_its_rights_are_dead, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let as_boss = Author { actor: Actor::Admin("boss".to_owned()), request: RequestId::new("r") };
+    let boss = Principal::account(as_boss, Role::Owner);
+    let redeem = |link: &Link| {
+        let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+        both[1].redeem(link, "", &GOOD.into(), &home(), &request)
+    };
+    let over =
+        |link: &Link| matches!(redeem(link), Err(AdminError::Rule { rule: Rule::LinkOver, .. }));
+    let make_boss =
+        || drop(redeem(&both[0].invitation(&by(), "boss", Role::Owner).unwrap()).unwrap());
+    make_boss();
+    let (door, other) = (both[0].invitation(&boss, "door", Role::Owner).unwrap(), by());
+    both[1].set_role(&other, "boss", Role::Admin).unwrap();
+    assert!(over(&door));
+    let late = both[0].invitation(&boss, "door", Role::Auditor);
+    assert!(matches!(late, Err(AdminError::Rule { rule: Rule::Role(Role::Owner), .. })));
+    both[1].set_role(&other, "boss", Role::Owner).unwrap();
+    assert!(over(&door), "not even when the rights come back");
+    let door = both[0].invitation(&boss, "door", Role::Owner).unwrap();
+    let recovery = both[0].recovery_link(&operator(), "boss").unwrap();
+    both[1].remove(&other, "boss").unwrap();
+    make_boss();
+    assert!(over(&door) && over(&recovery), "not even for another account of the same name");
+    assert_eq!(both[0].admins(&other).unwrap().len(), 2);
+    // Links of the operator outlive accounts.
+    let link = both[0].invitation(&operator(), "third", Role::Owner).unwrap();
+    both[1].remove(&other, "boss").unwrap();
+    redeem(&link).unwrap();
+});
+
+on_both!(s8_of_an_owner_who_invites_while_he_is_removed_no_link_is_left, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let as_boss = Author { actor: Actor::Admin("boss".to_owned()), request: RequestId::new("r") };
+    let boss = Principal::account(as_boss, Role::Owner);
+    for round in 0..20 {
+        let link = both[0].invitation(&by(), "boss", Role::Owner).unwrap();
+        let (link, request) = (link.secret.expose_secret(), RequestId::new("r"));
+        both[0].redeem(link, "", &GOOD.into(), &home(), &request).unwrap();
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let invite = || both[0].invitation(&boss, "door", Role::Owner).ok();
+            let inviting = scope.spawn(move || (0..10).filter_map(|_| invite()).collect());
+            both[1].remove(&by(), "boss").unwrap();
+            inviting.join().unwrap()
+        });
+        let works = |link: &Link| both[1].purpose(link.secret.expose_secret()).is_ok();
+        assert!(!made.iter().any(works), "round {round}");
+    }
 });

@@ -3,9 +3,13 @@
 //! Start with [`Accounts`]. Everything that has to hold on every replica and after a restart, such as sessions
 //! and the log-in throttle, is a row of an [`AccountStore`], read or written with each request.
 
+mod hasher;
+mod keys;
 mod links;
+mod login;
 pub mod memory;
 mod password;
+mod refusals;
 mod service;
 mod store;
 pub mod throttle;
@@ -19,7 +23,11 @@ use headcount_core::ids::TenantId;
 use secrecy::SecretString;
 
 pub use crate::role::Role;
+pub use hasher::PasswordCost;
+pub use keys::{AccountKeys, DEVICE_LIFE, SealedTotp};
 pub use links::{Link, LinkPurpose};
+pub use login::LogIn;
+pub use password::Password;
 pub use service::Accounts;
 pub use store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
 pub use totp::TotpSecret;
@@ -28,6 +36,12 @@ use crate::error::{AdminError, Field, Rule};
 
 /// The kind under which changes of accounts are recorded.
 pub const ADMIN_KIND: &str = "Admin";
+/// The kind under which links to accounts are recorded.
+pub const LINK_KIND: &str = "Link";
+/// The kind under which log-ins are recorded, good ones and refused ones.
+pub const SESSION_KIND: &str = "Session";
+/// The kind under which exports of resources are recorded.
+pub const EXPORT_KIND: &str = "Export";
 /// What is done to accounts belongs to no tenant; it is recorded under this key.
 pub const SERVER: TenantId = TenantId::new(0);
 /// How long a session lives without a request: long enough to enter values in an identity provider's pages.
@@ -79,29 +93,41 @@ pub struct Session {
 pub struct SignedIn {
     /// The account's name.
     pub name: String,
-    /// The text of the cookie.
+    /// The text of the session's cookie.
     pub cookie: SecretString,
+    /// The text of the cookie by which the next log-in knows the device.
+    pub device: SecretString,
 }
 
 /// The network that a client is in, as far as one party controls it: an IPv4 address or a /64 of IPv6.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientNetwork(String);
+pub struct ClientNetwork {
+    text: String,
+    address: Option<IpAddr>,
+}
 
 impl ClientNetwork {
     /// Returns the network of an address; all unknown addresses are one network.
     pub fn of(address: Option<IpAddr>) -> Self {
-        Self(match address.map(|address| address.to_canonical()) {
+        let address = address.map(|address| address.to_canonical());
+        let text = match address {
             Some(IpAddr::V6(address)) => {
                 Ipv6Addr::from(u128::from(address) >> 64 << 64).to_string()
             }
             Some(address) => address.to_string(),
             None => "unknown".to_owned(),
-        })
+        };
+        Self { text, address }
     }
 
     /// Returns the text that is stored.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Returns the address itself, as the audit records it.
+    pub fn address(&self) -> Option<String> {
+        self.address.map(|address| address.to_string())
     }
 }
 

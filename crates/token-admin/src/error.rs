@@ -163,8 +163,10 @@ pub enum Rule {
     PasswordTooShort(usize),
     /// The password has more characters than this.
     PasswordTooLong(usize),
-    /// The password can be guessed.
-    PasswordGuessable,
+    /// The password is guessed early, and why.
+    PasswordGuessable(Weakness),
+    /// Without codes the password is the only proof, and the present one is not strong enough for that.
+    PasswordAlone(usize),
     /// The password has characters that keyboards do not agree about, such as control characters.
     PasswordCharacters,
     /// At least one owner has to remain.
@@ -175,6 +177,42 @@ pub enum Rule {
     DefaultStays,
     /// What is stored does not allow it, and why.
     Stored(String),
+}
+
+/// Why a password is guessed early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weakness {
+    /// Lists of common passwords have it, or one like it.
+    Common,
+    /// Its keys are next to each other.
+    Keyboard,
+    /// It repeats itself.
+    Repeats,
+    /// Its characters follow each other in the alphabet.
+    Sequence,
+    /// It is a date or a year.
+    Date,
+    /// It is one word or name.
+    Word,
+    /// Little is left of it without common words, runs and one's own name.
+    FewWords,
+}
+
+impl fmt::Display for Weakness {
+    /// Writes the reason, as the first half of a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Common => "this is on lists of common passwords, or close to one that is",
+            Self::Keyboard => "neighboring keys are guessed early",
+            Self::Repeats => "repeating a part hardly makes a password harder to guess",
+            Self::Sequence => "sequences such as abc or 6543 are guessed early",
+            Self::Date => "dates and years are guessed early",
+            Self::Word => "one word or name with a few signs is guessed early",
+            Self::FewWords => {
+                "too little is left of this without common words, digits and your own name"
+            }
+        })
+    }
 }
 
 /// How adapters answer a broken rule.
@@ -222,7 +260,8 @@ impl Rule {
             | Self::AccountName
             | Self::PasswordTooShort(_)
             | Self::PasswordTooLong(_)
-            | Self::PasswordGuessable
+            | Self::PasswordGuessable(_)
+            | Self::PasswordAlone(_)
             | Self::PasswordCharacters => Kind::Invalid,
         }
     }
@@ -295,11 +334,12 @@ impl Rule {
                 "use at least {least} characters; a few words in a row are easy to remember"
             ),
             Self::PasswordTooLong(most) => format!("use at most {most} characters"),
-            Self::PasswordGuessable => {
-                "this is one of the first passwords that anyone would guess; take \
-                 words that have nothing to do with each other"
-                    .to_owned()
-            }
+            Self::PasswordGuessable(weakness) => format!(
+                "{weakness}; take words that have nothing to do with each other or with you"
+            ),
+            Self::PasswordAlone(least) => format!(
+                "without codes the password is all there is: choose a new one of at least {least} characters"
+            ),
             Self::PasswordCharacters => "use letters, digits, spaces and signs".to_owned(),
             Self::LastOwner => {
                 "this is the last owner; make someone else an owner first".to_owned()

@@ -81,6 +81,8 @@ pub enum Action {
     RecoverAccount,
     /// Making a link for the first account.
     MakeFirstAccount,
+    /// Taking a file with resources out of the console.
+    ExportResources,
 }
 
 impl Action {
@@ -98,8 +100,14 @@ impl Action {
             Self::InviteAccount | Self::ChangeRole | Self::RemoveAccount | Self::EndSessions => {
                 (Some(Role::Owner), None)
             }
+            Self::ExportResources => (Some(Role::Admin), None),
             Self::RecoverAccount | Self::MakeFirstAccount => (None, None),
         }
+    }
+
+    /// Returns whether a role allows it.
+    pub(crate) fn is_open_to(self, role: Role) -> bool {
+        self.needs().0.is_some_and(|least| role >= least)
     }
 }
 
@@ -146,6 +154,14 @@ impl Principal {
         match self.powers {
             Powers::Account(own) if role > own => Err(Field::Role.breaks(Rule::Role(role))),
             _ => Ok(()),
+        }
+    }
+
+    /// Returns the account that acts, if one does: what it hands out ends with it.
+    pub(crate) fn giver(&self) -> Option<&str> {
+        match (&self.powers, &self.author.actor) {
+            (Powers::Account(_), Actor::Admin(name)) => Some(name),
+            _ => None,
         }
     }
 

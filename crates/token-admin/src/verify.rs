@@ -36,6 +36,8 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
 /// A stored hash that asks for more memory or passes was not made by this code.
 const MAX_MEMORY_KIB: u32 = 128 * 1024;
 const MAX_PASSES: u32 = 10;
+/// Bytes of a hash.
+const OUTPUT_BYTES: usize = 32;
 /// The counter of argon2 verifications.
 pub const RUNS: &str = "headcount_argon2_runs_total";
 
@@ -268,21 +270,41 @@ pub(crate) fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) ->
 
 /// Hashes a new token: argon2id, 19 MiB, two passes, one lane, a random salt of 16 bytes.
 pub(crate) fn hash(token: &SecretString) -> Result<TokenHash, TokenError> {
-    let params = Params::DEFAULT;
+    hash_with(token, &Params::DEFAULT)
+}
+
+/// Hashes a secret with argon2id of these parameters, and a random salt of 16 bytes.
+pub(crate) fn hash_with(secret: &SecretString, params: &Params) -> Result<TokenHash, TokenError> {
     let salt = Salt::generate();
-    let mut output = [0u8; 32];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    argon2
-        .hash_password_into(token.expose_secret().as_bytes(), salt.as_ref(), &mut output)
+    let mut output = [0u8; OUTPUT_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into(secret.expose_secret().as_bytes(), salt.as_ref(), &mut output)
         .map_err(|_error| TokenError::Hash)?;
+    phc(params, salt, &output)
+}
+
+/// Makes a hash that no secret has, and that takes as long to compare as one of these parameters.
+pub(crate) fn decoy(params: &Params) -> Result<TokenHash, TokenError> {
+    phc(params, Salt::generate(), &rand::random::<[u8; OUTPUT_BYTES]>())
+}
+
+fn phc(params: &Params, salt: Salt, output: &[u8]) -> Result<TokenHash, TokenError> {
     let phc = PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
         version: Some(Version::V0x13.into()),
-        params: (&params).try_into().map_err(|_error| TokenError::Hash)?,
+        params: params.try_into().map_err(|_error| TokenError::Hash)?,
         salt: Some(salt),
-        hash: Some(Output::new(&output).map_err(|_error| TokenError::Hash)?),
+        hash: Some(Output::new(output).map_err(|_error| TokenError::Hash)?),
     };
     Ok(TokenHash::from_store(phc.to_string()))
+}
+
+/// Returns whether a hash cost less to make than one of these parameters.
+pub(crate) fn is_cheaper(hash: &TokenHash, params: &Params) -> bool {
+    let stored = PasswordHash::new(hash.to_store()).ok();
+    stored.and_then(|stored| Params::try_from(&stored).ok()).is_some_and(|stored| {
+        stored.m_cost() < params.m_cost() || stored.t_cost() < params.t_cost()
+    })
 }
 
 /// The first 8 bytes of a keyed digest of the token.

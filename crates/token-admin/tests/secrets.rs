@@ -22,7 +22,7 @@ assert_not_impl_any!(Link: Display, Serialize, Clone);
 #[test]
 fn tok_14_a_secret_that_is_printed_is_redacted() {
     let text = "a-cookie-of-a-session";
-    let session = SignedIn { name: "olga".to_owned(), cookie: text.into() };
+    let session = SignedIn { name: "olga".to_owned(), cookie: text.into(), device: text.into() };
     let printed = format!("{session:?}");
     assert!(printed.contains("olga") && !printed.contains(text), "{printed}");
 }

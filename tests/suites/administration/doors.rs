@@ -260,7 +260,10 @@ impl<'s> World<'s> {
             "change.missing" => {
                 Doors { console: None, ..change("nowhere", "--quirks none", "", none()) }
             }
-            "off" => change(&self.tenant(), "--enabled false", "", json!({"enabled": false})),
+            "off" => {
+                let body = json!({"enabled": false});
+                change(&self.tenant(), "--enabled false", "enabled=off", body)
+            }
             "delete" => delete(&self.tenant()),
             "delete.default" => delete("default"),
             "delete.missing" => Doors { console: None, ..delete("nowhere") },
@@ -420,6 +423,11 @@ impl<'s> World<'s> {
                 api: None,
             },
             "invite" => invite(&self.name()),
+            "invite.owner" => {
+                let name = self.name();
+                let fields = format!("act=invite&role=owner&name={name}");
+                doors(&format!("invite {name} --role owner"), &fields)
+            }
             "invite.name" => invite("no_name"),
             "invite.taken" => invite("owner"),
             "role" => role(&self.account()),
@@ -435,6 +443,7 @@ impl<'s> World<'s> {
             "recover" => alone(&format!("admin recover {}", self.account())),
             "recover.missing" => alone("admin recover nobody"),
             "setup" => alone("admin setup-link"),
+            "export" => Doors { console: form("/resources/Users", "as=csv"), ..Doors::default() },
             other => panic!("{other}"),
         }
     }

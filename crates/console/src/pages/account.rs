@@ -21,10 +21,17 @@ struct AccountPage {
     old_error: String,
     new_error: String,
     code_error: String,
+    /// Whether the password would do without codes.
+    stands_alone: bool,
+    /// What is wrong in the form that ends codes.
+    end_code_error: String,
+    alone_error: String,
     /// A new key for an authenticator, and the address that opens it there.
     secret: String,
     address: String,
 }
+
+const WRONG_CODE: &str = "this code is not valid now; enter the one that the authenticator shows";
 
 /// What is wrong, by field.
 #[derive(Default)]
@@ -32,6 +39,8 @@ struct Errors {
     old: String,
     new: String,
     code: String,
+    end_code: String,
+    alone: String,
     password: String,
 }
 
@@ -60,6 +69,9 @@ fn render(
         old_error: errors.old,
         new_error: errors.new,
         code_error: errors.code,
+        stands_alone: ctx.console.accounts.password_stands_alone(&ctx.principal()?)?,
+        end_code_error: errors.end_code,
+        alone_error: errors.alone,
         secret: secret.text(),
         address: secret.address(&admin.name),
     })
@@ -113,8 +125,41 @@ fn enable_codes(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     match ctx.console.accounts.enable_codes(&by, &secret, form.get("code")) {
         Ok(()) => Ok(PageResponse::redirect("/console/account?done=codes")),
         Err(AdminError::Refused) => {
-            let code = "this code is not valid now; enter the one that the authenticator shows";
-            reject(ctx, Errors { code: code.to_owned(), ..Errors::default() }, &secret)
+            reject(ctx, Errors { code: WRONG_CODE.to_owned(), ..Errors::default() }, &secret)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn disable_codes(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (form, secret) = (&ctx.request.form, TotpSecret::generate());
+    if let Some(password) = ctx.reauthenticate()? {
+        return reject(ctx, Errors { password, ..Errors::default() }, &secret);
+    }
+    if form.raw("new") != form.raw("again") {
+        let alone = "the two passwords differ".to_owned();
+        return reject(ctx, Errors { alone, ..Errors::default() }, &secret);
+    }
+    let new: Option<SecretString> =
+        Some(form.raw("new")).filter(|new| !new.is_empty()).map(Into::into);
+    let (accounts, by) = (&ctx.console.accounts, ctx.principal()?);
+    match accounts.disable_codes(&by, form.get("code"), new.as_ref(), &ctx.request.network) {
+        Ok(signed_in) => {
+            let response = PageResponse::redirect("/console/account?done=no-codes");
+            Ok(match signed_in {
+                Some(signed_in) => {
+                    let cookie = signed_in.cookie.expose_secret();
+                    response.cookie(ctx.request.new_session_cookie(cookie))
+                }
+                None => response,
+            })
+        }
+        Err(AdminError::Refused) => {
+            let end_code = WRONG_CODE.to_owned();
+            reject(ctx, Errors { end_code, ..Errors::default() }, &secret)
+        }
+        Err(AdminError::Rule { field: field @ Field::Password, rule }) => {
+            reject(ctx, Errors { alone: rule.sentence(field), ..Errors::default() }, &secret)
         }
         Err(other) => Err(other.into()),
     }
@@ -126,14 +171,7 @@ pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     match ctx.request.form.get("act") {
         "password" => change_password(ctx),
         "codes" => enable_codes(ctx),
-        "no-codes" => {
-            if let Some(password) = ctx.reauthenticate()? {
-                let errors = Errors { password, ..Errors::default() };
-                return reject(ctx, errors, &TotpSecret::generate());
-            }
-            ctx.console.accounts.disable_codes(&ctx.principal()?)?;
-            Ok(PageResponse::redirect("/console/account?done=no-codes"))
-        }
+        "no-codes" => disable_codes(ctx),
         "everywhere" => {
             ctx.console.accounts.log_out_everywhere(&ctx.principal()?, Some(name))?;
             Ok(PageResponse::redirect("/console/login")

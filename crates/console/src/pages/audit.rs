@@ -1,12 +1,12 @@
 //! Who changed what.
 
 use askama::Template;
-use headcount_core::change::{Actor, Recorded};
+use headcount_core::change::{Act, Actor, Recorded, TENANT_KIND, TOKEN_KIND};
 use headcount_core::ids::{ChainPosition, TenantId};
 use headcount_records::activity::ChangeQuery;
 use headcount_records::describe;
 use headcount_token_admin::Token;
-use headcount_token_admin::accounts::SERVER;
+use headcount_token_admin::accounts::{ADMIN_KIND, EXPORT_KIND, LINK_KIND, SERVER, SESSION_KIND};
 
 use crate::context::{Layout, PageContext};
 use crate::error::PageError;
@@ -40,19 +40,35 @@ struct AuditRow {
     tenant: String,
 }
 
-/// Describes a change of something without versions, with the settings that it changed.
+/// Describes a change of something without versions, with the settings that it changed and the address from which
+/// someone acted.
 fn describe_settings(recorded: &Recorded) -> String {
-    let word = recorded.change.act.word();
-    let paths = recorded.change.paths.iter().map(ToString::to_string);
+    let change = &recorded.change;
+    let word = match (recorded.kind.as_str(), change.act) {
+        (SESSION_KIND, Act::Created) => "logged in",
+        (SESSION_KIND, Act::Refused) => "was refused to log in",
+        (EXPORT_KIND, Act::Created) => "exported",
+        (_, act) => act.word(),
+    };
+    let paths = change.paths.iter().map(ToString::to_string);
     let paths: Vec<String> = paths.filter(|path| path != word).collect();
-    if paths.is_empty() { word.to_owned() } else { format!("{word}: {}", paths.join(", ")) }
+    let mut text = word.to_owned();
+    if !paths.is_empty() {
+        text.push_str(&format!(": {}", paths.join(", ")));
+    }
+    if let Some(address) = &change.names.address {
+        text.push_str(&format!(" (from {address})"));
+    }
+    text
 }
 
 fn row(ctx: &PageContext<'_>, tokens: &[Token], tenant: TenantId, recorded: &Recorded) -> AuditRow {
     let registry = &ctx.console.api.service.registry;
     let href = match recorded.kind.as_str() {
-        "Token" => format!("/console/tokens/{}", recorded.id),
-        "Tenant" | "Admin" => "/console/settings".to_owned(),
+        TOKEN_KIND => format!("/console/tokens/{}", recorded.id),
+        TENANT_KIND | ADMIN_KIND | LINK_KIND | SESSION_KIND | EXPORT_KIND => {
+            "/console/settings".to_owned()
+        }
         kind => registry.kind(kind).map_or_else(String::new, |kind| {
             format!("/console/resources{}/{}", kind.endpoint, recorded.id)
         }),

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_token_admin::AdminError;
+use headcount_token_admin::accounts::LogIn;
 use secrecy::ExposeSecret as _;
 
 use crate::context::{Layout, PageContext};
@@ -53,12 +54,21 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
 pub(crate) fn log_in(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let form = &ctx.request.form;
     let (name, password) = (form.get("name"), form.raw("password").into());
-    let accounts = &ctx.console.accounts;
-    match accounts.log_in(name, &password, form.get("code"), &ctx.request.network) {
+    let attempt = LogIn {
+        name,
+        password: &password,
+        code: form.get("code"),
+        device: ctx.request.device_cookie.as_deref(),
+        network: &ctx.request.network,
+        request: &ctx.request.id,
+    };
+    match ctx.console.accounts.log_in(&attempt) {
         Ok(signed_in) => {
             tracing::info!(admin = %signed_in.name, "an administrator logged in to the console");
             let cookie = ctx.request.new_session_cookie(signed_in.cookie.expose_secret());
-            Ok(PageResponse::redirect(console_path(form.get("next"))).cookie(cookie))
+            let device = ctx.request.new_device_cookie(signed_in.device.expose_secret());
+            let next = console_path(form.get("next"));
+            Ok(PageResponse::redirect(next).cookie(cookie).cookie(device))
         }
         Err(error @ AdminError::Refused) => {
             tracing::warn!(address = ?ctx.request.address, "a log-in to the console was refused");

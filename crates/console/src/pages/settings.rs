@@ -184,10 +184,13 @@ pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     };
     // Asked before the password: an account that may not do it need not enter one.
     ctx.principal()?.may(action)?;
-    // Switches of a tenant can be switched back; everything else asks for the password.
-    if !matches!(action, Action::CreateTenant | Action::ChangeTenant)
-        && let Some(password_error) = ctx.reauthenticate()?
-    {
+    // A new tenant harms no one, and quirks can be switched back; everything else asks for the password.
+    let harmless = match action {
+        Action::CreateTenant => true,
+        Action::ChangeTenant => !switches_off(ctx)?,
+        _ => false,
+    };
+    if !harmless && let Some(password_error) = ctx.reauthenticate()? {
         return reject(ctx, Outcome { password_error, ..Outcome::default() });
     }
     let result = match action {
@@ -277,11 +280,24 @@ fn create_tenant(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
     Ok(PageResponse::redirect(format!("/console/settings?done=tenant&tenant={name}")))
 }
 
+/// Reads whether the tenant is to work; a form that does not say so leaves it as it is.
+fn enabled(ctx: &PageContext<'_>) -> Option<bool> {
+    match ctx.request.form.get("enabled") {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Returns whether the form stops every token of a tenant.
+fn switches_off(ctx: &PageContext<'_>) -> Result<bool, PageError> {
+    Ok(ctx.tenant()?.enabled && enabled(ctx) == Some(false))
+}
+
 fn change_tenant(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
     let (form, tenant, by) = (&ctx.request.form, ctx.tenant()?, ctx.principal()?);
-    let enabled = Some(form.get("enabled") == "on");
     tenants::quirks(form.all("quirk"))
-        .map(|quirks| TenantChange { enabled, quirks: Some(quirks) })
+        .map(|quirks| TenantChange { enabled: enabled(ctx), quirks: Some(quirks) })
         .and_then(|change| ctx.console.tenants.change(&by, &tenant.name, change))
         .map_err(|error| FormError::new("switches", error))?;
     Ok(PageResponse::redirect("/console/settings?done=switches"))

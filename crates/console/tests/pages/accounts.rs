@@ -1,8 +1,16 @@
 //! Setup links, one's own account, and the accounts of others.
 
-use headcount_token_admin::accounts::Role;
+use std::sync::Arc;
 
-use crate::support::{PASSWORD, TestConsole};
+use actix_http::Payload;
+use actix_http::error::PayloadError;
+use actix_web::http::header::ContentType;
+use actix_web::test::TestRequest;
+use actix_web::web::Bytes;
+use headcount_core::clock::Clock as _;
+use headcount_token_admin::accounts::{AccountStore as _, Password, Role, SealedTotp};
+
+use crate::support::{Browser, PASSWORD, Response, TestConsole, operator};
 
 const OTHER_PASSWORD: &str = "quarry otter velvet";
 
@@ -123,4 +131,85 @@ async fn five_minutes_after_the_password_an_invitation_asks_for_it() {
     let form = [("act", "invite"), ("name", "jane"), ("role", "auditor")];
     let response = owner.post("/console/settings", &form).await;
     response.status(422).shows("enter your password to continue").hides("/console/setup/");
+}
+
+/// Sends a form whose body arrives only after `meanwhile` has happened.
+async fn slow_form(
+    browser: &Browser<'_>,
+    path: &str,
+    fields: &str,
+    meanwhile: impl FnOnce() + 'static,
+) -> Response {
+    let form = format!("token={}&{fields}", browser.form_token);
+    let body = futures_util::stream::once(async move {
+        meanwhile();
+        Ok::<_, PayloadError>(Bytes::from(form))
+    });
+    let request = TestRequest::post().uri(path).insert_header(ContentType::form_url_encoded());
+    let request = request.insert_header(("Sec-Fetch-Site", "same-origin"));
+    browser.send_with(request, Payload::Stream { payload: Box::pin(body) }).await
+}
+
+#[actix_web::test]
+async fn s8_an_account_that_is_removed_while_it_sends_a_form_does_nothing() {
+    let console = TestConsole::new().await;
+    let (_, auditor) = (console.signed_in_as(Role::Owner), console.signed_in_as(Role::Admin));
+    let accounts = Arc::clone(&console.console.accounts);
+    let form = "name=kept&days=1&scope=scim%3Aread";
+    let response = slow_form(&auditor, "/console/tokens", form, move || {
+        accounts.remove(&operator(), "admin").unwrap();
+    });
+    response.await.status(401).hides("hc_");
+    assert!(console.console.api.tokens.list(&operator(), None).unwrap().is_empty());
+}
+
+#[actix_web::test]
+async fn s8_an_account_that_is_demoted_while_it_sends_a_form_does_nothing() {
+    let console = TestConsole::new().await;
+    let (owner, other) = (console.signed_in_as(Role::Owner), console.signed_in_as(Role::Admin));
+    let accounts = Arc::clone(&console.console.accounts);
+    drop(other);
+    accounts.set_role(&operator(), "admin", Role::Owner).unwrap();
+    let form = "act=invite&name=door&role=owner";
+    let response = slow_form(&owner, "/console/settings", form, move || {
+        accounts.set_role(&operator(), "owner", Role::Auditor).unwrap();
+    });
+    response.await.status(401).hides("/console/setup/");
+}
+
+#[actix_web::test]
+async fn s8_an_invitation_of_a_removed_owner_opens_nothing() {
+    let console = TestConsole::new().await;
+    let (owner, _) = (console.signed_in_as(Role::Owner), console.signed_in_as(Role::Admin));
+    let accounts = &console.console.accounts;
+    accounts.set_role(&operator(), "admin", Role::Owner).unwrap();
+    let form = [("act", "invite"), ("name", "door"), ("role", "owner")];
+    let page = owner.post("/console/settings", &form).await;
+    let (_, rest) = page.status(200).body.split_once("/console/setup/").unwrap();
+    let link = format!("/console/setup/{}", rest.split('"').next().unwrap());
+    console.visitor().get(&link).await.status(200);
+    accounts.remove(&operator(), "owner").unwrap();
+    let form = [("new", PASSWORD), ("again", PASSWORD)];
+    console.visitor().post(&link, &form).await.status(404);
+}
+
+#[actix_web::test]
+async fn s11_ending_codes_asks_for_a_code_and_for_a_long_password() {
+    let console = TestConsole::new().await;
+    let browser = console.signed_in_as(Role::Auditor);
+    let sealed = SealedTotp::from_store(vec![7; 20]);
+    let by = operator().author;
+    console.accounts.set_totp("auditor", &sealed, console.clock.now(), &by).unwrap();
+    let page = browser.get("/console/account").await;
+    page.status(200).shows("id=\"end-code\"").hides("id=\"alone\"");
+    let response = browser.post("/console/account", &[("act", "no-codes"), ("code", "0")]).await;
+    response.status(422).shows("id=\"end-code-error\"");
+    // A password whose strength is not known has to be replaced.
+    let row = console.accounts.admin("auditor").unwrap().unwrap();
+    let unknown = Password { stands_alone: None, ..row.password.clone() };
+    console.accounts.rehash("auditor", &row.password.hash, &unknown).unwrap();
+    browser.get("/console/account").await.shows("id=\"alone\"");
+    let form = [("act", "no-codes"), ("code", "0"), ("new", "velvet"), ("again", "velvet")];
+    let response = browser.post("/console/account", &form).await;
+    response.status(422).shows("id=\"alone-error\">use at least 15 characters");
 }

@@ -3,7 +3,7 @@
 use headcount_token_admin::accounts::Role;
 use serde_json::json;
 
-use crate::support::{Browser, Response, TestConsole};
+use crate::support::{Browser, Response, TestConsole, operator};
 
 /// Sends the form of a new token, with one field changed.
 async fn new_token(browser: &Browser<'_>, changed: (&str, &str)) -> Response {
@@ -183,4 +183,52 @@ async fn an_export_has_what_the_search_finds() {
         .shows("\"jane\"")
         .shows("\"'=1+1\"")
         .hides("omar");
+}
+
+#[actix_web::test]
+async fn h_a_form_that_does_not_say_so_switches_no_tenant_off() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("act", "switches"), ("quirk", "bare-words")];
+    admin.post("/console/settings", &form).await.redirects_to("/console/settings?done=switches");
+    let tenants = console.console.tenants.list(&operator()).unwrap();
+    assert!(tenants.iter().all(|tenant| tenant.enabled));
+}
+
+#[actix_web::test]
+async fn h_switching_a_tenant_off_asks_for_the_password() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let enabled = || console.console.tenants.list(&operator()).unwrap()[0].enabled;
+    console.clock.advance(5 * 60);
+    let off = [("act", "switches"), ("enabled", "off")];
+    let response = admin.post("/console/settings", &off).await;
+    response.status(422).shows("enter your password to continue");
+    assert!(enabled());
+    // What can be switched back does not.
+    let on = [("act", "switches"), ("enabled", "on")];
+    admin.post("/console/settings", &on).await.redirects_to("/console/settings?done=switches");
+}
+
+#[actix_web::test]
+async fn h_a_tenant_is_switched_off_soon_after_the_password() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let off = [("act", "switches"), ("enabled", "off")];
+    admin.post("/console/settings", &off).await.redirects_to("/console/settings?done=switches");
+    assert!(!console.console.tenants.list(&operator()).unwrap()[0].enabled);
+}
+
+#[actix_web::test]
+async fn n_an_export_is_recorded_before_it_leaves() {
+    let console = TestConsole::new().await;
+    console.user("jane");
+    let admin = console.signed_in_as(Role::Admin);
+    admin.post("/console/resources/Users", &[("as", "csv")]).await.status(200).shows("jane");
+    let (kind, id, change) = console.accounts.changes().pop().unwrap();
+    assert_eq!((kind.as_str(), id.as_str()), ("Export", "1"));
+    assert_eq!(
+        (change.actor.to_string(), change.paths.join(" ")),
+        ("admin".to_owned(), "users csv".to_owned())
+    );
 }

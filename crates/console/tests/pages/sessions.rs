@@ -131,7 +131,7 @@ async fn a_log_out_clears_what_the_browser_stores() {
     let console = TestConsole::new().await;
     let browser = console.signed_in_as(Role::Auditor);
     let response = browser.post("/console/logout", &[]).await;
-    response.header("clear-site-data", "\"cache\", \"cookies\", \"storage\"");
+    response.header("clear-site-data", "\"cache\", \"storage\"");
     let (cookie, attributes) = response.set_cookie();
     assert_eq!(cookie, "headcount=");
     assert_eq!(attributes, ["HttpOnly", "Max-Age=0", "Path=/", "SameSite=Strict"]);
@@ -193,4 +193,32 @@ async fn a_tenant_that_does_not_exist_is_not_remembered() {
     let request = TestRequest::get().uri("/console/tokens?tenant=none");
     let response = browser.send(request).await;
     response.status(200).hides("tenant none").lacks_header("set-cookie");
+}
+
+#[actix_web::test]
+async fn s12_the_cookie_of_a_device_is_read_by_no_script_and_outlives_the_session() {
+    let console = TestConsole::new().await;
+    let browser = console.with_owner();
+    let (cookie, attributes) = log_in(&browser, PASSWORD).await.device_cookie();
+    assert!(cookie.starts_with("headcount-device="), "{cookie}");
+    assert_eq!(attributes, ["HttpOnly", "Max-Age=7776000", "Path=/", "SameSite=Strict"]);
+    let console =
+        TestConsole::with_settings(HttpSettings { tls: true, ..HttpSettings::default() }).await;
+    let browser = console.with_owner();
+    let (cookie, attributes) = log_in(&browser, PASSWORD).await.device_cookie();
+    assert!(cookie.starts_with("__Host-headcount-device="), "{cookie}");
+    assert!(attributes.contains(&"Secure".to_owned()), "{attributes:?}");
+}
+
+#[actix_web::test]
+async fn s12_guessers_do_not_keep_out_a_device_that_was_there_before() {
+    let console = TestConsole::new().await;
+    let mut browser = console.with_owner();
+    browser.cookie = log_in(&browser, PASSWORD).await.device_cookie().0;
+    let stranger = console.visitor();
+    for _ in 0..40 {
+        log_in(&stranger, "not the password").await.status(401);
+    }
+    log_in(&stranger, PASSWORD).await.status(401);
+    log_in(&browser, PASSWORD).await.status(303);
 }

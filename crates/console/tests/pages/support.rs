@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_http::Request;
+use actix_http::{Payload, Request};
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service as _, ServiceResponse};
 use actix_web::http::header::{HeaderMap, SET_COOKIE};
@@ -26,8 +26,8 @@ use headcount_records::RequestRecord;
 use headcount_records::memory::MemoryLog;
 use headcount_token_admin::accounts::memory::MemoryAccounts;
 use headcount_token_admin::accounts::{
-    AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow, Role,
-    Secret, SentBy, SessionRow,
+    AccountKeys, AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow,
+    Password, PasswordCost, Role, Secret, SentBy, SessionRow,
 };
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Policy, Principal, Tenants, TokenHash, Tokens};
@@ -49,7 +49,7 @@ pub(crate) struct TestConsole {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) log: Arc<MemoryLog>,
     pub(crate) activity: Arc<MemoryActivity>,
-    accounts: Arc<MemoryAccounts>,
+    pub(crate) accounts: Arc<MemoryAccounts>,
     call: Rc<dyn Fn(Request) -> Call>,
 }
 
@@ -76,7 +76,12 @@ impl TestConsole {
         let api = Api::new(service, Arc::new(tokens), clock.clone(), settings);
         let console = Data::new(Console {
             api: Data::new(api),
-            accounts: Arc::new(Accounts::new(accounts.clone(), clock.clone())),
+            accounts: Arc::new(Accounts::with_keys(
+                accounts.clone(),
+                clock.clone(),
+                AccountKeys::new([[7; 32].as_slice()]).unwrap(),
+                PasswordCost::TESTS,
+            )),
             tenants: Arc::new(Tenants::new(stored_tokens, Arc::new(NoContents), clock.clone())),
             changes: provider,
             activity: activity.clone(),
@@ -107,8 +112,9 @@ impl TestConsole {
         let (name, now) = (role.word(), self.clock.now());
         let secret = Secret::of(&format!("link of {name}"));
         let purpose = LinkPurpose::Invite(name.to_owned(), role);
-        let link = LinkRow { secret: secret.clone(), purpose, expires: now.plus_seconds(60) };
-        self.accounts.insert_link(&link, now).unwrap();
+        let expires = now.plus_seconds(60);
+        let link = LinkRow { secret: secret.clone(), purpose, expires, giver: None };
+        self.accounts.insert_link(&link, now, &operator().author).unwrap();
         let admin = Admin {
             name: name.to_owned(),
             role,
@@ -116,7 +122,9 @@ impl TestConsole {
             created: now,
             last_login: None,
         };
-        let row = AdminRow { admin, hash: TokenHash::from_store(String::new()), totp: None };
+        let password =
+            Password { hash: TokenHash::from_store(String::new()), stands_alone: Some(true) };
+        let row = AdminRow { admin, password, totp: None };
         assert!(self.accounts.redeem(&secret, &row, now, &operator().author).unwrap());
         let cookie = format!("session-of-{name}");
         let session = SessionRow {
@@ -126,7 +134,8 @@ impl TestConsole {
             seen: now,
             proven: now,
         };
-        self.accounts.insert_session(&session, ClientNetwork::of(None).as_str()).unwrap();
+        let by = operator().author;
+        self.accounts.insert_session(&session, &ClientNetwork::of(None), &by).unwrap();
         let cookie = format!("headcount={cookie}");
         Browser { console: self, form_token: self.form_token(&cookie), cookie }
     }
@@ -238,6 +247,16 @@ impl Browser<'_> {
     /// Sends any request with the cookie.
     pub(crate) async fn send(&self, request: TestRequest) -> Response {
         let request = request.insert_header(("Cookie", self.cookie.as_str())).to_request();
+        self.call(request).await
+    }
+
+    /// Sends a request with the cookie and a body that arrives as the test wants.
+    pub(crate) async fn send_with(&self, request: TestRequest, body: Payload) -> Response {
+        let request = request.insert_header(("Cookie", self.cookie.as_str())).to_request();
+        self.call(request.replace_payload(body).0).await
+    }
+
+    async fn call(&self, request: Request) -> Response {
         let line = format!("{} {}", request.method(), request.uri());
         let response = (self.console.call)(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -295,12 +314,25 @@ impl Response {
         self
     }
 
-    /// The only `Set-Cookie` header: the cookie and its attributes, sorted.
+    /// The only `Set-Cookie` header, but for that of the device: the cookie and its attributes, sorted.
     #[track_caller]
     pub(crate) fn set_cookie(&self) -> (String, Vec<String>) {
-        let cookies: Vec<_> = self.headers.get_all(SET_COOKIE).collect();
+        self.only_cookie(false)
+    }
+
+    /// The `Set-Cookie` header of the device: the cookie and its attributes, sorted.
+    #[track_caller]
+    pub(crate) fn device_cookie(&self) -> (String, Vec<String>) {
+        self.only_cookie(true)
+    }
+
+    #[track_caller]
+    fn only_cookie(&self, of_device: bool) -> (String, Vec<String>) {
+        let cookies = self.headers.get_all(SET_COOKIE).map(|cookie| cookie.to_str().unwrap());
+        let cookies: Vec<&str> =
+            cookies.filter(|cookie| cookie.contains("-device=") == of_device).collect();
         assert_eq!(cookies.len(), 1, "cookies of {}: {cookies:?}", self.line);
-        let mut parts = cookies[0].to_str().unwrap().split("; ").map(str::to_owned);
+        let mut parts = cookies[0].split("; ").map(str::to_owned);
         let cookie = parts.next().unwrap();
         let mut attributes: Vec<String> = parts.collect();
         attributes.sort();

@@ -60,8 +60,11 @@ impl Service {
             before.and_then(|(_, old)| activation(Columns::of(kind, old).active, columns.active));
         let empty = Attributes::default();
         let paths = changed_paths(before.map_or(&empty, |(_, old)| old), &attributes, &members);
-        let names =
-            ResourceNames { name: columns.name.clone(), external_id: columns.external_id.clone() };
+        let names = ResourceNames {
+            name: columns.name.clone(),
+            external_id: columns.external_id.clone(),
+            address: None,
+        };
         let document = Document::from_attributes(kind, attributes);
         work.spend(bytes(document.text()))?;
         if document.text().len() > self.limits.document_bytes {
@@ -107,7 +110,11 @@ impl Service {
             act: Act::Deleted,
             paths: Vec::new(),
             switched: None,
-            names: ResourceNames { name: columns.name, external_id: columns.external_id },
+            names: ResourceNames {
+                name: columns.name,
+                external_id: columns.external_id,
+                address: None,
+            },
         })
     }
 

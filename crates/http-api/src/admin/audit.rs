@@ -66,7 +66,7 @@ struct RowBody {
     /// The id of the request.
     request: String,
     /// What was done: `created`, `replaced`, `patched`, `deleted`; of tokens and tenants also
-    /// `changed`, `revoked`, `rotated`, `expiring`; `erased`.
+    /// `changed`, `revoked`, `rotated`, `expiring`; `erased`; of log-ins `refused`.
     act: String,
     /// The kind of the changed thing.
     kind: String,
@@ -91,6 +91,9 @@ struct RowBody {
     /// The `externalId`; absent when it was erased.
     #[serde(rename = "externalId", skip_serializing_if = "Option::is_none")]
     external_id: Option<String>,
+    /// The address from which someone acted at the console; absent when it was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
 }
 
 fn body(entry: AuditEntry) -> RowBody {
@@ -114,6 +117,7 @@ fn body(entry: AuditEntry) -> RowBody {
         active: row.switched.map(|on| on != 0),
         name: text(&personal, "name"),
         external_id: text(&personal, "externalId"),
+        address: text(&personal, "address"),
     }
 }
 

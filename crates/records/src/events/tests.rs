@@ -18,6 +18,7 @@ fn recorded(kind: &str, act: Act, paths: &[&str]) -> Recorded {
             names: ResourceNames {
                 name: Some("jane".to_owned()),
                 external_id: Some("x1".to_owned()),
+                address: None,
             },
         },
         members: MemberDelta::default(),

@@ -255,6 +255,7 @@ fn line(sequenced: &SequencedRow, tenants: &[Tenant]) -> Value {
         "switchedOn": row.switched.map(|on| on != 0),
         "name": personal.get("name"),
         "externalId": personal.get("externalId"),
+        "address": personal.get("address"),
         "erased": row.personal.is_none() && !row.personal_digest.is_empty(),
         "hash": sequenced.hash,
     })

@@ -16,7 +16,8 @@ use headcount_records::audit_list::AuditTrail;
 use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{
-    AccountStore as _, Accounts, ClientNetwork, Role, SentBy, TotpSecret,
+    AccountKeys, AccountStore as _, Accounts, ClientNetwork, LogIn, Password, PasswordCost, Role,
+    SealedTotp, SentBy,
 };
 
 use headcount_token_admin::{
@@ -180,7 +181,8 @@ fn tokens(store: &Arc<Store>, tenant: TenantId) {
 }
 
 fn accounts(store: &Arc<Store>) {
-    let accounts = Accounts::new(store.clone(), Arc::new(Fixed));
+    let keys = AccountKeys::new([[7; 32].as_slice()]).unwrap();
+    let accounts = Accounts::with_keys(store.clone(), Arc::new(Fixed), keys, PasswordCost::TESTS);
     let (place, request) = (ClientNetwork::of(None), RequestId::new("r"));
     let by = Principal::operator(cli());
     let author = Author { actor: Actor::Admin("owner".to_owned()), request: request.clone() };
@@ -191,13 +193,26 @@ fn accounts(store: &Arc<Store>) {
     redeem(accounts.setup_link(&by).unwrap().secret.expose_secret(), "owner");
     redeem(accounts.invitation(&by, "other", Role::Admin).unwrap().secret.expose_secret(), "");
     redeem(accounts.recovery_link(&by, "other").unwrap().secret.expose_secret(), "");
-    assert!(accounts.log_in("owner", &"wrong".into(), "", &place).is_err());
-    let session = accounts.log_in("owner", &PASSWORD.into(), "", &place).unwrap();
+    let log_in = |password: &str| {
+        let (name, password, network) = ("owner", password.into(), &place);
+        let (password, request) = (&password, &request);
+        accounts.log_in(&LogIn { name, password, code: "", device: None, network, request })
+    };
+    assert!(log_in("wrong").is_err());
+    let session = log_in(PASSWORD).unwrap();
     let cookie = session.cookie.expose_secret();
     accounts.session(cookie, SentBy::Person).unwrap();
     accounts.admins(&by).unwrap();
     accounts.change_password(&owner, &PASSWORD.into(), &PASSWORD.into(), &place).unwrap();
-    store.set_totp("owner", Some(&TotpSecret::generate()), NOW, &cli()).unwrap();
+    let sealed = |byte| SealedTotp::from_store(vec![byte; 61]);
+    store.set_totp("owner", &sealed(1), NOW, &cli()).unwrap();
+    store.reseal("owner", &sealed(1), &sealed(2)).unwrap();
+    let password = store.admin("owner").unwrap().unwrap().password;
+    store.rehash("owner", &password.hash, &password).unwrap();
+    store
+        .set_password("owner", &Password { stands_alone: None, ..password.clone() }, NOW, &cli())
+        .unwrap();
+    store.remove_totp("owner", Some(&password), NOW, &cli()).unwrap();
     store.use_step("owner", 5).unwrap();
     accounts.set_role(&by, "other", Role::Auditor).unwrap();
     accounts.log_out(cookie).unwrap();

@@ -7,7 +7,10 @@ use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 
 use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
-use super::{Admin, LinkPurpose, Role, SESSION_MAX_AGE, TotpSecret, throttle};
+use super::{
+    ADMIN_KIND, Admin, ClientNetwork, LINK_KIND, LinkPurpose, Password, Role, SESSION_KIND,
+    SESSION_MAX_AGE, SealedTotp, throttle,
+};
 use crate::store::{StoreError, TokenHash};
 
 /// Keeps accounts in memory.
@@ -21,8 +24,11 @@ struct State {
     sessions: Vec<SessionRow>,
     networks: HashMap<(String, String), Timestamp>,
     failures: HashMap<String, Failures>,
-    changes: Vec<(String, Change)>,
+    changes: Vec<MemoryChange>,
 }
+
+/// What was recorded: its kind, the id of what it is about, and what was done.
+pub type MemoryChange = (String, String, Change);
 
 #[derive(Clone, Copy)]
 struct Failures {
@@ -32,8 +38,8 @@ struct Failures {
 }
 
 impl MemoryAccounts {
-    /// Returns what was recorded, in order: the account and what was done to it.
-    pub fn changes(&self) -> Vec<(String, Change)> {
+    /// Returns what was recorded, in order.
+    pub fn changes(&self) -> Vec<MemoryChange> {
         self.lock().changes.clone()
     }
 
@@ -49,12 +55,26 @@ impl MemoryAccounts {
 
 impl State {
     fn record(&mut self, act: Act, name: &str, paths: &[&str], at: Timestamp, by: &Author) {
-        self.changes.push((name.to_owned(), Change::of(act, name, paths, at, by)));
+        self.append(ADMIN_KIND, name, Change::of(act, name, paths, at, by));
+    }
+
+    fn append(&mut self, kind: &str, id: &str, change: Change) {
+        self.changes.push((kind.to_owned(), id.to_owned(), change));
     }
 
     fn works(&self, link: &LinkRow, now: Timestamp) -> bool {
         let first = link.purpose == LinkPurpose::First;
-        link.expires > now && (!first || self.admins.is_empty())
+        link.expires > now && (!first || self.admins.is_empty()) && self.stands(link)
+    }
+
+    fn stands(&self, link: &LinkRow) -> bool {
+        let giver = link.giver.as_ref().and_then(|giver| self.admins.get(giver));
+        link.stands(giver.map(|(row, _)| row.admin.role))
+    }
+
+    /// Deletes the links that an account made.
+    fn end_links(&mut self, name: &str) {
+        self.links.retain(|link| link.giver.as_deref() != Some(name));
     }
 
     /// Checks that an account may lose its rights.
@@ -87,10 +107,15 @@ impl AccountStore for MemoryAccounts {
         Ok(self.lock().admins.get(name).map(|(row, _)| row.clone()))
     }
 
-    fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError> {
+    fn insert_link(&self, link: &LinkRow, at: Timestamp, by: &Author) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.links.retain(|link| link.expires > now);
+        if !state.stands(link) {
+            return Err(StoreError::Missing);
+        }
+        state.links.retain(|link| link.expires > at);
         state.links.push(link.clone());
+        let (id, change) = link.creation(at, by);
+        state.append(LINK_KIND, id, change);
         Ok(())
     }
 
@@ -116,7 +141,7 @@ impl AccountStore for MemoryAccounts {
         match link.purpose {
             LinkPurpose::Recover(_) => {
                 let Some((known, _)) = state.admins.get_mut(name) else { return Ok(false) };
-                known.hash = row.hash.clone();
+                known.password = row.password.clone();
                 (known.totp, known.admin.second_factor) = (None, false);
                 state.end_sessions(name);
                 state.record(Act::Changed, name, &["password", "recovered"], at, by);
@@ -136,29 +161,72 @@ impl AccountStore for MemoryAccounts {
     fn set_password(
         &self,
         name: &str,
-        hash: &TokenHash,
+        password: &Password,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
-        row.hash = hash.clone();
+        let alone = password.stands_alone == Some(true);
+        let row = state.admins.get_mut(name).map(|(row, _)| row);
+        let Some(row) = row.filter(|row| alone || row.totp.is_some()) else { return Ok(false) };
+        row.password = password.clone();
         state.end_sessions(name);
         state.record(Act::Changed, name, &["password"], at, by);
         Ok(true)
     }
 
+    fn rehash(&self, name: &str, old: &TokenHash, password: &Password) -> Result<(), StoreError> {
+        if let Some((row, _)) = self.lock().admins.get_mut(name)
+            && row.password.hash.to_store() == old.to_store()
+        {
+            row.password = password.clone();
+        }
+        Ok(())
+    }
+
     fn set_totp(
         &self,
         name: &str,
-        secret: Option<&TotpSecret>,
+        secret: &SealedTotp,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError> {
         let mut state = self.lock();
         let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
-        (row.totp, row.admin.second_factor) = (secret.cloned(), secret.is_some());
+        (row.totp, row.admin.second_factor) = (Some(secret.clone()), true);
         state.record(Act::Changed, name, &["secondFactor"], at, by);
+        Ok(true)
+    }
+
+    fn reseal(&self, name: &str, old: &SealedTotp, new: &SealedTotp) -> Result<(), StoreError> {
+        if let Some((row, _)) = self.lock().admins.get_mut(name)
+            && row.totp.as_ref() == Some(old)
+        {
+            row.totp = Some(new.clone());
+        }
+        Ok(())
+    }
+
+    fn remove_totp(
+        &self,
+        name: &str,
+        password: Option<&Password>,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some((row, _)) = state.admins.get_mut(name) else { return Ok(false) };
+        if password.unwrap_or(&row.password).stands_alone != Some(true) {
+            return Ok(false);
+        }
+        (row.totp, row.admin.second_factor) = (None, false);
+        if let Some(password) = password {
+            row.password = password.clone();
+            state.end_sessions(name);
+            state.record(Act::Changed, name, &["password", "secondFactor"], at, by);
+        } else {
+            state.record(Act::Changed, name, &["secondFactor"], at, by);
+        }
         Ok(true)
     }
 
@@ -185,6 +253,7 @@ impl AccountStore for MemoryAccounts {
             row.admin.role = role;
         }
         state.end_sessions(name);
+        state.end_links(name);
         state.record(Act::Changed, name, &["role", role.word()], at, by);
         Ok(RoleChange::Made)
     }
@@ -201,12 +270,19 @@ impl AccountStore for MemoryAccounts {
             state.admins.remove(name);
             state.networks.retain(|(known, _), _| known != name);
             state.end_sessions(name);
+            state.end_links(name);
+            state.links.retain(|link| link.account() != Some(name));
             state.record(Act::Deleted, name, &[], at, by);
         }
         Ok(outcome)
     }
 
-    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError> {
+    fn insert_session(
+        &self,
+        session: &SessionRow,
+        network: &ClientNetwork,
+        by: &Author,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         let Some((row, _)) = state.admins.get_mut(&session.admin) else {
             return Err(StoreError::Missing);
@@ -214,7 +290,15 @@ impl AccountStore for MemoryAccounts {
         row.admin.last_login = Some(session.created);
         state.sessions.retain(|old| old.created.plus(SESSION_MAX_AGE) > session.created);
         state.sessions.push(session.clone());
-        state.networks.insert((session.admin.clone(), network.to_owned()), session.created);
+        let key = (session.admin.clone(), network.as_str().to_owned());
+        state.networks.insert(key, session.created);
+        let (id, change) = session.creation(network, by);
+        state.append(SESSION_KIND, &id, change);
+        Ok(())
+    }
+
+    fn record(&self, kind: &str, id: &str, change: &Change) -> Result<(), StoreError> {
+        self.lock().append(kind, id, change.clone());
         Ok(())
     }
 

@@ -1,26 +1,34 @@
-//! Rules for passwords, and their hashing.
+//! Rules for passwords.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
-
-use argon2::Block;
 use precis_core::profile::PrecisFastInvocation as _;
 use precis_profiles::OpaqueString;
 use secrecy::{ExposeSecret, SecretString};
+use zxcvbn::feedback::Warning;
+use zxcvbn::{Score, zxcvbn};
 
-use crate::error::{AdminError, Field, Rule};
+use crate::error::{Rule, Weakness};
 use crate::store::TokenHash;
-use crate::verify;
 
 /// Characters of a password that is the only proof.
 pub(super) const MIN_CHARS: usize = 15;
 /// Characters of a password next to which a code is asked for.
-pub(super) const MIN_CHARS_WITH_CODE: usize = 8;
+const MIN_CHARS_WITH_CODE: usize = 8;
 const MAX_CHARS: usize = 128;
-/// Passwords that may wait for being checked.
-const MAX_WAITING: usize = 16;
+/// How hard to guess a password that is the only proof has to be: more than 10^10 guesses.
+const MIN_SCORE: Score = Score::Four;
+/// The same next to a code: more than 10^6 guesses. Eight random characters have this much.
+const MIN_SCORE_WITH_CODE: Score = Score::Two;
 
-/// Words of which thoughtless passwords consist.
+/// A password as it is stored.
+#[derive(Clone)]
+pub struct Password {
+    /// Its argon2id hash.
+    pub hash: TokenHash,
+    /// Whether it is strong enough to be the only proof; unknown until the first log-in with it after an upgrade.
+    pub stands_alone: Option<bool>,
+}
+
+/// Words of which thoughtless passwords consist, however long they are.
 const COMMON: [&str; 48] = [
     "password",
     "passwort",
@@ -75,7 +83,7 @@ const COMMON: [&str; 48] = [
 /// Makes a password the same whatever keyboard it was typed on (RFC 8265 §4.2, `OpaqueString`): NFC, every space
 /// a plain one, no control characters. Both setting a password and logging in do this, and a password in ASCII
 /// stays as it is.
-fn normalize(password: &SecretString) -> Result<SecretString, Rule> {
+pub(super) fn normalize(password: &SecretString) -> Result<SecretString, Rule> {
     let text = password.expose_secret();
     if text.is_empty() {
         return Err(Rule::PasswordTooShort(MIN_CHARS));
@@ -84,16 +92,67 @@ fn normalize(password: &SecretString) -> Result<SecretString, Rule> {
     Ok(prepared.into_owned().into())
 }
 
-/// Checks a new password of an account, which needs so many characters at least.
-pub(super) fn check(password: &SecretString, name: &str, shortest: usize) -> Result<(), Rule> {
-    let prepared = normalize(password)?;
-    let text = prepared.expose_secret();
+/// Returns whether a normalized password is strong enough to be the only proof.
+pub(super) fn stands_alone(prepared: &SecretString, name: &str) -> bool {
+    check_prepared(prepared.expose_secret(), name, false).is_ok()
+}
+
+/// Checks a new password of an account.
+pub(super) fn check(password: &SecretString, name: &str, second_factor: bool) -> Result<(), Rule> {
+    check_prepared(normalize(password)?.expose_secret(), name, second_factor)
+}
+
+fn check_prepared(text: &str, name: &str, second_factor: bool) -> Result<(), Rule> {
+    let (shortest, score) = match second_factor {
+        true => (MIN_CHARS_WITH_CODE, MIN_SCORE_WITH_CODE),
+        false => (MIN_CHARS, MIN_SCORE),
+    };
     match text.chars().count() {
         length if length < shortest => Err(Rule::PasswordTooShort(shortest)),
         length if length > MAX_CHARS => Err(Rule::PasswordTooLong(MAX_CHARS)),
-        _ if is_guessable(text, name) => Err(Rule::PasswordGuessable),
-        _ => Ok(()),
+        _ => match weakness(text, name, score) {
+            Some(weakness) => Err(Rule::PasswordGuessable(weakness)),
+            None => Ok(()),
+        },
     }
+}
+
+/// Returns why a password is guessed early, if it is.
+fn weakness(text: &str, name: &str, score: Score) -> Option<Weakness> {
+    let own: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    let known = [own.as_slice(), &[name, "headcount", "scim", "provisioning"]].concat();
+    let guesses = zxcvbn(text, &known);
+    let weak = guesses.score() < score;
+    if !weak && !is_guessable(text, name) {
+        return None;
+    }
+    let warning = guesses.feedback().and_then(|feedback| feedback.warning());
+    Some(match warning.filter(|_| weak) {
+        Some(
+            Warning::ThisIsATop10Password
+            | Warning::ThisIsATop100Password
+            | Warning::ThisIsACommonPassword
+            | Warning::ThisIsSimilarToACommonlyUsedPassword,
+        ) => Weakness::Common,
+        Some(
+            Warning::StraightRowsOfKeysAreEasyToGuess
+            | Warning::ShortKeyboardPatternsAreEasyToGuess,
+        ) => Weakness::Keyboard,
+        Some(
+            Warning::RepeatsLikeAaaAreEasyToGuess
+            | Warning::RepeatsLikeAbcAbcAreOnlySlightlyHarderToGuess,
+        ) => Weakness::Repeats,
+        Some(Warning::SequencesLikeAbcAreEasyToGuess) => Weakness::Sequence,
+        Some(Warning::RecentYearsAreEasyToGuess | Warning::DatesAreOftenEasyToGuess) => {
+            Weakness::Date
+        }
+        Some(
+            Warning::AWordByItselfIsEasyToGuess
+            | Warning::NamesAndSurnamesByThemselvesAreEasyToGuess
+            | Warning::CommonNamesAndSurnamesAreEasyToGuess,
+        ) => Weakness::Word,
+        None => Weakness::FewWords,
+    })
 }
 
 /// Tells whether little is left of a password without common words, its owner's name, runs and digits.
@@ -116,47 +175,4 @@ fn is_guessable(text: &str, name: &str) -> bool {
         last = Some(c);
     }
     kept.len() < 4
-}
-
-/// Hashes and compares passwords, one at a time, in memory that is allocated once.
-#[derive(Default)]
-pub(super) struct Hasher {
-    memory: Mutex<Vec<Block>>,
-    waiting: AtomicUsize,
-    /// The hash of a random password, for names that have no account.
-    decoy: OnceLock<Option<TokenHash>>,
-}
-
-impl Hasher {
-    pub(super) fn hash(&self, password: &SecretString) -> Result<TokenHash, AdminError> {
-        verify::hash(&normalize(password).map_err(|rule| Field::Password.breaks(rule))?)
-            .map_err(|_error| AdminError::Hash)
-    }
-
-    /// Compares a password with a hash. Without one it takes as long, and does not match.
-    pub(super) fn matches(
-        &self,
-        password: &SecretString,
-        hash: Option<&TokenHash>,
-    ) -> Result<bool, AdminError> {
-        if self.waiting.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING {
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(AdminError::Busy);
-        }
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        // A text that cannot be a password takes as long as any other.
-        let password = normalize(password).unwrap_or_else(|_rule| " ".into());
-        let compared = hash
-            .or_else(|| self.decoy())
-            .and_then(|hash| verify::matches(password.expose_secret(), hash, &mut memory));
-        drop(memory);
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        Ok(compared.unwrap_or(false) && hash.is_some())
-    }
-
-    fn decoy(&self) -> Option<&TokenHash> {
-        self.decoy
-            .get_or_init(|| verify::hash(&format!("{:032x}", rand::random::<u128>()).into()).ok())
-            .as_ref()
-    }
 }

@@ -3,35 +3,75 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headcount_core::change::{Actor, Author};
-use headcount_core::clock::{Clock, Timestamp};
+use headcount_core::change::{Act, Actor, Author, Change};
+use headcount_core::clock::Clock;
 use headcount_core::ids::RequestId;
 use secrecy::SecretString;
 
-use super::password::{self, Hasher, MIN_CHARS, MIN_CHARS_WITH_CODE};
-use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
+use super::hasher::{Class, Hasher, PasswordCost};
+use super::keys::AccountKeys;
+use super::password;
+use super::refusals::Refusals;
+use super::store::{AccountStore, AdminRow, LinkRow, RoleChange, Secret, SessionRow};
 use super::{
-    Admin, ClientNetwork, Link, LinkPurpose, REAUTH_WINDOW, Role, SESSION_IDLE, SESSION_MAX_AGE,
-    SentBy, Session, SignedIn, TotpSecret, account_name, throttle,
+    Admin, ClientNetwork, EXPORT_KIND, Link, LinkPurpose, REAUTH_WINDOW, Role, SESSION_IDLE,
+    SESSION_MAX_AGE, SentBy, Session, SignedIn, TotpSecret, account_name,
 };
 use crate::error::{AdminError, Field, Rule};
 use crate::principal::{Action, Principal};
-use crate::store::TokenHash;
+use crate::store::StoreError;
+use crate::tenant::Tenant;
 
 /// How often the last use of a session is written.
 const SEEN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Manages accounts, sessions and links over a store.
 pub struct Accounts {
-    store: Arc<dyn AccountStore>,
-    clock: Arc<dyn Clock>,
-    hasher: Hasher,
+    pub(super) store: Arc<dyn AccountStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) hasher: Hasher,
+    pub(super) keys: AccountKeys,
+    pub(super) refusals: Refusals,
 }
 
 impl Accounts {
-    /// Puts the parts together.
+    /// Puts the parts together, with a key that no other process has: for commands, which neither log in nor open
+    /// the secrets of second factors.
     pub fn new(store: Arc<dyn AccountStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, hasher: Hasher::default() }
+        Self::with_keys(store, clock, AccountKeys::random(), PasswordCost::SERVER)
+    }
+
+    /// Puts the parts together, with the keys that all replicas share.
+    pub fn with_keys(
+        store: Arc<dyn AccountStore>,
+        clock: Arc<dyn Clock>,
+        keys: AccountKeys,
+        cost: PasswordCost,
+    ) -> Self {
+        Self { store, clock, hasher: Hasher::new(cost), keys, refusals: Refusals::default() }
+    }
+
+    /// Seals with the present key each second factor that an earlier release stored as it was, or that an older key
+    /// sealed. Returns the accounts whose second factor no key opens.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Store`].
+    pub fn seal_second_factors(&self) -> Result<Vec<String>, AdminError> {
+        let mut closed = Vec::new();
+        for admin in self.store.admins()?.into_iter().filter(|admin| admin.second_factor) {
+            let row = self.store.admin(&admin.name)?;
+            let Some(stored) = row.and_then(|row| row.totp) else { continue };
+            match self.keys.open(&admin.name, &stored) {
+                Some(opened) if opened.current => {}
+                Some(opened) => {
+                    let sealed = self.keys.seal(&admin.name, &opened.secret);
+                    self.store.reseal(&admin.name, &stored, &sealed)?;
+                }
+                None => closed.push(admin.name),
+            }
+        }
+        Ok(closed)
     }
 
     /// Returns whether there is an account.
@@ -63,7 +103,7 @@ impl Accounts {
         if self.store.any_admin()? {
             return Err(Field::Account.breaks(Rule::NotFirst));
         }
-        self.link(LinkPurpose::First)
+        self.link(by, LinkPurpose::First)
     }
 
     /// Makes a link for an account whose owner cannot log in.
@@ -77,7 +117,7 @@ impl Accounts {
         if self.store.admin(&name)?.is_none() {
             return Err(missing(&name));
         }
-        self.link(LinkPurpose::Recover(name))
+        self.link(by, LinkPurpose::Recover(name))
     }
 
     /// Makes a link with which a new administrator creates an account.
@@ -92,14 +132,18 @@ impl Accounts {
         if self.store.admin(&name)?.is_some() {
             return Err(Field::AccountName.breaks(Rule::Taken));
         }
-        self.link(LinkPurpose::Invite(name, role))
+        self.link(by, LinkPurpose::Invite(name, role))
     }
 
-    fn link(&self, purpose: LinkPurpose) -> Result<Link, AdminError> {
-        let now = self.clock.now();
+    fn link(&self, by: &Principal, purpose: LinkPurpose) -> Result<Link, AdminError> {
+        let (now, giver) = (self.clock.now(), by.giver().map(str::to_owned));
         let (link, secret) = Link::generate(now);
-        self.store.insert_link(&LinkRow { secret, purpose, expires: link.expires }, now)?;
-        Ok(link)
+        let row = LinkRow { secret, purpose, expires: link.expires, giver };
+        match self.store.insert_link(&row, now, &by.author) {
+            // The rights of the account ended while it made the link.
+            Err(StoreError::Missing) => Err(Field::Principal.breaks(Rule::Role(Role::Owner))),
+            done => Ok(done.map(|()| link)?),
+        }
     }
 
     /// Returns what a link is for, if it works.
@@ -132,7 +176,7 @@ impl Accounts {
             LinkPurpose::Invite(name, role) => (name, role),
             LinkPurpose::Recover(name) => (name, Role::Auditor),
         };
-        password::check(password, &name, MIN_CHARS).map_err(|rule| Field::Password.breaks(rule))?;
+        password::check(password, &name, false).map_err(|rule| Field::Password.breaks(rule))?;
         let now = self.clock.now();
         let admin = Admin {
             name: name.clone(),
@@ -141,71 +185,28 @@ impl Accounts {
             created: now,
             last_login: None,
         };
-        let row = AdminRow { admin, hash: self.hasher.hash(password)?, totp: None };
+        let row = AdminRow { admin, password: self.hasher.hash(password, &name)?, totp: None };
         let by = author(&name, request);
         match self.store.redeem(&Secret::of(link), &row, now, &by) {
-            Ok(true) => self.sign_in(&name, network),
+            Ok(true) => self.sign_in(&name, network, request),
             Ok(false) => Err(link_over()),
             Err(error) => Err(Field::AccountName.admin_error(error)),
         }
     }
 
-    /// Logs in.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError::Refused`], with the same words whatever is wrong; [`AdminError::Busy`].
-    pub fn log_in(
+    /// Makes a session, with a new id whatever the browser sent (ADM-08).
+    pub(super) fn sign_in(
         &self,
         name: &str,
-        password: &SecretString,
-        code: &str,
         network: &ClientNetwork,
+        request: &RequestId,
     ) -> Result<SignedIn, AdminError> {
-        // All names that no account can have are counted as one.
-        let name = account_name(name).unwrap_or_default();
-        let now = self.clock.now();
-        let since = now.minus(throttle::NETWORK_LIFE);
-        let own = vec![format!("from {}", network.as_str())];
-        let (own, shared) = if self.store.knows(&name, network.as_str(), since)? {
-            ([own, vec![known_subject(&name, network)]].concat(), Vec::new())
-        } else {
-            (own, vec![format!("to {name}")])
-        };
-        self.count(&[own.clone(), shared.clone()].concat(), now)?;
-        let row = self.store.admin(&name)?;
-        let matches = self.hasher.matches(password, row.as_ref().map(|row| &row.hash))?;
-        let row = row.filter(|_| matches).ok_or(AdminError::Refused)?;
-        self.second_factor(&row, code, now)?;
-        self.store.reset_attempts(&own, &shared)?;
-        self.sign_in(&name, network)
-    }
-
-    fn second_factor(&self, row: &AdminRow, code: &str, now: Timestamp) -> Result<(), AdminError> {
-        let Some(secret) = &row.totp else { return Ok(()) };
-        let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
-        // A code works once: one that was watched while it was typed is worthless.
-        match self.store.use_step(&row.admin.name, step)? {
-            true => Ok(()),
-            false => Err(AdminError::Refused),
-        }
-    }
-
-    fn count(&self, subjects: &[String], now: Timestamp) -> Result<(), AdminError> {
-        match self.store.attempt(subjects, now)? {
-            Attempt::Allowed => Ok(()),
-            Attempt::Wait(_) => Err(AdminError::Refused),
-        }
-    }
-
-    /// Makes a session, with a new id whatever the browser sent (ADM-08).
-    fn sign_in(&self, name: &str, network: &ClientNetwork) -> Result<SignedIn, AdminError> {
         let now = self.clock.now();
         let (cookie, secret) = Secret::generate();
         let session =
             SessionRow { secret, admin: name.to_owned(), created: now, seen: now, proven: now };
-        self.store.insert_session(&session, network.as_str())?;
-        Ok(SignedIn { name: name.to_owned(), cookie })
+        self.store.insert_session(&session, network, &author(name, request))?;
+        Ok(SignedIn { name: name.to_owned(), cookie, device: self.keys.new_device(name, now) })
     }
 
     /// Returns the session of a cookie, if it is alive. Reads the store each time, so that the end of a session
@@ -259,11 +260,27 @@ impl Accounts {
         let own = vec![known_subject(name, network)];
         self.count(&own, self.clock.now())?;
         let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
-        if !self.hasher.matches(password, Some(&row.hash))? {
+        if !self.hasher.matches(password, Some(&row.password.hash), Class::Known)? {
             return Err(AdminError::Refused);
         }
         self.store.reset_attempts(&own, &[])?;
+        self.renew(&row, password)?;
         Ok(row)
+    }
+
+    /// Hashes a password again that was just proven, if its hash is cheaper than those of today, or if it is not
+    /// known yet whether it stands alone.
+    pub(super) fn renew(&self, row: &AdminRow, password: &SecretString) -> Result<(), AdminError> {
+        let (name, stored) = (&row.admin.name, &row.password);
+        if stored.stands_alone.is_some() && !self.hasher.is_outdated(&stored.hash) {
+            return Ok(());
+        }
+        match self.hasher.hash(password, name) {
+            Ok(renewed) => Ok(self.store.rehash(name, &stored.hash, &renewed)?),
+            // The next log-in does it.
+            Err(AdminError::Busy) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     /// Ends a session.
@@ -309,13 +326,13 @@ impl Accounts {
     ) -> Result<SignedIn, AdminError> {
         let name = by.account_name()?;
         let row = self.check_own(name, old, network)?;
-        let shortest = if row.totp.is_some() { MIN_CHARS_WITH_CODE } else { MIN_CHARS };
-        password::check(new, name, shortest).map_err(|rule| Field::Password.breaks(rule))?;
-        let hash: TokenHash = self.hasher.hash(new)?;
-        if !self.store.set_password(name, &hash, self.clock.now(), &by.author)? {
+        let second_factor = row.totp.is_some();
+        password::check(new, name, second_factor).map_err(|rule| Field::Password.breaks(rule))?;
+        let password = self.hasher.hash(new, name)?;
+        if !self.store.set_password(name, &password, self.clock.now(), &by.author)? {
             return Err(missing(name));
         }
-        self.sign_in(name, network)
+        self.sign_in(name, network, &by.author.request)
     }
 
     /// Lets log-in to one's own account ask for codes, once a first code shows that the secret arrived.
@@ -331,27 +348,79 @@ impl Accounts {
     ) -> Result<(), AdminError> {
         let (name, now) = (by.account_name()?, self.clock.now());
         let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
-        if !self.store.set_totp(name, Some(secret), now, &by.author)? {
+        if !self.store.set_totp(name, &self.keys.seal(name, secret), now, &by.author)? {
             return Err(missing(name));
         }
         self.store.use_step(name, step)?;
         Ok(())
     }
 
-    /// Stops asking for codes at log-in to one's own account.
+    /// Returns whether the password of one's own account is strong enough to be the only proof.
     ///
     /// # Errors
     ///
     /// [`Rule::Missing`].
-    pub fn disable_codes(&self, by: &Principal) -> Result<(), AdminError> {
+    pub fn password_stands_alone(&self, by: &Principal) -> Result<bool, AdminError> {
         let name = by.account_name()?;
-        match self.store.set_totp(name, None, self.clock.now(), &by.author)? {
-            true => Ok(()),
-            false => Err(missing(name)),
-        }
+        let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
+        Ok(row.password.stands_alone == Some(true))
     }
 
-    /// Gives an account another role and ends its sessions.
+    /// Stops asking for codes at log-in to one's own account, with a last code. If the password is not strong enough
+    /// to be the only proof, `new` replaces it: all sessions end, and a new one is made.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Refused`] for a code that is not valid now; [`Rule::PasswordAlone`] or another rule about
+    /// [`Field::Password`]; [`Rule::Missing`].
+    pub fn disable_codes(
+        &self,
+        by: &Principal,
+        code: &str,
+        new: Option<&SecretString>,
+        network: &ClientNetwork,
+    ) -> Result<Option<SignedIn>, AdminError> {
+        let (name, now) = (by.account_name()?, self.clock.now());
+        let own = vec![known_subject(name, network)];
+        self.count(&own, now)?;
+        let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
+        let refused = |rule| Field::Password.breaks(rule);
+        let new = new.filter(|_| row.password.stands_alone != Some(true));
+        match new {
+            Some(new) => password::check(new, name, false).map_err(refused)?,
+            None if row.password.stands_alone == Some(true) => {}
+            None => return Err(refused(Rule::PasswordAlone(password::MIN_CHARS))),
+        }
+        // The code comes last: an error about the password does not use it up.
+        self.use_code(&row, code, now)?;
+        self.store.reset_attempts(&own, &[])?;
+        let password = new.map(|new| self.hasher.hash(new, name)).transpose()?;
+        if !self.store.remove_totp(name, password.as_ref(), now, &by.author)? {
+            return Err(missing(name));
+        }
+        let ended = password.is_some();
+        ended.then(|| self.sign_in(name, network, &by.author.request)).transpose()
+    }
+
+    /// Records that resources of a tenant leave the console as a file, before they do.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::Role`].
+    pub fn record_export(
+        &self,
+        by: &Principal,
+        tenant: &Tenant,
+        what: &[&str],
+        network: &ClientNetwork,
+    ) -> Result<(), AdminError> {
+        by.may(Action::ExportResources)?;
+        let mut change = Change::of(Act::Created, &tenant.name, what, self.clock.now(), &by.author);
+        change.names.address = network.address();
+        Ok(self.store.record(EXPORT_KIND, &tenant.id.key().to_string(), &change)?)
+    }
+
+    /// Gives an account another role and ends its sessions. The links that it made stop working.
     ///
     /// # Errors
     ///
@@ -363,7 +432,7 @@ impl Accounts {
         check(name, self.store.set_role(name, role, self.clock.now(), &by.author)?)
     }
 
-    /// Removes an account with its sessions.
+    /// Removes an account with its sessions. The links that it made stop working.
     ///
     /// # Errors
     ///
@@ -397,7 +466,7 @@ fn link_over() -> AdminError {
 }
 
 /// Returns the subject of attempts on an account from a network that it was logged in from before.
-fn known_subject(name: &str, network: &ClientNetwork) -> String {
+pub(super) fn known_subject(name: &str, network: &ClientNetwork) -> String {
     format!("known {name} {}", network.as_str())
 }
 

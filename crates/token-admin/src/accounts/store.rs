@@ -1,12 +1,12 @@
 //! What a database keeps of accounts.
 
 use data_encoding::HEXLOWER;
-use headcount_core::change::Author;
+use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use super::{Admin, LinkPurpose, Role, TotpSecret};
+use super::{Admin, ClientNetwork, LinkPurpose, Password, Role, SealedTotp};
 use crate::store::{StoreError, TokenHash};
 
 /// The digest of a session's cookie or of a link: what is stored instead of it.
@@ -14,6 +14,15 @@ use crate::store::{StoreError, TokenHash};
 /// The text behind it has 256 random bits, so that a plain digest gives nothing away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret(String);
+
+impl SessionRow {
+    /// Returns the id and the record of the log-in. The id is random: it leads to no cookie.
+    pub fn creation(&self, network: &ClientNetwork, by: &Author) -> (String, Change) {
+        let mut change = Change::of(Act::Created, &self.admin, &[], self.created, by);
+        change.names.address = network.address();
+        (format!("{:032x}", rand::random::<u128>()), change)
+    }
+}
 
 impl Secret {
     /// Makes a new random text, and its digest.
@@ -39,10 +48,10 @@ impl Secret {
 pub struct AdminRow {
     /// The account.
     pub admin: Admin,
-    /// The argon2id hash of its password.
-    pub hash: TokenHash,
+    /// Its password.
+    pub password: Password,
     /// What it shares with an authenticator.
-    pub totp: Option<TotpSecret>,
+    pub totp: Option<SealedTotp>,
 }
 
 /// A link.
@@ -54,6 +63,8 @@ pub struct LinkRow {
     pub purpose: LinkPurpose,
     /// When it stops working.
     pub expires: Timestamp,
+    /// The account that made it; none when the operator did.
+    pub giver: Option<String>,
 }
 
 /// A session.
@@ -95,7 +106,7 @@ pub enum RoleChange {
 ///
 /// Every method is atomic, reads what was last committed on every replica, and records what it does to
 /// an account as a change under [`super::SERVER`]. A method that takes rights away or sets a password
-/// ends the account's sessions with it.
+/// ends the account's sessions with it. One that takes rights away also deletes the links that the account made.
 pub trait AccountStore: Send + Sync + 'static {
     /// Tells whether there is an account.
     ///
@@ -118,14 +129,15 @@ pub trait AccountStore: Send + Sync + 'static {
     /// As [`AccountStore::any_admin`].
     fn admin(&self, name: &str) -> Result<Option<AdminRow>, StoreError>;
 
-    /// Keeps a link, and forgets those whose time is over.
+    /// Keeps a link, records it, and forgets those whose time is over.
     ///
     /// # Errors
     ///
-    /// As [`AccountStore::any_admin`].
-    fn insert_link(&self, link: &LinkRow, now: Timestamp) -> Result<(), StoreError>;
+    /// [`StoreError::Missing`] when its giver is gone, or may no longer give it.
+    fn insert_link(&self, link: &LinkRow, at: Timestamp, by: &Author) -> Result<(), StoreError>;
 
-    /// Finds a link that works at `now`. One for the first account works only while there is none.
+    /// Finds a link that works at `now`. One for the first account works only while there is none, and one that
+    /// an account made only while [it may](LinkRow::stands).
     ///
     /// # Errors
     ///
@@ -147,7 +159,8 @@ pub trait AccountStore: Send + Sync + 'static {
         by: &Author,
     ) -> Result<bool, StoreError>;
 
-    /// Sets a password; false when there is no such account.
+    /// Sets a password; false when there is no such account, or it has no second factor and the password does not
+    /// stand alone.
     ///
     /// # Errors
     ///
@@ -155,12 +168,19 @@ pub trait AccountStore: Send + Sync + 'static {
     fn set_password(
         &self,
         name: &str,
-        hash: &TokenHash,
+        password: &Password,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError>;
 
-    /// Sets or removes the second factor; false when there is no such account.
+    /// Stores the same password in another way, unless it is no longer the one with the hash `old`.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn rehash(&self, name: &str, old: &TokenHash, password: &Password) -> Result<(), StoreError>;
+
+    /// Sets the second factor; false when there is no such account.
     ///
     /// # Errors
     ///
@@ -168,7 +188,28 @@ pub trait AccountStore: Send + Sync + 'static {
     fn set_totp(
         &self,
         name: &str,
-        secret: Option<&TotpSecret>,
+        secret: &SealedTotp,
+        at: Timestamp,
+        by: &Author,
+    ) -> Result<bool, StoreError>;
+
+    /// Stores the same second factor in another way, unless it is no longer `old`.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn reseal(&self, name: &str, old: &SealedTotp, new: &SealedTotp) -> Result<(), StoreError>;
+
+    /// Removes the second factor, and sets a password if one is given. False when there is no such account, or the
+    /// password that it is left with does not stand alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn remove_totp(
+        &self,
+        name: &str,
+        password: Option<&Password>,
         at: Timestamp,
         by: &Author,
     ) -> Result<bool, StoreError>;
@@ -180,7 +221,7 @@ pub trait AccountStore: Send + Sync + 'static {
     /// As [`AccountStore::any_admin`].
     fn use_step(&self, name: &str, step: i64) -> Result<bool, StoreError>;
 
-    /// Gives an account another role.
+    /// Gives an account another role. Links that it made are deleted.
     ///
     /// # Errors
     ///
@@ -193,7 +234,7 @@ pub trait AccountStore: Send + Sync + 'static {
         by: &Author,
     ) -> Result<RoleChange, StoreError>;
 
-    /// Removes an account.
+    /// Removes an account, with the links that it made and those for it.
     ///
     /// # Errors
     ///
@@ -205,13 +246,25 @@ pub trait AccountStore: Send + Sync + 'static {
         by: &Author,
     ) -> Result<RoleChange, StoreError>;
 
-    /// Keeps a session, forgets those that are older than any may be, and notes the log-in and the network
+    /// Keeps a session, forgets those that are older than any may be, and records the log-in and the network
     /// that it came from.
     ///
     /// # Errors
     ///
     /// [`StoreError::Missing`] when the account is gone.
-    fn insert_session(&self, session: &SessionRow, network: &str) -> Result<(), StoreError>;
+    fn insert_session(
+        &self,
+        session: &SessionRow,
+        network: &ClientNetwork,
+        by: &Author,
+    ) -> Result<(), StoreError>;
+
+    /// Records what changed nothing that is stored: a refused log-in, an export.
+    ///
+    /// # Errors
+    ///
+    /// As [`AccountStore::any_admin`].
+    fn record(&self, kind: &str, id: &str, change: &Change) -> Result<(), StoreError>;
 
     /// Finds a session with its account.
     ///

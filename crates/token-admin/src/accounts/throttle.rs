@@ -3,7 +3,8 @@
 //! Every attempt is counted in the database before its password is checked, so that the count holds for
 //! parallel attempts, on all replicas and after a restart. An attempt that has to wait is not counted, so that
 //! no account is ever locked for good. An administrator who has logged in from a network before is held up only
-//! by attempts from that network, not by those of others on the account.
+//! by attempts from that network, not by those of others on the account; one whose browser has the cookie of an
+//! earlier log-in, only by attempts with that cookie; one with a second factor, only by attempts with valid codes.
 
 use std::time::Duration;
 

@@ -24,13 +24,13 @@ impl TotpSecret {
         Self(rand::random::<[u8; BYTES]>().to_vec())
     }
 
-    /// Takes the bytes out of a store.
-    pub fn from_store(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    /// Takes the bytes of a secret; `None` when these are not as many.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == BYTES).then(|| Self(bytes.to_vec()))
     }
 
-    /// Gives the bytes to a store.
-    pub fn to_store(&self) -> &[u8] {
+    /// Returns the bytes, to be sealed.
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn adm_16_the_vectors_of_rfc_6238_hold() {
-        let secret = TotpSecret::from_store(b"12345678901234567890".to_vec());
+        let secret = TotpSecret::from_bytes(b"12345678901234567890").unwrap();
         // RFC 6238 Appendix B, the last six of eight digits.
         for (second, code) in [
             (59, "287082"),
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_secret_reads_back_from_its_text() {
-        let secret = TotpSecret::from_store(b"12345678901234567890".to_vec());
+        let secret = TotpSecret::from_bytes(b"12345678901234567890").unwrap();
         assert_eq!(secret.text().replace(' ', ""), "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ");
         assert_eq!(TotpSecret::parse(&secret.text()), Some(secret));
         let made = TotpSecret::generate();

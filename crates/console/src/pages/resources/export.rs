@@ -63,6 +63,9 @@ pub(crate) fn export(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let (ending, media) =
         if csv { ("csv", "text/csv; charset=utf-8") } else { ("json", "application/json") };
     let name = kind.endpoint.trim_start_matches('/').to_lowercase();
+    let accounts = &ctx.console.accounts;
+    let what = [name.as_str(), ending];
+    accounts.record_export(&ctx.principal()?, ctx.tenant()?, &what, &ctx.request.network)?;
     tracing::info!(
         admin = %ctx.session()?.admin.name,
         scim.kind = %kind.kind,
