@@ -337,3 +337,30 @@ on_both!(s8_of_an_owner_who_invites_while_he_is_removed_no_link_is_left, |stores
         assert!(!made.iter().any(works), "round {round}");
     }
 });
+
+on_both!(n_the_address_of_an_old_log_in_is_erased, |stores| {
+    let both = replicas(stores);
+    make_owner(&both[0], "owner");
+    let now = Timestamp::from_micros(1_700_000_000_000_000);
+    assert!(stores[0].long_gone(now).unwrap().is_empty());
+    let gone = stores[0].long_gone(now.plus_seconds(1)).unwrap();
+    let kinds: Vec<_> = gone.iter().map(|(_, of)| of.kind.as_str()).collect();
+    assert_eq!(kinds, ["Session"]);
+    for (tenant, of) in &gone {
+        assert_eq!(stores[1].erase_names(*tenant, of, now, &author()).unwrap(), 1);
+    }
+    assert!(stores[0].long_gone(now.plus_seconds(1)).unwrap().is_empty());
+    stores[0].sequence().unwrap();
+    let changes = stores[0].changes(SERVER, ChainPosition::START, 100).unwrap();
+    let told = changes.iter().map(|one| {
+        let names = &one.change.names;
+        format!("{} {} {:?} {:?}", one.kind, one.change.act.word(), names.name, names.address)
+    });
+    let expected = [
+        "Link created Some(\"first\") None",
+        "Admin created Some(\"owner\") None",
+        "Session created None None",
+        "Session erased None None",
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+});

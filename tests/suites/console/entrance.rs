@@ -128,6 +128,29 @@ fn adm_16_codes_are_set_up_asked_for_and_given_up_without_scripts() {
 }
 
 #[test]
+fn s17_a_server_hashes_with_64_mib_and_seals_second_factors() {
+    let database = Arc::new(Database::postgres());
+    let server = Server::start_with(Arc::clone(&database), &[], &[]);
+    let owner = Visitor::make_owner(&server);
+    let hash = psql(&database.url, "SELECT phc FROM admins");
+    assert!(hash.starts_with("$argon2id$v=19$m=65536,t=3,p=1$"), "{hash}");
+    let page = owner.get("/console/account").text();
+    let key = page.split("name=\"secret\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (token, typed, code) = (owner.form_token(), key.replace(' ', "+"), code(key, 0));
+    let form = format!("token={token}&act=codes&secret={typed}&code={code}");
+    assert_eq!(owner.post("/console/account", &[OURS], &form).status, 303);
+    // A format, a nonce of 24 bytes, the secret's 20, a tag of 16.
+    let length = || psql(&database.url, "SELECT length(totp) FROM admins");
+    assert_eq!(length(), "61");
+    drop(server);
+    // What an earlier release stored is sealed at the start.
+    psql(&database.url, "UPDATE admins SET totp = decode(repeat('07', 20), 'hex')");
+    let server = Server::start_with(Arc::clone(&database), &[], &[]);
+    assert_eq!(length(), "61");
+    drop(server);
+}
+
+#[test]
 fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
     let server = Server::start(Database::postgres());
     let owner = Visitor::make_owner(&server);

@@ -120,7 +120,7 @@ pub(super) fn insert(
     by: &Author,
 ) -> Result<(), StoreError> {
     let (purpose, admin, role) = purpose_columns(&link.purpose);
-    let (id, change) = link.creation(at, by);
+    let creation = link.creation(at, by);
     let mut stands = true;
     store.write_admin(|connection| {
         if let Some(giver) = &link.giver {
@@ -143,7 +143,10 @@ pub(super) fn insert(
             setup_links::giver.eq(&link.giver),
         );
         diesel::insert_into(setup_links::table).values(values).execute(connection)?;
-        Ok(append_other(connection, SERVER, &change, LINK_KIND, id)?)
+        if let Some((id, change)) = &creation {
+            append_other(connection, SERVER, change, LINK_KIND, id)?;
+        }
+        Ok(())
     })?;
     if stands { Ok(()) } else { Err(StoreError::Missing) }
 }

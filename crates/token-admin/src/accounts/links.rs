@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headcount_core::change::{Act, Author, Change};
+use headcount_core::change::{Act, Actor, Author, Change};
 use headcount_core::clock::Timestamp;
 use secrecy::SecretString;
 
@@ -61,14 +61,18 @@ impl LinkRow {
         }
     }
 
-    /// Returns the id and the record of its making: for which account, for what, and by whom.
-    pub fn creation(&self, at: Timestamp, by: &Author) -> (&str, Change) {
+    /// Returns the id and the record of its making: for which account, for what, and by whom. `None` for the link
+    /// that a server without accounts makes at each start: no one has asked for it, and its use is recorded.
+    pub fn creation(&self, at: Timestamp, by: &Author) -> Option<(&str, Change)> {
+        if by.actor == Actor::System {
+            return None;
+        }
         let name = self.account().unwrap_or("first");
         let paths = match &self.purpose {
             LinkPurpose::First => vec!["first"],
             LinkPurpose::Recover(_) => vec!["recover"],
             LinkPurpose::Invite(_, role) => vec!["invite", role.word()],
         };
-        (name, Change::of(Act::Created, name, &paths, at, by))
+        Some((name, Change::of(Act::Created, name, &paths, at, by)))
     }
 }

@@ -114,8 +114,9 @@ impl AccountStore for MemoryAccounts {
         }
         state.links.retain(|link| link.expires > at);
         state.links.push(link.clone());
-        let (id, change) = link.creation(at, by);
-        state.append(LINK_KIND, id, change);
+        if let Some((id, change)) = link.creation(at, by) {
+            state.append(LINK_KIND, id, change);
+        }
         Ok(())
     }
 

@@ -163,17 +163,18 @@ fn adm_02_passwords_are_long_and_not_the_first_guess() {
     assert_eq!(check("日本語のパスワードはとても長い", false), Ok(()));
     for (guess, why) in [
         ("passwordpassword1", Weakness::Repeats),
-        ("Password123456789", Weakness::Sequence),
         ("headcountheadcount", Weakness::Repeats),
         ("aaaaaaaaaaaaaaaaaaa", Weakness::Repeats),
-        ("1234567890123456", Weakness::Common),
-        ("jane.roe jane.roe 2024", Weakness::Repeats),
         ("Welcome2Headcount!", Weakness::FewWords),
         ("abcdefghijklmnopqrst", Weakness::Sequence),
         ("administrator-2026!", Weakness::FewWords),
         ("qwertyqwertyqwerty", Weakness::Repeats),
     ] {
         assert_eq!(check(guess, false), Err(Rule::PasswordGuessable(why)), "{guess}");
+    }
+    // Of several reasons, any one is named.
+    for guess in ["Password123456789", "1234567890123456", "jane.roe jane.roe 2024"] {
+        assert!(matches!(check(guess, false), Err(Rule::PasswordGuessable(_))), "{guess}");
     }
     for guess in ["letmein1", "p@ssw0rd", "jane.roe1", "qwertzui", "12.03.1984", "Football123"] {
         assert!(matches!(check(guess, true), Err(Rule::PasswordGuessable(_))), "{guess}");

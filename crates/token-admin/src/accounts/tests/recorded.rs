@@ -45,6 +45,8 @@ fn n_a_link_is_recorded_with_its_maker() {
     let bench = Bench::with_owner();
     bench.accounts.invitation(&by(), "second", Role::Admin).unwrap();
     bench.accounts.recovery_link(&operator(), "owner").unwrap();
+    let server = Principal::operator(author(Actor::System));
+    Bench::new().accounts.setup_link(&server).unwrap();
     let changes = bench.store.changes().into_iter().filter(|(kind, ..)| kind == LINK_KIND);
     let told: Vec<_> = changes
         .map(|(_, id, change)| format!("{} {id}: {}", change.actor, change.paths.join(" ")))
