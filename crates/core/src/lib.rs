@@ -26,6 +26,7 @@ pub mod quirks;
 pub mod resource;
 pub mod schema;
 pub mod service;
+pub mod text;
 mod value;
 pub mod work;
 

@@ -9,7 +9,7 @@ use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{
-    LastUsed, Scopes, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore,
+    LastUsed, Scopes, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore, canonical,
 };
 
 use crate::changes;
@@ -59,7 +59,7 @@ impl Row {
             cidrs: self
                 .cidrs
                 .split_whitespace()
-                .map(|net| net.parse().unwrap_or_else(|_| empty_network()))
+                .map(|net| net.parse().map_or_else(|_| empty_network(), canonical))
                 .collect(),
             created: Timestamp::from_micros(self.created),
             created_by: self.created_by,

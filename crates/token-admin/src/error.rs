@@ -137,6 +137,13 @@ pub enum Rule {
     UnknownScope(String),
     /// It is no network.
     NotANetwork(String),
+    /// It is an address within a network, and not the network.
+    WithinNetwork {
+        /// The network that it is in.
+        within: IpNet,
+        /// The network of this address alone.
+        meant: IpNet,
+    },
     /// The span of time is shorter than this.
     TooShort(Duration),
     /// The span of time is longer than this.
@@ -254,6 +261,7 @@ impl Rule {
             | Self::NoScope
             | Self::UnknownScope(_)
             | Self::NotANetwork(_)
+            | Self::WithinNetwork { .. }
             | Self::TooShort(_)
             | Self::TooLong(_)
             | Self::NeverExpires
@@ -291,8 +299,8 @@ impl Rule {
                 unknown("quirk", word, QUIRKS.iter().map(|quirk| quirk.name))
             }
             Self::TokenName => format!(
-                "use a name of 1 to {} characters, without control characters and without spaces at \
-                 its ends",
+                "use a name of 1 to {} characters, without spaces at its ends and without characters that end \
+                 a line, turn the direction of writing or control a terminal",
                 Token::MAX_NAME
             ),
             Self::NoScope => "choose at least one scope".to_owned(),
@@ -303,6 +311,9 @@ impl Rule {
             Self::NotANetwork(text) => {
                 format!("\"{text}\" is not a network such as 203.0.113.0/24")
             }
+            Self::WithinNetwork { within, meant } => format!(
+                "this is an address within a network; write {within} for the network, or {meant} for the address alone"
+            ),
             Self::TooShort(least) => format!("the {field} is at least {}", span(*least)),
             Self::TooLong(most) => format!("the {field} is at most {}", span(*most)),
             Self::NeverExpires => {

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod error;
 pub mod format;
 pub mod memory;
+mod networks;
 pub mod principal;
 pub mod role;
 pub mod scope;
@@ -22,6 +23,7 @@ pub mod verify;
 
 pub use error::{AdminError, Field, Rule};
 pub use format::PresentedToken;
+pub use networks::{canonical, networks};
 pub use principal::{Action, Holding, Principal};
 pub use scope::Scopes;
 pub use store::{
@@ -29,9 +31,7 @@ pub use store::{
 };
 pub use tenant::{Tenant, TenantChange, TenantStore};
 pub use tenants::{TenantContents, Tenants};
-pub use tokens::{
-    Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, VerifiedToken, networks, scopes,
-};
+pub use tokens::{Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, VerifiedToken, scopes};
 pub use verify::{Refusal, TokenError};
 
 #[cfg(test)]

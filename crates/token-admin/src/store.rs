@@ -6,6 +6,7 @@ use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
+use headcount_core::text::is_disruptive;
 use ipnet::IpNet;
 use thiserror::Error as ThisError;
 
@@ -57,6 +58,13 @@ pub enum TokenState {
 impl Token {
     /// The longest name, in characters.
     pub const MAX_NAME: usize = 100;
+
+    /// Returns whether a text can name a token.
+    pub fn is_name(text: &str) -> bool {
+        (1..=Self::MAX_NAME).contains(&text.chars().count())
+            && !text.chars().any(is_disruptive)
+            && text.trim() == text
+    }
 
     /// Returns whether it is accepted at a moment.
     pub fn state(&self, now: Timestamp) -> TokenState {

@@ -268,6 +268,16 @@ fn a_token_gives_no_scopes_of_the_admin_api_that_it_lacks() {
 }
 
 #[test]
+fn inj_05_s_d_names_cannot_command_what_shows_them() {
+    let bench = Bench::new();
+    for name in ["a\u{202e}b", "a\u{2028}b", "a\u{9b}b", "a\nb", "a\u{2066}b"] {
+        let refused =
+            bench.tokens.issue(&operator(), TENANT, NewToken { name: name.to_owned(), ..new("x") });
+        assert_eq!(rule(refused), Some((Field::TokenName, Rule::TokenName)), "{name:?}");
+    }
+}
+
+#[test]
 fn a_token_makes_none_that_works_outside_its_networks() {
     let bench = Bench::new();
     let net = |text| networks([text]).unwrap();

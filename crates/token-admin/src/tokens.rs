@@ -85,21 +85,6 @@ pub fn scopes<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Scopes, Ad
     })
 }
 
-/// Reads networks in CIDR notation; one address is a network of one.
-///
-/// # Errors
-///
-/// [`Rule::NotANetwork`].
-pub fn networks<'n>(texts: impl IntoIterator<Item = &'n str>) -> Result<Vec<IpNet>, AdminError> {
-    texts.into_iter().map(network).collect()
-}
-
-fn network(text: &str) -> Result<IpNet, AdminError> {
-    text.parse()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_bad| Field::Networks.breaks(Rule::NotANetwork(text.to_owned())))
-}
-
 /// A token that was just made, with its secret, which appears nowhere else.
 #[derive(Debug)]
 pub struct IssuedToken {
@@ -201,6 +186,10 @@ impl Tokens {
         let new = NewToken { cidrs: by.networks(new.cidrs), ..new };
         by.may_grant(new.scopes, &new.cidrs)?;
         let expires = self.expires(by, new.expiry)?;
+        // A token that takes over from another keeps its name, which an earlier release may have accepted.
+        if !Token::is_name(&new.name) {
+            return Err(Field::TokenName.breaks(Rule::TokenName));
+        }
         let (row, secret) = self.make(by, tenant, new, expires, None)?;
         self.store.insert(&row, &by.author)?;
         Ok(IssuedToken { token: row.token, secret })
@@ -418,14 +407,6 @@ impl Tokens {
         expires: Option<Timestamp>,
         replaces: Option<TokenId>,
     ) -> Result<(TokenRow, SecretString), AdminError> {
-        let name = new.name;
-        if name.is_empty()
-            || name.chars().count() > Token::MAX_NAME
-            || name.chars().any(char::is_control)
-            || name.trim() != name
-        {
-            return Err(Field::TokenName.breaks(Rule::TokenName));
-        }
         if new.scopes.is_empty() {
             return Err(Field::Scopes.breaks(Rule::NoScope));
         }
@@ -435,7 +416,7 @@ impl Tokens {
             id,
             purpose: new.scopes.purpose(),
             tenant,
-            name,
+            name: new.name,
             scopes: new.scopes,
             cidrs: new.cidrs,
             created: self.clock.now(),

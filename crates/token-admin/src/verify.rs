@@ -11,6 +11,7 @@
 //!    its memory, behind a short queue.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -101,8 +102,17 @@ struct Known {
 
 /// One argon2 run that several requests may wait for.
 struct Flight {
-    landed: Mutex<Option<bool>>,
+    landed: Mutex<Option<Landing>>,
     signal: Condvar,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Landing {
+    Accepted,
+    Refused,
+    /// The run panicked, which says nothing about the token.
+    Lost,
 }
 
 struct Job {
@@ -115,6 +125,10 @@ struct Job {
 
 impl Verifier {
     pub(crate) fn new() -> Self {
+        Self::running(matches)
+    }
+
+    fn running(run: Run) -> Self {
         metrics::describe_counter!(RUNS, "Tokens verified by argon2 in this process.");
         metrics::counter!(RUNS).increment(0);
         let (queue, jobs) = sync_channel(MAX_WAITING);
@@ -127,7 +141,7 @@ impl Verifier {
         drop(
             std::thread::Builder::new()
                 .name("token-verify".to_owned())
-                .spawn(move || work(&jobs, &shared)),
+                .spawn(move || work(&jobs, &shared, run)),
         );
         Self { key: rand::random(), known, queue }
     }
@@ -157,8 +171,9 @@ impl Verifier {
             return Ok(());
         };
         match flight.wait() {
-            Some(true) => Ok(()),
-            Some(false) => Err(Refusal::WrongSecret.into()),
+            Some(Landing::Accepted) => Ok(()),
+            Some(Landing::Refused) => Err(Refusal::WrongSecret.into()),
+            Some(Landing::Lost) => Err(TokenError::Hash),
             None => Err(TokenError::Busy),
         }
     }
@@ -203,17 +218,17 @@ impl Known {
     }
 
     /// Ends a run. The token is remembered before its flight is removed, so that no request starts a second run.
-    fn land(&self, job: &Job, accepted: bool) {
-        if accepted {
+    fn land(&self, job: &Job, landing: Landing) {
+        if landing == Landing::Accepted {
             self.remembered.insert(job.key, job.proof.clone());
         }
         self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.key);
-        job.flight.land(accepted);
+        job.flight.land(landing);
     }
 }
 
 impl Flight {
-    fn wait(&self) -> Option<bool> {
+    fn wait(&self) -> Option<Landing> {
         let deadline = Instant::now() + VERIFY_TIMEOUT;
         let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -226,24 +241,42 @@ impl Flight {
         }
     }
 
-    fn land(&self, accepted: bool) {
-        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+    fn land(&self, landing: Landing) {
+        *self.landed.lock().unwrap_or_else(PoisonError::into_inner) = Some(landing);
         self.signal.notify_all();
     }
 }
 
 /// The verify thread: one run at a time, in memory that is allocated once.
-fn work(jobs: &Receiver<Job>, known: &Known) {
+///
+/// A run that panics is lost, and the thread goes on: without it no token could be used for the first time until
+/// the server starts again.
+fn work(jobs: &Receiver<Job>, known: &Known, run: Run) {
     let mut memory: Vec<Block> = Vec::new();
     while let Ok(job) = jobs.recv() {
         metrics::counter!(RUNS).increment(1);
-        let accepted = matches(job.token.expose_secret(), &job.hash, &mut memory);
-        if accepted.is_none() {
-            tracing::error!("a stored token hash is not one of ours; the token is refused");
-        }
-        known.land(&job, accepted.unwrap_or(false));
+        let attempt = catch_unwind(AssertUnwindSafe(|| {
+            run(job.token.expose_secret(), &job.hash, &mut memory)
+        }));
+        let landing = match attempt {
+            Ok(Some(true)) => Landing::Accepted,
+            Ok(Some(false)) => Landing::Refused,
+            Ok(None) => {
+                tracing::error!("a stored token hash is not one of ours; the token is refused");
+                Landing::Refused
+            }
+            Err(_panic) => {
+                tracing::error!("verifying a token panicked; the request is answered 503");
+                memory = Vec::new();
+                Landing::Lost
+            }
+        };
+        known.land(&job, landing);
     }
 }
+
+/// How a token is compared with a stored hash; see [`matches`].
+type Run = fn(&str, &TokenHash, &mut Vec<Block>) -> Option<bool>;
 
 /// Compares a token with a stored hash; none when the hash is not one that this server makes.
 pub(crate) fn matches(token: &str, hash: &TokenHash, memory: &mut Vec<Block>) -> Option<bool> {
@@ -323,4 +356,53 @@ fn digest(key: &[u8], token: &str) -> Key {
         .unwrap_or_else(|_| Hmac::new(&Default::default()));
     mac.update(token.as_bytes());
     mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use headcount_core::clock::Timestamp;
+
+    use super::*;
+    use crate::format::{self, Purpose};
+    use crate::scope::Scopes;
+    use crate::store::Token;
+
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+
+    /// Panics the first time, and accepts everything later.
+    fn unsteady(_: &str, _: &TokenHash, _: &mut Vec<Block>) -> Option<bool> {
+        assert!(PANICKED.swap(true, Ordering::SeqCst), "the first run");
+        Some(true)
+    }
+
+    #[test]
+    fn s_p_a_panic_while_a_token_is_verified_costs_one_request() {
+        let (id, secret) = format::generate(Purpose::Provisioning);
+        let text = secret.expose_secret();
+        let token = Token {
+            id,
+            purpose: Purpose::Provisioning,
+            tenant: TenantId::new(1),
+            name: "test".to_owned(),
+            scopes: Scopes::SCIM_READ,
+            cidrs: Vec::new(),
+            created: Timestamp::from_micros(0),
+            created_by: "test".to_owned(),
+            expires: None,
+            revoked: None,
+            replaces: None,
+            last_used: None,
+            user: None,
+        };
+        let hash = TokenHash::from_store(String::new());
+        let row = TokenRow { token, hash, tag: tag(text), secret_version: 1 };
+        let (verifier, presented) =
+            (Verifier::running(unsteady), PresentedToken::parse(text).unwrap());
+        assert!(matches!(verifier.check(&presented, &row), Err(TokenError::Hash)));
+        // Neither is it refused for ever, nor does everyone wait for a thread that is gone.
+        assert!(verifier.check(&presented, &row).is_ok());
+        assert!(verifier.recognize(&presented).is_some());
+    }
 }

@@ -46,6 +46,7 @@ impl Service {
             }
         };
         members.check(id)?;
+        check_names(before.map(|(_, old)| old), &attributes)?;
         let (entries, keys) = derive(kind, caller.quirks, &attributes, work)?;
         index::check_lengths(kind, &attributes, &entries, &keys)?;
         let (old_entries, old_keys) = match before {
@@ -128,6 +129,24 @@ impl Service {
     }
 }
 
+/// The attributes besides `userName` by which people and programs know a resource.
+const NAMES: [&str; 2] = ["displayName", "externalId"];
+
+/// Refuses control characters in names, as in `userName`. One that a resource has already may be sent again: an
+/// earlier release accepted it, and a client that repeats the whole resource does not change it.
+fn check_names(before: Option<&Attributes>, after: &Attributes) -> Result<(), Error> {
+    for name in NAMES {
+        let new = after.top(name);
+        let is_controlling = new
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|text| text.chars().any(char::is_control));
+        if is_controlling && before.and_then(|old| old.top(name)) != new {
+            return Err(Error::value(name, "control characters cannot be part of a name"));
+        }
+    }
+    Ok(())
+}
+
 /// Derives index rows and unique keys.
 fn derive(
     kind: &ResourceType,
@@ -174,4 +193,33 @@ fn changed_paths(before: &Attributes, after: &Attributes, members: &MemberChange
         paths.push("members".to_owned());
     }
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn attributes(value: Value) -> Attributes {
+        Attributes::from_canonical(value.as_object().cloned().unwrap_or_default())
+    }
+
+    #[test]
+    fn s_e_names_get_no_control_characters_and_keep_those_they_have() {
+        for name in NAMES {
+            for c in ['\u{7}', '\u{1b}', '\r', '\n', '\u{9b}'] {
+                let odd = attributes(json!({name: format!("a{c}b"), "title": "x"}));
+                let plain = attributes(json!({name: "ab", "title": format!("a{c}b")}));
+                let changed = attributes(json!({name: format!("a{c}c")}));
+                assert!(check_names(None, &odd).is_err(), "{name} {c:?}");
+                assert!(check_names(Some(&plain), &odd).is_err(), "{name} {c:?}");
+                assert!(check_names(Some(&odd), &changed).is_err(), "{name} {c:?}");
+                // What an earlier release accepted stops no synchronization.
+                assert!(check_names(Some(&odd), &odd).is_ok(), "{name} {c:?}");
+                assert!(check_names(Some(&odd), &plain).is_ok(), "{name} {c:?}");
+                assert!(check_names(None, &plain).is_ok(), "{name} {c:?}");
+            }
+        }
+    }
 }
