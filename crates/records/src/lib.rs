@@ -17,6 +17,7 @@ pub mod describe;
 mod event_body;
 pub mod events;
 pub mod feed;
+mod masked_url;
 pub mod memory;
 mod notifier;
 mod record_body;
@@ -28,10 +29,11 @@ pub mod verify;
 
 pub use address::AddressBlock;
 pub use event_body::{ActorBody, EventBody, EventStyle, EventWriter, Subject};
+pub use masked_url::MaskedUrl;
 pub use notifier::EventNotifier;
 pub use record_body::{ChangeBody, EntryBody, PresentBody, RecordBody, TimelineBody};
 pub use recorder::{Directory, Keep, Recorder};
 pub use request_log::{
     HttpExchange, LogQuery, LogScope, Logged, Operated, QuirkCount, RecordBuilder, RequestLog,
-    RequestRecord, Retention,
+    RequestRecord, Retention, holds_token,
 };

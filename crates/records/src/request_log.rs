@@ -13,6 +13,7 @@ use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
 
 pub use extract::{HttpExchange, Operated, RecordBuilder};
+pub use redact::holds_token;
 
 /// One request as the provisioning log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection as _, QueryResult};
+use headcount_records::MaskedUrl;
 use thiserror::Error as ThisError;
 
 use crate::watch::Watch;
@@ -61,14 +62,17 @@ impl DbConnection {
 pub enum DatabaseUrl {
     /// A file of an embedded SQLite.
     Sqlite(PathBuf),
-    /// A PostgreSQL server, by a libpq URL. Printed without its password.
+    /// A PostgreSQL server, by a libpq URL. Printed without anything that could be secret.
     Postgres(String),
 }
 
-/// A text that is not the URL of a database.
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
-#[error("the database must be sqlite:FILE or postgres://USER@HOST/NAME, not \"{0}\"")]
-pub struct UrlError(String);
+/// A text that is not the URL of a database. It is not repeated: it may contain a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+#[error(
+    "the database must be sqlite:FILE or postgres://USER@HOST/NAME; write a password's special characters in \
+     percent-encoding, such as %2F for a slash"
+)]
+pub struct UrlError;
 
 impl DatabaseUrl {
     /// Reads `sqlite:FILE` or a `postgres://` URL. Anything else is an error, never a new file.
@@ -83,18 +87,31 @@ impl DatabaseUrl {
                 return Ok(Self::Sqlite(PathBuf::from(path)));
             }
         }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        // What is not certain does not get to libpq either, whose errors repeat what it cannot read.
+        let is_postgres =
+            ["postgres://", "postgresql://"].iter().any(|begin| text.starts_with(begin));
+        if is_postgres && MaskedUrl::parse(text).is_some() {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        Err(UrlError(mask_password(text)))
+        Err(UrlError)
     }
 }
 
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Postgres(url) => f.write_str(&mask_password(url)),
+            Self::Sqlite(path) => {
+                let path = path.to_string_lossy();
+                // Not a path, but a URL behind the wrong prefix.
+                if path.contains("://") || (path.contains('@') && path.contains(':')) {
+                    return f.write_str("sqlite:(not shown)");
+                }
+                write!(f, "sqlite:{path}")
+            }
+            Self::Postgres(url) => match MaskedUrl::parse(url) {
+                Some(url) => fmt::Display::fmt(&url, f),
+                None => f.write_str("postgres:(not shown)"),
+            },
         }
     }
 }
@@ -103,20 +120,6 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// Takes the password out of a URL.
-fn mask_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let (authority, tail) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
-    let shown = match authority.rsplit_once('@') {
-        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
-        None => authority.to_owned(),
-    };
-    let tail = tail.find("password=").map_or(tail, |at| tail.get(..at).unwrap_or_default());
-    format!("{scheme}://{shown}{tail}")
 }
 
 /// How connections are opened.

@@ -48,7 +48,7 @@ mod write;
 pub use audit::{AuditSlice, Recalled};
 pub use connection::{DatabaseUrl, UrlError};
 pub use duplicates::Duplicate;
-pub use log::LogStore;
+pub use log::{LogStore, log_file};
 pub use migrations::SchemaState;
 pub use pool::PoolState;
 pub use rebuild::{DeriveFn, RebuildError};

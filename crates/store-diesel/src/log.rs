@@ -188,7 +188,7 @@ fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Pr
 }
 
 /// Returns the file of the log, next to the file of the data: `headcount-log.db` for `headcount.db`.
-fn log_file(path: &Path) -> PathBuf {
+pub fn log_file(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = match path.extension() {
         Some(extension) => format!("{stem}-log.{}", extension.to_string_lossy()),

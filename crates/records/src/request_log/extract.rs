@@ -107,6 +107,11 @@ impl RecordBuilder {
     pub fn build<B: AsRef<[u8]>>(&self, mut exchange: HttpExchange<B>) -> Vec<RequestRecord> {
         let Self { registry, never, .. } = self;
         let (sent, answered) = (exchange.body.take(), exchange.reply.take());
+        // Before anything is read from them.
+        exchange.path = redact::token(exchange.path);
+        for text in [&mut exchange.agent, &mut exchange.reason, &mut exchange.field] {
+            *text = text.take().map(redact::token);
+        }
         let operated = std::mem::take(&mut exchange.operations);
         let (sent, answered) =
             (sent.as_ref().map(AsRef::as_ref), answered.as_ref().map(AsRef::as_ref));

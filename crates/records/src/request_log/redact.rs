@@ -1,5 +1,7 @@
 //! What may be kept of a body: everything but secrets.
 
+use std::borrow::Cow;
+
 use memchr::memmem::Finder;
 use serde_json::Value;
 
@@ -100,9 +102,52 @@ pub(super) fn looks_like_token(text: &str) -> bool {
     })
 }
 
+/// How often a text is decoded in search of a token: proxies encode what was encoded before.
+const MAX_ENCODED: usize = 3;
+
+/// Returns whether a text contains a token, also one that is percent-encoded. Such a text is recorded nowhere.
+pub fn holds_token(text: &str) -> bool {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_ENCODED {
+        if looks_like_token(&text) {
+            return true;
+        }
+        let Some(decoded) = decode(&text) else { return false };
+        text = Cow::Owned(decoded);
+    }
+    looks_like_token(&text)
+}
+
+/// Decodes a percent-encoded text; `None` if nothing in it is encoded.
+fn decode(text: &str) -> Option<String> {
+    let (mut decoded, mut rest, mut any) = (Vec::new(), text.as_bytes(), false);
+    while let Some((byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *byte == b'%');
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(code) => {
+                decoded.push(code);
+                rest = after.get(2..).unwrap_or_default();
+                any = true;
+            }
+            None => {
+                decoded.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    any.then(|| String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// Masks a text that contains a token.
+pub(super) fn token(text: String) -> String {
+    if holds_token(&text) { MASK.to_owned() } else { text }
+}
+
 /// Masks a line of text, such as a path, a filter or a reason. One that names a secret may contain it.
 pub(super) fn line(text: String, never: &[String]) -> String {
-    if looks_like_token(&text) || is_secret(&text, never) { MASK.to_owned() } else { text }
+    if holds_token(&text) || is_secret(&text, never) { MASK.to_owned() } else { text }
 }
 
 /// Cuts a text at the limit and appends how much is missing.
@@ -162,6 +207,20 @@ mod tests {
             assert_eq!(line(text.to_owned(), &never), MASK);
         }
         assert_eq!(line("userName eq \"pink\"".to_owned(), &never), "userName eq \"pink\"");
+    }
+
+    #[test]
+    fn tok_11_s_c_a_token_is_found_however_often_it_is_encoded() {
+        let token = "hc_0123456789abcdef_0123456789";
+        assert!(holds_token(token) && holds_token(&format!("Mozilla/5.0 ({token})")));
+        let mut encoded = token.to_owned();
+        for _ in 0..MAX_ENCODED {
+            encoded = encoded.replace('%', "%25").replace('_', "%5f").replace('h', "%68");
+            assert!(holds_token(&encoded), "{encoded}");
+        }
+        for harmless in ["", "/Users/%", "%zz%4", "a%20b", "hc_short_word", "%68%63%5f"] {
+            assert!(!holds_token(harmless), "{harmless}");
+        }
     }
 
     #[test]
