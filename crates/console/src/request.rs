@@ -66,6 +66,8 @@ pub(crate) struct PageRequest {
     pub(crate) address: Option<IpAddr>,
     /// The origin under which identity providers reach the server.
     pub(crate) public_origin: String,
+    /// The origin under which administrators reach the console.
+    pub(crate) console_origin: String,
 }
 
 /// The cookie of a session over TLS. Because of its prefix, browsers accept it only from this host.
@@ -109,6 +111,7 @@ impl PageRequest {
             network: ClientNetwork::of(address),
             address,
             public_origin,
+            console_origin: headcount_http_api::console_origin(request, settings),
         }
     }
 

@@ -15,7 +15,7 @@ use headcount_core::ids::{RequestId, TokenId};
 use headcount_core::schema::{Membership, ResourceType};
 use headcount_core::service::Caller;
 use headcount_core::work::Work;
-use headcount_records::AddressBlock;
+use headcount_records::{AddressBlock, holds_token};
 use headcount_token_admin::{PresentedToken, Scopes, VerifiedToken as Proven};
 
 use crate::api::Api;
@@ -150,7 +150,9 @@ impl Bearer {
         Ok(Self {
             presented: Arc::new(presented),
             address: client::address(request, &api.settings),
-            agent: agent.filter(|agent| !agent.is_empty()).map(str::to_owned),
+            agent: agent
+                .filter(|agent| !agent.is_empty() && !holds_token(agent))
+                .map(str::to_owned),
             request: request.extensions().get::<RequestId>().cloned().ok_or(Cause::Internal)?,
             stopwatch: Stopwatch::start(),
             refusal: Mutex::default(),

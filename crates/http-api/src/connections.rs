@@ -12,7 +12,6 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use headcount_records::AddressBlock;
-use ipnet::IpNet;
 
 use crate::api::Api;
 use crate::error::{ApiError, Cause};
@@ -24,8 +23,8 @@ use crate::settings::HttpSettings;
 pub struct Connections {
     /// The most connections of one address; `None` for no limit.
     limit: Option<usize>,
-    behind_proxy: bool,
-    proxies: Vec<IpNet>,
+    /// Which peers are proxies.
+    settings: HttpSettings,
     open: Mutex<HashMap<AddressBlock, usize>>,
 }
 
@@ -50,8 +49,7 @@ impl Connections {
         let limit = settings.connections_per_address;
         Arc::new(Self {
             limit: (limit > 0).then_some(limit),
-            behind_proxy: settings.behind_proxy,
-            proxies: settings.trusted_proxies.clone(),
+            settings: settings.clone(),
             open: Mutex::default(),
         })
     }
@@ -65,7 +63,7 @@ impl Connections {
         local: Option<SocketAddr>,
     ) -> Option<Connection> {
         let peer = peer.map(|peer| peer.to_canonical());
-        let counted = peer.filter(|peer| !self.is_proxy(peer)).zip(self.limit);
+        let counted = peer.filter(|peer| !self.settings.is_proxy(*peer)).zip(self.limit);
         let block = counted.map(|(peer, limit)| (AddressBlock::of(Some(peer)), limit));
         if let Some((block, limit)) = block {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,20 +82,6 @@ impl Connections {
             cut: AtomicBool::new(false),
             waker: Mutex::default(),
         })))
-    }
-
-    /// Returns whether a peer is a proxy: one that is listed or, where none is listed, one in a private network.
-    fn is_proxy(&self, peer: &IpAddr) -> bool {
-        if !self.proxies.is_empty() {
-            return self.proxies.iter().any(|net| net.contains(peer));
-        }
-        let is_private = match peer {
-            IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
-            IpAddr::V6(peer) => {
-                peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local()
-            }
-        };
-        self.behind_proxy && is_private
     }
 }
 

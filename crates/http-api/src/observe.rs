@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
 use headcount_core::quirks::Quirks;
-use headcount_records::HttpExchange;
+use headcount_records::{HttpExchange, holds_token};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -23,7 +23,7 @@ use crate::admin::Problem;
 use crate::api::Api;
 use crate::body::RawBody;
 use crate::error::{ApiError, Cause};
-use crate::headers::harden;
+use crate::headers::{harden, require_tls};
 use crate::paths::BASE_PATH;
 use crate::reply::LogContext;
 use crate::{auth, client, target};
@@ -47,6 +47,9 @@ pub async fn observe(
     let method = known_method(request.method());
     let record = LogRecord::of(&request, &id, method, started);
     let span = span(method, &id);
+    let over_tls = request
+        .app_data::<Data<Api>>()
+        .is_some_and(|api| client::is_over_tls(request.request(), &api.settings));
     let too_long =
         request.uri().path_and_query().is_some_and(|target| target.as_str().len() > MAX_URI_BYTES);
     let mut response = if too_long {
@@ -66,6 +69,9 @@ pub async fn observe(
         }
     };
     harden(response.headers_mut());
+    if over_tls {
+        require_tls(response.headers_mut());
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -91,10 +97,10 @@ fn api_error(error: &actix_web::Error) -> Option<&ApiError> {
     error.as_error::<ApiError>().or_else(|| error.as_error::<Problem>().map(|problem| &problem.0))
 }
 
-/// Returns the client's id of the request when it is a plain text, or a new id.
+/// Returns the client's id of the request when it is a plain text and no token, or a new id.
 fn request_id(request: &ServiceRequest) -> RequestId {
     let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    if let Some(id) = sent.filter(|id| is_plain(id)) {
+    if let Some(id) = sent.filter(|id| is_plain(id) && !holds_token(id)) {
         return RequestId::new(id);
     }
     let id = request.app_data::<Data<Api>>().map(|api| api.request_ids.next_id());

@@ -25,9 +25,23 @@ const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
 /// The application has to be wrapped in [`crate::observe`] and in actix-web's path normalization.
 pub fn routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
+        config.configure(admin_routes(Data::clone(&api))).configure(scim_routes(api));
+    }
+}
+
+/// Adds the routes of the admin API alone; see [`routes`].
+pub fn admin_routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
         if api.administration.is_some() {
             config.service(crate::admin::scope());
         }
+        config.app_data(api);
+    }
+}
+
+/// Adds the routes of SCIM alone; see [`routes`].
+pub fn scim_routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
         config.app_data(api);
         // RFC 7644 §3.13: a path without a version is the newest version's.
         for base in [BASE_PATH, "/scim"] {

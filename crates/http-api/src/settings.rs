@@ -1,5 +1,6 @@
 //! The settings of HTTP.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -14,10 +15,13 @@ pub struct HttpSettings {
     pub public_url: Option<String>,
     /// Whether a proxy in front of the server sends the client's address, host and scheme.
     pub behind_proxy: bool,
-    /// Proxies whose headers are trusted, in addition to the one that connects.
+    /// The only proxies that are believed. Without any, and with `behind_proxy`, peers on this machine and in
+    /// private networks are.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the server itself speaks TLS.
     pub tls: bool,
+    /// Whether the console and the admin API have a listener of their own, which the public URL does not reach.
+    pub admin_apart: bool,
     /// The largest body of a request on one resource, in bytes.
     pub body_bytes: usize,
     /// The largest body of a bulk request, in bytes.
@@ -49,6 +53,29 @@ pub struct HttpSettings {
     pub failures_burst: u32,
 }
 
+impl HttpSettings {
+    /// Returns whether the headers of a peer about its clients are believed (TLS-06): whether it is a listed proxy
+    /// or, where none is listed and there is one, near.
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        if !self.trusted_proxies.is_empty() {
+            return self.is_listed(peer);
+        }
+        let is_near = match peer.to_canonical() {
+            IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
+            IpAddr::V6(peer) => {
+                peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local()
+            }
+        };
+        self.behind_proxy && is_near
+    }
+
+    /// Returns whether an address is that of a listed proxy.
+    pub(crate) fn is_listed(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|net| net.contains(&address))
+    }
+}
+
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
@@ -56,6 +83,7 @@ impl Default for HttpSettings {
             behind_proxy: false,
             trusted_proxies: Vec::new(),
             tls: false,
+            admin_apart: false,
             body_bytes: 1024 * 1024,
             bulk_bytes: 4 * 1024 * 1024,
             bulk_operations: 1_000,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use config::{Config as Layers, File, FileFormat, Source, Value};
+use headcount_records::MaskedUrl;
+use headcount_store_diesel::DatabaseUrl;
 use serde::Deserialize;
 
 use crate::cli::{Common, Serve};
@@ -29,7 +31,6 @@ pub(crate) struct Config {
     pub(crate) provisioning_log: ProvisioningLog,
     pub(crate) audit: Audit,
     pub(crate) logging: Logging,
-    #[serde(default)]
     pub(crate) telemetry: Telemetry,
 }
 
@@ -45,7 +46,9 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Http {
     pub(crate) listen: String,
+    pub(crate) admin_listen: Option<String>,
     pub(crate) metrics_listen: Option<String>,
+    pub(crate) metrics_public: bool,
     pub(crate) public_url: Option<String>,
     pub(crate) behind_proxy: bool,
     pub(crate) trusted_proxies: Vec<String>,
@@ -123,10 +126,11 @@ pub(crate) struct Logging {
     pub(crate) filter: String,
 }
 
-/// Where traces go.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// Where traces go, and what metrics have.
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Telemetry {
     pub(crate) otlp_url: Option<String>,
+    pub(crate) tenant_label: bool,
 }
 
 /// How log lines look.
@@ -145,7 +149,9 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("database.pool_size", None),
     ("database.prepared_statements", Some("true")),
     ("http.listen", Some("127.0.0.1:8080")),
+    ("http.admin_listen", None),
     ("http.metrics_listen", None),
+    ("http.metrics_public", Some("false")),
     ("http.public_url", None),
     ("http.behind_proxy", Some("false")),
     ("http.trusted_proxies", Some("")),
@@ -187,13 +193,14 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("logging.format", Some("pretty")),
     ("logging.filter", Some("info,actix_server=warn")),
     ("telemetry.otlp_url", None),
+    ("telemetry.tenant_label", Some("false")),
 ];
 
 /// Sections that were renamed, by their old names.
 const RENAMED_SECTIONS: &[(&str, &str)] = &[("requests", "provisioning_log"), ("log", "logging")];
 
 /// Keys whose value is a secret or can hold one.
-const SECRETS: &[&str] = &["database.url"];
+const SECRETS: &[&str] = &["database.url", "telemetry.otlp_url"];
 /// Keys whose value is a list, written with commas in the environment.
 const LISTS: &[&str] = &["http.trusted_proxies"];
 
@@ -202,6 +209,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Key, value with secrets masked, origin.
     pub(crate) origins: Vec<(String, String, String)>,
+    /// Files with secrets that were read, by the key that names each or that each sets.
+    pub(crate) secret_files: Vec<(String, PathBuf)>,
 }
 
 /// Each value that is set, with its origin, by key.
@@ -209,20 +218,21 @@ type Values = BTreeMap<String, (String, String)>;
 
 /// Reads all layers.
 pub(crate) fn load(common: &Common, serve: Option<&Serve>) -> anyhow::Result<Loaded> {
-    let mut values = defaults();
+    let (mut values, mut secret_files) = (defaults(), Vec::new());
     let layers = [
         file_layer(common.config.as_deref())?,
         environment_layer(std::env::vars()),
         flag_layer(common, serve),
     ];
     for layer in layers {
+        secret_files.extend(secrets_of(&layer));
         apply(&mut values, layer)?;
     }
     let origins = values
         .iter()
         .map(|(key, (value, origin))| (key.clone(), mask(key, value), origin.clone()))
         .collect();
-    Ok(Loaded { config: read(&values)?, origins })
+    Ok(Loaded { config: read(&values)?, origins, secret_files })
 }
 
 fn defaults() -> Values {
@@ -268,12 +278,35 @@ struct Setting {
     key: String,
     value: String,
     origin: String,
+    /// Whether the origin is a file.
+    in_file: bool,
+}
+
+/// Returns the files of a layer with secrets: those that are named, and the file of the layer itself where it
+/// contains one.
+fn secrets_of(layer: &[Setting]) -> Vec<(String, PathBuf)> {
+    let files = layer.iter().filter_map(|Setting { key, value, origin, in_file }| {
+        if key.strip_suffix("_file").is_some_and(|plain| SECRETS.contains(&plain)) {
+            return Some((key.clone(), PathBuf::from(value)));
+        }
+        let is_secret = *in_file && SECRETS.contains(&key.as_str()) && has_secret(value);
+        is_secret.then(|| (key.clone(), PathBuf::from(origin)))
+    });
+    files.collect()
+}
+
+/// Returns whether a URL may contain a secret.
+fn has_secret(url: &str) -> bool {
+    match MaskedUrl::parse(url) {
+        Some(url) => url.has_secret(),
+        None => !url.starts_with("sqlite:"),
+    }
 }
 
 /// Puts a layer over those before it. A secret may be in a file that its key with `_file` names.
 fn apply(values: &mut Values, layer: Vec<Setting>) -> anyhow::Result<()> {
     let named: Vec<String> = layer.iter().map(|setting| setting.key.clone()).collect();
-    for Setting { key, value, origin } in layer {
+    for Setting { key, value, origin, .. } in layer {
         if let Some(plain) = key.strip_suffix("_file").filter(|plain| SECRETS.contains(plain)) {
             if named.iter().any(|named| named == plain) {
                 bail!("{plain} and {key} are both set (by {origin}); set one of them");
@@ -327,12 +360,23 @@ fn file_layer(named: Option<&Path>) -> anyhow::Result<Vec<Setting>> {
         )
     })?;
     let source = File::from_str(&text, FileFormat::Toml);
-    let table = source.collect().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    let table = source.collect().map_err(|error| {
+        anyhow::anyhow!("{}: {}", path.display(), without_lines(&error.to_string()))
+    })?;
     let mut flat = Vec::new();
     for (key, value) in table {
         flatten(&key, value, &path.display().to_string(), &mut flat)?;
     }
     Ok(flat)
+}
+
+/// Returns an error of the parser without the lines of the file that it quotes: a line may contain a password.
+fn without_lines(error: &str) -> String {
+    let is_quote = |line: &&str| {
+        line.split_once('|')
+            .is_none_or(|(number, _)| !number.trim().bytes().all(|b| b.is_ascii_digit()))
+    };
+    error.lines().filter(is_quote).map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
 fn flatten(key: &str, value: Value, origin: &str, flat: &mut Vec<Setting>) -> anyhow::Result<()> {
@@ -353,7 +397,8 @@ fn flatten(key: &str, value: Value, origin: &str, flat: &mut Vec<Setting>) -> an
     let text = text.with_context(|| {
         format!("{origin}: {key} must be a text, a number, true, false or a list of texts")
     })?;
-    flat.push(Setting { key: key.to_owned(), value: text, origin: origin.to_owned() });
+    let (key, origin) = (key.to_owned(), origin.to_owned());
+    flat.push(Setting { key, value: text, origin, in_file: true });
     Ok(())
 }
 
@@ -361,7 +406,7 @@ fn environment_layer(variables: impl Iterator<Item = (String, String)>) -> Vec<S
     let mut settings: Vec<Setting> = variables
         .filter_map(|(name, value)| {
             let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase().replace("__", ".");
-            Some(Setting { key, value, origin: name })
+            Some(Setting { key, value, origin: name, in_file: false })
         })
         .collect();
     settings.sort_by(|a, b| a.key.cmp(&b.key));
@@ -383,18 +428,38 @@ fn flag_layer(common: &Common, serve: Option<&Serve>) -> Vec<Setting> {
         .into_iter()
         .filter_map(|(key, value)| {
             let origin = "command line".to_owned();
-            Some(Setting { key: key.to_owned(), value: value?, origin })
+            Some(Setting { key: key.to_owned(), value: value?, origin, in_file: false })
         })
         .collect()
 }
 
-/// Returns a value without the secrets in it.
+/// Returns a value without the secrets in it. Of what is no plain URL, where one belongs, nothing is shown.
 fn mask(key: &str, value: &str) -> String {
-    if key == "database.url" {
-        return headcount_store_diesel::DatabaseUrl::parse(value)
-            .map_or_else(|_| "(not a database URL)".to_owned(), |url| url.to_string());
-    }
-    value.to_owned()
+    let shown = match key {
+        "database.url" => DatabaseUrl::parse(value).map(|url| url.to_string()).ok(),
+        "http.public_url" => public_url(value).ok(),
+        "telemetry.otlp_url" => MaskedUrl::parse(value).map(|url| url.to_string()),
+        // A URL where none belongs.
+        _ if value.contains("://") => MaskedUrl::parse(value).map(|url| url.to_string()),
+        _ => Some(value.to_owned()),
+    };
+    shown.unwrap_or_else(|| "(not shown: not a plain URL)".to_owned())
+}
+
+/// Reads the URL by which clients reach the server; it has no slash at its end.
+pub(crate) fn public_url(text: &str) -> anyhow::Result<String> {
+    let url = text.trim_end_matches('/');
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_plain = rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:/[]~".contains(&byte))
+    });
+    // What was set is not repeated: it may contain a password.
+    anyhow::ensure!(
+        is_plain,
+        "http.public_url: must be an address without user and query, such as https://scim.example.com"
+    );
+    Ok(url.to_owned())
 }
 
 /// Every key, for documentation and tests.

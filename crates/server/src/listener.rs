@@ -1,8 +1,8 @@
 //! Connections, from the accepted socket to HTTP.
 //!
-//! This does what actix-web's own server does, with two additions: a connection is counted before it is used, so
-//! that one address cannot have all of them, and it can be cut from outside, so that the server need not wait
-//! for a client that does not read its response.
+//! This does what actix-web's own server does, with three additions: a connection is counted before it is used, so
+//! that one address cannot have all of them; it can be cut from outside, so that the server need not wait
+//! for a client that does not read its response; and heads that two parties could read differently are refused.
 
 use std::fmt;
 use std::io;
@@ -22,6 +22,10 @@ use actix_web::dev::{AppConfig, Server, Service, ServiceFactory, fn_service};
 use actix_web::rt::net::{ActixStream, Ready, TcpStream};
 use headcount_http_api::{Connection, Connections};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use self::heads::Guarded;
+
+mod heads;
 
 /// Idle connections are kept longer than identity providers keep theirs (HTP-023).
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -69,12 +73,12 @@ macro_rules! http {
     }};
 }
 
-fn plain_connection(io: &CountedSocket) -> Connection {
-    io.connection.clone()
+fn plain_connection(io: &Guarded<CountedSocket>) -> Connection {
+    io.io.connection.clone()
 }
 
-fn tls_connection(io: &TlsStream<CountedSocket>) -> Connection {
-    plain_connection(io.get_ref().0)
+fn tls_connection(io: &Guarded<TlsStream<CountedSocket>>) -> Connection {
+    io.io.get_ref().0.connection.clone()
 }
 
 /// Makes a server for an application; it runs when it is awaited.
@@ -108,7 +112,7 @@ where
                 let entered = enter(socket, &connections).map_err(DispatchError::Io);
                 std::future::ready(entered.map(|io| {
                     let peer = io.socket.peer_addr().ok();
-                    (io, Protocol::Http1, peer)
+                    (Guarded::http1(io), Protocol::Http1, peer)
                 }))
             });
             enter.and_then(http!(stops, application, plain_connection))
@@ -125,11 +129,11 @@ where
                 let shake = acceptor.map_err(TlsError::into_service_error);
                 let protocol = fn_service(|io: TlsStream<CountedSocket>| {
                     let (socket, session) = io.get_ref();
-                    let protocol = match session.alpn_protocol() {
-                        Some(b"h2") => Protocol::Http2,
-                        _ => Protocol::Http1,
-                    };
                     let peer = socket.socket.peer_addr().ok();
+                    let (io, protocol) = match session.alpn_protocol() {
+                        Some(b"h2") => (Guarded::http2(io), Protocol::Http2),
+                        _ => (Guarded::http1(io), Protocol::Http1),
+                    };
                     std::future::ready(Ok((io, protocol, peer)))
                 });
                 let http = http!(stops, application, tls_connection).map_err(TlsError::Service);

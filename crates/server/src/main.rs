@@ -14,9 +14,12 @@ mod listener;
 mod metrics;
 mod output;
 mod private_file;
+mod process;
 mod schemas;
+mod secret_files;
 mod system;
 mod telemetry;
+mod tls;
 mod wiring;
 
 use std::process::ExitCode;
@@ -28,6 +31,7 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    process::report_panics();
     let cli = cli::parse();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

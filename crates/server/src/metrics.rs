@@ -1,43 +1,47 @@
 //! Metrics for Prometheus: the counters of this process, and values from the database about tenants and tokens.
 //!
-//! Labels come from closed sets: routes, statuses, names of tenants, public ids of tokens. No part of a resource
-//! is ever a label.
+//! Labels come from closed sets: routes, statuses, kinds. No id and no part of a resource is ever a label, and names
+//! of tenants are only where the operator wants them (PII-04).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use headcount_core::change::Actor;
+use headcount_core::clock::{Clock as _, Timestamp};
+use headcount_core::ids::TenantId;
 use headcount_http_api::{Api, Snapshot};
 use headcount_store_diesel::{LogStore, Store};
-use headcount_token_admin::{Principal, Tokens};
+use headcount_token_admin::format::Purpose;
+use headcount_token_admin::{Principal, TenantStore as _, Token, TokenState, Tokens};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::system;
+use crate::system::{self, SystemClock};
 use crate::wiring::Parts;
 
 /// How long the values from the database are kept: a scraper that asks more often gets the same.
 const GAUGES_LIFE: Duration = Duration::from_secs(5);
-/// Tokens with series of their own, newest first.
-const MAX_TOKENS: usize = 1_000;
-
 /// Everything that is scraped.
 pub(crate) struct Metrics {
     handle: PrometheusHandle,
     store: Arc<Store>,
     log: Arc<LogStore>,
     tokens: Arc<Tokens>,
+    /// Whether series have the name of their tenant.
+    tenant_label: bool,
     gauges: Mutex<Option<(Instant, String)>>,
 }
 
 impl Metrics {
-    pub(crate) fn new(handle: PrometheusHandle, parts: &Parts) -> Self {
+    pub(crate) fn new(handle: PrometheusHandle, parts: &Parts, tenant_label: bool) -> Self {
         metrics::counter!("headcount_log_dropped_total").increment(0);
         metrics::counter!("headcount_log_refusals_untold_total").increment(0);
         metrics::counter!("headcount_broken_heads_total").increment(0);
         let (store, tokens) = (Arc::clone(&parts.store), Arc::clone(&parts.tokens));
-        Self { handle, store, log: Arc::clone(&parts.log), tokens, gauges: Mutex::new(None) }
+        let (log, gauges) = (Arc::clone(&parts.log), Mutex::new(None));
+        Self { handle, store, log, tokens, tenant_label, gauges }
     }
 
     /// Returns the values from the database. While the database does not answer, they are left out.
@@ -62,33 +66,92 @@ impl Metrics {
     }
 
     fn write_resources(&self, text: &mut String) {
-        let counts = self.store.resource_counts().unwrap_or_default();
-        head(text, "headcount_resources", "Resources by tenant and kind.");
-        for count in counts {
-            let labels = [("tenant", count.tenant.as_str()), ("kind", count.kind.as_str())];
+        let counts = match self.tenant_label {
+            true => self.store.resource_counts(),
+            false => self.store.resource_totals(),
+        };
+        head(text, "headcount_resources", "Resources by kind.");
+        for count in counts.unwrap_or_default() {
+            let labels = labels(count.tenant.as_deref(), &[("kind", &count.kind)]);
             line(text, "headcount_resources", &labels, count.amount);
         }
     }
 
     fn write_tokens(&self, text: &mut String) {
         let by = Principal::operator(system::author(Actor::System));
-        let tokens = self.tokens.list(&by, None).unwrap_or_default();
-        // Expired tokens are included: that is when an alert has to fire.
-        let works = tokens.iter().filter(|token| token.revoked.is_none()).take(MAX_TOKENS);
-        let works: Vec<_> = works.collect();
-        let expires = "headcount_token_expires_timestamp_seconds";
-        head(text, expires, "When a token stops working, in seconds since 1970.");
-        for token in &works {
-            if let Some(at) = token.expires {
-                line(text, expires, &[("token", token.id.as_str())], at.micros() / 1_000_000);
+        let names: BTreeMap<TenantId, String> = if self.tenant_label {
+            let tenants = self.store.tenants().unwrap_or_default();
+            tenants.into_iter().map(|tenant| (tenant.id, tenant.name)).collect()
+        } else {
+            BTreeMap::new()
+        };
+        let mut sums = BTreeMap::<_, TokenSums>::new();
+        for token in self.tokens.list(&by, None).unwrap_or_default() {
+            let tenant = names.get(&token.tenant).map(String::as_str);
+            let purpose = match token.purpose {
+                Purpose::Provisioning => "provisioning",
+                Purpose::Administration => "administration",
+            };
+            sums.entry((tenant, purpose)).or_default().add(&token);
+        }
+        let sums: Vec<(Vec<(&str, &str)>, TokenSums)> = sums
+            .into_iter()
+            .map(|((tenant, purpose), sum)| (labels(tenant, &[("purpose", purpose)]), sum))
+            .collect();
+        let name = "headcount_tokens";
+        head(text, name, "Tokens that work, and tokens that have expired and were not revoked.");
+        for (labels, sum) in &sums {
+            for (state, amount) in [("works", sum.works), ("expired", sum.expired)] {
+                line(text, name, &[labels.as_slice(), &[("state", state)]].concat(), amount);
             }
         }
-        let used = "headcount_token_last_request_timestamp_seconds";
-        head(text, used, "When a token was last used, at most a minute behind.");
-        for token in &works {
-            if let Some(last) = &token.last_used {
-                line(text, used, &[("token", token.id.as_str())], last.at.micros() / 1_000_000);
+        let name = "headcount_token_expires_timestamp_seconds";
+        head(text, name, "When the next token stops working, in seconds since 1970.");
+        write_times(text, name, sums.iter().map(|(labels, sum)| (labels, sum.ends)));
+        let name = "headcount_token_last_request_timestamp_seconds";
+        head(text, name, "When a token was last used, at most a minute behind.");
+        write_times(text, name, sums.iter().map(|(labels, sum)| (labels, sum.used)));
+    }
+}
+
+/// The tokens of one series.
+#[derive(Default)]
+struct TokenSums {
+    works: usize,
+    expired: usize,
+    /// When the next one that works stops.
+    ends: Option<Timestamp>,
+    /// When one was used last.
+    used: Option<Timestamp>,
+}
+
+impl TokenSums {
+    fn add(&mut self, token: &Token) {
+        match token.state(SystemClock.now()) {
+            TokenState::Works => {
+                self.works += 1;
+                self.ends = self.ends.into_iter().chain(token.expires).min();
             }
+            TokenState::Expired => self.expired += 1,
+            TokenState::Revoked => return,
+        }
+        self.used = self.used.max(token.last_used.as_ref().map(|used| used.at));
+    }
+}
+
+/// Returns labels, with that of the tenant before them where there is one.
+fn labels<'l>(tenant: Option<&'l str>, others: &[(&'l str, &'l str)]) -> Vec<(&'l str, &'l str)> {
+    tenant.map(|tenant| ("tenant", tenant)).into_iter().chain(others.iter().copied()).collect()
+}
+
+fn write_times<'l>(
+    text: &mut String,
+    name: &str,
+    times: impl Iterator<Item = (&'l Vec<(&'l str, &'l str)>, Option<Timestamp>)>,
+) {
+    for (labels, at) in times {
+        if let Some(at) = at {
+            line(text, name, labels, at.micros() / 1_000_000);
         }
     }
 }

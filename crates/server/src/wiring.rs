@@ -18,10 +18,10 @@ use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as 
 use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, RebuildError, Settings, Store};
 use headcount_token_admin::accounts::{AccountKeys, Accounts, PasswordCost};
 use headcount_token_admin::{
-    Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens,
+    Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens, networks,
 };
 
-use crate::config::Config;
+use crate::config::{Config, public_url};
 use crate::cursor_cipher::SharedKeyCipher;
 use crate::private_file;
 use crate::schemas;
@@ -203,16 +203,13 @@ pub(crate) fn api(config: &Config, parts: &Parts) -> anyhow::Result<Api> {
         )?),
         limits,
     };
-    let proxies = config.http.trusted_proxies.iter().map(|net| {
-        net.parse().with_context(|| {
-            format!("http.trusted_proxies: \"{net}\" is not a network such as 10.0.0.0/8")
-        })
-    });
+    let proxies = networks(config.http.trusted_proxies.iter().map(String::as_str));
     let settings = HttpSettings {
         public_url: config.http.public_url.as_deref().map(public_url).transpose()?,
         behind_proxy: config.http.behind_proxy,
-        trusted_proxies: proxies.collect::<anyhow::Result<_>>()?,
+        trusted_proxies: proxies.context("http.trusted_proxies")?,
         tls: config.http.tls_cert.is_some(),
+        admin_apart: config.http.admin_listen.is_some(),
         body_bytes: config.limits.body_bytes,
         bulk_bytes: config.limits.bulk_bytes,
         bulk_operations: config.limits.bulk_operations,
@@ -303,18 +300,4 @@ impl Directory for Known {
             })?;
         Ok(tenants.into_iter().map(|tenant| tenant.id).collect())
     }
-}
-
-fn public_url(text: &str) -> anyhow::Result<String> {
-    let url = text.trim_end_matches('/');
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let is_plain = rest.is_some_and(|rest| {
-        !rest.is_empty()
-            && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:/[]~".contains(&byte))
-    });
-    anyhow::ensure!(
-        is_plain,
-        "http.public_url: \"{text}\" is not a valid address, e.g. https://scim.example.com"
-    );
-    Ok(url.to_owned())
 }

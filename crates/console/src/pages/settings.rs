@@ -245,7 +245,7 @@ fn invite(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
         .invitation(&ctx.principal()?, form.get("name"), role)
         .map_err(|error| FormError::new("invite", error))?;
     let url =
-        format!("{}/console/setup/{}", ctx.request.public_origin, link.secret.expose_secret());
+        format!("{}/console/setup/{}", ctx.request.console_origin, link.secret.expose_secret());
     let link = Some((form.get("name").to_owned(), url));
     Ok(render(ctx, Outcome { link, ..Outcome::default() })?)
 }

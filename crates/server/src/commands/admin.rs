@@ -82,7 +82,9 @@ fn show(
 }
 
 fn url(config: &Config, parts: &Parts, link: &Link) -> anyhow::Result<String> {
-    let public = config.http.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    // A listener of its own is not what the public URL reaches.
+    let public = config.http.public_url.as_deref().filter(|_| config.http.admin_listen.is_none());
+    let public = public.map(|url| url.trim_end_matches('/').to_owned());
     let base = match public {
         Some(url) => url,
         None => parts.store.meta(ADDRESS)?.context(

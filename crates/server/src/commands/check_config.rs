@@ -4,13 +4,15 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::config::Loaded;
-use crate::output;
-use crate::wiring;
+use crate::{output, secret_files, wiring};
 
 pub(super) fn run(loaded: &Loaded, format: Format) -> anyhow::Result<()> {
     // What can be checked without a database is checked.
     wiring::database(&loaded.config)?;
     super::serve::check(&loaded.config)?;
+    for finding in secret_files::findings(loaded) {
+        output::note(&finding);
+    }
     if format == Format::Json {
         let values = loaded
             .origins

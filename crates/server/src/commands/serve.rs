@@ -1,79 +1,92 @@
 //! `headcount serve`
 
+mod site;
+
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::dev::Server;
-use actix_web::middleware::{NormalizePath, TrailingSlash, from_fn};
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::web::Data;
 use anyhow::{Context, bail};
-use futures_util::future::select;
-use headcount_console::Console;
+use futures_util::future::{Either, select};
 use headcount_core::change::Actor;
 use headcount_core::clock::Clock as _;
-use headcount_http_api::{Api, Connections};
-use headcount_records::Recorder;
-use headcount_store_diesel::{DatabaseUrl, Store};
+use headcount_http_api::Api;
+use headcount_records::{MaskedUrl, Recorder};
+use headcount_store_diesel::DatabaseUrl;
 use headcount_token_admin::{Principal, TokenState};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::signal::unix::{SignalKind, signal};
 
+use self::site::{Parts as SiteParts, Site};
 use super::admin;
 use crate::background::{Background, SequencedTo};
 use crate::checkpoint::CheckpointFile;
 use crate::cli::Common;
 use crate::config::{Config, Loaded};
-use crate::listener::{self, Threads};
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::system::{self, SystemClock};
+use crate::tls::{self, Certificate};
 use crate::wiring::{self, Parts};
-use crate::{output, telemetry};
-
-/// Threads for reads outside of the lanes, such as probes.
-const PROBE_THREADS: usize = 4;
+use crate::{output, process, secret_files, telemetry};
 
 pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
     let config = &loaded.config;
     let (_exporter, heads) = telemetry::start(config)?;
+    process::hide_memory();
     let samples = telemetry::metrics()?;
     check(config)?;
-    let tls = tls(config)?;
+    warn(loaded);
+    let certificate = Certificate::open(config)?;
     let parts = wiring::serve(config)?;
-    let metrics = Data::new(Metrics::new(samples.clone(), &parts));
+    let metrics = Metrics::new(samples.clone(), &parts, config.telemetry.tenant_label);
     let api = Data::new(wiring::api(config, &parts)?);
     let checkpoints = CheckpointFile::open(config, &parts.store)?;
     let listener = listen(&config.http.listen).context("http.listen")?;
     let address = listener.local_addr()?;
     let shown = loaded.origins.iter().map(|(key, value, _)| (key.clone(), value.clone())).collect();
     let console = wiring::console(config, shown, &parts, Data::clone(&api), same_program(common));
-    let sites = Sites {
-        api: Data::clone(&api),
-        console: Data::new(console),
-        store: Data::from(Arc::clone(&parts.store)),
-        metrics: Data::clone(&metrics),
-    };
     let broken_heads = heads.clone();
     let background = Background::start(&parts, checkpoints, config.audit.names_days, move || {
         samples.run_upkeep();
         broken_heads.report();
     })?;
     let sequenced = background.sequenced_to();
+    let shared = SiteParts {
+        api: Data::clone(&api),
+        console: Data::new(console),
+        store: Data::from(Arc::clone(&parts.store)),
+        metrics: Data::new(metrics),
+    };
     let metrics_server = match &config.http.metrics_listen {
-        Some(address) => Some(metrics_server(address, metrics, Data::clone(&api))?),
+        Some(address) => Some(site::metrics_alone(address, &shared)?),
         None => None,
     };
-    let server = server(config, sites, listener, tls)?;
+    let site = Site::main(config, address);
+    let server = site::server(config, &shared, site, listener, certificate.as_ref())?;
+    let (admin_address, admin_server) = match &config.http.admin_listen {
+        Some(text) => {
+            let listener = listen(text).context("http.admin_listen")?;
+            let address = listener.local_addr()?;
+            let site = Site::ADMIN;
+            let server = site::server(config, &shared, site, listener, certificate.as_ref())?;
+            (address, Some(server))
+        }
+        None => (address, None),
+    };
     actix_web::rt::System::new().block_on(async {
         let served = actix_web::rt::spawn(server);
+        let admin_server = admin_server.map(actix_web::rt::spawn);
         let metrics_server = metrics_server.map(actix_web::rt::spawn);
         notify_readers(&api, sequenced);
+        drop(actix_web::rt::spawn(keep_certificate(certificate)));
         // Only a running server handles the signals that stop it, so that it is announced afterwards.
         tokio::task::yield_now().await;
-        announce(config, common, &parts, address)?;
+        announce(config, common, &parts, (address, admin_address))?;
         served.await??;
+        if let Some(admin_server) = admin_server {
+            admin_server.await??;
+        }
         metrics_server.iter().for_each(tokio::task::JoinHandle::abort);
         anyhow::Ok(())
     })?;
@@ -88,19 +101,70 @@ pub(super) fn run(loaded: &Loaded, common: &Common) -> anyhow::Result<()> {
 
 /// Refuses settings that would send tokens unencrypted, and addresses that are not valid.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
-    let listen = &config.http.listen;
-    let addresses: Vec<SocketAddr> = resolve(listen).context("http.listen")?;
     let protected = config.http.tls_cert.is_some() || config.http.behind_proxy;
-    if !protected && !addresses.iter().all(|address| address.ip().is_loopback()) {
+    let own = config.http.admin_listen.iter().map(|listen| ("http.admin_listen", listen));
+    for (key, listen) in [("http.listen", &config.http.listen)].into_iter().chain(own) {
+        let addresses: Vec<SocketAddr> = resolve(listen).context(key)?;
+        if !protected && !addresses.iter().all(|address| address.ip().is_loopback()) {
+            bail!(
+                "{listen} can be reached from other machines, and tokens would travel unencrypted; \
+                 add --tls-cert and --tls-key, or --behind-proxy when a proxy speaks TLS"
+            );
+        }
+    }
+    if config.http.admin_listen.is_some() && config.http.public_url.is_none() {
         bail!(
-            "{listen} can be reached from other machines, and tokens would travel unencrypted; \
-             add --tls-cert and --tls-key, or --behind-proxy when a proxy speaks TLS"
+            "http.admin_listen: set http.public_url, too; the console shows it as the address for identity providers"
         );
     }
     if config.http.tls_cert.is_some() != config.http.tls_key.is_some() {
         bail!("http.tls_cert and http.tls_key belong together; set both");
     }
     Ok(())
+}
+
+/// Logs what works but should not stay as it is.
+fn warn(loaded: &Loaded) {
+    for finding in secret_files::findings(loaded) {
+        tracing::warn!("{finding}");
+    }
+    if let Some(host) = unencrypted(&loaded.config.database.url) {
+        tracing::warn!(
+            host,
+            "database.url: the connection to PostgreSQL may be unencrypted, and it carries personal data; \
+             add sslmode=verify-full"
+        );
+    }
+}
+
+/// Returns the host of a database that is reached over a network and may be reached without encryption (TLS-04).
+fn unencrypted(url: &str) -> Option<String> {
+    const ENCRYPTED: [&str; 3] = ["require", "verify-ca", "verify-full"];
+    let url = MaskedUrl::parse(url)?;
+    if url.parameter("sslmode").is_some_and(|mode| ENCRYPTED.contains(&mode)) {
+        return None;
+    }
+    let named = url.parameter("hostaddr").or(url.parameter("host"));
+    let hosts: Vec<&str> = match named {
+        Some(hosts) => hosts.split(',').collect(),
+        None => url.hosts().collect(),
+    };
+    hosts.into_iter().find(|host| !is_on_this_machine(host)).map(str::to_owned)
+}
+
+/// Returns whether a host of libpq is a socket or loopback.
+fn is_on_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, _port)) => name,
+        None if host.parse::<std::net::Ipv6Addr>().is_ok() => host,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = name.parse::<std::net::IpAddr>();
+    name.is_empty()
+        || name == "localhost"
+        || name.starts_with(['/', '@'])
+        || name.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case("%2f"))
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn resolve(listen: &str) -> anyhow::Result<Vec<SocketAddr>> {
@@ -125,7 +189,7 @@ fn announce(
     config: &Config,
     common: &Common,
     parts: &Parts,
-    address: SocketAddr,
+    (address, admin_address): (SocketAddr, SocketAddr),
 ) -> anyhow::Result<()> {
     let scheme = if config.http.tls_cert.is_some() { "https" } else { "http" };
     let url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
@@ -134,10 +198,16 @@ fn announce(
         "base URL for identity providers: {}/scim/v2",
         url.trim_end_matches('/')
     ));
+    if admin_address != address {
+        output::note(&format!("console and admin API listen on {scheme}://{admin_address}"));
+    }
+    if let Some(reason) = site::missing_metrics(config, address) {
+        output::note(&reason);
+    }
     admin::invite_first(
         config,
         parts,
-        &format!("{scheme}://{address}"),
+        &format!("{scheme}://{admin_address}"),
         std::io::stderr().is_terminal(),
     )?;
     let by = Principal::operator(system::author(Actor::System));
@@ -168,92 +238,6 @@ fn same_program(common: &Common) -> String {
     command
 }
 
-fn tls(config: &Config) -> anyhow::Result<Option<rustls::ServerConfig>> {
-    let (Some(cert), Some(key)) = (&config.http.tls_cert, &config.http.tls_key) else {
-        return Ok(None);
-    };
-    let chain =
-        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.with_context(|| not_pem(cert))?;
-    if chain.is_empty() {
-        bail!("http.tls_cert: {} contains no certificate", cert.display());
-    }
-    let key = PrivateKeyDer::from_pem_file(key).with_context(|| not_pem(key))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?;
-    let config = builder.with_no_client_auth().with_single_cert(chain, key);
-    Ok(Some(config.context("the certificate and the key do not belong together")?))
-}
-
-fn not_pem(path: &Path) -> String {
-    format!("{} cannot be read as PEM; check path, permissions and content", path.display())
-}
-
-/// What the server answers with.
-struct Sites {
-    api: Data<Api>,
-    console: Data<Console>,
-    store: Data<Store>,
-    metrics: Data<Metrics>,
-}
-
-/// Makes the server; it runs when it is awaited.
-fn server(
-    config: &Config,
-    sites: Sites,
-    listener: TcpListener,
-    tls: Option<rustls::ServerConfig>,
-) -> anyhow::Result<Server> {
-    let workers = config
-        .http
-        .workers
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let Sites { api, console, store, metrics } = sites;
-    let together = config.http.metrics_listen.is_none();
-    let threads = Threads {
-        workers: workers.max(1),
-        blocking: api.settings.lanes.threads() + PROBE_THREADS,
-        shutdown_seconds: config.http.shutdown_seconds,
-    };
-    let connections = Connections::new(&api.settings);
-    Ok(listener::serve(listener, tls, &threads, connections, move || {
-        App::new()
-            .wrap(NormalizePath::new(TrailingSlash::Trim))
-            .wrap(from_fn(headcount_http_api::pace))
-            .wrap(from_fn(headcount_http_api::limit_requests))
-            .wrap(from_fn(headcount_http_api::observe))
-            .app_data(Data::clone(&store))
-            .app_data(Data::clone(&metrics))
-            .route("/healthz", web::get().to(health))
-            .route("/readyz", web::get().to(ready))
-            .configure(|config| {
-                if together {
-                    config.route("/metrics", web::get().to(metrics::render));
-                }
-            })
-            .configure(headcount_http_api::routes(Data::clone(&api)))
-            .configure(headcount_console::routes(Data::clone(&console)))
-    })?)
-}
-
-/// Makes a server for the metrics alone, at an address of their own.
-fn metrics_server(
-    address: &str,
-    metrics: Data<Metrics>,
-    api: Data<Api>,
-) -> anyhow::Result<actix_web::dev::Server> {
-    let listener = listen(address).context("http.metrics_listen")?;
-    output::note(&format!("metrics are at http://{}/metrics", listener.local_addr()?));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(Data::clone(&metrics))
-            .app_data(Data::clone(&api))
-            .route("/metrics", web::get().to(metrics::render))
-    });
-    Ok(server.workers(1).disable_signals().listen(listener)?.run())
-}
-
 /// Wakes readers that wait for events when changes were sequenced, and ends them when the server stops: it would
 /// wait for them.
 fn notify_readers(api: &Api, mut sequenced: SequencedTo) {
@@ -272,7 +256,6 @@ fn notify_readers(api: &Api, mut sequenced: SequencedTo) {
 
 /// Waits for a signal that ends the process.
 async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -282,18 +265,44 @@ async fn stop_signal() {
     drop(select(Box::pin(terminate), Box::pin(interrupt)).await);
 }
 
-/// Reports that the process is alive.
-async fn health() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+/// Reads the certificate again when its files change and on SIGHUP, which ends nothing, with or without TLS.
+async fn keep_certificate(certificate: Option<Arc<Certificate>>) {
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+    loop {
+        let pause = match certificate {
+            Some(_) => tls::LOOK_INTERVAL,
+            None => Duration::from_secs(3600),
+        };
+        let asked = select(Box::pin(hang_up.recv()), Box::pin(tokio::time::sleep(pause))).await;
+        match (&certificate, asked) {
+            (Some(certificate), Either::Left(_)) => certificate.reload(),
+            (Some(certificate), Either::Right(_)) => certificate.look(),
+            (None, _) => {}
+        }
+    }
 }
 
-/// Reports whether the database answers.
-async fn ready(store: Data<Store>) -> HttpResponse {
-    let probe = headcount_http_api::run_unqueued(move || store.ping().is_ok());
-    match probe.await {
-        Some(true) => HttpResponse::Ok().content_type("text/plain").body("ready\n"),
-        Some(false) | None => HttpResponse::ServiceUnavailable()
-            .content_type("text/plain")
-            .body("the database does not answer\n"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_04_a_database_over_a_network_without_encryption_is_named() {
+        for (url, expected) in [
+            ("postgres://u@db.example/d", Some("db.example")),
+            ("postgres://u@db.example:5433/d?sslmode=prefer", Some("db.example:5433")),
+            ("postgres://u@db.example/d?sslmode=require", None),
+            ("postgres://u@db.example/d?sslmode=verify-full", None),
+            ("postgres://localhost,db.example/d", Some("db.example")),
+            ("postgres:///d?host=10.0.0.7", Some("10.0.0.7")),
+            ("postgres:///d?host=/run/postgresql", None),
+            ("postgres://%2Frun%2Fpostgresql/d", None),
+            ("postgres://u@127.0.0.1:5432/d", None),
+            ("postgres://u@[::1]:5432/d", None),
+            ("postgres:///d", None),
+            ("sqlite:headcount.db", None),
+        ] {
+            assert_eq!(unencrypted(url).as_deref(), expected, "{url}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Traces for OpenTelemetry: a span per request, sent in batches over OTLP.
 
-use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
@@ -36,8 +35,11 @@ where
     let Some(url) = url else { return Ok((None, Exporter(None))) };
     let exporter = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
     let exporter = exporter.with_endpoint(url).build();
-    let exporter = exporter.with_context(|| {
-        format!("telemetry.otlp_url \"{url}\" must be an address such as http://127.0.0.1:4318/v1/traces")
+    // Neither the setting nor the library's error is repeated: they may contain a key.
+    let exporter = exporter.map_err(|_error| {
+        anyhow::anyhow!(
+            "telemetry.otlp_url: must be an address such as http://127.0.0.1:4318/v1/traces"
+        )
     })?;
     let service = Resource::builder().with_service_name("headcount").build();
     let provider =

@@ -289,6 +289,7 @@ fn upkeep(store: &Store, bench: &Bench) {
     store.is_derived(&kind.kind, "").unwrap();
     store.duplicates(5).unwrap();
     store.resource_counts().unwrap();
+    store.resource_totals().unwrap();
     store.keep_statistics().unwrap();
     store.server_key("k", &[0; 32], NOW).unwrap();
     store.set_meta("m", "v").unwrap();

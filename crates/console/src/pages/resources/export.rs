@@ -153,9 +153,16 @@ fn line(out: &mut Vec<u8>, cells: impl IntoIterator<Item = impl AsRef<str>>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Quotes a cell, so that no spreadsheet takes it for a formula (ADM-19).
+/// Quotes a cell, so that no spreadsheet takes it for a formula (ADM-19), neither as it is nor after dropping
+/// blanks or taking a character for the end of a cell.
 fn quote_cell(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    let begin = cell.trim_start_matches(|c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, ',' | ';' | '|' | '"' | '\'' | '\u{feff}')
+    });
+    let formula = begin.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+        || cell.starts_with(['\t', '\r', '\n']);
     let mark = if formula { "'" } else { "" };
     format!("\"{mark}{}\"", cell.replace('"', "\"\""))
 }
@@ -166,11 +173,16 @@ mod tests {
 
     #[test]
     fn adm_19_a_cell_is_never_a_formula() {
-        for begin in ["=", "+", "-", "@", "\t", "\r", "\n"] {
+        for begin in [
+            "=", "+", "-", "@", "\t", "\r", "\n", " =", ";=", ",+", "\u{a0}@", "; -", "\"=",
+            "\u{b}=", "＝",
+        ] {
             let cell = format!("{begin}cmd|' /C calc'!A0");
             assert!(quote_cell(&cell).starts_with("\"'"), "{cell:?}");
         }
         assert_eq!(quote_cell("say \"hi\", twice"), "\"say \"\"hi\"\", twice\"");
-        assert_eq!(quote_cell("jane"), "\"jane\"");
+        for cell in ["jane", "a=b", "; a", "jane@example.com"] {
+            assert_eq!(quote_cell(cell), format!("\"{cell}\""));
+        }
     }
 }

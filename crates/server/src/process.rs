@@ -1,0 +1,37 @@
+//! What the process keeps to itself: its memory, and what it was working on when it panicked.
+
+use std::panic::PanicHookInfo;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::output;
+
+/// Keeps the memory of the process, in which there are secrets, out of files and away from debuggers.
+pub(crate) fn hide_memory() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be switched off");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "debuggers cannot be kept away");
+    }
+}
+
+/// Reports panics by their position alone. Their messages may contain what the program was working on.
+pub(crate) fn report_panics() {
+    std::panic::set_hook(Box::new(report));
+}
+
+fn report(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let position = panic.location().map_or_else(String::new, ToString::to_string);
+    if tracing::dispatcher::has_been_set() {
+        tracing::error!(thread, position, "a defect: a thread panicked");
+    } else {
+        output::note(&format!("headcount: a defect: a thread panicked at {position}"));
+    }
+}
