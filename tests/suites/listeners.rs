@@ -238,3 +238,12 @@ fn cfg_03_s_a_s_b_settings_and_errors_show_no_secret() {
     let (passed, shown) = check("UNUSED", "");
     assert!(!passed && shown.contains("line 2") && !shown.contains("SECRET"), "{shown}");
 }
+
+#[test]
+fn pii_06_s_m_the_memory_of_a_server_gets_into_no_file() {
+    let server = Server::start(Database::sqlite());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let values: Vec<&str> = core.split_whitespace().skip(4).collect();
+    assert_eq!(values, ["0", "0", "bytes"], "{core}");
+}

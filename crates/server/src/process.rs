@@ -35,3 +35,46 @@ fn report(panic: &PanicHookInfo<'_>) {
         output::note(&format!("headcount: a defect: a thread panicked at {position}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+
+    /// Keeps everything that is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<String>>);
+
+    impl Visit for Lines {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.lock().unwrap().push_str(&format!("{field}={value:?} "));
+        }
+    }
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            event.record(&mut self.clone());
+        }
+    }
+
+    #[test]
+    fn pii_06_s_m_a_panic_is_reported_by_its_position_alone() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
+        let before = std::panic::take_hook();
+        report_panics();
+        let panicked = tracing::subscriber::with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("the password is {}", "SECRET")).is_err()
+        });
+        std::panic::set_hook(before);
+        let told = lines.0.lock().unwrap().clone();
+        assert!(panicked && told.contains("process.rs:"), "{told}");
+        assert!(!told.contains("SECRET"), "{told}");
+    }
+}
