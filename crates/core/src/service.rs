@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::change::Actor;
+use crate::change::{Actor, ResourceNames};
 use crate::clock::{Clock, IdSource};
 use crate::cursor::CursorCipher;
 use crate::error::Error;
@@ -266,18 +266,25 @@ impl Service {
         Ok(WriteOutcome { found, shown, changed, projection, applied })
     }
 
-    /// Deletes a resource (RFC 7644 §3.6).
+    /// Deletes a resource (RFC 7644 §3.6), and returns the names that it had.
     ///
     /// # Errors
     ///
     /// `404`, `412`.
-    pub fn delete(&self, edit: Edit<'_>, id: &ResourceId) -> Result<(), Error> {
+    pub fn delete(&self, edit: Edit<'_>, id: &ResourceId) -> Result<ResourceNames, Error> {
         let Edit { caller, kind, .. } = edit;
         self.check_id(kind, id)?;
         let mut check = self.prepare_delete(edit);
+        let mut names = ResourceNames::default();
         self.provider
-            .delete(caller.tenant, &kind.kind, id, &mut *check)
-            .map_err(|error| self.name_missing(kind, id, error))
+            .delete(caller.tenant, &kind.kind, id, &mut |resource| {
+                let change = check(resource)?;
+                names.clone_from(&change.names);
+                Ok(change)
+            })
+            .map_err(|error| self.name_missing(kind, id, error))?;
+        drop(check);
+        Ok(names)
     }
 
     /// Chooses the error of a request on one resource whose body was refused. A missing resource, and then a

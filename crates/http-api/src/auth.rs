@@ -120,6 +120,11 @@ pub(crate) fn presented_token(headers: &header::HeaderMap) -> Option<TokenId> {
     PresentedToken::parse(token.trim()).map(|presented| presented.id().clone())
 }
 
+/// Returns whether a request has credentials that are not a token of this server's form: for the log alone.
+pub(crate) fn is_malformed(headers: &header::HeaderMap) -> bool {
+    headers.contains_key(header::AUTHORIZATION) && presented_token(headers).is_none()
+}
+
 /// Counts a bad token against its address, and returns 429 instead when there were too many.
 fn limit_failures(api: &Api, block: &AddressBlock, error: ApiError) -> ApiError {
     if matches!(error.cause, Cause::BadToken(_)) && !api.may_fail(block) {

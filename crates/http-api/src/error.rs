@@ -45,6 +45,13 @@ pub(crate) enum Cause {
     Scope(Scopes),
     /// The token may not be used from this address.
     Network,
+    /// No route has this path.
+    Astray {
+        /// The base URL of SCIM.
+        base: String,
+        /// Whether credentials were sent that are not a token of this server's form.
+        malformed: bool,
+    },
     /// The route does not have this method, but these.
     Method(&'static str),
     /// The body is of a type that is not read.
@@ -297,6 +304,11 @@ impl ApiError {
                 ("network", "The token may not be used from here"),
                 "the token may not be used from this address",
             ),
+            Cause::Astray { base, .. } => Entry::new(
+                404,
+                ("not-found", "It does not exist"),
+                format!("there is nothing at this address; the base URL for SCIM is {base}"),
+            ),
             Cause::Method(allowed) => Entry::new(
                 405,
                 ("method", "The method is not allowed here"),
@@ -340,6 +352,10 @@ impl ApiError {
 
     /// Returns why a token was not accepted, for the log alone.
     pub(crate) fn token_refusal(&self) -> Option<&'static str> {
+        // Of a request that went astray, nothing but the form of its token is looked at.
+        if let Cause::Astray { malformed: true, .. } = &self.cause {
+            return Some("malformed");
+        }
         let Cause::BadToken(refusal) = &self.cause else { return None };
         Some(match refusal {
             None => "malformed",

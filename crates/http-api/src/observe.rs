@@ -12,6 +12,7 @@ use actix_web::web::Data;
 use actix_web::{HttpMessage, ResponseError};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use headcount_core::change::ResourceNames;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::RequestId;
 use headcount_core::quirks::Quirks;
@@ -30,6 +31,8 @@ use crate::{auth, client, target};
 
 /// The longest request target, in bytes.
 const MAX_URI_BYTES: usize = 32 * 1024;
+/// The route of a path that has none.
+const UNMATCHED: &str = "unmatched";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The middleware. Every request gets a response, even after a panic in a handler.
@@ -61,7 +64,7 @@ pub async fn observe(
             Ok(response) => response?.map_into_boxed_body(),
             Err(_panic) => {
                 let error = ApiError { request: Some(id.clone()), ..Cause::Internal.into() };
-                let line = Line { id: &id, method, route: "unmatched", status: 500, started };
+                let line = Line { id: &id, method, route: UNMATCHED, status: 500, started };
                 line.write(&LogContext::default(), Some(&error));
                 record.finish(&line, LogContext::default(), Some(&error), None);
                 return Err(error.into());
@@ -79,7 +82,7 @@ pub async fn observe(
     let line = Line {
         id: &id,
         method,
-        route: route.as_deref().unwrap_or("unmatched"),
+        route: route.as_deref().unwrap_or(UNMATCHED),
         status: response.status().as_u16(),
         started,
     };
@@ -225,6 +228,7 @@ impl LogRecord {
             method,
             path: sanitize(path),
             filter: target::filter_of(request.query_string()),
+            routed: true,
             status: 0,
             scim_type: None,
             field: None,
@@ -234,6 +238,7 @@ impl LogRecord {
             reply: None,
             proven: false,
             changed: None,
+            names: ResourceNames::default(),
             operations: Vec::new(),
         };
         Self(Some((Data::clone(api), exchange)))
@@ -258,6 +263,8 @@ impl LogRecord {
             token_name: token.map(|token| token.name.clone()),
             refused: error.and_then(ApiError::token_refusal).map(str::to_owned),
             status: line.status,
+            routed: line.route != UNMATCHED
+                && !error.is_some_and(|error| matches!(error.cause, Cause::Astray { .. })),
             scim_type: entry.as_ref().and_then(|entry| entry.scim_type),
             field: entry.as_ref().and_then(|entry| entry.field.clone()),
             reason: entry.map(|entry| entry.detail.into_owned()).or(log.slip),
@@ -266,6 +273,7 @@ impl LogRecord {
             reply: log.reply,
             proven: token.is_some() && !is_abroad,
             changed: log.changed,
+            names: log.names,
             operations: log.operations,
             ..exchange
         };

@@ -8,6 +8,7 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use bytes::Bytes;
+use headcount_core::change::ResourceNames;
 use headcount_core::error::Error;
 use headcount_core::quirks::Applied;
 use headcount_core::schema::ResourceType;
@@ -59,6 +60,8 @@ enum Body {
 pub(crate) struct LogContext {
     pub(crate) token: Option<Arc<TokenIdentity>>,
     pub(crate) kind: Option<String>,
+    /// The names of the resource, where neither the request nor the response has them.
+    pub(crate) names: ResourceNames,
     pub(crate) applied: Applied,
     /// The body of the response to a write.
     pub(crate) reply: Option<Bytes>,

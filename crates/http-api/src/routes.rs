@@ -7,15 +7,15 @@ mod resources;
 use actix_web::guard::{GuardContext, fn_guard};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpResponse, Route};
+use actix_web::{HttpRequest, HttpResponse, Route};
 use headcount_core::error::Error;
 
 use crate::api::Api;
-use crate::auth::{AnyToken, Authenticated};
+use crate::auth::{self, AnyToken, Authenticated};
 use crate::error::{ApiError, Cause};
-use crate::paths::BASE_PATH;
+use crate::paths::{self, BASE_PATH};
 use crate::reply::{Reply, respond};
-use crate::target;
+use crate::{client, target};
 
 /// Versions that are not supported. The paths of the supported one are matched before.
 const OTHER_VERSIONS: &str = "/scim/v{version:[0-9][^/]*}{rest:(/.*)?}";
@@ -43,6 +43,7 @@ pub fn admin_routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
 pub fn scim_routes(api: Data<Api>) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config.app_data(api);
+        config.default_service(web::to(astray));
         // RFC 7644 §3.13: a path without a version is the newest version's.
         for base in [BASE_PATH, "/scim"] {
             config.service(
@@ -153,9 +154,26 @@ async fn refuse_me(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Repl
 }
 
 /// Answers unknown paths with 404, and with 401 without a token: a stranger learns nothing about paths (AUT-015).
-async fn unknown(auth: Authenticated<AnyToken>, api: Data<Api>) -> Result<Reply, ApiError> {
-    respond(&api, auth, None, |_, _| {
-        Err(Error::NotFound { what: "such endpoint".to_owned() }.into())
-    })
-    .await
+async fn unknown(
+    auth: Authenticated<AnyToken>,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Result<Reply, ApiError> {
+    let error = off_base(&request, &api);
+    respond(&api, auth, None, |_, _| Err(error.into())).await
+}
+
+/// Answers paths outside of SCIM and of every other part of the server. The client of a base URL that lacks its
+/// path gets an error that it can show, without a token: the base URL is no secret.
+async fn astray(request: HttpRequest, api: Data<Api>) -> Result<HttpResponse, ApiError> {
+    match paths::ends_like_scim(&api.service.registry, request.path()) {
+        true => Err(off_base(&request, &api).into()),
+        false => Ok(HttpResponse::NotFound().finish()),
+    }
+}
+
+/// Makes the error of a path below which there is no SCIM.
+fn off_base(request: &HttpRequest, api: &Api) -> Cause {
+    let base = format!("{}{BASE_PATH}", client::origin(request, &api.settings));
+    Cause::Astray { base, malformed: auth::is_malformed(request.headers()) }
 }

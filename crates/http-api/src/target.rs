@@ -20,7 +20,7 @@ use crate::client;
 use crate::error::{ApiError, Cause};
 use crate::gzip;
 use crate::lanes::Lane;
-use crate::paths::BASE_PATH;
+use crate::paths::{self, BASE_PATH};
 
 /// The kind and the id that a path names, with the form of the response.
 ///
@@ -30,6 +30,8 @@ pub(crate) struct Target {
     endpoint: String,
     id: String,
     is_me: bool,
+    /// Whether the endpoint is where an id is expected, because a part of the base URL is in the path twice.
+    is_astray: bool,
     pub(crate) form: Form,
 }
 
@@ -70,9 +72,12 @@ impl Target {
 
     /// Returns the kind, or 404 for an unknown endpoint.
     pub(crate) fn kind(&self) -> Result<Arc<ResourceType>, ApiError> {
-        self.kind
-            .clone()
-            .ok_or_else(|| Error::NotFound { what: format!("endpoint /{}", self.endpoint) }.into())
+        self.kind.clone().ok_or_else(|| {
+            if self.is_astray {
+                return Cause::Astray { base: self.form.base.clone(), malformed: false }.into();
+            }
+            Error::NotFound { what: format!("endpoint /{}", self.endpoint) }.into()
+        })
     }
 
     /// Returns the id; that of `/Me` is the caller's own (RFC 7644 §3.11).
@@ -100,10 +105,12 @@ impl FromRequest for Target {
         let is_me = endpoint.is_none() && request.path().ends_with("/Me");
         let endpoint = endpoint.unwrap_or_default();
         let kind = if is_me { registry.kind("User") } else { registry.by_endpoint(endpoint) };
+        let is_astray = kind.is_none() && paths::ends_like_scim(registry, id.unwrap_or_default());
         ready(Ok(Self {
             kind: kind.cloned(),
             endpoint: endpoint.to_owned(),
             is_me,
+            is_astray,
             id: id.unwrap_or_default().to_owned(),
             form: Form::of(request, api),
         }))

@@ -177,7 +177,8 @@ impl Bench {
     ///
     /// The error of the service.
     pub fn try_delete(&self, tenant: usize, kind: &str, id: &ResourceId) -> Result<(), Error> {
-        self.service.delete(Edit::unconditional(&self.caller(tenant), &self.kind(kind)), id)
+        let (caller, kind) = (self.caller(tenant), self.kind(kind));
+        self.service.delete(Edit::unconditional(&caller, &kind), id).map(drop)
     }
 
     /// Reads a resource with its members.

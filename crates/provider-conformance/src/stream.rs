@@ -142,7 +142,7 @@ fn perform(bench: &Bench, operation: &Operation) -> Outcome {
         Action::Delete(id, seen) => {
             let id = ResourceId::new(id.as_str());
             let edit = Edit { precondition: &precondition(*seen), ..edit };
-            service.delete(edit, &id).map(|()| Outcome::Deleted)
+            service.delete(edit, &id).map(|_names| Outcome::Deleted)
         }
         Action::Find(question, order, skip, count) => {
             let request = SearchRequest {

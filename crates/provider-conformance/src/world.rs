@@ -202,7 +202,7 @@ impl World {
                 let deleted = self.run_everywhere(&format!("DELETE {id}"), |bench| {
                     let caller = bench.caller(0);
                     let edit = Edit::unconditional(&caller, &kind);
-                    bench.service.delete(edit, &caller_id).map(|()| String::new())
+                    bench.service.delete(edit, &caller_id).map(|_names| String::new())
                 });
                 if let (Some(_), Some(populated)) = (deleted, self.kinds.get_mut(index)) {
                     populated.ids.retain(|known| *known != id);

@@ -1,10 +1,25 @@
 //! What to change so that a refused request succeeds: one sentence for the admin of the identity
 //! provider.
 
+use headcount_core::path::PathParts;
+
 use crate::request_log::RequestRecord;
 
 /// Returns what to do about a request that failed, or that succeeded in spite of a mistake; `None` for others.
+/// Commands in it name no tenant: see [`advice_for`].
 pub fn advice(record: &RequestRecord) -> Option<String> {
+    advice_for(record, "NAME")
+}
+
+/// Checks whether a switch of the tenant allows what was refused: that of unique group names.
+pub fn has_switch(record: &RequestRecord) -> bool {
+    record.status == 409
+        && record.scim_type.as_deref() == Some("uniqueness")
+        && record.kind.as_ref().is_some_and(|kind| kind.as_str() == "Group")
+}
+
+/// As [`advice`], with the name of the tenant in commands.
+pub fn advice_for(record: &RequestRecord, tenant: &str) -> Option<String> {
     if record.status < 400 {
         // The reason of a request that succeeded is an unknown name among the attributes that it asks for.
         return record.reason.as_ref().map(|mistake| {
@@ -12,8 +27,15 @@ pub fn advice(record: &RequestRecord) -> Option<String> {
             format!("The {mistake} Correct the name {place}.")
         });
     }
+    // At a wrong address, no token was looked at.
+    if record.status == 404 && record.kind.is_none() {
+        return Some(format!(
+            "There is nothing at this address. Correct the base URL {}: it ends in /scim/v2.",
+            location(record, Setting::Url)
+        ));
+    }
     if let Some(refused) = &record.refused {
-        return Some(token(refused, record));
+        return Some(token(refused, record, tenant));
     }
     let field = record.field.as_deref();
     Some(match (record.status, record.scim_type.as_deref()) {
@@ -22,12 +44,9 @@ pub fn advice(record: &RequestRecord) -> Option<String> {
             location(record, Setting::Token)
         ),
         (403, _) => "The token is valid, but not for this: create one with the scope or network that the reason names (headcount token create), or rotate it and enter the new one.".to_owned(),
-        (404, _) if record.kind.is_none() => format!(
-            "There is nothing at this address. Check the base URL {}: it ends in /scim/v2.",
-            location(record, Setting::Url)
-        ),
+        (404, _) if record.is_notice() => "The resource was deleted before, or belongs to another tenant. After a deletion this is normal, and nothing has to be done. If the resource should be here, have it match again: in Entra restart provisioning, elsewhere remove the assignment and assign again.".to_owned(),
         (404, _) => "The identity provider still uses an id that does not exist here: the resource was deleted, or belongs to another tenant. Have it match again: in Entra restart provisioning, elsewhere remove the assignment and assign again.".to_owned(),
-        (409, Some("uniqueness")) => unique(record, field.unwrap_or("value")),
+        (409, Some("uniqueness")) => unique(record, field.unwrap_or("value"), tenant),
         (409, _) => "Two requests changed the resource at once. The identity provider repeats the request; if this continues, find out what else writes the resource.".to_owned(),
         (412, _) => "The resource was changed in between. The identity provider reads it again and repeats the change.".to_owned(),
         (413, _) => "The request is too large. Have the identity provider send less at once, or raise limits.body_bytes.".to_owned(),
@@ -35,6 +54,11 @@ pub fn advice(record: &RequestRecord) -> Option<String> {
         (429, _) => "Too many requests with a wrong token came from this address. Correct the token. Requests with valid tokens are still served.".to_owned(),
         (400, Some("invalidFilter")) => format!(
             "The search uses a filter that cannot be answered. Correct the matching attribute {}.",
+            location(record, Setting::Mapping)
+        ),
+        (400, Some("invalidPath")) if field.is_some_and(is_malformed) => format!(
+            "The path {} is not written as SCIM writes paths: a bracket or a quote is missing, or a character is out of place. Correct the target attribute {}, for example emails[type eq \"work\"].value.",
+            field.unwrap_or_default(),
             location(record, Setting::Mapping)
         ),
         (400, Some("invalidPath")) => format!(
@@ -65,7 +89,18 @@ pub fn advice(record: &RequestRecord) -> Option<String> {
     })
 }
 
-fn token(refused: &str, record: &RequestRecord) -> String {
+/// Checks whether a path breaks the grammar of paths (RFC 7644 §3.5.2), rather than naming an attribute that
+/// does not exist. A shortened path is not judged.
+fn is_malformed(path: &str) -> bool {
+    if path.ends_with('…') {
+        return false;
+    }
+    let Ok(parts) = PathParts::of(path) else { return true };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_$.:/".contains(c);
+    parts.attribute.is_empty() || !parts.attribute.chars().all(is_name)
+}
+
+fn token(refused: &str, record: &RequestRecord, tenant: &str) -> String {
     let place = location(record, Setting::Token);
     match refused {
         "revoked" => format!(
@@ -80,10 +115,9 @@ fn token(refused: &str, record: &RequestRecord) -> String {
         "unknown" => format!(
             "This token is unknown: it belongs to another installation, or was deleted with its tenant. Create a new one and enter it {place}."
         ),
-        "tenant disabled" => {
-            "The tenant is disabled. Enable it with headcount tenant set NAME --enabled true."
-                .to_owned()
-        }
+        "tenant disabled" => format!(
+            "The tenant is disabled. Enable it with headcount tenant set {tenant} --enabled true."
+        ),
         "wrong purpose" => format!(
             "This is a token for administration, not for provisioning. Create a provisioning token and enter it {place}."
         ),
@@ -93,10 +127,10 @@ fn token(refused: &str, record: &RequestRecord) -> String {
     }
 }
 
-fn unique(record: &RequestRecord, field: &str) -> String {
-    if record.kind.as_ref().is_some_and(|kind| kind.as_str() == "Group") {
+fn unique(record: &RequestRecord, field: &str, tenant: &str) -> String {
+    if has_switch(record) {
         return format!(
-            "Another group has this {field}. Rename one of the two, or allow equal names: headcount tenant set NAME --quirks all,-unique-group-names."
+            "Another group has this {field}. Rename one of the two, or allow equal names: headcount tenant set {tenant} --quirks all,-unique-group-names."
         );
     }
     format!(
@@ -141,5 +175,23 @@ fn location(record: &RequestRecord, setting: Setting) -> &'static str {
         (_, Setting::Token) => "in the identity provider's settings of this connection",
         (_, Setting::Url) => "in the identity provider's settings of this connection",
         (_, Setting::Mapping) => "in the identity provider's attribute mapping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ux_19_a_path_with_a_mistake_in_its_form_is_not_an_unknown_attribute() {
+        for malformed in
+            ["emails[type eq \"work\"", "emails[type eq", "emails[0]", "emails].value", "e mail"]
+        {
+            assert!(is_malformed(malformed), "{malformed}");
+        }
+        let urn = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager";
+        for unknown in ["shoeSize", "emails[type eq \"work\"].size", urn, "emails[typ…"] {
+            assert!(!is_malformed(unknown), "{unknown}");
+        }
     }
 }

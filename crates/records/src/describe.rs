@@ -3,9 +3,11 @@
 use headcount_core::change::{Act, Activation, Recorded};
 use headcount_core::ids::Version;
 
+use crate::advice::advice_for;
 use crate::request_log::RequestRecord;
-use crate::timeline::{IdentityTimeline, Present, Verdict};
+use crate::timeline::{IdentityTimeline, Membership, Present, Verdict};
 use headcount_core::clock::Timestamp;
+use serde_json::Value;
 
 impl IdentityTimeline {
     /// Describes in a sentence or two what became of the identity.
@@ -20,6 +22,9 @@ impl IdentityTimeline {
             .collect();
         let present = present.join("; ");
         let mut summary = match self.verdict {
+            Verdict::Present if self.later_refusal().is_some() => {
+                format!("\"{name}\" is here, but a later write was refused: {present}.")
+            }
             Verdict::Present => format!("\"{name}\" is here: {present}."),
             Verdict::Deactivated => format!("\"{name}\" is here, but deactivated: {present}."),
             Verdict::Deleted => format!("\"{name}\" was here and has been deleted."),
@@ -39,11 +44,19 @@ impl IdentityTimeline {
         summary
     }
 
-    /// Returns what to do next; `None` when nothing has to be done.
+    /// Returns what to do next; `None` when nothing has to be done. Commands in it name no tenant.
     pub fn what_to_do(&self) -> Option<String> {
-        let refused = self.last_write().filter(|record| record.status >= 400);
-        if let Some(advice) = refused.and_then(crate::advice::advice) {
-            return Some(format!("The last attempt to write it was refused. {advice}"));
+        self.what_to_do_in("NAME")
+    }
+
+    /// As [`IdentityTimeline::what_to_do`], with the name of the tenant in commands.
+    pub fn what_to_do_in(&self, tenant: &str) -> Option<String> {
+        let refused = self.last_write().filter(|record| record.is_refusal());
+        if let Some(record) = refused
+            && let Some(advice) = advice_for(record, tenant)
+        {
+            let other = self.other_person(record).unwrap_or_default();
+            return Some(format!("The last attempt to write it was refused. {other}{advice}"));
         }
         match self.verdict {
             Verdict::Present => None,
@@ -59,12 +72,35 @@ impl IdentityTimeline {
         }
     }
 
+    /// Returns the newest request that tried to write the identity, when it is here and that was refused.
+    pub fn later_refusal(&self) -> Option<&RequestRecord> {
+        let is_here = matches!(self.verdict, Verdict::Present | Verdict::Deactivated);
+        self.last_write().filter(|record| is_here && record.is_refusal())
+    }
+
+    /// Says that a refused request was about another person than the one who is here, as far as its externalId
+    /// shows.
+    fn other_person(&self, record: &RequestRecord) -> Option<String> {
+        let body: Value = serde_json::from_str(record.body.as_deref()?).ok()?;
+        let mut members = body.as_object()?.iter();
+        let (_, sent) = members.find(|(name, _)| name.eq_ignore_ascii_case("externalId"))?;
+        let sent = sent.as_str()?;
+        let mut known = self.present.iter().filter_map(|present| present.external_id.as_deref());
+        let here = known.clone().next()?;
+        (!known.any(|known| known == sent)).then(|| {
+            format!(
+                "It carried another externalId, \"{sent}\" instead of \"{here}\": a second person with this name, or the same one whom the identity provider did not match. "
+            )
+        })
+    }
+
     /// Returns the newest request that wrote the identity, or tried to.
     fn last_write(&self) -> Option<&RequestRecord> {
         let own = self.entries.iter().rev().filter(|entry| entry.own);
         own.filter_map(|entry| entry.request.as_ref()).map(|logged| &logged.record).find(|record| {
             matches!(record.method.as_str(), "POST" | "PUT" | "PATCH" | "DELETE")
                 && !record.path.ends_with("/.search")
+                && !record.is_notice()
         })
     }
 
@@ -86,7 +122,13 @@ impl RequestRecord {
     /// Describes in a few words the request and its outcome.
     pub fn outcome(&self) -> String {
         if self.status >= 400 {
-            return if self.refused.is_some() { "token refused" } else { "refused" }.to_owned();
+            return match (&self.refused, self.kind.is_none() && self.status == 404) {
+                (_, true) => "wrong address",
+                (Some(_), _) => "token refused",
+                (None, _) if self.is_notice() => "not here",
+                (None, _) => "refused",
+            }
+            .to_owned();
         }
         let search = self.path.ends_with("/.search");
         // Discovery at the base URL needs no token.
@@ -104,6 +146,20 @@ impl RequestRecord {
             _ => "asked what the server can do",
         }
         .to_owned()
+    }
+
+    /// Checks whether the request asked for something that is not here, or deleted it: identity providers do so in
+    /// the course of their work, and nothing was refused to them.
+    pub fn is_notice(&self) -> bool {
+        self.status == 404
+            && self.proven
+            && self.kind.is_some()
+            && matches!(self.method.as_str(), "GET" | "HEAD" | "DELETE")
+    }
+
+    /// Checks whether the request was refused. One that found nothing was not.
+    pub fn is_refusal(&self) -> bool {
+        self.status >= 400 && !self.is_notice()
     }
 
     /// Returns the identity provider as people write it, or the name of the token.
@@ -133,6 +189,17 @@ impl RequestRecord {
     }
 }
 
+impl Membership {
+    /// Describes it: `added to group "All Employees"`.
+    pub fn describe(&self) -> String {
+        let word = if self.added { "added to" } else { "removed from" };
+        match &self.name {
+            Some(name) => format!("{word} group \"{name}\""),
+            None => format!("{word} group {}", self.group),
+        }
+    }
+}
+
 /// Describes in a few words what a change did.
 pub fn change(recorded: &Recorded) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -159,7 +226,8 @@ pub fn change(recorded: &Recorded) -> String {
         }
     }
     if !recorded.left.is_empty() {
-        parts.push(format!("left {} group(s)", recorded.left.len()));
+        let plural = if recorded.left.len() == 1 { "" } else { "s" };
+        parts.push(format!("left {} group{plural}", recorded.left.len()));
     }
     let version = recorded.version.map_or(0, Version::counter);
     format!("version {version}: {}", parts.join(", "))

@@ -11,7 +11,7 @@ use crate::advice::advice;
 use crate::describe;
 use crate::event_body::ActorBody;
 use crate::request_log::Logged;
-use crate::timeline::{Entry, IdentityTimeline, Present};
+use crate::timeline::{Entry, IdentityTimeline, Membership, Present};
 
 /// One request, as the provisioning log keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -176,6 +176,8 @@ pub struct EntryBody {
     pub at: String,
     /// Whether it was about the identity itself, rather than about a group that it is in.
     pub own: bool,
+    /// Whether the request added the identity to a group or removed it, in words; null when it did neither.
+    pub membership: Option<String>,
     /// The request; null when the log no longer has it.
     pub request: Option<RecordBody>,
     /// The changes that it made.
@@ -244,6 +246,7 @@ fn entry(entry: &Entry) -> EntryBody {
     EntryBody {
         at: entry.at.to_string(),
         own: entry.own,
+        membership: entry.membership.as_ref().map(Membership::describe),
         request: entry.request.as_ref().map(RecordBody::with_bodies),
         changes: entry.changes.iter().map(change).collect(),
     }

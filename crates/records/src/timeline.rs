@@ -3,7 +3,7 @@
 //! A timeline combines the provisioning log, which has attempts and their names, the record of changes, which
 //! has what really happened, and the present resources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::request_log::{LogQuery, LogScope, Logged, RequestLog};
 use headcount_core::change::{Act, ChangeFeed, Recorded};
@@ -14,7 +14,7 @@ use headcount_core::ids::{Kind, ResourceId, TenantId};
 use headcount_core::index::{Columns, fold, is_indexed};
 use headcount_core::provider::{Provider, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
-use headcount_core::schema::{Membership, Registry, ResourceType};
+use headcount_core::schema::{self, Registry, ResourceType};
 use headcount_core::work::Work;
 
 /// Records and changes that are read for one name or id.
@@ -85,6 +85,8 @@ pub struct Present {
     pub id: ResourceId,
     /// Its naming attribute.
     pub name: Option<String>,
+    /// Its `externalId`.
+    pub external_id: Option<String>,
     /// Whether it is active, for kinds with that attribute.
     pub active: Option<bool>,
     /// When it was created.
@@ -104,6 +106,19 @@ pub struct Entry {
     pub changes: Vec<Recorded>,
     /// Whether it was about the identity itself, rather than about one of its groups.
     pub own: bool,
+    /// Whether the request added the identity to a group, or removed it.
+    pub membership: Option<Membership>,
+}
+
+/// A change of the membership of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The group.
+    pub group: ResourceId,
+    /// Its name then, unless that was erased.
+    pub name: Option<String>,
+    /// Whether the identity was added, rather than removed.
+    pub added: bool,
 }
 
 impl TimelineReader<'_> {
@@ -158,6 +173,7 @@ impl TimelineReader<'_> {
         let last_request =
             self.log.requests(&newest, self.work)?.first().map(|logged| logged.record.at);
         let mut entries = entries(requests, changes);
+        self.find_memberships(tenant, &ids, &mut entries)?;
         for entry in &mut entries {
             entry.own = entry.request.as_ref().is_none_or(|logged| self.is_own(logged, name, &ids));
         }
@@ -186,7 +202,42 @@ impl TimelineReader<'_> {
     ) -> Result<Vec<Entry>, Error> {
         let requests = self.requests(tenant, id.as_str(), max)?;
         let mut entries = entries(requests, self.changes.history(tenant, id, max, self.work)?);
-        Ok(entries.split_off(entries.len().saturating_sub(max)))
+        let mut entries = entries.split_off(entries.len().saturating_sub(max));
+        self.find_memberships(tenant, std::slice::from_ref(id), &mut entries)?;
+        Ok(entries)
+    }
+
+    /// Finds what the requests about groups did to the membership of an identity, in the histories of at most
+    /// [`MAX_IDS`] groups.
+    fn find_memberships(
+        &self,
+        tenant: TenantId,
+        ids: &[ResourceId],
+        entries: &mut [Entry],
+    ) -> Result<(), Error> {
+        let mut histories: BTreeMap<ResourceId, Vec<Recorded>> = BTreeMap::new();
+        for entry in entries.iter_mut().rev() {
+            let Some(Logged { record, .. }) = &entry.request else { continue };
+            let kind = record.kind.as_ref().and_then(|kind| self.registry.kind(kind.as_str()));
+            let is_group = kind.is_some_and(|kind| kind.membership == schema::Membership::Members);
+            let Some(group) = record.resource.clone().filter(|id| !ids.contains(id)) else {
+                continue;
+            };
+            if !is_group || record.method == "GET" || record.status >= 400 {
+                continue;
+            }
+            if !histories.contains_key(&group) {
+                if histories.len() >= MAX_IDS {
+                    continue;
+                }
+                let history = self.changes.history(tenant, &group, MAX_ENTRIES, self.work)?;
+                histories.insert(group.clone(), history);
+            }
+            let history = histories.get(&group).map(Vec::as_slice).unwrap_or_default();
+            let change = history.iter().find(|change| change.change.request == record.request);
+            entry.membership = change.and_then(|change| membership(change, ids));
+        }
+        Ok(())
     }
 
     fn requests(&self, tenant: TenantId, name: &str, max: usize) -> Result<Vec<Logged>, Error> {
@@ -202,7 +253,7 @@ impl TimelineReader<'_> {
         let record = &logged.record;
         let named = record.name.as_deref().is_some_and(|own| fold(own) == fold(name));
         let kind = record.kind.as_ref().and_then(|kind| self.registry.kind(kind.as_str()));
-        let has_members = kind.is_some_and(|kind| kind.membership == Membership::Members);
+        let has_members = kind.is_some_and(|kind| kind.membership == schema::Membership::Members);
         named || !has_members || record.resource.as_ref().is_some_and(|id| ids.contains(id))
     }
 
@@ -240,6 +291,7 @@ impl TimelineReader<'_> {
                         kind: kind.kind.clone(),
                         id: found.resource.id,
                         name: columns.name,
+                        external_id: columns.external_id,
                         active: columns.active,
                         created: found.resource.created,
                         modified: found.resource.modified,
@@ -291,6 +343,7 @@ fn entries(requests: Vec<Logged>, changes: Vec<Recorded>) -> Vec<Entry> {
             request: Some(logged),
             changes: Vec::new(),
             own: true,
+            membership: None,
         })
         .collect();
     for change in changes {
@@ -298,7 +351,8 @@ fn entries(requests: Vec<Logged>, changes: Vec<Recorded>) -> Vec<Entry> {
             Some(entry) => entry.changes.push(change),
             None => {
                 let at = change.change.at;
-                entries.push(Entry { at, request: None, changes: vec![change], own: true });
+                let changes = vec![change];
+                entries.push(Entry { at, request: None, changes, own: true, membership: None });
             }
         }
     }
@@ -318,6 +372,17 @@ impl Entry {
     fn has_deleted(&self) -> bool {
         self.changes.iter().any(|recorded| recorded.change.act == Act::Deleted)
     }
+}
+
+/// Returns what a change of a group did to the membership of an identity.
+fn membership(change: &Recorded, ids: &[ResourceId]) -> Option<Membership> {
+    let added = change.members.added.iter().any(|id| ids.contains(id));
+    let removed = change.members.removed.iter().any(|id| ids.contains(id));
+    (added || removed).then(|| Membership {
+        group: change.id.clone(),
+        name: change.change.names.name.clone(),
+        added,
+    })
 }
 
 fn verdict(present: &[Present], entries: &[Entry]) -> Verdict {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
+use headcount_core::change::ResourceNames;
 use headcount_core::ids::ResourceId;
+use headcount_core::index::Columns;
 use headcount_core::message::SearchRequest;
 use headcount_core::provider::Found;
 use headcount_core::quirks::{Applied, Quirks};
@@ -179,9 +181,10 @@ pub(super) async fn delete(
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let condition =
             condition.check().map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
-        api.service.delete(Edit { caller, kind: &kind, precondition: &condition }, &id)?;
+        let names =
+            api.service.delete(Edit { caller, kind: &kind, precondition: &condition }, &id)?;
         let context = ReplyContext { api, caller, kind, form: target.form };
-        let log = LogContext { changed: Some(true), ..context.log(Applied::default()) };
+        let log = LogContext { changed: Some(true), names, ..context.log(Applied::default()) };
         Ok(Reply::empty(StatusCode::NO_CONTENT).with_log(log))
     })
     .await
@@ -219,7 +222,10 @@ impl ReplyContext<'_> {
     ) -> Result<Reply, ApiError> {
         let WriteOutcome { found, shown, changed, projection, applied } = written;
         let slip = projection.slip();
-        let log = LogContext { changed: Some(changed), slip, ..self.log(applied) };
+        let is_streamed = found.computed.more_members.is_some();
+        let names =
+            if shown && !is_streamed { ResourceNames::default() } else { self.names(&found)? };
+        let log = LogContext { changed: Some(changed), slip, names, ..self.log(applied) };
         if shown {
             self.form = self.form.of_write();
             return Ok(self.render_resource(status, found, projection)?.with_log(log));
@@ -242,6 +248,12 @@ impl ReplyContext<'_> {
         let shapes = vec![(self.kind, projection)];
         let writer = BodyWriter::new(self.caller.tenant, shapes, self.form, None, vec![found]);
         Ok(render_body(self.api, status, writer)?.about(etag, location))
+    }
+
+    /// Returns the names of a resource that the log finds neither in the request nor in the response.
+    fn names(&self, found: &Found) -> Result<ResourceNames, ApiError> {
+        let columns = Columns::of(&self.kind, found.resource.document.attributes()?);
+        Ok(ResourceNames { name: columns.name, external_id: columns.external_id })
     }
 
     fn location(&self, projection: &Projection, found: &Found) -> String {

@@ -35,6 +35,50 @@ async fn an_unknown_path_is_not_found() {
 }
 
 #[actix_web::test]
+async fn ux_1_a_base_url_without_its_path_gets_an_error_that_names_the_right_one() {
+    let api = TestApi::new().await;
+    for client in [api.scim(), api.stranger(), api.scim().with_bearer("wrong")] {
+        for path in [
+            "/Users?filter=userName%20eq%20%22x%22",
+            "/Groups",
+            "/ServiceProviderConfig",
+            "/v2/Users",
+            "/users/7",
+            "/api/scim/Bulk",
+            "/Users/.search",
+        ] {
+            for method in [Method::GET, Method::POST, Method::DELETE] {
+                let request =
+                    client.request(method, "").uri(path).insert_header(("host", "h.example"));
+                let response = client.send(request).await;
+                response
+                    .error(404, "")
+                    .contains("/detail", "base URL for SCIM is http://h.example/scim/v2");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn ux_1_a_base_url_with_a_part_twice_gets_the_same_error() {
+    let api = TestApi::new().await;
+    for path in ["/v2/Users", "/scim/v2/Users/7", "/Users/a/b"] {
+        api.scim().get(path).await.error(404, "").contains("/detail", "/scim/v2");
+        api.stranger().get(path).await.error(401, "");
+    }
+    api.scim().get("/Nowhere/7").await.error(404, "").contains("/detail", "endpoint /Nowhere");
+}
+
+#[actix_web::test]
+async fn ux_2_a_path_that_has_nothing_to_do_with_scim_gets_nothing() {
+    let api = TestApi::new().await;
+    for path in ["/wp-login.php", "/", "/robots.txt", "/.env"] {
+        let scim = api.scim();
+        scim.send(scim.request(Method::GET, "").uri(path)).await.status(404).empty();
+    }
+}
+
+#[actix_web::test]
 async fn an_unknown_path_says_nothing_to_a_stranger() {
     let api = TestApi::new().await;
     api.stranger().get("/Users/a/b").await.error(401, "");

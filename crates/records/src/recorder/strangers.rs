@@ -105,6 +105,7 @@ fn count<K: Eq + Hash>(kept: &mut HashMap<K, Kept>, key: K, request: &RequestId)
 
 #[cfg(test)]
 mod tests {
+    use headcount_core::change::ResourceNames;
     use headcount_core::clock::Timestamp;
     use headcount_core::quirks::Quirks;
 
@@ -128,6 +129,7 @@ mod tests {
             agent: Some("ä".repeat(300)),
             method: "GET",
             path: "/Users".to_owned(),
+            routed: true,
             filter: Some("userName pr".to_owned()),
             status,
             scim_type: None,
@@ -138,6 +140,7 @@ mod tests {
             reply: Some("{}".to_owned()),
             proven: false,
             changed: None,
+            names: ResourceNames::default(),
             operations: Vec::new(),
         }
     }

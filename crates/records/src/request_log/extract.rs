@@ -14,6 +14,7 @@ use self::body::Body;
 use self::names::{Names, is_telling};
 use super::RequestRecord;
 use super::redact::{self, Words};
+use headcount_core::change::ResourceNames;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{RequestId, ResourceId, TenantId, TokenId};
 use headcount_core::index::fold;
@@ -46,6 +47,8 @@ pub struct HttpExchange<B> {
     pub method: &'static str,
     /// The path below the base.
     pub path: String,
+    /// Whether the path has a route. Of another, nothing says what it is about.
+    pub routed: bool,
     /// The filter of the query, decoded.
     pub filter: Option<String>,
     /// The HTTP status.
@@ -66,6 +69,8 @@ pub struct HttpExchange<B> {
     pub proven: bool,
     /// Whether it changed anything; `None` where that is not known, as for a read.
     pub changed: Option<bool>,
+    /// The names of the resource, where neither body has them: those of a deleted one.
+    pub names: ResourceNames,
     /// The outcome of each operation of a bulk request.
     pub operations: Vec<Operated>,
 }
@@ -181,7 +186,10 @@ fn record<B>(
         // The filter of a search by POST.
         record.query = body.json().and_then(|body| text_of(body, "filter"));
     }
-    about(registry, &mut record, body.json(), reply.json());
+    if exchange.routed {
+        about(registry, &mut record, body.json(), reply.json());
+        name_as_known(&mut record, exchange.names);
+    }
     record.idp = dialect(&record, body.json()).map(str::to_owned);
     record
 }
@@ -212,6 +220,16 @@ fn about(
     }
     record.name = names.label;
     record.names = names.folded;
+}
+
+/// Adds the names that the server knows of the resource.
+fn name_as_known(record: &mut RequestRecord, known: ResourceNames) {
+    let mut names = Names::default();
+    [&known.name, &known.external_id].into_iter().flatten().for_each(|name| names.add(name));
+    names.folded.retain(|name| !record.names.contains(name));
+    record.names.append(&mut names.folded);
+    // A name that people read beats the value of a PATCH.
+    record.name = known.name.or(record.name.take()).or(known.external_id);
 }
 
 /// Returns records of the operations of a bulk request, each as if it had been sent alone.

@@ -21,6 +21,7 @@ fn record_of(status: u16, body: &str, reply: &str) -> RequestRecord {
         agent: None,
         method: "POST",
         path: "/Users".to_owned(),
+        routed: true,
         filter: None,
         status,
         scim_type: None,
@@ -31,6 +32,7 @@ fn record_of(status: u16, body: &str, reply: &str) -> RequestRecord {
         reply: Some(reply.to_owned()),
         proven: true,
         changed: None,
+        names: ResourceNames::default(),
         operations: Vec::new(),
     };
     builder.build(exchange).remove(0)

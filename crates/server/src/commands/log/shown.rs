@@ -79,6 +79,7 @@ fn entry_lines(entry: &EntryBody) -> Vec<String> {
             )]
         }
     };
+    all.extend(entry.membership.as_ref().map(|text| format!("          {text}")));
     for change in &entry.changes {
         all.push(format!("          {} {}, {}", change.kind, change.id, change.told));
     }
