@@ -1,6 +1,7 @@
 //! Accounts of the console, with their sessions and links, as rows.
 
 mod attempts;
+mod flashes;
 mod links;
 
 use diesel::dsl::Eq;

@@ -204,6 +204,10 @@ diesel::table! {
 }
 
 diesel::table! {
+    flashes (session, id) { session -> Text, id -> Text, sealed -> Binary, expires -> BigInt, }
+}
+
+diesel::table! {
     setup_links (digest) {
         digest -> Text,
         purpose -> Text,

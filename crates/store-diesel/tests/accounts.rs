@@ -16,7 +16,7 @@ use headcount_core::clock::{Clock, Timestamp};
 use headcount_core::ids::{ChainPosition, RequestId};
 use headcount_store_diesel::Store;
 use headcount_token_admin::accounts::{
-    AccountKeys, AccountStore, Accounts, Attempt, ClientNetwork, Link, LogIn, Password,
+    AccountKeys, AccountStore, Accounts, Attempt, ClientNetwork, Flashes, Link, LogIn, Password,
     PasswordCost, Role, SERVER, SealedTotp, SentBy,
 };
 use headcount_token_admin::{AdminError, Principal, Rule, TokenHash};
@@ -363,4 +363,34 @@ on_both!(n_the_address_of_an_old_log_in_is_erased, |stores| {
         "Session erased None None",
     ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
+});
+
+on_both!(ux_5_what_is_shown_once_is_shown_by_any_replica_and_ends_with_its_session, |stores| {
+    let accounts = &replicas(stores)[0];
+    make_owner(accounts, "owner");
+    let flashes = [0, 1].map(|index| Flashes::new(stores[index].clone(), clock()));
+    let log_in = || {
+        let (password, home, request) = (GOOD.into(), home(), RequestId::new("r"));
+        let (name, password, network, request) = ("owner", &password, &home, &request);
+        let attempt = LogIn { name, password, code: "", device: None, network, request };
+        accounts.log_in(&attempt).unwrap().cookie
+    };
+    let cookie = log_in();
+    let cookie = cookie.expose_secret();
+    let id = flashes[0].leave(cookie, &"hc_secret".into()).unwrap();
+    assert!(flashes[1].collect(log_in().expose_secret(), &id).unwrap().is_none());
+    let shown: usize = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..20)
+            .map(|n| {
+                let (flashes, id) = (&flashes[n % 2], &id);
+                scope.spawn(move || usize::from(flashes.collect(cookie, id).unwrap().is_some()))
+            })
+            .collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).sum()
+    });
+    assert_eq!(shown, 1);
+    let id = flashes[0].leave(cookie, &"hc_secret".into()).unwrap();
+    accounts.log_out(cookie).unwrap();
+    assert!(flashes[1].collect(cookie, &id).unwrap().is_none());
+    assert!(flashes[0].leave(cookie, &"hc_secret".into()).is_err());
 });

@@ -3,6 +3,7 @@
 //! Start with [`Accounts`]. Everything that has to hold on every replica and after a restart, such as sessions
 //! and the log-in throttle, is a row of an [`AccountStore`], read or written with each request.
 
+mod flash;
 mod hasher;
 mod keys;
 mod links;
@@ -23,6 +24,7 @@ use headcount_core::ids::TenantId;
 use secrecy::SecretString;
 
 pub use crate::role::Role;
+pub use flash::{FlashRow, FlashStore, Flashes};
 pub use hasher::PasswordCost;
 pub use keys::{AccountKeys, DEVICE_LIFE, SealedTotp};
 pub use links::{Link, LinkPurpose};

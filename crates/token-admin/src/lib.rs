@@ -31,7 +31,9 @@ pub use store::{
 };
 pub use tenant::{Tenant, TenantChange, TenantStore};
 pub use tenants::{TenantContents, Tenants};
-pub use tokens::{Expiry, IssuedToken, NewToken, Policy, Rotated, Tokens, VerifiedToken, scopes};
+pub use tokens::{
+    Expiry, IssuedToken, NewToken, Policy, Rotated, TokenDraft, Tokens, VerifiedToken, scopes,
+};
 pub use verify::{Refusal, TokenError};
 
 #[cfg(test)]

@@ -112,6 +112,27 @@ pub struct VerifiedToken {
     pub quirks: Quirks,
 }
 
+/// A new token as a form was filled in. A part that could not be read is `None`.
+#[derive(Debug, Clone, Default)]
+pub struct TokenDraft {
+    /// The name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Option<Scopes>,
+    /// When it ends.
+    pub expiry: Option<Expiry>,
+    /// The networks from which it may be used.
+    pub cidrs: Option<Vec<IpNet>>,
+}
+
+/// Checks the name of a token.
+fn check_name(name: &str) -> Result<(), AdminError> {
+    match Token::is_name(name) {
+        true => Ok(()),
+        false => Err(Field::TokenName.breaks(Rule::TokenName)),
+    }
+}
+
 /// Issues and verifies tokens over a store.
 pub struct Tokens {
     store: Arc<dyn TokenStore>,
@@ -187,12 +208,22 @@ impl Tokens {
         by.may_grant(new.scopes, &new.cidrs)?;
         let expires = self.expires(by, new.expiry)?;
         // A token that takes over from another keeps its name, which an earlier release may have accepted.
-        if !Token::is_name(&new.name) {
-            return Err(Field::TokenName.breaks(Rule::TokenName));
-        }
+        check_name(&new.name)?;
         let (row, secret) = self.make(by, tenant, new, expires, None)?;
         self.store.insert(&row, &by.author)?;
         Ok(IssuedToken { token: row.token, secret })
+    }
+
+    /// Returns every rule that a new token would break, not only the first: for forms, which show each at its field.
+    pub fn faults(&self, by: &Principal, draft: &TokenDraft) -> Vec<AdminError> {
+        let cidrs = draft.cidrs.clone().map(|cidrs| by.networks(cidrs));
+        let granted = match (draft.scopes, cidrs) {
+            (Some(scopes), _) if scopes.is_empty() => Err(Field::Scopes.breaks(Rule::NoScope)),
+            (Some(scopes), Some(cidrs)) => by.may_grant(scopes, &cidrs),
+            _ => Ok(()),
+        };
+        let expires = draft.expiry.map_or(Ok(()), |expiry| self.expires(by, expiry).map(drop));
+        [check_name(&draft.name), granted, expires].into_iter().filter_map(Result::err).collect()
     }
 
     /// Checks a presented token. What it may be used for, and from where, is the caller's to check,

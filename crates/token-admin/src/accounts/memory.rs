@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
 
+use super::flash::{FlashRow, FlashStore};
 use super::store::{AccountStore, AdminRow, Attempt, LinkRow, RoleChange, Secret, SessionRow};
 use super::{
     ADMIN_KIND, Admin, ClientNetwork, LINK_KIND, LinkPurpose, Password, Role, SESSION_KIND,
@@ -376,5 +377,53 @@ impl AccountStore for MemoryAccounts {
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps in memory what is shown once.
+#[derive(Default)]
+pub struct MemoryFlashes(Mutex<Vec<FlashRow>>);
+
+impl MemoryFlashes {
+    /// Returns whether a text is readable in any row.
+    pub fn holds(&self, text: &str) -> bool {
+        let contains =
+            |row: &FlashRow| row.sealed.windows(text.len()).any(|part| part == text.as_bytes());
+        self.lock().iter().any(contains)
+    }
+
+    /// Gives the newest row to another session, under another id, as someone who writes to the database could.
+    pub fn move_to(&self, session: &Secret, id: &str) -> String {
+        if let Some(row) = self.lock().last_mut() {
+            row.session = session.clone();
+            id.clone_into(&mut row.id);
+        }
+        id.to_owned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<FlashRow>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FlashStore for MemoryFlashes {
+    fn insert_flash(&self, flash: &FlashRow, now: Timestamp) -> Result<(), StoreError> {
+        let mut rows = self.lock();
+        rows.retain(|row| row.expires > now);
+        rows.push(flash.clone());
+        Ok(())
+    }
+
+    fn take_flash(
+        &self,
+        session: &Secret,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut rows = self.lock();
+        let own = rows
+            .iter()
+            .position(|row| row.session == *session && row.id == id && row.expires > now);
+        Ok(own.map(|index| rows.remove(index).sealed))
     }
 }
