@@ -93,12 +93,17 @@ function ask(url, every, take) {
 const heard = document.querySelector("[data-live]");
 if (heard) {
   ask(() => heard.dataset.live, 500, (news) => {
-    const [said, advice] = [heard.querySelector(".said"), heard.querySelector(".advice")];
-    if (said.textContent === news.text && advice.textContent === news.advice) return;
-    heard.classList.remove("waiting", "good", "bad");
-    heard.classList.add(news.state);
-    said.textContent = news.text;
-    advice.textContent = news.advice;
+    const put = (element, text) => {
+      if (element.textContent !== text) element.textContent = text;
+    };
+    heard.className = "heard " + news.state;
+    put(heard.querySelector(".said"), news.text);
+    put(heard.querySelector(".advice"), news.advice);
+    put(heard.querySelector(".also"), news.also);
+    heard.querySelectorAll(".marks li").forEach((mark, index) => {
+      mark.className = news.marks[index].state;
+      put(mark.querySelector("span"), news.marks[index].text);
+    });
   });
 }
 
@@ -129,7 +134,7 @@ if (log) {
     time.title = line.at.slice(0, 19).replace("T", " ") + " UTC";
     localize(time, seconds);
     tag.textContent = line.status;
-    tag.classList.add(line.failed ? "bad" : "good");
+    if (line.failed || line.status < 400) tag.classList.add(line.failed ? "bad" : "good");
     link.textContent = line.request;
     link.href = "/console/log/" + line.seq;
     name.textContent = line.name;
@@ -137,8 +142,8 @@ if (log) {
     if (line.failed) {
       made.className = "bad";
       made.append(paragraph(line.reason));
-      if (line.advice) made.append(paragraph(line.advice, "advice"));
     }
+    if (line.advice) made.append(paragraph(line.advice, "advice"));
     if (line.others) made.append(paragraph(line.others, "muted"));
     return made;
   };

@@ -7,6 +7,8 @@ use headcount_core::service::Caller;
 use headcount_core::work::Work;
 use headcount_token_admin::accounts::{REAUTH_WINDOW, Session};
 use headcount_token_admin::{Action, AdminError, Principal, Tenant};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use crate::assets;
 use crate::error::PageError;
@@ -15,6 +17,9 @@ use crate::state::Console;
 
 /// Seconds by which forms ask for the password early, so that one that is filled in slowly still counts.
 const PASSWORD_MARGIN: i64 = 120;
+
+/// Fields of the query that mean the same for another tenant.
+const KEPT: [&str; 9] = ["idp", "span", "q", "in", "read", "name", "kind", "status", "by"];
 
 /// One authorized request.
 pub(crate) struct PageContext<'r> {
@@ -147,6 +152,31 @@ impl<'r> PageContext<'r> {
         }
     }
 
+    /// Keeps what the page that a form leads to shows once, and returns its id for the address of that page.
+    pub(crate) fn leave(&self, flash: &Flash) -> Result<String, PageError> {
+        let cookie = self.request.session_cookie.as_deref().unwrap_or_default();
+        let text = serde_json::json!({
+            "secret": flash.secret.expose_secret(), "about": flash.about, "command": flash.command,
+        });
+        Ok(self.console.flashes.leave(cookie, &text.to_string().into())?)
+    }
+
+    /// Returns what this page shows once, if the address names something that was not shown yet.
+    pub(crate) fn collect(&self) -> Result<Option<Flash>, PageError> {
+        let cookie = self.request.session_cookie.as_deref().unwrap_or_default();
+        let id = self.request.query.get("flash");
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let Some(text) = self.console.flashes.collect(cookie, id)? else { return Ok(None) };
+        let value: Value = serde_json::from_str(text.expose_secret()).unwrap_or_default();
+        Ok(Some(Flash {
+            secret: text_of(&value, "secret").into(),
+            about: text_of(&value, "about"),
+            command: text_of(&value, "command"),
+        }))
+    }
+
     /// Writes a command as it is typed.
     pub(crate) fn command(&self, rest: &str) -> String {
         format!("{} {rest}", self.console.program)
@@ -157,10 +187,37 @@ impl<'r> PageContext<'r> {
         format!("{}{}", self.request.public_origin, headcount_http_api::BASE_PATH)
     }
 
+    /// Returns the page that another tenant is shown on: this one, or the list, when it is about one thing that the
+    /// other tenant does not have.
+    fn switch_path(&self) -> String {
+        let path = &self.request.path;
+        let lists = ["/console/resources/", "/console/tokens", "/console/log"];
+        let list = lists.iter().find_map(|list| {
+            let rest = path.strip_prefix(list)?;
+            let first = rest.split('/').next().filter(|_| list.ends_with('/')).unwrap_or_default();
+            Some(format!("{list}{first}"))
+        });
+        list.unwrap_or_else(|| path.clone())
+    }
+
+    /// Returns the name of the tenant if this request chose another one than the last.
+    fn changed_tenant(&self) -> Option<String> {
+        let chosen = self.request.query.get("tenant");
+        let last = self.request.tenant_cookie.as_deref().unwrap_or(Tenant::DEFAULT);
+        let tenant = self.tenant.as_ref().filter(|tenant| tenant.name == chosen)?;
+        (tenant.name != last).then(|| tenant.name.clone())
+    }
+
     /// Returns what surrounds a page that has this title and belongs to this section of the menu.
     pub(crate) fn layout(&self, title: &str, section: &str) -> Layout {
         let mut layout = Layout {
-            path: self.request.path.clone(),
+            path: self.switch_path(),
+            kept: KEPT
+                .iter()
+                .map(|name| (*name, self.request.query.get(name).to_owned()))
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+            changed_to: self.changed_tenant(),
             asks_password: self.asks_password(),
             ..Layout::without_menu(title)
         };
@@ -178,6 +235,20 @@ impl<'r> PageContext<'r> {
         }
         layout
     }
+}
+
+/// What a page shows once, after a form.
+pub(crate) struct Flash {
+    /// The new secret, or the address that contains it.
+    pub(crate) secret: SecretString,
+    /// Whose it is.
+    pub(crate) about: String,
+    /// The command that does the same as the form.
+    pub(crate) command: String,
+}
+
+fn text_of(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn principal(session: &Session, request: &PageRequest) -> Principal {
@@ -199,7 +270,12 @@ pub(crate) struct Layout {
     pub(crate) tenants: Vec<String>,
     /// The resource types in the menu: `Users`, `Groups`.
     pub(crate) endpoints: Vec<String>,
+    /// Where the tenant is changed.
     pub(crate) path: String,
+    /// The fields of the query that stay when the tenant is changed.
+    pub(crate) kept: Vec<(&'static str, String)>,
+    /// The tenant, if this request changed to it.
+    pub(crate) changed_to: Option<String>,
     /// The commands that do the same.
     pub(crate) commands: Vec<String>,
     /// The version of the assets.

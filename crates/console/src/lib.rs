@@ -50,6 +50,7 @@ pub fn routes(console: Data<Console>) -> impl FnOnce(&mut ServiceConfig) {
                 .service(routes.read("/connect/heard", Lookup, connect::status))
                 .service(routes.form("/tokens", tokens::list, ADMIN, tokens::create))
                 .service(routes.act("/tokens/file", ADMIN, tokens::download))
+                .service(routes.read("/tokens/{id}/secret", Lookup, tokens::reveal))
                 .service(routes.form("/tokens/{id}", tokens::show, ADMIN, tokens::change))
                 .service(routes.read("/resources/{endpoint}", Search, resources::list).route(post(
                     &routes.0,

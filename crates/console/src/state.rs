@@ -7,7 +7,7 @@ use headcount_core::change::ChangeFeed;
 use headcount_http_api::Api;
 use headcount_records::RequestLog;
 use headcount_records::activity::{Activity, Refusals};
-use headcount_token_admin::accounts::Accounts;
+use headcount_token_admin::accounts::{Accounts, Flashes};
 use headcount_token_admin::{Policy, Tenants};
 
 /// The console of one server.
@@ -16,6 +16,8 @@ pub struct Console {
     pub api: Data<Api>,
     /// The accounts of administrators.
     pub accounts: Arc<Accounts>,
+    /// What sessions are shown once.
+    pub flashes: Arc<Flashes>,
     /// The tenants.
     pub tenants: Arc<Tenants>,
     /// The record of changes.

@@ -16,7 +16,7 @@ use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes, WriteConnections};
 use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as _};
 use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, RebuildError, Settings, Store};
-use headcount_token_admin::accounts::{AccountKeys, Accounts, PasswordCost};
+use headcount_token_admin::accounts::{AccountKeys, Accounts, Flashes, PasswordCost};
 use headcount_token_admin::{
     Policy, StoreError, TenantContents, TenantStore as _, Tenants, Tokens, networks,
 };
@@ -262,6 +262,7 @@ pub(crate) fn console(
     Console {
         api,
         accounts: Arc::clone(&parts.accounts),
+        flashes: Arc::new(Flashes::new(parts.store.clone(), Arc::new(SystemClock))),
         tenants: Arc::clone(&parts.tenants),
         changes: parts.store.clone(),
         activity: parts.store.clone(),

@@ -2,20 +2,20 @@
 //! it worked.
 
 use askama::Template;
-use headcount_records::{LogQuery, LogScope, Logged, advice};
-use headcount_token_admin::TokenState;
+use headcount_records::{LogQuery, LogScope};
+use headcount_token_admin::{Token, TokenState};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
 
+use self::panel::Panel;
 use super::tokens;
 use crate::context::{Layout, PageContext};
 use crate::error::PageError;
-use crate::format::distance;
+use crate::format::query;
 use crate::guides::{self, GUIDES, Guide, Value};
 use crate::response::PageResponse;
 
-/// Requests that are read to say whether a connection works.
-const MAX_REQUESTS: usize = 50;
+mod panel;
+
 /// Working tokens that are listed.
 const MAX_TOKENS: usize = 5;
 
@@ -23,17 +23,25 @@ const MAX_TOKENS: usize = 5;
 #[template(path = "connect.html")]
 struct ConnectPage {
     layout: Layout,
-    /// The guides: id, name, and whether it is the one that is shown.
-    tabs: Vec<(&'static str, &'static str, bool)>,
+    /// The guides: address, name, and whether it is the one that is shown.
+    tabs: Vec<(String, &'static str, bool)>,
     guide: &'static Guide,
-    /// The token, if this request made one.
+    /// The token, if one was just made.
     secret: String,
     fields: Vec<Field>,
-    status: ConnectionStatus,
-    /// The number of the newest request when the page was first opened.
-    after: i64,
+    panel: Panel,
+    /// The address that the script asks for the panel.
+    live: String,
+    /// The address of the same page, without the token.
+    again: String,
+    /// Where the form is sent.
+    action: String,
+    /// The name of the token that the page listens for; empty for none.
+    chosen: String,
+    /// A name for a new token that no other has.
+    free_name: String,
     may_change: bool,
-    /// The tokens that work: name and address.
+    /// The tokens that work: name, and the address of the page that listens for it.
     tokens: Vec<(String, String)>,
     form: tokens::Form,
     curl: String,
@@ -68,70 +76,41 @@ impl Field {
     }
 }
 
-/// What the identity provider has sent since the page was opened.
-struct ConnectionStatus {
-    /// `waiting`, `good` or `bad`.
-    state: &'static str,
-    text: String,
-    advice: String,
-}
-
-/// Returns requests of the tenant, and those without a known token: one of these may be from the token
-/// that was just pasted.
-fn requests(ctx: &PageContext<'_>, query: &LogQuery) -> Result<Vec<Logged>, PageError> {
-    let mut requests = Vec::new();
-    for scope in [LogScope::Tenant(ctx.tenant()?.id), LogScope::Unknown] {
-        let query = LogQuery { scope, ..query.clone() };
-        requests.extend(ctx.console.log.requests(&query, &ctx.work)?);
-    }
-    requests.sort_by_key(|logged| logged.seq);
-    Ok(requests)
-}
-
-/// Returns the number of the newest request.
+/// Returns the number of the newest request of the tenant, or without a known token.
 fn newest(ctx: &PageContext<'_>) -> Result<i64, PageError> {
-    let newest = requests(ctx, &LogQuery { limit: 1, ..LogQuery::default() })?;
-    Ok(newest.last().map_or(0, |logged| logged.seq))
+    let mut newest = 0;
+    for scope in [LogScope::Tenant(ctx.tenant()?.id), LogScope::Unknown] {
+        let query = LogQuery { scope, limit: 1, ..LogQuery::default() };
+        let requests = ctx.console.log.requests(&query, &ctx.work)?;
+        newest = requests.iter().map(|logged| logged.seq).fold(newest, i64::max);
+    }
+    Ok(newest)
 }
 
-fn connection_status(ctx: &PageContext<'_>, after: i64) -> Result<ConnectionStatus, PageError> {
-    let query = LogQuery { after: Some(after), limit: MAX_REQUESTS, ..LogQuery::default() };
-    let requests = requests(ctx, &query)?;
-    let Some(last) = requests.last() else {
-        return Ok(ConnectionStatus {
-            state: "waiting",
-            text: "Waiting for the first request…".to_owned(),
-            advice:
-                "Enter the values below in the identity provider, then run its connection test."
-                    .to_owned(),
-        });
-    };
-    let record = &last.record;
-    let who = format!(
-        "{} from {}",
-        record.sender(),
-        record.address.as_deref().unwrap_or("an unknown address")
-    );
-    let when = distance(record.at, ctx.now);
-    // A search that finds nothing may get status 404: connection tests expect that.
-    let refused = record.status >= 400 && !(record.status == 404 && record.kind.is_some());
-    if refused {
-        let reason = record.reason.as_deref().unwrap_or_default();
-        return Ok(ConnectionStatus {
-            state: "bad",
-            text: format!("{who} was refused ({}) {when}: {reason}", record.status),
-            advice: advice::advice(record).unwrap_or_default(),
-        });
+/// Finds the token that the page listens for: the one that was just made, or that was chosen.
+fn chosen<'t>(ctx: &PageContext<'_>, tokens: &'t [Token]) -> Option<&'t Token> {
+    let id = ctx.request.query.get("for");
+    tokens.iter().find(|token| token.id.as_str() == id)
+}
+
+/// Returns the tokens of the tenant.
+fn tokens_of_tenant(ctx: &PageContext<'_>) -> Result<Vec<Token>, PageError> {
+    Ok(ctx.console.api.tokens.list(&ctx.principal()?, Some(ctx.tenant()?.id))?)
+}
+
+/// Returns the address of the page that listens for a token since a request.
+fn listening(guide: &Guide, token: &str, after: i64, flash: &str) -> String {
+    let after = after.to_string();
+    let fields = [("idp", guide.id), ("for", token), ("after", &after), ("flash", flash)];
+    format!("/console/connect{}", query(&fields))
+}
+
+/// Returns since which request the page listens.
+fn after(ctx: &PageContext<'_>) -> Result<i64, PageError> {
+    match ctx.request.query.get("after").parse() {
+        Ok(after) => Ok(after),
+        Err(_) => newest(ctx),
     }
-    let count = requests.iter().filter(|logged| logged.record.status < 400).count();
-    let more = if count > 1 { format!(" {count} requests so far.") } else { String::new() };
-    Ok(ConnectionStatus {
-        state: "good",
-        text: format!("It works. {who}, {when}: {}.{more}", record.outcome()),
-        advice:
-            "Assign users and groups in the identity provider; they appear under Users and Groups."
-                .to_owned(),
-    })
 }
 
 fn render(
@@ -141,16 +120,17 @@ fn render(
     form: tokens::Form,
 ) -> Result<PageResponse, PageError> {
     let guide = guides::find(ctx.request.query.get("idp"));
-    let base = ctx.base_url();
-    let after = match ctx.request.query.get("after").parse() {
-        Ok(after) => after,
-        Err(_) => newest(ctx)?,
-    };
-    let tokens = ctx.console.api.tokens.list(&ctx.principal()?, Some(ctx.tenant()?.id))?;
+    let (base, after, tokens) = (ctx.base_url(), after(ctx)?, tokens_of_tenant(ctx)?);
+    let chosen = chosen(ctx, &tokens);
     let token = if secret.is_empty() { "TOKEN" } else { secret };
+    let id = chosen.map_or("", |token| token.id.as_str());
+    let working = tokens.iter().filter(|token| token.state(ctx.now) == TokenState::Works);
     PageResponse::render(&ConnectPage {
         layout,
-        tabs: GUIDES.iter().map(|known| (known.id, known.name, known.id == guide.id)).collect(),
+        tabs: GUIDES
+            .iter()
+            .map(|known| (listening(known, id, after, ""), known.name, known.id == guide.id))
+            .collect(),
         guide,
         fields: guide
             .fields
@@ -158,14 +138,19 @@ fn render(
             .enumerate()
             .map(|(index, (label, value))| Field::new(index, label, *value, &base, secret))
             .collect(),
-        status: connection_status(ctx, after)?,
-        after,
+        panel: Panel::read(ctx, chosen, after)?,
+        live: format!(
+            "/console/connect/heard{}",
+            query(&[("after", &after.to_string()), ("for", id), ("live", "1")])
+        ),
+        again: listening(guide, id, after, ""),
+        action: listening(guide, "", after, ""),
+        chosen: chosen.map(|token| token.name.clone()).unwrap_or_default(),
+        free_name: tokens::free_name(guide.id, &tokens, ctx.now),
         may_change: ctx.may_change(),
-        tokens: tokens
-            .iter()
-            .filter(|token| token.state(ctx.now) == TokenState::Works)
+        tokens: working
             .take(MAX_TOKENS)
-            .map(|token| (token.name.clone(), format!("/console/tokens/{}", token.id)))
+            .map(|token| (token.name.clone(), listening(guide, token.id.as_str(), after, "")))
             .collect(),
         form,
         curl: format!("curl -H 'Authorization: Bearer {token}' '{base}/Users?count=1'"),
@@ -173,27 +158,36 @@ fn render(
     })
 }
 
-/// Shows the page.
+/// Shows the page. If a token was just made, it is in the fields that it belongs in, this once.
 pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
-    let command = ctx.command(&format!(
-        "token create --name {} --tenant {}",
-        guides::find(ctx.request.query.get("idp")).id,
-        ctx.tenant()?.name
-    ));
+    let flash = ctx.collect()?;
+    let command = match &flash {
+        Some(flash) => flash.command.clone(),
+        None => ctx.command(&format!(
+            "token create --name {} --tenant {}",
+            guides::find(ctx.request.query.get("idp")).id,
+            ctx.tenant()?.name
+        )),
+    };
     let layout = ctx.layout("Connect", "connect").with_commands(vec![command]);
-    render(ctx, Layout { refresh: true, ..layout }, "", tokens::Form::new(ctx))
+    let secret = flash.as_ref().map_or("", |flash| flash.secret.expose_secret());
+    // A page that reloads itself would lose the token.
+    let layout = Layout { refresh: secret.is_empty(), ..layout };
+    render(ctx, layout, secret, tokens::Form::new(ctx))
 }
 
-/// Makes a token and shows it in the fields that it belongs in.
+/// Makes a token, and leads to the page that shows it and listens for it.
 pub(crate) fn create(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
-    let layout = ctx.layout("Connect", "connect");
+    let guide = guides::find(ctx.request.query.get("idp"));
+    let after = after(ctx)?;
     match tokens::issue(ctx)? {
         tokens::Issue::Issued(issued, command) => {
-            let layout = layout.with_commands(vec![command]);
-            render(ctx, layout, issued.secret.expose_secret(), tokens::Form::new(ctx))
+            let flash = ctx.leave(&tokens::flash(&issued, command))?;
+            let id = issued.token.id.as_str();
+            Ok(PageResponse::redirect(listening(guide, id, after, &flash)))
         }
         tokens::Issue::Rejected { form, password_error, status } => {
-            let layout = Layout { password_error, ..layout };
+            let layout = Layout { password_error, ..ctx.layout("Connect", "connect") };
             Ok(render(ctx, layout, "", *form)?.status(status))
         }
     }
@@ -202,8 +196,6 @@ pub(crate) fn create(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
 /// Returns the status of the connection, for the script of the page.
 pub(crate) fn status(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let after = ctx.request.query.get("after").parse().unwrap_or(0);
-    let status = connection_status(ctx, after)?;
-    Ok(PageResponse::json(
-        &json!({"state": status.state, "text": status.text, "advice": status.advice}),
-    ))
+    let tokens = tokens_of_tenant(ctx)?;
+    Ok(PageResponse::json(&Panel::read(ctx, chosen(ctx, &tokens), after)?.json()))
 }

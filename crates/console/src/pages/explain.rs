@@ -2,7 +2,7 @@
 
 use askama::Template;
 use headcount_records::describe;
-use headcount_records::timeline::{Entry, TimelineReader, Verdict};
+use headcount_records::timeline::{Entry, Membership, TimelineReader, Verdict};
 
 use super::log::LogLine;
 use crate::context::{Layout, PageContext};
@@ -36,6 +36,8 @@ pub(crate) struct Event {
     pub(crate) line: Option<LogLine>,
     pub(crate) changes: Vec<String>,
     pub(crate) by: String,
+    /// Whether the request added the identity to a group or removed it.
+    pub(crate) membership: String,
 }
 
 /// Returns what reads timelines.
@@ -51,18 +53,19 @@ pub(crate) fn reader<'c>(ctx: &'c PageContext<'_>) -> TimelineReader<'c> {
 }
 
 /// Returns the entries of a timeline as events, newest first.
-pub(crate) fn events(entries: &[Entry]) -> Vec<Event> {
+pub(crate) fn events(ctx: &PageContext<'_>, entries: &[Entry]) -> Vec<Event> {
     entries
         .iter()
         .rev()
         .map(|entry| Event {
             time: time(entry.at),
-            line: entry.request.as_ref().map(LogLine::new),
+            line: entry.request.as_ref().map(|logged| LogLine::new(ctx, logged)),
             changes: entry.changes.iter().map(describe::change).collect(),
             by: entry
                 .changes
                 .first()
                 .map_or_else(String::new, |recorded| recorded.change.actor.to_string()),
+            membership: entry.membership.as_ref().map_or_else(String::new, Membership::describe),
         })
         .collect()
 }
@@ -78,14 +81,23 @@ fn explain(ctx: &PageContext<'_>, name: &str) -> Result<Explanation, PageError> 
         let href = format!("/console/resources{endpoint}/{}", found.id);
         present.push((format!("{} {name}", found.kind), href));
     }
+    let what_to_do = timeline.what_to_do_in(&quote(&ctx.tenant()?.name)).unwrap_or_default();
+    let mut events = events(ctx, &timeline.entries);
+    // The advice that is given once at the top is not repeated at the request.
+    let mut lines = events.iter_mut().filter_map(|event| event.line.as_mut());
+    if let Some(line) =
+        lines.find(|line| !line.advice.is_empty() && what_to_do.ends_with(&line.advice))
+    {
+        line.advice.clear();
+    }
     Ok(Explanation {
-        good: timeline.verdict == Verdict::Present,
+        good: timeline.verdict == Verdict::Present && timeline.later_refusal().is_none(),
         summary: timeline.summary(),
-        what_to_do: timeline.what_to_do().unwrap_or_default(),
+        what_to_do,
         wider: (timeline.unread && present.is_empty())
             .then(|| format!("/console/resources/Users{}", query(&[("q", name), ("in", "all")]))),
         present,
-        events: events(&timeline.entries),
+        events,
     })
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct LogLine {
     pub(crate) seq: i64,
     pub(crate) time: String,
     pub(crate) iso: String,
+    /// Whether it was refused; what was not found was not.
     pub(crate) failed: bool,
     pub(crate) status: u16,
     pub(crate) sender: String,
@@ -31,17 +32,24 @@ pub(crate) struct LogLine {
     pub(crate) advice: String,
     pub(crate) token: String,
     pub(crate) others: String,
+    /// The address of the switch that allows what was refused; empty when there is none.
+    pub(crate) switch: String,
 }
 
 impl LogLine {
-    pub(crate) fn new(logged: &Logged) -> Self {
+    pub(crate) fn new(ctx: &PageContext<'_>, logged: &Logged) -> Self {
         let record = &logged.record;
+        let tenant = record.tenant.map_or_else(String::new, |tenant| ctx.tenant_name(tenant));
+        let switch = match advice::has_switch(record) {
+            true => format!("/console/settings{}#switches", query(&[("tenant", &tenant)])),
+            false => String::new(),
+        };
         let name = record.name.clone().or_else(|| record.query.clone()).unwrap_or_default();
         Self {
             seq: logged.seq,
             time: time(record.at),
             iso: record.at.to_string(),
-            failed: record.status >= 400,
+            failed: record.is_refusal(),
             status: record.status,
             sender: record.sender().to_owned(),
             method: record.method.clone(),
@@ -49,9 +57,21 @@ impl LogLine {
             name,
             outcome: record.outcome(),
             reason: record.reason.clone().unwrap_or_default(),
-            advice: advice::advice(record).unwrap_or_default(),
+            advice: advice::advice_for(record, &quote(&tenant)).unwrap_or_default(),
             token: record.token_name.clone().unwrap_or_default(),
             others: record.others().unwrap_or_default(),
+            switch,
+        }
+    }
+}
+
+impl LogLine {
+    /// Returns the class of the status: that something is not here is neither good nor bad.
+    pub(crate) fn tag(&self) -> &'static str {
+        match (self.failed, self.status) {
+            (true, _) => "bad",
+            (false, 400..) => "",
+            _ => "good",
         }
     }
 }
@@ -120,7 +140,7 @@ pub(crate) fn list(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let command = format!("log tail --tenant {tenant}{failed} --follow");
     PageResponse::render(&LogPage {
         layout: ctx.layout("Log", "log").with_commands(vec![ctx.command(&command)]),
-        lines: requests.iter().map(LogLine::new).collect(),
+        lines: requests.iter().map(|logged| LogLine::new(ctx, logged)).collect(),
         name: name.1.to_owned(),
         token: token.1.to_owned(),
         kind: kind.1.to_owned(),
@@ -142,7 +162,7 @@ pub(crate) fn tail(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let after = ctx.request.query.get("after").parse().unwrap_or(0);
     let query = LogQuery { after: Some(after), before: None, ..log_query(ctx)? };
     let requests = ctx.console.log.requests(&query, &ctx.work)?;
-    let lines = requests.iter().map(LogLine::new).map(|line| {
+    let lines = requests.iter().map(|logged| LogLine::new(ctx, logged)).map(|line| {
         json!({
             "seq": line.seq, "at": line.iso, "failed": line.failed, "status": line.status,
             "sender": line.sender, "request": format!("{} {}", line.method, line.path),
@@ -220,7 +240,7 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let command = ctx.command(&format!("log show {}", logged.seq));
     PageResponse::render(&LogRequestPage {
         layout: ctx.layout(&title, "log").with_commands(vec![command]),
-        line: LogLine::new(&logged),
+        line: LogLine::new(ctx, &logged),
         facts: facts.into_iter().filter_map(|(label, value)| Some((label, value?))).collect(),
         repairs: record.repairs(),
         body: pretty(record.body.as_deref()),

@@ -27,6 +27,8 @@ const EXPIRY_NOTICE: i64 = 30 * DAY;
 const URGENT_EXPIRY_NOTICE: i64 = 7 * DAY;
 /// Refused requests that are shown.
 const MAX_REFUSED: usize = 5;
+/// Failed requests that are read for them: what was only not found is not shown.
+const MAX_FAILED: usize = 50;
 /// Working tokens that are shown.
 const MAX_TOKENS: usize = 8;
 
@@ -162,24 +164,12 @@ fn notices(ctx: &PageContext<'_>, tokens: &[Token]) -> Vec<Notice> {
             action: "Open settings",
         });
     }
-    for token in tokens.iter().filter(|token| token.revoked.is_none()) {
-        let Some(expires) = token.expires.filter(|at| *at <= ctx.now.plus_seconds(EXPIRY_NOTICE))
-        else {
-            continue;
-        };
-        let over = expires <= ctx.now;
-        let replaced = tokens.iter().any(|other| other.replaces.as_ref() == Some(&token.id));
-        if over && (replaced || expires.plus_seconds(EXPIRY_NOTICE) < ctx.now) {
-            continue;
-        }
-        let verb = if over { "expired" } else { "expires" };
-        notices.push(Notice {
-            bad: over || expires <= ctx.now.plus_seconds(URGENT_EXPIRY_NOTICE),
-            text: format!("The token \"{}\" {verb} {}.", token.name, distance(expires, ctx.now)),
-            href: format!("/console/tokens/{}", token.id),
-            action: if over { "Open" } else { "Rotate" },
-        });
-    }
+    notices.extend(
+        tokens
+            .iter()
+            .filter(|token| token.revoked.is_none())
+            .filter_map(|token| expiry(token, tokens, ctx.now)),
+    );
     let last_used = tokens
         .iter()
         .filter(|token| token.revoked.is_none())
@@ -199,6 +189,38 @@ fn notices(ctx: &PageContext<'_>, tokens: &[Token]) -> Vec<Notice> {
     notices
 }
 
+/// Returns what has to be done about a token that ends soon, or has ended. Of one that was rotated, what matters is
+/// whether its successor is used.
+fn expiry(token: &Token, tokens: &[Token], now: Timestamp) -> Option<Notice> {
+    let expires = token.expires.filter(|at| *at <= now.plus_seconds(EXPIRY_NOTICE))?;
+    let (over, when) = (expires <= now, distance(expires, now));
+    let successors = tokens.iter().filter(|other| other.replaces.as_ref() == Some(&token.id));
+    if let Some(new) = successors.filter(|new| new.revoked.is_none()).max_by_key(|new| new.created)
+    {
+        let is_old = expires.plus_seconds(EXPIRY_NOTICE) < now;
+        let verb = if over { "ended" } else { "ends" };
+        return (new.last_used.is_none() && !is_old).then(|| Notice {
+            bad: expires <= now.plus_seconds(URGENT_EXPIRY_NOTICE),
+            text: format!(
+                "The old token \"{}\" {verb} {when}; its successor has not been used yet. Enter the new token in the identity provider.",
+                token.name
+            ),
+            href: format!("/console/tokens/{}", new.id),
+            action: "Open the successor",
+        });
+    }
+    if over && expires.plus_seconds(EXPIRY_NOTICE) < now {
+        return None;
+    }
+    let verb = if over { "expired" } else { "expires" };
+    Some(Notice {
+        bad: over || expires <= now.plus_seconds(URGENT_EXPIRY_NOTICE),
+        text: format!("The token \"{}\" {verb} {when}.", token.name),
+        href: format!("/console/tokens/{}", token.id),
+        action: if over { "Open" } else { "Rotate" },
+    })
+}
+
 fn token_use(token: &Token, now: Timestamp) -> TokenUse {
     let used = token.last_used.as_ref();
     TokenUse {
@@ -216,10 +238,11 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     let query = LogQuery {
         scope: LogScope::Tenant(tenant.id),
         failed: true,
-        limit: MAX_REFUSED,
+        limit: MAX_FAILED,
         ..LogQuery::default()
     };
-    let refused = ctx.console.log.requests(&query, &ctx.work)?;
+    let failed = ctx.console.log.requests(&query, &ctx.work)?;
+    let refused = failed.iter().filter(|logged| logged.record.is_refusal()).take(MAX_REFUSED);
     let mut working: Vec<&Token> =
         tokens.iter().filter(|token| token.state(ctx.now) == TokenState::Works).collect();
     working.sort_by_key(|token| std::cmp::Reverse(token.last_used.as_ref().map(|used| used.at)));
@@ -231,7 +254,7 @@ pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
         activity: activity(ctx)?,
         tokens: working.iter().take(MAX_TOKENS).map(|token| token_use(token, ctx.now)).collect(),
         notices: notices(ctx, &tokens),
-        refused: refused.iter().map(LogLine::new).collect(),
+        refused: refused.map(|logged| LogLine::new(ctx, logged)).collect(),
         fresh: tokens.is_empty(),
     })
 }

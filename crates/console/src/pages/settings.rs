@@ -9,9 +9,9 @@ use headcount_token_admin::error::Kind;
 use headcount_token_admin::{Action, AdminError, Tenant, TenantChange, tenants};
 use secrecy::ExposeSecret as _;
 
-use crate::context::{Layout, PageContext};
+use crate::context::{Flash, Layout, PageContext};
 use crate::error::PageError;
-use crate::format::{ago, quote, time};
+use crate::format::{ago, query, quote, time};
 use crate::response::PageResponse;
 
 #[derive(Template)]
@@ -167,7 +167,8 @@ fn render(ctx: &PageContext<'_>, outcome: Outcome) -> Result<PageResponse, PageE
 
 /// Shows the page.
 pub(crate) fn show(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
-    render(ctx, Outcome::default())
+    let link = ctx.collect()?.map(|flash| (flash.about, flash.secret.expose_secret().to_owned()));
+    render(ctx, Outcome { link, ..Outcome::default() })
 }
 
 /// Does what the form says.
@@ -246,8 +247,12 @@ fn invite(ctx: &PageContext<'_>) -> Result<PageResponse, FormError> {
         .map_err(|error| FormError::new("invite", error))?;
     let url =
         format!("{}/console/setup/{}", ctx.request.console_origin, link.secret.expose_secret());
-    let link = Some((form.get("name").to_owned(), url));
-    Ok(render(ctx, Outcome { link, ..Outcome::default() })?)
+    let name = form.get("name");
+    let command = format!("admin invite {} --role {}", quote(name), role.word());
+    let flash =
+        Flash { secret: url.into(), about: name.to_owned(), command: ctx.command(&command) };
+    let flash = ctx.leave(&flash)?;
+    Ok(PageResponse::redirect(format!("/console/settings{}", query(&[("flash", &flash)]))))
 }
 
 fn change_accounts(ctx: &PageContext<'_>, action: Action) -> Result<PageResponse, FormError> {

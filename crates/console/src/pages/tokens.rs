@@ -6,16 +6,17 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TokenId;
-use headcount_token_admin::error::Kind;
-use headcount_token_admin::{
-    AdminError, Expiry, Field, IssuedToken, NewToken, Scopes, Token, TokenState, networks, scopes,
-};
+use headcount_token_admin::{AdminError, Field, IssuedToken, Scopes, Token, TokenState};
 use secrecy::ExposeSecret as _;
 
-use crate::context::{Layout, PageContext};
+use crate::context::{Flash, Layout, PageContext};
 use crate::error::PageError;
-use crate::format::{ago, quote, time};
+use crate::format::{ago, query, quote, time};
 use crate::response::PageResponse;
+
+mod form;
+
+pub(crate) use form::{Form, Issue, free_name, issue};
 
 /// One hour and one day, in seconds.
 const HOUR: u64 = 60 * 60;
@@ -87,123 +88,6 @@ fn successor<'t>(token: &Token, all: &'t [Token]) -> Option<&'t Token> {
     all.iter().find(|other| other.replaces.as_ref() == Some(&token.id))
 }
 
-/// The form of a new token: what was entered, with what is wrong at each field.
-#[derive(Default)]
-pub(crate) struct Form {
-    pub(crate) open: bool,
-    pub(crate) name: String,
-    pub(crate) days: String,
-    pub(crate) cidrs: String,
-    /// Name, meaning, and whether it is chosen.
-    pub(crate) scopes: Vec<(&'static str, &'static str, bool)>,
-    /// The longest life, in days.
-    pub(crate) longest: u64,
-    /// Whether a token may have no end.
-    pub(crate) never: bool,
-    pub(crate) name_error: String,
-    pub(crate) days_error: String,
-    pub(crate) cidrs_error: String,
-    pub(crate) scopes_error: String,
-}
-
-/// The scopes and their meanings, in the order of the form.
-const SCOPES: [(&str, &str); 8] = [
-    ("scim:read", "read users and groups"),
-    ("users:write", "create, change and delete users"),
-    ("groups:write", "create, change and delete groups"),
-    ("schema:write", "change schemas"),
-    ("events:read", "read the event feed"),
-    ("admin:read", "read logs, tokens and tenants through the admin API"),
-    ("admin:write", "change tokens and tenants through the admin API"),
-    ("tenants:all", "see and manage every tenant through the admin API"),
-];
-
-impl Form {
-    /// Returns the form as it is before anything is entered.
-    pub(crate) fn new(ctx: &PageContext<'_>) -> Self {
-        let policy = ctx.console.policy;
-        Self {
-            days: (policy.default_life.as_secs() / DAY).to_string(),
-            scopes: SCOPES
-                .map(|(name, meaning)| {
-                    let scope = Scopes::parse(name);
-                    (name, meaning, scope.is_some_and(|scope| Scopes::PROVISIONING.allow(scope)))
-                })
-                .to_vec(),
-            longest: policy.longest_life.as_secs() / DAY,
-            never: policy.allow_never_expires,
-            ..Self::default()
-        }
-    }
-
-    /// Returns the form as it was sent.
-    fn read(ctx: &PageContext<'_>) -> Self {
-        let form = &ctx.request.form;
-        Self {
-            open: true,
-            name: form.get("name").to_owned(),
-            days: form.get("days").to_owned(),
-            cidrs: form.get("cidrs").to_owned(),
-            scopes: SCOPES
-                .map(|(name, meaning)| {
-                    (name, meaning, form.all("scope").any(|chosen| chosen == name))
-                })
-                .to_vec(),
-            ..Self::new(ctx)
-        }
-    }
-
-    /// Parses what was entered. Records at its field what cannot be parsed.
-    fn parse(&mut self) -> Option<NewToken> {
-        let expiry = self.parse_expiry();
-        let chosen = self.scopes.iter().filter(|(.., chosen)| *chosen);
-        let scopes = scopes(chosen.map(|(name, ..)| *name));
-        let cidrs = self.cidrs.split([',', ' ', '\n', '\r']).filter(|cidr| !cidr.is_empty());
-        match (scopes, networks(cidrs), expiry) {
-            (Ok(scopes), Ok(cidrs), Some(expiry)) => {
-                Some(NewToken { name: self.name.clone(), scopes, expiry, cidrs, user: None })
-            }
-            (scopes, cidrs, _) => {
-                for error in scopes.err().into_iter().chain(cidrs.err()) {
-                    self.record(error).ok();
-                }
-                None
-            }
-        }
-    }
-
-    fn parse_expiry(&mut self) -> Option<Expiry> {
-        match self.days.as_str() {
-            "" => Some(Expiry::Default),
-            "never" => Some(Expiry::Never),
-            days => {
-                let seconds = days.parse::<u64>().ok().and_then(|days| days.checked_mul(DAY));
-                if seconds.is_none() {
-                    self.days_error = "enter a number of days".to_owned();
-                }
-                seconds.map(|seconds| Expiry::After(Duration::from_secs(seconds)))
-            }
-        }
-    }
-
-    /// Records a broken rule at its field, and returns the status of the page.
-    fn record(&mut self, error: AdminError) -> Result<StatusCode, PageError> {
-        let AdminError::Rule { field, rule } = error else { return Err(error.into()) };
-        let field_error = match field {
-            Field::TokenName => &mut self.name_error,
-            Field::Scopes => &mut self.scopes_error,
-            Field::Expiry => &mut self.days_error,
-            Field::Networks => &mut self.cidrs_error,
-            _ => return Err(AdminError::Rule { field, rule }.into()),
-        };
-        *field_error = rule.sentence(field);
-        Ok(match rule.kind() {
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            _ => StatusCode::UNPROCESSABLE_ENTITY,
-        })
-    }
-}
-
 fn render_list(
     ctx: &PageContext<'_>,
     mut form: Form,
@@ -245,73 +129,43 @@ struct NewTokenPage {
     old: Option<(String, String)>,
 }
 
-/// Shows a new token, this once.
-fn render_new(
+/// Leads to the page that shows a new token, once.
+fn show_once(
     ctx: &PageContext<'_>,
     issued: &IssuedToken,
     command: String,
-    old: Option<(String, String)>,
 ) -> Result<PageResponse, PageError> {
+    let flash = ctx.leave(&flash(issued, command))?;
+    let path = format!("{}/secret{}", href(&issued.token), query(&[("flash", &flash)]));
+    Ok(PageResponse::redirect(path))
+}
+
+/// Returns what is shown once of a new token.
+pub(crate) fn flash(issued: &IssuedToken, command: String) -> Flash {
+    Flash { secret: issued.secret.clone(), about: issued.token.name.clone(), command }
+}
+
+/// Shows a new token, this once.
+pub(crate) fn reveal(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
+    let (token, tokens) = find(ctx)?;
+    let Some(flash) = ctx.collect()? else {
+        return Ok(PageResponse::redirect(format!("{}?done=shown", href(&token))));
+    };
+    let old = tokens.iter().find(|old| token.replaces.as_ref() == Some(&old.id));
     PageResponse::render(&NewTokenPage {
-        layout: ctx.layout("Copy the token now", "tokens").with_commands(vec![command]),
-        name: issued.token.name.clone(),
-        secret: issued.secret.expose_secret().to_owned(),
-        expires: issued.token.expires.map_or_else(|| "never".to_owned(), time),
+        layout: ctx.layout("Copy the token now", "tokens").with_commands(vec![flash.command]),
+        name: token.name.clone(),
+        secret: flash.secret.expose_secret().to_owned(),
+        expires: token.expires.map_or_else(|| "never".to_owned(), time),
         base: ctx.base_url(),
-        old,
+        old: old.map(|old| (href(old), old.expires.map_or_else(String::new, time))),
     })
-}
-
-/// What a form of a new token did.
-pub(crate) enum Issue {
-    /// It made a token. The text is the command that does the same.
-    Issued(Box<IssuedToken>, String),
-    /// It was refused; `form` has an error at each wrong field.
-    Rejected { form: Box<Form>, password_error: String, status: StatusCode },
-}
-
-/// Issues a token as the form asks for it.
-pub(crate) fn issue(ctx: &PageContext<'_>) -> Result<Issue, PageError> {
-    let mut form = Form::read(ctx);
-    let tenant = ctx.tenant()?;
-    let new = form.parse();
-    let password_error = ctx.reauthenticate()?.unwrap_or_default();
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if password_error.is_empty()
-        && let Some(new) = new
-    {
-        let command = create_command(ctx, &new, &form.days);
-        match ctx.console.api.tokens.issue(&ctx.principal()?, tenant.id, new) {
-            Ok(issued) => return Ok(Issue::Issued(Box::new(issued), command)),
-            Err(error) => status = form.record(error)?,
-        }
-    }
-    Ok(Issue::Rejected { form: Box::new(form), password_error, status })
-}
-
-fn create_command(ctx: &PageContext<'_>, new: &NewToken, days: &str) -> String {
-    let mut words = format!("token create --name {}", quote(&new.name));
-    if let Ok(tenant) = ctx.tenant() {
-        words.push_str(&format!(" --tenant {}", quote(&tenant.name)));
-    }
-    if new.scopes != Scopes::PROVISIONING {
-        words.push_str(&format!(" --scope {}", quote(&new.scopes.to_string())));
-    }
-    match days {
-        "" => {}
-        "never" => words.push_str(" --expires never"),
-        days => words.push_str(&format!(" --expires {}d", quote(days))),
-    }
-    for cidr in &new.cidrs {
-        words.push_str(&format!(" --cidr {cidr}"));
-    }
-    ctx.command(&words)
 }
 
 /// Issues a token and shows it.
 pub(crate) fn create(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
     match issue(ctx)? {
-        Issue::Issued(issued, command) => render_new(ctx, &issued, command, None),
+        Issue::Issued(issued, command) => show_once(ctx, &issued, command),
         Issue::Rejected { form, password_error, status } => {
             Ok(render_list(ctx, *form, password_error)?.status(status))
         }
@@ -353,6 +207,8 @@ struct TokenPage {
     /// A warning when the token is still used although another replaces it.
     still_used: String,
     overlap_error: String,
+    /// Whether the page was opened again after it had shown the secret.
+    shown_before: bool,
 }
 
 /// Returns the token of the path, and all tokens of its tenant.
@@ -404,6 +260,7 @@ fn render_token(
         token: TokenRow::new(&token, &tokens, ctx.now),
         still_used,
         overlap_error,
+        shown_before: ctx.request.query.get("done") == "shown",
     })
 }
 
@@ -440,8 +297,7 @@ pub(crate) fn change(ctx: &PageContext<'_>) -> Result<PageResponse, PageError> {
         Ok(rotated) => {
             let hours = overlap / HOUR;
             let command = ctx.command(&format!("token rotate {} --overlap {hours}h", token.id));
-            let old = (href(&token), time(rotated.old_until));
-            render_new(ctx, &rotated.issued, command, Some(old))
+            show_once(ctx, &rotated.issued, command)
         }
         Err(AdminError::Rule { field: field @ Field::Overlap, rule }) => {
             reject(ctx, String::new(), rule.sentence(field))

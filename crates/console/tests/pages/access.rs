@@ -73,7 +73,7 @@ async fn an_auditor_is_shown_no_form_for_tokens() {
 async fn an_admin_makes_a_token() {
     let console = TestConsole::new().await;
     let admin = console.signed_in_as(Role::Admin);
-    admin.post("/console/tokens", &TOKEN_FORM).await.status(200);
+    admin.post("/console/tokens", &TOKEN_FORM).await.status(303);
 }
 
 #[actix_web::test]
@@ -105,7 +105,8 @@ async fn an_owner_invites_an_account_with_a_link() {
     let console = TestConsole::new().await;
     let owner = console.signed_in_as(Role::Owner);
     let form = [("act", "invite"), ("name", "jane"), ("role", "auditor")];
-    owner.post("/console/settings", &form).await.status(200).shows("/console/setup/");
+    let page = owner.post_and_follow("/console/settings", &form).await;
+    page.status(200).shows("/console/setup/").shows("admin invite");
 }
 
 #[actix_web::test]
@@ -135,7 +136,7 @@ async fn a_form_of_an_old_browser_needs_only_its_token() {
     let console = TestConsole::new().await;
     let admin = console.signed_in_as(Role::Admin);
     let form = [&[("token", admin.form_token.as_str())], &TOKEN_FORM[..]].concat();
-    admin.send(TestRequest::post().uri("/console/tokens").set_form(&form)).await.status(200);
+    admin.send(TestRequest::post().uri("/console/tokens").set_form(&form)).await.status(303);
 }
 
 #[actix_web::test]

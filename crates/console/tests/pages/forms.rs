@@ -9,7 +9,7 @@ use crate::support::{Browser, Response, TestConsole, operator};
 async fn new_token(browser: &Browser<'_>, changed: (&str, &str)) -> Response {
     let form = [("name", "entra"), ("days", "30"), ("cidrs", ""), ("scope", "scim:read")];
     let form = form.map(|field| if field.0 == changed.0 { changed } else { field });
-    browser.post("/console/tokens", &form).await
+    browser.post_and_follow("/console/tokens", &form).await
 }
 
 /// Makes a token and returns the path of its page.
@@ -43,7 +43,7 @@ async fn connect_puts_a_new_token_where_it_belongs() {
     let console = TestConsole::new().await;
     let admin = console.signed_in_as(Role::Admin);
     let form = [("name", "okta"), ("days", "30"), ("scope", "scim:read")];
-    let response = admin.post("/console/connect?idp=generic", &form).await;
+    let response = admin.post_and_follow("/console/connect?idp=generic", &form).await;
     let (token, bearer) = (response.input("field-1"), response.input("field-2"));
     assert!(token.starts_with("hc_"), "{token}");
     assert_eq!(bearer, format!("Bearer {token}"));
@@ -89,7 +89,7 @@ async fn a_rotated_token_is_shown_with_the_end_of_the_old_one() {
     let console = TestConsole::new().await;
     let admin = console.signed_in_as(Role::Admin);
     let path = token_page(&admin).await;
-    let response = admin.post(&path, &[("act", "rotate"), ("hours", "24")]).await;
+    let response = admin.post_and_follow(&path, &[("act", "rotate"), ("hours", "24")]).await;
     let secret = response.status(200).shows("works until").input("secret");
     assert!(!path.contains(secret.split('_').nth(1).unwrap()), "{secret}");
 }
@@ -231,4 +231,79 @@ async fn n_an_export_is_recorded_before_it_leaves() {
         (change.actor.to_string(), change.paths.join(" ")),
         ("admin".to_owned(), "users csv".to_owned())
     );
+}
+
+#[actix_web::test]
+async fn ux_23_every_error_of_a_new_token_is_shown_at_once() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let form = [("name", " x\u{7} "), ("days", "99999"), ("cidrs", "10.0.0.0/99")];
+    let response = admin.post("/console/tokens", &form).await;
+    for error in ["name-error", "days-error", "cidrs-error", "scopes-error"] {
+        response.status(422).shows(&format!("id=\"{error}\""));
+    }
+    assert_eq!(response.body.matches("class=\"error\"").count(), 4);
+    console.clock.advance(5 * 60);
+    let response = new_token(&admin, ("days", "99999")).await;
+    response.shows("id=\"days-error\"").shows("enter your password to continue");
+}
+
+#[actix_web::test]
+async fn ux_5_reloading_the_page_of_a_new_token_shows_and_makes_nothing() {
+    let console = TestConsole::new().await;
+    let (admin, other) = (console.signed_in_as(Role::Admin), console.signed_in_as(Role::Owner));
+    let form = [("name", "entra"), ("days", "30"), ("scope", "scim:read")];
+    for (path, id) in [("/console/tokens", "secret"), ("/console/connect?idp=entra", "field-1")] {
+        let form = form.map(|field| if field.0 == "name" { ("name", id) } else { field });
+        let made = admin.post(path, &form).await;
+        let page = made.status(303).header_text("location").unwrap().to_owned();
+        other.get(&page).await.hides("value=\"hc_");
+        let secret = admin.get(&page).await.status(200).input(id);
+        assert!(secret.starts_with("hc_"), "{secret}");
+        assert!(!page.contains(&secret) && !made.body.contains(&secret));
+        let again = admin.get(&page).await;
+        let again = match again.header_text("location") {
+            Some(location) => admin.get(location).await,
+            None => again,
+        };
+        again.status(200).hides(&secret).shows("cannot be shown again");
+    }
+    let tokens = admin.get("/console/tokens").await;
+    assert_eq!(tokens.body.matches("<a href=\"/console/tokens/").count(), 2);
+}
+
+#[actix_web::test]
+async fn ux_5_an_invitation_is_shown_once() {
+    let console = TestConsole::new().await;
+    let owner = console.signed_in_as(Role::Owner);
+    let form = [("act", "invite"), ("name", "jane"), ("role", "auditor")];
+    let made = owner.post("/console/settings", &form).await;
+    let page = made.status(303).header_text("location").unwrap().to_owned();
+    owner.get(&page).await.shows("/console/setup/").shows("<strong>jane</strong>");
+    owner.get(&page).await.status(200).hides("/console/setup/");
+}
+
+#[actix_web::test]
+async fn ux_5_a_name_that_a_working_token_has_is_asked_about_once() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    new_token(&admin, ("name", "entra")).await.status(200);
+    let asked = new_token(&admin, ("name", "entra")).await;
+    asked
+        .status(422)
+        .shows("a working token of this tenant has this name")
+        .shows("value=\"entra\"");
+    let form = [("name", "entra"), ("days", "30"), ("scope", "scim:read"), ("again", "entra")];
+    admin.post("/console/tokens", &form).await.status(303);
+    admin.get("/console/connect?idp=entra").await.shows("value=\"entra-2\"");
+}
+
+#[actix_web::test]
+async fn ux_15b_a_revoked_token_does_not_expire() {
+    let console = TestConsole::new().await;
+    let admin = console.signed_in_as(Role::Admin);
+    let path = token_page(&admin).await;
+    admin.get(&path).await.shows("<dt>Expires</dt>");
+    admin.post(&path, &[("act", "revoke")]).await;
+    admin.get(&path).await.shows("<dt>Revoked</dt>").hides("<dt>Expires</dt>");
 }

@@ -10,6 +10,7 @@
 
 mod access;
 mod accounts;
+mod connect;
 mod forms;
 mod memory;
 mod rendering;

@@ -19,15 +19,15 @@ use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
-use headcount_core::service::{Caller, Limits, Service, Shape};
+use headcount_core::service::{Caller, Limits, Precondition, Service, Shape};
 use headcount_core::work::Work;
 use headcount_http_api::{Api, HttpSettings};
 use headcount_records::RequestRecord;
 use headcount_records::memory::MemoryLog;
-use headcount_token_admin::accounts::memory::MemoryAccounts;
+use headcount_token_admin::accounts::memory::{MemoryAccounts, MemoryFlashes};
 use headcount_token_admin::accounts::{
-    AccountKeys, AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, LinkPurpose, LinkRow,
-    Password, PasswordCost, Role, Secret, SentBy, SessionRow,
+    AccountKeys, AccountStore as _, Accounts, Admin, AdminRow, ClientNetwork, Flashes, LinkPurpose,
+    LinkRow, Password, PasswordCost, Role, Secret, SentBy, SessionRow,
 };
 use headcount_token_admin::memory::MemoryTokens;
 use headcount_token_admin::{Policy, Principal, Tenants, TokenHash, Tokens};
@@ -82,6 +82,7 @@ impl TestConsole {
                 AccountKeys::new([[7; 32].as_slice()]).unwrap(),
                 PasswordCost::TESTS,
             )),
+            flashes: Arc::new(Flashes::new(Arc::new(MemoryFlashes::default()), clock.clone())),
             tenants: Arc::new(Tenants::new(stored_tokens, Arc::new(NoContents), clock.clone())),
             changes: provider,
             activity: activity.clone(),
@@ -179,6 +180,22 @@ impl TestConsole {
         written.found.resource.id.to_string()
     }
 
+    /// Deletes a resource of the default tenant.
+    pub(crate) fn delete(&self, kind: &str, id: &str) {
+        let service = &self.console.api.service;
+        let caller = Caller {
+            tenant: DEFAULT,
+            actor: Actor::Cli,
+            user: None,
+            quirks: Quirks::default(),
+            request: RequestId::new("delete"),
+            work: Work::unlimited(),
+        };
+        let kind = service.registry.kind(kind).unwrap();
+        let id = headcount_core::ids::ResourceId::new(id);
+        service.delete(&caller, kind, &id, &Precondition::default()).unwrap();
+    }
+
     /// Creates a user and returns its id.
     pub(crate) fn user(&self, name: &str) -> String {
         self.create("User", json!({"userName": name}))
@@ -242,6 +259,15 @@ impl Browser<'_> {
         let request = TestRequest::post().uri(path);
         let request = request.insert_header(("Sec-Fetch-Site", "same-origin"));
         self.send(request.set_form([&[token], fields].concat())).await
+    }
+
+    /// Sends a form and opens the page that it leads to, if it leads to one.
+    pub(crate) async fn post_and_follow(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let response = self.post(path, fields).await;
+        match response.header_text("location").filter(|_| response.status == 303) {
+            Some(location) => self.get(location).await,
+            None => response,
+        }
     }
 
     /// Sends any request with the cookie.
@@ -350,7 +376,7 @@ impl Response {
         rest.split('"').next().unwrap_or_default().to_owned()
     }
 
-    fn header_text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header_text(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }

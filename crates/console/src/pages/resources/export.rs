@@ -10,6 +10,7 @@ use headcount_core::schema::ResourceType;
 use serde_json::{Value, json};
 
 use super::reach::Reach;
+use super::words::Words;
 use super::{kind, search};
 use crate::context::PageContext;
 use crate::error::PageError;
@@ -83,8 +84,10 @@ fn for_each(
 ) -> Result<(), PageError> {
     let service = &ctx.console.api.service;
     // The same filter as on the page from which the form was sent.
-    let (text, mut reach) = (ctx.request.form.get("q"), Reach::of(ctx.request.form.get("in")));
-    let (filter, _) = search(ctx, kind, text, "", &mut reach)?;
+    let form = &ctx.request.form;
+    let mut reach = Reach::of(form.get("in"));
+    let words = Words::read(ctx, kind, form.get("q"), form.get("read"))?;
+    let (filter, _) = search(ctx, kind, &words, "", &mut reach)?;
     let (mut cursor, mut left) = (Some(String::new()), MAX_RESOURCES);
     while let Some(from) = cursor.filter(|_| left > 0) {
         let request = SearchRequest {
