@@ -38,6 +38,15 @@ impl Visitor {
         self.client.raw("POST", path, &headers, Some(body.as_bytes()))
     }
 
+    /// Sends a form of ours and opens the page that it leads to, as a browser does.
+    pub fn post_and_follow(&self, path: &str, body: &str) -> Response {
+        let answer = self.post(path, &[OURS], body);
+        match answer.header("location") {
+            Some(location) if answer.status == 303 => self.get(location),
+            _ => answer,
+        }
+    }
+
     /// Takes the session out of an answer.
     pub fn take(&mut self, response: &Response) {
         let cookie = response.header("set-cookie").unwrap_or_default();
@@ -96,7 +105,7 @@ impl Visitor {
     /// Invites a person, who accepts the account at once.
     pub fn invite(&self, server: &Server, name: &str, role: &str) -> Self {
         let form = format!("token={}&act=invite&name={name}&role={role}", self.form_token());
-        let page = self.post("/console/settings", &[OURS], &form).text();
+        let page = self.post_and_follow("/console/settings", &form).text();
         let link = page.split("/console/setup/").nth(1).expect("there is a link");
         let link = link.split('"').next().unwrap_or_default();
         let password = PASSWORD.replace(' ', "+");

@@ -100,6 +100,7 @@ const STRICT: &str = "strict:";
 /// Asks the binary which quirks there are, and compares with the files.
 fn every_quirk_has_its_request() -> Result<(), Failed> {
     let database = Database::sqlite();
+    Command::new(binary()).args(["migrate", "--database", &database.url]).output()?;
     let output = Command::new(binary())
         .args(["tenant", "create", "other", "--quirks", "nonsense", "--database", &database.url])
         .output()?;

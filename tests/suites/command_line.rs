@@ -160,12 +160,65 @@ fn the_database_is_made_private_in_the_working_directory() {
 }
 
 #[test]
-fn a_command_makes_the_database_before_the_server_does() {
+fn ux_4_only_serve_and_migrate_make_a_database() {
     let directory = Scratch::new();
+    let commands: [&[&str]; 14] = [
+        &["token", "create", "--name", "oops"],
+        &["token", "list"],
+        &["tenant", "create", "oops"],
+        &["tenant", "list"],
+        &["log", "tail"],
+        &["log", "explain", "jane"],
+        &["events", "tail"],
+        &["admin", "list"],
+        &["admin", "setup-link"],
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["audit", "erase", "jane"],
+        &["reindex"],
+        &["duplicates"],
+    ];
+    for arguments in commands {
+        let output = headcount(&directory, arguments);
+        refused(&output, &["there is no database at ./headcount.db", "--database", "--config"]);
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file is made");
+    assert!(headcount(&directory, &["migrate"]).status.success());
     let made = headcount(&directory, &["token", "create", "--name", "first"]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    assert!(directory.path().join("headcount.db").exists());
-    assert!(headcount(&directory, &["migrate"]).status.success());
+    let told = String::from_utf8_lossy(&made.stderr).into_owned();
+    let file = directory.path().join("headcount.db");
+    assert!(told.contains(&format!("database: {}", file.display())), "{told}");
+    let again = headcount(&directory, &["token", "create", "--name", "first"]);
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(told.contains("another working token of this tenant is called \"first\""), "{told}");
+}
+
+#[test]
+fn ux_4_a_database_of_postgresql_without_tables_gets_none_from_a_command() {
+    let database = Database::postgres();
+    let directory = Scratch::new();
+    let run = |arguments: &[&str]| {
+        headcount(&directory, &[arguments, &["--database", &database.url]].concat())
+    };
+    refused(&run(&["token", "list"]), &["there are no tables yet", "headcount migrate"]);
+    assert!(run(&["migrate"]).status.success());
+    assert!(run(&["token", "list"]).status.success());
+}
+
+#[test]
+fn ux_10_commands_know_the_public_url_of_the_server() {
+    for database in [Database::sqlite(), Database::postgres()] {
+        let flags = ["--public-url", "https://scim.example.com/"];
+        let server = Server::start_with(Arc::new(database), &flags, &[]);
+        assert_eq!(server.client().get("/Users").status, 200);
+        for command in [&["admin", "setup-link"][..], &["admin", "invite", "x", "--role", "admin"]]
+        {
+            let made = server.run(command);
+            let link = String::from_utf8_lossy(&made.stdout).into_owned();
+            assert!(link.starts_with("https://scim.example.com/console/setup/"), "{link}");
+        }
+    }
 }
 
 #[test]

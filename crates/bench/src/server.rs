@@ -65,6 +65,8 @@ impl Installation {
 
     /// Creates a token, with more arguments of the command, and returns its secret.
     pub(crate) fn token(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        // Only `serve` and `migrate` make a database, and the token is there before the server starts.
+        self.run(&["migrate"])?;
         let create = ["token", "create", "--name", "benchmark"];
         Ok(self.run(&[&create[..], arguments].concat())?.trim().to_owned())
     }

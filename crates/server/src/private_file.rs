@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use data_encoding::HEXLOWER_PERMISSIVE;
+use headcount_store_diesel::adopt_owner;
 
 /// Replaces the contents of the file at `path` by `text`.
 ///
@@ -27,6 +28,7 @@ pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| adopt_owner(&temporary))
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         drop(std::fs::remove_file(&temporary));

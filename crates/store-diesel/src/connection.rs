@@ -310,13 +310,48 @@ pub(crate) fn create_private(path: &Path) -> std::io::Result<()> {
     }
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        done => done.map(drop),
+        Err(error) => Err(error),
+        Ok(_) => adopt_owner(path),
     }
+}
+
+/// Gives a new file to the owner of its directory.
+///
+/// A command that root runs next to a server of another user would otherwise leave files that the server cannot
+/// open. Nobody but root can give files away, so that for every other user this does nothing.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn adopt_owner(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = std::fs::metadata(parent.unwrap_or(Path::new(".")))?;
+    if std::fs::metadata(path)?.uid() == 0 && directory.uid() != 0 {
+        std::os::unix::fs::chown(path, Some(directory.uid()), Some(directory.gid()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ux_4_a_new_file_belongs_to_the_owner_of_its_directory() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let name = format!("headcount-owner-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        // Only root can give files away; for every other user both owners are the same anyway.
+        drop(chown(&directory, Some(12_345), Some(12_345)));
+        let file = directory.join("test.db");
+        create_private(&file).unwrap();
+        let owner = |path: &Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid()));
+        let (of_file, of_directory) = (owner(&file).unwrap(), owner(&directory).unwrap());
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(of_file, of_directory);
+    }
 
     #[test]
     fn a_url_says_which_database_or_nothing() {

@@ -46,7 +46,7 @@ mod watch;
 mod write;
 
 pub use audit::{AuditSlice, Recalled};
-pub use connection::{DatabaseUrl, UrlError};
+pub use connection::{DatabaseUrl, UrlError, adopt_owner};
 pub use duplicates::Duplicate;
 pub use log::{LogStore, log_file};
 pub use migrations::SchemaState;

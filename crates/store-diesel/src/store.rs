@@ -110,6 +110,11 @@ pub enum OpenError {
         /// The error of the system.
         cause: String,
     },
+    /// There is no database, and this is not what makes one.
+    #[error(
+        "there is no database at {0}; run it where `headcount serve` runs, or give --database or --config"
+    )]
+    Missing(String),
     /// Another server has the file.
     #[error(
         "{0}: another headcount serves this database file; stop it first, or choose another --database"
@@ -152,7 +157,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, creating the file and the schema when there is nothing yet.
+    /// Opens the database.
     ///
     /// # Errors
     ///
@@ -167,14 +172,14 @@ impl Store {
                 "built with `unrecorded`, for a benchmark: NO CHANGE IS RECORDED; use another binary"
             );
         }
-        let lock = prepare_file(settings)?;
+        let lock = prepare_file(settings, migrate)?;
         let manager = manager(settings);
         let mut connection =
             manager.open().map_err(|error| connect_error(&settings.url, &error))?;
         if manager.backend() == Backend::Sqlite {
             check_library(&mut connection)?;
         }
-        prepare_schema(&mut connection, older)?;
+        prepare_schema(&settings.url, &mut connection, older)?;
         drop(connection);
         let manager = Manager { limit: Some(settings.statement_limit), ..manager };
         let backend = manager.backend();
@@ -286,11 +291,28 @@ fn manager(settings: &Settings) -> Manager {
     }
 }
 
-/// Creates the file of SQLite, and takes its lock for a process that serves it.
-fn prepare_file(settings: &Settings) -> Result<Option<File>, OpenError> {
+/// Makes the error of a database that is not there.
+fn missing(url: &DatabaseUrl) -> OpenError {
+    match url {
+        // A name alone does not show where it was looked for.
+        DatabaseUrl::Sqlite(path) if path.parent() == Some(Path::new("")) => {
+            OpenError::Missing(format!("./{}", path.display()))
+        }
+        DatabaseUrl::Sqlite(path) => OpenError::Missing(path.display().to_string()),
+        DatabaseUrl::Postgres(_) => OpenError::Schema(format!(
+            "{url}: there are no tables yet; start `headcount serve`, run `headcount migrate`, or give another --database"
+        )),
+    }
+}
+
+/// Creates the file of SQLite, if that is wanted, and takes its lock for a process that serves it.
+fn prepare_file(settings: &Settings, create: bool) -> Result<Option<File>, OpenError> {
     let DatabaseUrl::Sqlite(path) = &settings.url else {
         return Ok(None);
     };
+    if !create && !path.exists() {
+        return Err(missing(&settings.url));
+    }
     let lock = if settings.exclusive { Some(lock(path)?) } else { None };
     create_private(path).map_err(|error| file_error(path, &error))?;
     Ok(lock)
@@ -340,7 +362,11 @@ fn check_library(connection: &mut DbConnection) -> Result<(), OpenError> {
     if found < OLDEST_SQLITE && !corrected { Err(OpenError::OldSqlite(version)) } else { Ok(()) }
 }
 
-fn prepare_schema(connection: &mut DbConnection, older: OlderSchema) -> Result<(), OpenError> {
+fn prepare_schema(
+    url: &DatabaseUrl,
+    connection: &mut DbConnection,
+    older: OlderSchema,
+) -> Result<(), OpenError> {
     let state = migrations::state(connection);
     match state.map_err(|error| OpenError::Prepare(error.to_string()))? {
         SchemaState::Current => Ok(()),
@@ -350,6 +376,7 @@ fn prepare_schema(connection: &mut DbConnection, older: OlderSchema) -> Result<(
                 missing.len()
             )))
         }
+        SchemaState::Empty if older == OlderSchema::Refuse => Err(missing(url)),
         SchemaState::Empty | SchemaState::Behind(_) => {
             migrations::migrate(connection).map_err(|error| OpenError::Prepare(error.to_string()))
         }

@@ -279,7 +279,7 @@ impl<'s> World<'s> {
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             Doors {
                 command: words(&format!("token create --name x {flags}")),
-                console: form("/tokens", format!("name=x{fields}")),
+                console: form("/tokens", format!("name=x&again=x{fields}")),
                 api: Some(("POST", "/tokens".to_owned(), Some(body))),
             }
         };

@@ -172,9 +172,9 @@ fn adm_14_five_minutes_after_the_password_dangerous_acts_ask_for_it_again() {
         assert!(asks(path), "{path}");
     }
     let acts = [
-        ("/console/tokens", "name=x&days=1&scope=scim%3Aread", 200),
-        ("/console/connect", "name=x&days=1&scope=scim%3Aread", 200),
-        ("/console/settings", "act=invite&name=x&role=auditor", 200),
+        ("/console/tokens", "name=x&days=1&scope=scim%3Aread", 303),
+        ("/console/connect", "name=y&days=1&scope=scim%3Aread", 303),
+        ("/console/settings", "act=invite&name=x&role=auditor", 303),
         ("/console/settings", "act=role&name=owner&role=owner", 303),
         // The password is right, and the code is not.
         ("/console/account", "act=no-codes&code=1", 422),

@@ -72,13 +72,18 @@ both_ways!(from_an_empty_directory_to_a_green_connection_test, |scripts| {
         assert_eq!(page.eval("document.querySelector('.heard').className"), "heard bad");
     }
     assert_eq!(client.get("/Users?startIndex=1&count=1").status, 200);
+    // A stranger's scanner and another token turn nothing.
+    let stranger = client.with_token(None);
+    stranger.raw("GET", "/wp-login.php", &[], None);
+    assert_eq!(cut.get("/Users?count=1").status, 401);
     if scripts {
         let good = takes(&page, "It works.");
         assert_eq!(page.eval("document.querySelector('.heard').className"), "heard good");
         // On a machine that is busy, one of several tries has to be in time.
+        let root = Client { base: String::new(), ..client.clone() };
         let tries = (0..4).flat_map(|_| {
-            assert_eq!(cut.get("/Users?count=1").status, 401);
-            let bad = takes(&page, "was refused (401)");
+            assert_eq!(root.get("/Users?count=1").status, 404);
+            let bad = takes(&page, "wrong URL");
             assert_eq!(client.get("/Users?count=1").status, 200);
             [(true, bad), (false, takes(&page, "It works."))]
         });

@@ -17,7 +17,8 @@ use crate::private_file;
 use crate::system::author;
 use crate::wiring::{self, Parts};
 
-/// The name under which the address of the server is stored for other processes.
+/// The name under which the address of the server is stored for other processes, which need not have its settings:
+/// the public one, or that on which it listens.
 const ADDRESS: &str = "console.address";
 
 pub(super) fn run(config: &Config, command: cli::Admin, format: Format) -> anyhow::Result<()> {

@@ -142,6 +142,10 @@ fn print(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
         None => String::new(),
     };
     let holds = verdict.findings.is_empty() && bad.is_empty();
+    if holds && is_empty(verdict) {
+        output::result("nothing is recorded yet: there is nothing to verify");
+        return;
+    }
     let begin = if holds { "the audit holds: " } else { "" };
     output::result(&format!("{begin}sealed changes: {}{end}", verdict.sequenced));
     if verdict.unsequenced > 0 {
@@ -159,6 +163,11 @@ fn print(verdict: &Report, bad: &[BadCheckpoint], with_checkpoint: bool) {
     }
 }
 
+/// Checks whether there was nothing to verify: neither a change nor a checkpoint.
+fn is_empty(verdict: &Report) -> bool {
+    verdict.sequenced == 0 && verdict.unsequenced == 0 && verdict.checkpoints == 0
+}
+
 fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
     let found = verdict.findings.iter().map(|finding| {
         let (unit, number) = location(finding);
@@ -169,7 +178,8 @@ fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
     });
     let findings: Vec<Value> = bad.chain(found).collect();
     json!({
-        "holds": findings.is_empty(),
+        // Of nothing, nothing can be said.
+        "holds": (!findings.is_empty() || !is_empty(verdict)).then_some(findings.is_empty()),
         "sealed": verdict.sequenced,
         "unsealed": verdict.unsequenced,
         "last": verdict.last.map(|(place, hash)| json!({"place": place.number(), "hash": hash.to_string()})),

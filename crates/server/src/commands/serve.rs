@@ -193,23 +193,18 @@ fn announce(
 ) -> anyhow::Result<()> {
     let scheme = if config.http.tls_cert.is_some() { "https" } else { "http" };
     let url = config.http.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+    let url = url.trim_end_matches('/');
     output::note(&format!("headcount listens on {scheme}://{address}"));
-    output::note(&format!(
-        "base URL for identity providers: {}/scim/v2",
-        url.trim_end_matches('/')
-    ));
+    output::note(&format!("base URL for identity providers: {url}/scim/v2"));
+    let own_console = format!("{scheme}://{admin_address}");
+    let console = if admin_address == address { url } else { &own_console };
     if admin_address != address {
-        output::note(&format!("console and admin API listen on {scheme}://{admin_address}"));
+        output::note(&format!("console and admin API listen on {own_console}"));
     }
     if let Some(reason) = site::missing_metrics(config, address) {
         output::note(&reason);
     }
-    admin::invite_first(
-        config,
-        parts,
-        &format!("{scheme}://{admin_address}"),
-        std::io::stderr().is_terminal(),
-    )?;
+    admin::invite_first(config, parts, console, std::io::stderr().is_terminal())?;
     let by = Principal::operator(system::author(Actor::System));
     let now = SystemClock.now();
     if parts.tokens.list(&by, None)?.iter().all(|token| token.state(now) != TokenState::Works) {

@@ -8,6 +8,7 @@ use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::provider::{Provider as _, Query, Start, With};
 use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::work::Work;
+use headcount_store_diesel::DatabaseUrl;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{
     AdminError, Expiry, IssuedToken, NewToken, Principal, Rule, Tenant, Token, TokenState,
@@ -50,8 +51,15 @@ fn create(parts: &Parts, new: TokenCreate, format: Format) -> anyhow::Result<()>
         cidrs: networks(new.cidr.iter().map(String::as_str))?,
         user: new.user.map(|name| find_user(parts, tenant.id, &name)).transpose()?,
     };
+    let known = parts.tokens.list(&by, Some(tenant.id))?;
     let issued = parts.tokens.issue(&by, tenant.id, wanted)?;
-    show_secret(&issued, &tenant.name, format, &json!({}));
+    let (name, now) = (&issued.token.name, SystemClock.now());
+    if known.iter().any(|token| token.name == *name && token.state(now) == TokenState::Works) {
+        output::note(&format!(
+            "another working token of this tenant is called \"{name}\", too; `headcount token list` shows both"
+        ));
+    }
+    show_secret(parts, &issued, &tenant.name, format, &json!({}));
     Ok(())
 }
 
@@ -88,8 +96,10 @@ fn find_user(parts: &Parts, tenant: TenantId, name: &str) -> anyhow::Result<Reso
 }
 
 /// Prints a secret: alone on standard output, so that it can be piped.
-fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value) {
+fn show_secret(parts: &Parts, issued: &IssuedToken, tenant: &str, format: Format, more: &Value) {
     let token = &issued.token;
+    // A token of another database than the server's never works.
+    output::note(&format!("database: {}", location(parts.store.url())));
     let secret = issued.secret.expose_secret();
     if format == Format::Json {
         let mut shown = describe(token, Some(tenant));
@@ -115,6 +125,16 @@ fn show_secret(issued: &IssuedToken, tenant: &str, format: Format, more: &Value)
         }
     });
     output::result(secret);
+}
+
+/// Returns where a database is, as a path from the root where it is a file.
+fn location(url: &DatabaseUrl) -> String {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+        }
+        DatabaseUrl::Postgres(_) => url.to_string(),
+    }
 }
 
 fn describe(token: &Token, tenant: Option<&str>) -> Value {
@@ -218,6 +238,7 @@ fn rotate(parts: &Parts, id: &str, overlap: &str, format: Format) -> anyhow::Res
     let tenants = parts.tenants.list(&by)?;
     let name = name_of(rotated.issued.token.tenant, &tenants);
     show_secret(
+        parts,
         &rotated.issued,
         name,
         format,

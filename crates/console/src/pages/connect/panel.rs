@@ -75,8 +75,8 @@ impl Heard {
             limit: MAX_REQUESTS,
             ..LogQuery::default()
         };
-        let all = LogQuery { tenant: Some(tenant), ..since.clone() };
-        let unknown = LogQuery { tenant: Some(TenantId::new(0)), ..since };
+        let all = LogQuery { scope: LogScope::Tenant(tenant), ..since.clone() };
+        let unknown = LogQuery { scope: LogScope::Unknown, ..since };
         let id = token.map(|token| &token.id);
         let own = match id {
             Some(id) => records(ctx, &LogQuery { token: Some(id.clone()), ..all.clone() })?,
