@@ -172,7 +172,7 @@ impl Store {
                 "built with `unrecorded`, for a benchmark: NO CHANGE IS RECORDED; use another binary"
             );
         }
-        let lock = prepare_file(settings, migrate)?;
+        let lock = prepare_file(settings, older)?;
         let manager = manager(settings);
         let mut connection =
             manager.open().map_err(|error| connect_error(&settings.url, &error))?;
@@ -306,11 +306,11 @@ fn missing(url: &DatabaseUrl) -> OpenError {
 }
 
 /// Creates the file of SQLite, if that is wanted, and takes its lock for a process that serves it.
-fn prepare_file(settings: &Settings, create: bool) -> Result<Option<File>, OpenError> {
+fn prepare_file(settings: &Settings, older: OlderSchema) -> Result<Option<File>, OpenError> {
     let DatabaseUrl::Sqlite(path) = &settings.url else {
         return Ok(None);
     };
-    if !create && !path.exists() {
+    if older == OlderSchema::Refuse && !path.exists() {
         return Err(missing(&settings.url));
     }
     let lock = if settings.exclusive { Some(lock(path)?) } else { None };

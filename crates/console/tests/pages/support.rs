@@ -19,7 +19,7 @@ use headcount_core::ids::{RequestId, TenantId};
 use headcount_core::memory::MemoryProvider;
 use headcount_core::quirks::Quirks;
 use headcount_core::schema::Registry;
-use headcount_core::service::{Caller, Limits, Precondition, Service, Shape};
+use headcount_core::service::{Caller, Edit, Limits, Service, Shape};
 use headcount_core::work::Work;
 use headcount_http_api::{Api, HttpSettings};
 use headcount_records::RequestRecord;
@@ -193,7 +193,7 @@ impl TestConsole {
         };
         let kind = service.registry.kind(kind).unwrap();
         let id = headcount_core::ids::ResourceId::new(id);
-        service.delete(&caller, kind, &id, &Precondition::default()).unwrap();
+        service.delete(Edit::unconditional(&caller, kind), &id).unwrap();
     }
 
     /// Creates a user and returns its id.

@@ -253,7 +253,8 @@ impl ReplyContext<'_> {
     /// Returns the names of a resource that the log finds neither in the request nor in the response.
     fn names(&self, found: &Found) -> Result<ResourceNames, ApiError> {
         let columns = Columns::of(&self.kind, found.resource.document.attributes()?);
-        Ok(ResourceNames { name: columns.name, external_id: columns.external_id })
+        let Columns { name, external_id, .. } = columns;
+        Ok(ResourceNames { name, external_id, ..ResourceNames::default() })
     }
 
     fn location(&self, projection: &Projection, found: &Found) -> String {

@@ -5,8 +5,7 @@
 //! that was cut off: it turns a mark red until this token was heard, but none green. Requests without credentials
 //! are from strangers, and count for nothing.
 
-use headcount_core::ids::TenantId;
-use headcount_records::{LogQuery, Logged, RequestRecord, advice};
+use headcount_records::{LogQuery, LogScope, Logged, RequestRecord, advice};
 use headcount_token_admin::Token;
 use serde_json::{Value, json};
 
