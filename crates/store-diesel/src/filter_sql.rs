@@ -117,11 +117,8 @@ impl Scope<'_> {
                         Sql::new("(").then(differs).text(" OR NOT (").then(rows).text(")))"),
                     );
                 }
-                Some(
-                    rows.text(" AND ")
-                        .then(compare_column("x.value", Nulls::Never, comparison, text))
-                        .text(")"),
-                )
+                let matches = compare_column("x.value", Nulls::Never, comparison, text);
+                Some(rows.text(" AND ").then(matches).text(")"))
             }
             AttrSource::Members | AttrSource::Groups => {
                 let sub = at.sub_attribute.as_ref()?;
@@ -311,16 +308,15 @@ enum Nulls {
 /// Compares a column with a text.
 fn compare_column(column: &'static str, nulls: Nulls, comparison: Comparison, text: &str) -> Sql {
     let sql = match comparison {
-        Comparison::NotEqual if nulls == Nulls::Possible => {
-            return Sql::new("(")
-                .text(column)
-                .text(" IS NULL OR ")
-                .text(column)
-                .text(" <> ")
-                .string(text)
-                .text(")");
+        Comparison::NotEqual => {
+            let differs = Sql::new(column).text(" <> ").string(text);
+            return match nulls {
+                Nulls::Never => differs,
+                Nulls::Possible => {
+                    Sql::new("(").text(column).text(" IS NULL OR ").then(differs).text(")")
+                }
+            };
         }
-        Comparison::NotEqual => return Sql::new(column).text(" <> ").string(text),
         Comparison::Equal => Sql::new(column).text(" = ").string(text),
         Comparison::Greater => Sql::new(column).text(" > ").string(text),
         Comparison::GreaterOrEqual => Sql::new(column).text(" >= ").string(text),
