@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headcount_e2e::{Server, on_both};
+use headcount_e2e::{Client, Server, on_both};
 use serde_json::{Value, json};
 
 use crate::support::{SOON, explain, lines, record};
@@ -21,6 +21,7 @@ on_both!(every_request_is_one_record, |server: &Server| {
     let deleted = record(server, |record| record["method"] == "DELETE");
     assert_eq!(deleted["status"], json!(204));
     assert_eq!(deleted["resource"], json!(id));
+    assert_eq!(deleted["name"], "jane@example.com", "the server knew who it was");
     let all = lines(server, &[]);
     assert_eq!(all.len(), 7, "{all:#?}");
     let numbers: Vec<i64> = all.iter().map(|record| record["number"].as_i64().unwrap()).collect();
@@ -46,6 +47,47 @@ on_both!(every_request_is_one_record, |server: &Server| {
     let story = explain(server, "e-1");
     assert!(story["summary"].as_str().unwrap().contains("has been deleted"), "{story:#}");
     assert_eq!(story["entries"].as_array().unwrap().len(), 5, "{story:#}");
+});
+
+on_both!(ux_6_a_deleted_person_and_the_groups_it_was_added_to_have_names, |server: &Server| {
+    let client = server.client();
+    let jane = client.create("/Users", &json!({"userName": "jane@example.com"}));
+    let group = client.create("/Groups", &json!({"displayName": "All Employees"}));
+    let path = format!("/Groups/{group}");
+    client.patch(&path, &json!([{"op": "add", "path": "members", "value": [{"value": jane}]}]));
+    let out = json!([{"op": "remove", "path": format!("members[value eq \"{jane}\"]")}]);
+    client.patch(&path, &out);
+    client.delete(&format!("/Users/{jane}"));
+    record(server, |record| record["method"] == "DELETE");
+    let tail = server.run(&["log", "tail"]);
+    let tail = String::from_utf8_lossy(&tail.stdout).into_owned();
+    let line = tail.lines().find(|line| line.contains("DELETE")).unwrap_or_default();
+    assert!(line.contains("\"jane@example.com\""), "{tail}");
+    let story = explain(server, &jane);
+    let told: Vec<&str> = story["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["membership"].as_str())
+        .collect();
+    let expected = ["added to group \"All Employees\"", "removed from group \"All Employees\""];
+    assert_eq!(told, expected, "{story:#}");
+});
+
+on_both!(ux_1_a_wrong_base_url_has_a_record_whose_advice_is_about_it, |server: &Server| {
+    let client = Client { base: String::new(), ..server.client() };
+    let filter = "/Users?filter=userName%20eq%20%22x%22";
+    assert_eq!(client.raw("GET", filter, &[], None).at("/status"), "404");
+    assert_eq!(client.with_token(Some("wrong")).raw("GET", filter, &[], None).status, 404);
+    record(server, |record| record["refused"] == "malformed");
+    let all = lines(server, &[]);
+    for record in &all {
+        assert_eq!(record["kind"], Value::Null, "{record:#}");
+        assert_eq!(record["outcome"], "wrong address", "{record:#}");
+        assert!(record["reason"].as_str().unwrap().contains("/scim/v2"), "{record:#}");
+        assert!(record["advice"].as_str().unwrap().contains("base URL"), "{record:#}");
+    }
+    assert_eq!(all.len(), 2, "{all:#?}");
 });
 
 on_both!(refused_tokens_and_the_connection_test_appear_within_a_second, |server: &Server| {
