@@ -15,7 +15,7 @@ use crate::store::TokenStore;
 use crate::tenant::{TenantChange, TenantStore};
 use crate::{
     AdminError, Expiry, Field, Holding, NewToken, Policy, Principal, Refusal, Rule, Scopes,
-    StoreError, TokenError, TokenState, Tokens, networks, scopes,
+    StoreError, TokenError, TokenState, Tokens, networks,
 };
 
 struct TestClock(AtomicI64);
@@ -489,15 +489,4 @@ fn tok_23_a_hash_with_foreign_parameters_is_refused_without_running() {
     replaced.insert(&row, &admin()).unwrap();
     let tokens = Tokens::new(Arc::new(replaced), bench.clock.clone(), Policy::default());
     assert!(matches!(tokens.verify(&presented), Err(TokenError::Refused(Refusal::WrongSecret))));
-}
-
-#[test]
-fn sco_names_are_read_and_written() {
-    let bundle = scopes(["provisioning"]).unwrap();
-    assert_eq!(bundle.to_string(), "scim:read users:write groups:write");
-    let two = scopes(["scim:read", "events:read"]).unwrap();
-    assert_eq!(two, Scopes::SCIM_READ.with(Scopes::EVENTS_READ));
-    let unknown = Rule::UnknownScope("root".to_owned());
-    assert_eq!(rule(scopes(["scim:read", "root"])), Some((Field::Scopes, unknown)));
-    assert!(!Scopes::SCIM_READ.allow(Scopes::PROVISIONING));
 }

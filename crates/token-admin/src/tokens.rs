@@ -467,3 +467,22 @@ impl Tokens {
         Ok((row, secret))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sco_names_are_read_and_written() {
+        let bundle = scopes(["provisioning"]).unwrap();
+        assert_eq!(bundle.to_string(), "scim:read users:write groups:write");
+        let two = scopes(["scim:read", "events:read"]).unwrap();
+        assert_eq!(two, Scopes::SCIM_READ.with(Scopes::EVENTS_READ));
+        let unknown = scopes(["scim:read", "root"]).unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            Field::Scopes.breaks(Rule::UnknownScope("root".to_owned())).to_string()
+        );
+        assert!(!Scopes::SCIM_READ.allow(Scopes::PROVISIONING));
+    }
+}
