@@ -39,6 +39,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                   evaluator, SQLite, PostgreSQL and the model give the same answers
   soak fuzz [--seconds 30] [--seed S]
                                   each reader of what clients send, on mutations of the corpus
+  soak forging [--rows 10000] [--people 1000] [--seed S]
+                                  whoever writes to the database without the key of the audit is found
 ";
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["ci"] => ci(),
         ["soak", "equivalence", rest @ ..] => soak::equivalence(rest),
         ["soak", "fuzz", rest @ ..] => soak::fuzz(rest),
+        ["soak", "forging", rest @ ..] => soak::forging(rest),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match result {

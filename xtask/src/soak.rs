@@ -11,6 +11,9 @@ use crate::repository::cargo;
 const PAIRS: u64 = 2_000_000;
 /// How long each reader is fuzzed when the command line does not say.
 const SECONDS: u64 = 30;
+/// How many rows are forged, and how many people erased, when the command line does not say.
+const ROWS: u64 = 10_000;
+const PEOPLE: u64 = 1_000;
 
 /// Compares answers over random deployments, and both stores with the reference model.
 pub(crate) fn equivalence(arguments: &[&str]) -> anyhow::Result<()> {
@@ -51,6 +54,27 @@ pub(crate) fn fuzz(arguments: &[&str]) -> anyhow::Result<()> {
     }
     println!(
         "soak fuzz: {seconds} s for each target, {:.0} s in all",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Forges rows of the record of changes without its key, and erases people from it.
+pub(crate) fn forging(arguments: &[&str]) -> anyhow::Result<()> {
+    let [rows, people, seed] =
+        options(arguments, [("--rows", ROWS), ("--people", PEOPLE), ("--seed", clock_seed())])?;
+    let cluster = Cluster::start(Durability::None)?;
+    let started = Instant::now();
+    println!("seed {seed}; repeat with: cargo xtask soak forging --rows {rows} --seed {seed}");
+    let mut tests = named("headcount-store-diesel", &["--release", "--test", "forging"]);
+    tests
+        .env("HEADCOUNT_TEST_POSTGRES", cluster.url())
+        .env("HEADCOUNT_SOAK_FORGERIES", rows.to_string())
+        .env("HEADCOUNT_SOAK_ERASED", people.to_string())
+        .env("HEADCOUNT_SOAK_SEED", seed.to_string());
+    crate::repository::run(&mut tests).context("a forged row was not found; see above for it")?;
+    println!(
+        "soak forging: {rows} rows, {people} people, {:.0} s",
         started.elapsed().as_secs_f64()
     );
     Ok(())

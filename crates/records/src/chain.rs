@@ -36,19 +36,8 @@ impl Link {
             hash.update(number.to_be_bytes());
         }
         hash.update(row.switched.map_or(-1, i64::from).to_be_bytes());
-        let texts = [
-            &row.actor_kind,
-            &row.actor,
-            &row.request,
-            &row.act,
-            &row.kind,
-            &row.resource,
-            &row.paths,
-            &row.delta,
-            &row.personal_digest,
-        ];
         // The length in front of each text keeps characters from moving to the next one.
-        for text in texts {
+        for text in row.texts() {
             hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(text.as_bytes());
         }
@@ -101,13 +90,55 @@ pub struct AuditRow {
     pub personal: Option<String>,
     /// The digest of `personal` when it was written; empty when there was none.
     pub personal_digest: String,
+    /// A random id that no other row has; absent from rows of earlier releases.
+    pub uid: Option<String>,
+    /// The code that authenticates the row; absent from rows of earlier releases.
+    pub mac: Option<String>,
 }
 
 impl AuditRow {
+    /// Returns the texts of a row, in the order in which they are hashed.
+    fn texts(&self) -> [&str; 9] {
+        [
+            &self.actor_kind,
+            &self.actor,
+            &self.request,
+            &self.act,
+            &self.kind,
+            &self.resource,
+            &self.paths,
+            &self.delta,
+            &self.personal_digest,
+        ]
+    }
+
+    /// Returns what its code covers.
+    pub fn content(&self) -> Content<'_> {
+        Content {
+            numbers: [self.tenant, self.at, self.version],
+            switched: self.switched,
+            texts: self.texts(),
+            uid: self.uid.as_deref().unwrap_or_default(),
+        }
+    }
+
     /// Checks whether the names are those that were recorded, or were erased.
     pub fn personal_holds(&self) -> bool {
         self.personal.as_deref().is_none_or(|text| digest(text) == self.personal_digest)
     }
+}
+
+/// The content of a change that its code covers, wherever it comes from.
+#[derive(Debug)]
+pub struct Content<'a> {
+    /// Tenant, time and version.
+    pub numbers: [i64; 3],
+    /// Whether a user was activated (1) or deactivated (0).
+    pub switched: Option<i32>,
+    /// Kind of actor, actor, request, act, kind, resource, paths, delta and digest of the names.
+    pub texts: [&'a str; 9],
+    /// The id of the row.
+    pub uid: &'a str,
 }
 
 /// The state of the chain at a position. Kept elsewhere, it proves that the chain up to there was neither

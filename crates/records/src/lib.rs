@@ -17,6 +17,7 @@ pub mod describe;
 mod event_body;
 pub mod events;
 pub mod feed;
+pub mod mac;
 mod masked_url;
 pub mod memory;
 mod notifier;

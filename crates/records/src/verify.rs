@@ -10,6 +10,7 @@ use headcount_core::change::{Act, TENANT_KIND};
 use headcount_core::ids::{ChainPosition, ChangeSeq};
 
 use crate::chain::{AuditRow, Checkpoint, Link};
+use crate::mac::{MacKeys, Proof, REFUSED};
 
 /// Findings that are kept; a rewritten chain has one for each row.
 const MAX_FINDINGS: usize = 1_000;
@@ -23,6 +24,8 @@ pub struct SequencedRow {
     pub position: ChainPosition,
     /// Its link as stored; a text that is not a link was tampered with.
     pub hash: String,
+    /// The code of position and link; absent where an earlier release gave the position.
+    pub place_mac: Option<String>,
     /// What the link covers.
     pub row: AuditRow,
 }
@@ -30,7 +33,7 @@ pub struct SequencedRow {
 /// What a row is about: tenant and id.
 pub type Subject = (i64, String);
 
-/// The rows that have no position yet.
+/// What is known once the last row was read: the rows that have no position yet, and those that are there twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unsequenced {
     /// How many there are.
@@ -41,6 +44,17 @@ pub struct Unsequenced {
     pub deleted_tenants: Vec<i64>,
     /// The numbers of those that have a hash: they had a position once.
     pub displaced: Vec<ChangeSeq>,
+    /// The positions of rows whose id another row has, too.
+    pub copied: Vec<ChainPosition>,
+}
+
+/// How rows are authenticated.
+#[derive(Debug, Clone)]
+pub struct Protection<'a> {
+    /// The keys.
+    pub keys: &'a MacKeys,
+    /// Rows up to this position may lack a code, or have one by a key that is not known.
+    pub accepted: ChainPosition,
 }
 
 /// What is wrong at a position.
@@ -66,6 +80,22 @@ pub enum FindingKind {
     NamesGone,
     /// The row with this number has a hash but no position.
     Displaced,
+    /// The rows up to `last` have no code.
+    NoMac {
+        /// The last of them.
+        last: ChainPosition,
+    },
+    /// The rows up to `last` have a code by a key that is not known.
+    UnknownKey {
+        /// The last of them.
+        last: ChainPosition,
+    },
+    /// The code of the row does not fit its content.
+    Forged,
+    /// Another row has the same id.
+    Copied,
+    /// The row is authentic, but its position or its hash was not given by a server.
+    Misplaced,
     /// The chain ends before this position, for which there is a checkpoint.
     Cut,
     /// The chain has another hash here than the checkpoint.
@@ -83,6 +113,11 @@ impl FindingKind {
             Self::Names => "names",
             Self::NamesGone => "namesGone",
             Self::Displaced => "displaced",
+            Self::NoMac { .. } => "noMac",
+            Self::UnknownKey { .. } => "unknownKey",
+            Self::Forged => "forged",
+            Self::Copied => "copied",
+            Self::Misplaced => "misplaced",
             Self::Cut => "cut",
             Self::Rewritten => "rewritten",
         }
@@ -112,6 +147,23 @@ impl fmt::Display for FindingKind {
             ),
             Self::Displaced => f.write_str(
                 "the row with this number has a hash but no place: its place was removed",
+            ),
+            Self::NoMac { last } => write!(
+                f,
+                "the rows up to place {last} have no MAC: something other than headcount inserted them or removed \
+                 it; if a release without MACs wrote them, `headcount audit accept {last}` says so"
+            ),
+            Self::UnknownKey { last } => write!(
+                f,
+                "the rows up to place {last} have a MAC by a key that is not in audit.mac_key_file: they were \
+                 forged, or written before the key was changed or without the file; if you know that they are \
+                 genuine, `headcount audit accept {last}` says so"
+            ),
+            Self::Forged => f.write_str("the MAC does not fit the row: it was edited or inserted"),
+            Self::Copied => f.write_str("another row has the same id: one of them is a copy"),
+            Self::Misplaced => f.write_str(
+                "the row is genuine, but its place and hash were not given by headcount: rows were moved or \
+                 deleted, and the chain was written again",
             ),
             Self::Cut => f.write_str(
                 "there is a checkpoint of this place, and the chain ends before it: its end was cut off",
@@ -166,6 +218,8 @@ pub struct Report {
     pub last: Option<(ChainPosition, Link)>,
     /// Checkpoints that match the chain.
     pub checkpoints: usize,
+    /// Rows without a code of their own that were accepted; later codes protect them.
+    pub unprotected: u64,
 }
 
 /// A row that does not fit, kept until all of them are known.
@@ -184,7 +238,9 @@ impl Misfit {
 }
 
 /// Takes the rows of a chain in the order of their places.
-pub struct Verifier {
+pub struct Verifier<'a> {
+    protection: Option<Protection<'a>>,
+    unprotected: u64,
     checkpoints: BTreeMap<ChainPosition, Vec<Link>>,
     agreed: usize,
     last: Option<ChainPosition>,
@@ -197,14 +253,16 @@ pub struct Verifier {
     nameless: HashMap<Subject, ChainPosition>,
 }
 
-impl Verifier {
-    /// Starts at the beginning of a chain.
+impl<'a> Verifier<'a> {
+    /// Starts at the beginning of a chain whose rows are not authenticated.
     pub fn new(checkpoints: &[Checkpoint]) -> Self {
         let mut by_position: BTreeMap<ChainPosition, Vec<Link>> = BTreeMap::new();
         for checkpoint in checkpoints {
             by_position.entry(checkpoint.position).or_default().push(checkpoint.hash);
         }
         Self {
+            protection: None,
+            unprotected: 0,
             checkpoints: by_position,
             agreed: 0,
             last: None,
@@ -217,9 +275,16 @@ impl Verifier {
         }
     }
 
+    /// Lets each row be authenticated, too.
+    #[must_use]
+    pub fn with_macs(self, protection: Protection<'a>) -> Self {
+        Self { protection: Some(protection), ..self }
+    }
+
     /// Verifies the next row, in the order of positions.
     pub fn take(&mut self, sequenced: &SequencedRow) {
         self.sequenced += 1;
+        self.authenticate(sequenced);
         self.names(sequenced);
         let position = sequenced.position;
         let expected = self.last.unwrap_or(ChainPosition::START).next();
@@ -256,6 +321,9 @@ impl Verifier {
         for seq in &unsequenced.displaced {
             self.add(Finding { at: Location::Row(*seq), kind: FindingKind::Displaced });
         }
+        for position in &unsequenced.copied {
+            self.find(*position, FindingKind::Copied);
+        }
         for subject in &unsequenced.erased {
             self.nameless.remove(subject);
         }
@@ -279,6 +347,49 @@ impl Verifier {
             unsequenced: unsequenced.count,
             last: self.last.map(|position| (position, self.link)),
             checkpoints: self.agreed,
+            unprotected: self.unprotected,
+        }
+    }
+
+    /// Checks the codes of a row and of its position.
+    fn authenticate(&mut self, sequenced: &SequencedRow) {
+        let Some(Protection { keys, accepted }) = self.protection else { return };
+        let SequencedRow { position, hash, place_mac, row } = sequenced;
+        let (position, is_accepted) = (*position, *position <= accepted);
+        match keys.check_change(row) {
+            Proof::Authentic => {}
+            Proof::Missing | Proof::UnknownKey if is_accepted => self.unprotected += 1,
+            Proof::Missing => {
+                return self.find_run(position, FindingKind::NoMac { last: position });
+            }
+            Proof::UnknownKey => {
+                return self.find_run(position, FindingKind::UnknownKey { last: position });
+            }
+            Proof::Wrong => return self.find(position, FindingKind::Forged),
+        }
+        match keys.check_place(position, hash, place_mac.as_deref()) {
+            Proof::Authentic => {}
+            Proof::Missing | Proof::UnknownKey if is_accepted => {}
+            // The sequencer refused it, before its row was accepted.
+            Proof::Wrong if is_accepted && place_mac.as_deref() == Some(REFUSED) => {}
+            Proof::Missing | Proof::UnknownKey | Proof::Wrong => {
+                self.find(position, FindingKind::Misplaced);
+            }
+        }
+    }
+
+    /// Adds a finding, or extends one of the same kind that ends right before it: a whole chain without codes is one
+    /// finding.
+    fn find_run(&mut self, position: ChainPosition, kind: FindingKind) {
+        let earlier =
+            self.findings.iter_mut().rev().find_map(|known| match (&mut known.kind, &kind) {
+                (FindingKind::NoMac { last }, FindingKind::NoMac { .. })
+                | (FindingKind::UnknownKey { last }, FindingKind::UnknownKey { .. }) => Some(last),
+                _ => None,
+            });
+        match earlier.filter(|last| last.next() == position) {
+            Some(last) => *last = position,
+            None => self.find(position, kind),
         }
     }
 
@@ -354,7 +465,7 @@ mod tests {
         let sequenced = |number| {
             let (position, row) = (at(number), row(number + 10));
             link = link.next(position, &row);
-            SequencedRow { position, hash: link.to_string(), row }
+            SequencedRow { position, hash: link.to_string(), place_mac: None, row }
         };
         (1..=length).map(sequenced).collect()
     }
@@ -457,7 +568,8 @@ mod tests {
             ..AuditRow::default()
         };
         let link = Link::parse(&rows[3].hash).unwrap().next(at(5), &erased);
-        let erasure = SequencedRow { position: at(5), hash: link.to_string(), row: erased };
+        let erasure =
+            SequencedRow { position: at(5), hash: link.to_string(), place_mac: None, row: erased };
         assert_eq!(check(&[&rows[..], std::slice::from_ref(&erasure)].concat(), &[]), []);
         // It covers what was before it, of the same tenant.
         let mut later = vec![erasure];
@@ -466,7 +578,12 @@ mod tests {
         let mut nameless = row(12);
         nameless.personal = None;
         let link = Link::parse(&later[0].hash).unwrap().next(at(2), &nameless);
-        later.push(SequencedRow { position: at(2), hash: link.to_string(), row: nameless });
+        later.push(SequencedRow {
+            position: at(2),
+            hash: link.to_string(),
+            place_mac: None,
+            row: nameless,
+        });
         assert_eq!(check(&later, &[]), [(2, FindingKind::NamesGone)]);
         let mut verifier = Verifier::new(&[]);
         later.iter().for_each(|row| verifier.take(row));
@@ -489,6 +606,7 @@ mod tests {
             .map(|position| SequencedRow {
                 position: at(position),
                 hash: String::new(),
+                place_mac: None,
                 row: AuditRow::default(),
             })
             .collect();

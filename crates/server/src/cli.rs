@@ -296,6 +296,13 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "KEY", requires = "checkpoint")]
         key: Vec<String>,
     },
+    /// Accept that the changes up to a place have no MAC by a known key, as those that an earlier release wrote, or
+    /// that were written before the key was put into a file.
+    Accept {
+        /// The place, as `audit verify` shows it.
+        #[arg(value_name = "PLACE")]
+        place: i64,
+    },
     /// Make a signed checkpoint, to be kept where no one can change both it and the database.
     Checkpoint {
         /// Write it to this file instead of standard output.

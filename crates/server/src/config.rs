@@ -115,6 +115,7 @@ pub(crate) struct ProvisioningLog {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Audit {
     pub(crate) key_file: Option<PathBuf>,
+    pub(crate) mac_key_file: Option<PathBuf>,
     pub(crate) checkpoint_file: Option<PathBuf>,
     pub(crate) names_days: u32,
 }
@@ -188,6 +189,7 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("provisioning_log.keep_days", Some("30")),
     ("provisioning_log.keep_bytes", Some("1073741824")),
     ("audit.key_file", None),
+    ("audit.mac_key_file", None),
     ("audit.checkpoint_file", None),
     ("audit.names_days", Some("90")),
     ("logging.format", Some("pretty")),

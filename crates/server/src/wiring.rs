@@ -1,5 +1,6 @@
 //! Puts the parts together: registry, store, tokens, service, HTTP.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use headcount_core::quirks::Quirks;
 use headcount_core::schema::{Registry, ResourceType};
 use headcount_core::service::{Limits, Service};
 use headcount_http_api::{Administration, Api, HttpSettings, LaneSizes, WriteConnections};
+use headcount_records::mac::{MacKeys, Proof};
+use headcount_records::verify::Protection;
 use headcount_records::{Directory, Keep, RecordBuilder, Recorder, RequestLog as _};
 use headcount_store_diesel::{DatabaseUrl, LogStore, OlderSchema, RebuildError, Settings, Store};
 use headcount_token_admin::accounts::{AccountKeys, Accounts, Flashes, PasswordCost};
@@ -50,6 +53,7 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     settings.documents_visited = config.limits.documents_visited;
     let parts = open(config, settings, OlderSchema::Migrate)?;
     keep_derived(&parts)?;
+    warn_of_unproven(&parts.store)?;
     Ok(parts)
 }
 
@@ -70,6 +74,7 @@ fn open(config: &Config, mut settings: Settings, older: OlderSchema) -> anyhow::
     settings.statement_limit = Duration::from_secs(seconds);
     anyhow::ensure!(config.tokens.default_days > 0, "tokens.default_days: must be at least 1");
     anyhow::ensure!(config.tokens.longest_days > 0, "tokens.longest_days: must be at least 1");
+    settings.mac_keys = config.audit.mac_key_file.as_deref().map(mac_keys).transpose()?;
     let registry = Arc::new(schemas::registry(config)?);
     let store = Store::open(&settings, &schemas::plan(&registry), older)?;
     let tokens = Arc::new(Tokens::new(store.clone(), Arc::new(SystemClock), policy(config)));
@@ -104,6 +109,28 @@ fn shared_accounts(config: &Config, store: &Arc<Store>) -> anyhow::Result<Accoun
         );
     }
     Ok(accounts)
+}
+
+/// Reads the keys that authenticate changes.
+fn mac_keys(path: &Path) -> anyhow::Result<MacKeys> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!("audit.mac_key_file: {name} cannot be read; check path and permissions")
+    })?;
+    MacKeys::parse(&text).map_err(|what| anyhow::anyhow!("audit.mac_key_file: {name}: {what}"))
+}
+
+/// Logs that there are changes that nothing proves genuine, as after the key was put into a file.
+fn warn_of_unproven(store: &Store) -> anyhow::Result<()> {
+    let Protection { keys, accepted } = store.protection()?;
+    let next = store.audit(None, accepted, 1)?;
+    if next.rows.iter().any(|next| keys.check_change(&next.row) != Proof::Authentic) {
+        tracing::warn!(
+            after = accepted.number(),
+            "the next change has no MAC by a known key; `headcount audit verify` says which, and what to do"
+        );
+    }
+    Ok(())
 }
 
 fn policy(config: &Config) -> Policy {

@@ -8,6 +8,7 @@ use diesel::dsl::Eq;
 use diesel::prelude::*;
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
+use headcount_records::mac::MacKeys;
 use headcount_token_admin::accounts::{
     ADMIN_KIND, AccountStore, Admin, AdminRow, Attempt, ClientNetwork, LinkRow, Password, Role,
     RoleChange, SERVER, SESSION_KIND, SESSION_MAX_AGE, SealedTotp, Secret, SessionRow, throttle,
@@ -43,8 +44,13 @@ impl Row {
     }
 }
 
-fn record(connection: &mut DbConnection, name: &str, change: &Change) -> QueryResult<()> {
-    append_other(connection, SERVER, change, ADMIN_KIND, name)
+fn record(
+    connection: &mut DbConnection,
+    keys: &MacKeys,
+    name: &str,
+    change: &Change,
+) -> QueryResult<()> {
+    append_other(connection, keys, SERVER, change, ADMIN_KIND, name)
 }
 
 fn end_sessions(connection: &mut DbConnection, name: &str) -> QueryResult<usize> {
@@ -151,7 +157,12 @@ impl AccountStore for Store {
                 return Ok(false);
             }
             end_sessions(connection, name)?;
-            record(connection, name, &Change::of(Act::Changed, name, &["password"], at, by))?;
+            record(
+                connection,
+                self.keys(),
+                name,
+                &Change::of(Act::Changed, name, &["password"], at, by),
+            )?;
             Ok(true)
         })
     }
@@ -178,7 +189,12 @@ impl AccountStore for Store {
             if diesel::update(account).set(values).execute(connection)? == 0 {
                 return Ok(false);
             }
-            record(connection, name, &Change::of(Act::Changed, name, &["secondFactor"], at, by))?;
+            record(
+                connection,
+                self.keys(),
+                name,
+                &Change::of(Act::Changed, name, &["secondFactor"], at, by),
+            )?;
             Ok(true)
         })
     }
@@ -215,7 +231,7 @@ impl AccountStore for Store {
                 Some(_) => &["password", "secondFactor"],
                 None => &["secondFactor"],
             };
-            record(connection, name, &Change::of(Act::Changed, name, paths, at, by))?;
+            record(connection, self.keys(), name, &Change::of(Act::Changed, name, paths, at, by))?;
             Ok(true)
         })
     }
@@ -250,6 +266,7 @@ impl AccountStore for Store {
             links::end(connection, name)?;
             record(
                 connection,
+                self.keys(),
                 name,
                 &Change::of(Act::Changed, name, &["role", role.word()], at, by),
             )?;
@@ -271,7 +288,12 @@ impl AccountStore for Store {
                 diesel::delete(account).execute(connection)?;
                 links::end(connection, name)?;
                 links::end_for(connection, name)?;
-                record(connection, name, &Change::of(Act::Deleted, name, &[], at, by))?;
+                record(
+                    connection,
+                    self.keys(),
+                    name,
+                    &Change::of(Act::Deleted, name, &[], at, by),
+                )?;
             }
             Ok(outcome)
         })
@@ -311,12 +333,14 @@ impl AccountStore for Store {
                 .text(") ON CONFLICT (admin, place) DO UPDATE SET last = excluded.last")
                 .query::<()>()
                 .execute(connection)?;
-            Ok(append_other(connection, SERVER, &change, SESSION_KIND, &id)?)
+            Ok(append_other(connection, self.keys(), SERVER, &change, SESSION_KIND, &id)?)
         })
     }
 
     fn record(&self, kind: &str, id: &str, change: &Change) -> Result<(), StoreError> {
-        self.write_admin(|connection| Ok(append_other(connection, SERVER, change, kind, id)?))
+        self.write_admin(|connection| {
+            Ok(append_other(connection, self.keys(), SERVER, change, kind, id)?)
+        })
     }
 
     fn session(&self, secret: &Secret) -> Result<Option<(SessionRow, Admin)>, StoreError> {
@@ -380,7 +404,12 @@ impl AccountStore for Store {
                 None => diesel::delete(admin_sessions::table).execute(connection)?,
             };
             let whose = name.unwrap_or("everybody");
-            record(connection, whose, &Change::of(Act::Changed, whose, &["sessions"], at, by))?;
+            record(
+                connection,
+                self.keys(),
+                whose,
+                &Change::of(Act::Changed, whose, &["sessions"], at, by),
+            )?;
             Ok(())
         })
     }

@@ -8,12 +8,13 @@ use headcount_core::ids::{ChainPosition, ChangeSeq, Kind, ResourceId, TenantId};
 use headcount_core::index::fold;
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
-use headcount_records::verify::{SequencedRow, Unsequenced};
+use headcount_records::verify::{Protection, SequencedRow, Unsequenced};
 
 use crate::change_rows::{HashedRow, parse_names};
 use crate::changes::{append_other, forget};
 use crate::connection::{DbConnection, lift_limits};
 use crate::pool::View;
+use crate::protection;
 use crate::schema::{changes, resources, tenants, tokens};
 use crate::sql::{still_wanted, unindexed};
 use crate::store::Store;
@@ -60,6 +61,31 @@ impl Store {
                 false => None,
             };
             Ok(AuditSlice { rows, unsequenced })
+        })
+    }
+
+    /// Returns how changes are authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn protection(&self) -> Result<Protection<'_>, ProviderError> {
+        let keys = self.keys();
+        let accepted =
+            self.readers.read("what of the audit is accepted is read", |connection| {
+                protection::accepted(connection, keys)
+            })?;
+        Ok(Protection { keys, accepted })
+    }
+
+    /// Accepts that changes up to a position have no code, or one by a key that is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError::Unavailable`] or [`ProviderError::Internal`].
+    pub fn accept_changes(&self, position: ChainPosition) -> Result<(), ProviderError> {
+        self.write("changes without a code are accepted", |connection| {
+            Ok(protection::accept(connection, self.keys(), position)?)
         })
     }
 
@@ -170,7 +196,14 @@ impl Store {
             lift_limits(connection)?;
             let count = forget(connection, tenant, Some(&of.id))?;
             if count > 0 {
-                append_other(connection, tenant, &change, of.kind.as_str(), of.id.as_str())?;
+                append_other(
+                    connection,
+                    self.keys(),
+                    tenant,
+                    &change,
+                    of.kind.as_str(),
+                    of.id.as_str(),
+                )?;
             }
             Ok(count)
         })
@@ -178,7 +211,7 @@ impl Store {
 }
 
 /// The columns of a row of the chain.
-type Columns = (HashedRow, (Option<i64>, Option<String>));
+type Columns = (HashedRow, (Option<i64>, Option<String>, Option<String>));
 
 fn read_sequenced(
     connection: &mut DbConnection,
@@ -190,14 +223,14 @@ fn read_sequenced(
         .filter(changes::place.gt(after.number()))
         .order(changes::place)
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select((HashedRow::as_select(), (changes::place, changes::hash)));
+        .select((HashedRow::as_select(), (changes::place, changes::hash, changes::place_mac)));
     let rows: Vec<Columns> = match tenant {
         Some(tenant) => rows.filter(changes::tenant.eq(tenant.key())).load(connection)?,
         None => rows.load(connection)?,
     };
-    let sequenced = rows.into_iter().filter_map(|(row, (place, hash))| {
-        let position = ChainPosition::new(place?);
-        Some(SequencedRow { position, hash: hash.unwrap_or_default(), row: row.into() })
+    let sequenced = rows.into_iter().filter_map(|(row, (place, hash, place_mac))| {
+        let (position, hash) = (ChainPosition::new(place?), hash.unwrap_or_default());
+        Some(SequencedRow { position, hash, place_mac, row: row.into() })
     });
     Ok(sequenced.collect())
 }
@@ -223,6 +256,7 @@ fn read_unsequenced(connection: &mut DbConnection) -> QueryResult<Unsequenced> {
             .into_iter()
             .map(ChangeSeq::new)
             .collect(),
+        copied: protection::copied(connection)?,
     })
 }
 

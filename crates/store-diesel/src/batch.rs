@@ -18,6 +18,8 @@ pub(crate) struct Links<'a> {
     pub(crate) rows: &'a [i64],
     pub(crate) positions: Vec<i64>,
     pub(crate) hashes: Vec<String>,
+    /// The code of each position and its hash.
+    pub(crate) macs: Vec<String>,
 }
 
 /// Writes rows of the log.

@@ -13,15 +13,16 @@ use headcount_core::ids::{
 };
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::{ProviderError, Source};
-use headcount_records::chain::{self, AuditRow};
+use headcount_records::chain::{self, AuditRow, Content};
+use headcount_records::mac::{self, MacKeys};
 use serde_json::{Value, json};
 
 use crate::connection::Backend;
 use crate::schema::changes;
 
-/// What a row takes up in advance for its position (three bytes until there are eight million changes) and its
-/// hash. The sequencer overwrites it; rows that grew would split their page, which is full.
-const ROOM: &str = "                                                                   ";
+/// What a row takes up in advance for its position (three bytes until there are eight million changes), its hash and
+/// their code. The sequencer overwrites it; rows that grew would split their page, which is full.
+const ROOM: usize = 3 + 64;
 
 /// What a change is about, and what only the store knows of it.
 pub(crate) struct Effect<'a> {
@@ -63,12 +64,15 @@ pub(crate) struct NewRow<'a> {
     texts: [Cow<'a, str>; 9],
     switched: Option<i32>,
     personal: Option<String>,
-    room: Option<&'static str>,
+    room: Option<String>,
+    uid: String,
+    mac: String,
 }
 
 impl<'a> NewRow<'a> {
     pub(crate) fn new(
         backend: Backend,
+        keys: &MacKeys,
         tenant: TenantId,
         change: &'a Change,
         effect: &Effect<'a>,
@@ -76,31 +80,43 @@ impl<'a> NewRow<'a> {
         let (actor_kind, actor) = change.actor.parts();
         let personal = personal_text(&change.names);
         let digest = personal.as_deref().map(chain::digest).unwrap_or_default();
+        let texts: [Cow<'a, str>; 9] = [
+            actor_kind.into(),
+            actor.into(),
+            change.request.as_str().into(),
+            change.act.word().into(),
+            effect.kind.into(),
+            effect.id.into(),
+            change.paths.join(" ").into(),
+            effect.delta_text().into(),
+            digest.into(),
+        ];
+        let switched = change.switched.map(|switched| match switched {
+            Activation::On => 1,
+            Activation::Off => 0,
+        });
+        // What has no versions has 0 in this column.
+        let version = effect.version.map_or(0, Version::counter);
+        let uid = mac::uid(change.at, rand::random());
+        let mac = keys.change(&Content {
+            numbers: [tenant.key(), change.at.micros(), version],
+            switched,
+            texts: texts.each_ref().map(AsRef::as_ref),
+            uid: &uid,
+        });
         Self {
             tenant: tenant.key(),
             at: change.at.micros(),
-            // What has no versions has 0 in this column.
-            version: effect.version.map_or(0, Version::counter),
-            texts: [
-                actor_kind.into(),
-                actor.into(),
-                change.request.as_str().into(),
-                change.act.word().into(),
-                effect.kind.into(),
-                effect.id.into(),
-                change.paths.join(" ").into(),
-                effect.delta_text().into(),
-                digest.into(),
-            ],
-            switched: change.switched.map(|switched| match switched {
-                Activation::On => 1,
-                Activation::Off => 0,
-            }),
+            version,
+            texts,
+            switched,
             personal,
             room: match backend {
-                Backend::Sqlite => Some(ROOM),
+                Backend::Sqlite => Some(" ".repeat(ROOM + keys.code_length())),
                 Backend::Postgres => None,
             },
+            uid,
+            mac,
         }
     }
 }
@@ -111,19 +127,19 @@ where
     i64: ToSql<BigInt, DB>,
     str: ToSql<Text, DB>,
     Option<String>: ToSql<Nullable<Text>, DB>,
-    Option<&'static str>: ToSql<Nullable<Text>, DB>,
     Option<i32>: ToSql<Nullable<Integer>, DB>,
 {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         pass.push_sql(
             "INSERT INTO changes (tenant, at, version, actor_kind, actor, request, act, kind, resource, \
-             paths, delta, personal_digest, switched, personal, room) VALUES (",
+             paths, delta, personal_digest, uid, mac, switched, personal, room) VALUES (",
         );
         for number in [&self.tenant, &self.at, &self.version] {
             pass.push_bind_param::<BigInt, i64>(number)?;
             pass.push_sql(", ");
         }
-        for text in &self.texts {
+        let texts = self.texts.iter().map(AsRef::as_ref);
+        for text in texts.chain([self.uid.as_str(), self.mac.as_str()]) {
             pass.push_bind_param::<Text, str>(text)?;
             pass.push_sql(", ");
         }
@@ -131,7 +147,7 @@ where
         pass.push_sql(", ");
         pass.push_bind_param::<Nullable<Text>, Option<String>>(&self.personal)?;
         pass.push_sql(", ");
-        pass.push_bind_param::<Nullable<Text>, Option<&'static str>>(&self.room)?;
+        pass.push_bind_param::<Nullable<Text>, Option<String>>(&self.room)?;
         pass.push_sql(")");
         Ok(())
     }
@@ -201,6 +217,8 @@ pub(crate) struct HashedRow {
     #[diesel(embed)]
     change: ChangeColumns,
     personal_digest: String,
+    uid: Option<String>,
+    mac: Option<String>,
 }
 
 impl HashedRow {
@@ -211,7 +229,7 @@ impl HashedRow {
 
 impl From<HashedRow> for AuditRow {
     fn from(row: HashedRow) -> Self {
-        let HashedRow { seq, tenant, change, personal_digest } = row;
+        let HashedRow { seq, tenant, change, personal_digest, uid, mac } = row;
         Self {
             seq: ChangeSeq::new(seq),
             tenant,
@@ -228,6 +246,8 @@ impl From<HashedRow> for AuditRow {
             switched: change.switched,
             personal: change.personal,
             personal_digest,
+            uid,
+            mac,
         }
     }
 }

@@ -9,6 +9,7 @@ use headcount_core::ids::{ChainPosition, ResourceId, TenantId};
 use headcount_core::members::MemberDelta;
 use headcount_core::provider::ProviderError;
 use headcount_core::work::Work;
+use headcount_records::mac::MacKeys;
 
 use crate::change_rows::{Effect, FeedRow, NewRow, read_changes};
 use crate::connection::{Backend, DbConnection, with_backend};
@@ -25,6 +26,7 @@ const MAX_ROWS: usize = 1_000;
 /// statement wrote. PostgreSQL gets both as one statement, which saves a round trip of the few that a write has.
 pub(crate) fn append_with(
     connection: &mut DbConnection,
+    keys: &MacKeys,
     tenant: TenantId,
     change: &Change,
     effect: &Effect<'_>,
@@ -34,7 +36,7 @@ pub(crate) fn append_with(
     if UNRECORDED {
         return last.execute(connection);
     }
-    let row = NewRow::new(connection.backend(), tenant, change, effect);
+    let row = NewRow::new(connection.backend(), keys, tenant, change, effect);
     match connection.backend() {
         Backend::Sqlite => {
             let count = last.execute(connection)?;
@@ -51,6 +53,7 @@ pub(crate) fn append_with(
 /// Appends a change of something that is not a resource, by its kind and id: it has no versions and no members.
 pub(crate) fn append_other(
     connection: &mut DbConnection,
+    keys: &MacKeys,
     tenant: TenantId,
     change: &Change,
     kind: &str,
@@ -60,7 +63,7 @@ pub(crate) fn append_other(
         return Ok(());
     }
     let effect = Effect { kind, id, version: None, members: &MemberDelta::default(), left: &[] };
-    let row = NewRow::new(connection.backend(), tenant, change, &effect);
+    let row = NewRow::new(connection.backend(), keys, tenant, change, &effect);
     with_backend!(connection, |one| row.execute(one)).map(drop)
 }
 

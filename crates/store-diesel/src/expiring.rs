@@ -46,7 +46,8 @@ impl Store {
                 .get_results(connection)?;
             for (id, tenant, name) in &announced {
                 let change = Change::of(Act::Expiring, name, &["expires"], now, by);
-                record(connection, TenantId::new(*tenant), &TokenId::new(id.as_str()), &change)?;
+                let (tenant, id) = (TenantId::new(*tenant), TokenId::new(id.as_str()));
+                record(connection, self.keys(), tenant, &id, &change)?;
             }
             Ok(announced.len())
         })

@@ -29,6 +29,7 @@ mod meta;
 mod migrations;
 mod offset_cache;
 mod pool;
+mod protection;
 mod rebuild;
 mod resource_counts;
 mod resources;

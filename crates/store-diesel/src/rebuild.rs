@@ -159,7 +159,14 @@ impl Store {
             let slice = self.writer.write(&mut |connection| {
                 lift_limits(connection)?;
                 let rows = lock_slice(connection, tenant, number, last)?;
-                let mut tx = Tx { connection, dictionary: &self.dictionary, tenant, kind, number };
+                let mut tx = Tx {
+                    connection,
+                    dictionary: &self.dictionary,
+                    keys: self.keys(),
+                    tenant,
+                    kind,
+                    number,
+                };
                 for row in &rows {
                     let outcome = tx.rederive(row, clash, |document| derive(quirks, document))?;
                     if let Err(reason) = outcome {

@@ -200,7 +200,7 @@ impl Store {
         kind: &'a Kind,
     ) -> Result<Tx<'a>, WriteError> {
         let number = self.dictionary.kind(kind).ok_or(ProviderError::NotFound)?;
-        Ok(Tx { connection, dictionary: &self.dictionary, tenant, kind, number })
+        Ok(Tx { connection, dictionary: &self.dictionary, keys: self.keys(), tenant, kind, number })
     }
 
     fn step<'s>(&'s self, tenant: TenantId, step: &'s mut Step<'_>) -> Box<Job<'s, StepDone>> {

@@ -169,7 +169,14 @@ impl Tx<'_> {
                 left: &[],
             };
             let last = column_update(locked.pk, &locked.columns, &draft);
-            changes::append_with(self.connection, self.tenant, &draft.change, &effect, last)?;
+            changes::append_with(
+                self.connection,
+                self.keys,
+                self.tenant,
+                &draft.change,
+                &effect,
+                last,
+            )?;
         }
         let found =
             complete(self.connection, self.dictionary, vec![(locked.pk, locked.resource)], with)?;
@@ -364,7 +371,8 @@ impl Tx<'_> {
             .int(kind)
             .text(" AND slot = ")
             .then(slot.clone());
-        if changes::append_with(self.connection, self.tenant, change, effect, count)? > 0 {
+        if changes::append_with(self.connection, self.keys, self.tenant, change, effect, count)? > 0
+        {
             return Ok(());
         }
         // The first count of this slot. When another writer inserts its row meanwhile, the next try finds it.

@@ -99,6 +99,9 @@ diesel::table! {
         place -> Nullable<BigInt>,
         hash -> Nullable<Text>,
         room -> Nullable<Text>,
+        uid -> Nullable<Text>,
+        mac -> Nullable<Text>,
+        place_mac -> Nullable<Text>,
     }
 }
 

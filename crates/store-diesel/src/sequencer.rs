@@ -9,12 +9,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 use headcount_core::ids::{ChainPosition, ChangeSeq};
 use headcount_core::provider::ProviderError;
-use headcount_records::chain::Link;
+use headcount_records::chain::{AuditRow, Link};
+use headcount_records::mac::REFUSED;
 
 use crate::batch::{self, Links};
 use crate::change_rows::HashedRow;
 use crate::connection::{DbConnection, with_backend};
 use crate::error::WriteError;
+use crate::protection::Protection;
 use crate::schema::changes;
 use crate::store::Store;
 use crate::write::{LockWait, Writer, lock_sequencer, sequenced_before};
@@ -97,7 +99,9 @@ impl Store {
     fn pass(&self, wait: LockWait) -> Result<Option<Vec<ChangeSeq>>, ProviderError> {
         // Writers of SQLite wait for each other: the hashes are computed before it is this one's turn.
         let prepared = match &self.writer {
-            Writer::Group(_) => Some(self.readers.read("changes are hashed", Pass::prepare)?),
+            Writer::Group(_) => Some(self.readers.read("changes are hashed", |connection| {
+                Pass::prepare(connection, &self.protection)
+            })?),
             Writer::Pool(_) => None,
         };
         self.write("changes are sequenced", |connection| {
@@ -109,7 +113,7 @@ impl Store {
                     pass.write(connection).map(Some)
                 }
                 // Another process has sequenced meanwhile.
-                _ => Pass::prepare(connection)?.write(connection).map(Some),
+                _ => Pass::prepare(connection, &self.protection)?.write(connection).map(Some),
             }
         })
     }
@@ -176,12 +180,20 @@ impl End {
 /// Links for the next changes, which continue the chain.
 struct Pass {
     after: End,
-    /// Each row with its link.
-    links: Vec<(ChangeSeq, Link)>,
+    /// What each row gets.
+    links: Vec<Sequenced>,
+}
+
+/// What a row gets.
+struct Sequenced {
+    seq: ChangeSeq,
+    hash: String,
+    /// The code of position and hash.
+    mac: String,
 }
 
 impl Pass {
-    fn prepare(connection: &mut DbConnection) -> QueryResult<Self> {
+    fn prepare(connection: &mut DbConnection, protection: &Protection) -> QueryResult<Self> {
         let sequenced = sequenced_before(connection)?;
         let after = End::of(connection)?;
         let rows = changes::table
@@ -194,19 +206,38 @@ impl Pass {
         let mut link = after.link;
         let mut links = Vec::with_capacity(rows.len());
         for (row, position) in rows.into_iter().zip(after.position + 1..) {
-            let seq = row.seq();
-            link = link.next(ChainPosition::new(position), &row.into());
-            links.push((seq, link));
+            let (position, seq) = (ChainPosition::new(position), row.seq());
+            let row = AuditRow::from(row);
+            link = link.next(position, &row);
+            let hash = link.to_string();
+            // A row that someone put past the server is a change that the chain has to show: it gets its position,
+            // and never a code that would make it look genuine.
+            let mac = if protection.vouches_for(position, &row) {
+                protection.keys.place(position, &hash)
+            } else {
+                REFUSED.to_owned()
+            };
+            links.push(Sequenced { seq, hash, mac });
         }
         Ok(Self { after, links })
     }
 
     /// Writes the links to their rows, and returns the rows.
     fn write(&self, connection: &mut DbConnection) -> Result<Vec<ChangeSeq>, WriteError> {
-        let rows: Vec<i64> = self.links.iter().map(|(seq, _)| seq.number()).collect();
+        let rows: Vec<i64> = self.links.iter().map(|link| link.seq.number()).collect();
         let positions = (self.after.position + 1..).take(rows.len()).collect();
-        let hashes = self.links.iter().map(|(_, link)| link.to_string()).collect();
-        batch::sequence(connection, Links { rows: &rows, positions, hashes })?;
-        Ok(self.links.iter().map(|(seq, _)| *seq).collect())
+        let hashes = self.links.iter().map(|link| link.hash.clone()).collect();
+        let macs = self.links.iter().map(|link| link.mac.clone()).collect();
+        batch::sequence(connection, Links { rows: &rows, positions, hashes, macs })?;
+        for (link, position) in self.links.iter().zip(self.after.position + 1..) {
+            if link.mac == REFUSED {
+                tracing::error!(
+                    position,
+                    "a change was not written by a server that has the key of the audit; `headcount audit verify` \
+                     says more"
+                );
+            }
+        }
+        Ok(self.links.iter().map(|link| link.seq).collect())
     }
 }

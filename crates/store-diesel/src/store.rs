@@ -9,6 +9,7 @@ use diesel::QueryResult;
 use diesel::sql_types::{Integer, Text};
 use headcount_core::ids::Kind;
 use headcount_core::provider::ProviderError;
+use headcount_records::mac::MacKeys;
 use headcount_token_admin::StoreError;
 use thiserror::Error as ThisError;
 
@@ -19,6 +20,7 @@ use crate::error::{WriteError, admin_error, own_error};
 use crate::migrations::{self, SchemaState};
 use crate::offset_cache::OffsetCache;
 use crate::pool::Readers;
+use crate::protection::Protection;
 use crate::sql::Sql;
 use crate::write::{GroupCommit, Writer};
 
@@ -48,6 +50,8 @@ pub struct Settings {
     /// Writes that one commit carries at most (SQLite). Less than [`Settings::JOBS_PER_COMMIT`] only serves to
     /// measure what sharing a commit is worth.
     pub jobs_per_commit: usize,
+    /// The keys that authenticate changes; without them, one in the database.
+    pub mac_keys: Option<MacKeys>,
 }
 
 impl Settings {
@@ -70,6 +74,7 @@ impl Settings {
             documents_visited: 200_000,
             statement_limit: Duration::from_secs(5),
             jobs_per_commit: Self::JOBS_PER_COMMIT,
+            mac_keys: None,
         }
     }
 
@@ -151,6 +156,7 @@ pub struct Store {
     pub(crate) documents_visited: u64,
     pub(crate) offsets: OffsetCache,
     pub(crate) count_cache: CountCache,
+    pub(crate) protection: Protection,
     url: DatabaseUrl,
     /// Held for as long as the process serves the file.
     _lock: Option<File>,
@@ -203,6 +209,9 @@ impl Store {
         let dictionary = writer
             .write(&mut |connection| Dictionary::extend(connection, &all, &paths))
             .map_err(|error| OpenError::Prepare(format!("{error:?}")))?;
+        let protection = writer
+            .write(&mut |connection| Protection::prepare(connection, settings.mac_keys.as_ref()))
+            .map_err(|error| OpenError::Prepare(format!("{error:?}")))?;
         Ok(Arc::new(Self {
             readers,
             writer,
@@ -210,6 +219,7 @@ impl Store {
             documents_visited: settings.documents_visited,
             offsets: OffsetCache::new(backend),
             count_cache: CountCache::default(),
+            protection,
             url: settings.url.clone(),
             _lock: lock,
         }))
@@ -229,6 +239,11 @@ impl Store {
         let mut connection =
             manager(settings).open().map_err(|error| connect_error(&settings.url, &error))?;
         migrations::state(&mut connection).map_err(|error| OpenError::Prepare(error.to_string()))
+    }
+
+    /// Returns the keys that authenticate changes.
+    pub(crate) fn keys(&self) -> &MacKeys {
+        &self.protection.keys
     }
 
     /// Returns where the data is.

@@ -5,6 +5,7 @@ use headcount_core::change::{Act, Author, Change, TENANT_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::TenantId;
 use headcount_core::quirks::Quirks;
+use headcount_records::mac::MacKeys;
 use headcount_token_admin::{StoreError, Tenant, TenantChange, TenantStore};
 
 use crate::changes;
@@ -27,8 +28,14 @@ fn tenant((id, name, enabled, quirks, created): Row) -> Tenant {
     }
 }
 
-fn record(connection: &mut DbConnection, tenant: TenantId, change: &Change) -> QueryResult<()> {
-    changes::append_other(connection, tenant, change, TENANT_KIND, &tenant.key().to_string())
+fn record(
+    connection: &mut DbConnection,
+    keys: &MacKeys,
+    tenant: TenantId,
+    change: &Change,
+) -> QueryResult<()> {
+    let id = tenant.key().to_string();
+    changes::append_other(connection, keys, tenant, change, TENANT_KIND, &id)
 }
 
 impl TenantStore for Store {
@@ -51,7 +58,12 @@ impl TenantStore for Store {
                 .returning(COLUMNS)
                 .get_result::<Row>(connection)?;
             let tenant = tenant(row);
-            record(connection, tenant.id, &Change::of(Act::Created, name, &[], at, by))?;
+            record(
+                connection,
+                self.keys(),
+                tenant.id,
+                &Change::of(Act::Created, name, &[], at, by),
+            )?;
             Ok(tenant)
         })
     }
@@ -99,7 +111,7 @@ impl TenantStore for Store {
                 let enabled = tenants::enabled.eq(i32::from(after.enabled));
                 let values = (enabled, tenants::quirks.eq(after.quirks.bits()));
                 diesel::update(row).set(values).execute(connection)?;
-                record(connection, before.id, &change)?;
+                record(connection, self.keys(), before.id, &change)?;
             }
             Ok(Some(after))
         })
@@ -116,7 +128,7 @@ impl TenantStore for Store {
                 .optional()?;
             let Some(id) = id.map(TenantId::new) else { return Ok(false) };
             changes::forget(connection, id, None)?;
-            record(connection, id, &Change::of(Act::Deleted, name, &[], at, by))?;
+            record(connection, self.keys(), id, &Change::of(Act::Deleted, name, &[], at, by))?;
             Ok(true)
         })
     }

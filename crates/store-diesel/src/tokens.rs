@@ -7,6 +7,7 @@ use headcount_core::change::{Act, Author, Change, TOKEN_KIND};
 use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ResourceId, TenantId, TokenId};
 use headcount_core::quirks::Quirks;
+use headcount_records::mac::MacKeys;
 use headcount_token_admin::format::Purpose;
 use headcount_token_admin::{
     LastUsed, Scopes, StoreError, TenantState, Token, TokenHash, TokenRow, TokenStore, canonical,
@@ -88,7 +89,12 @@ fn empty_network() -> ipnet::IpNet {
     ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 32))
 }
 
-fn insert(connection: &mut DbConnection, row: &TokenRow, by: &Author) -> QueryResult<()> {
+fn insert(
+    connection: &mut DbConnection,
+    keys: &MacKeys,
+    row: &TokenRow,
+    by: &Author,
+) -> QueryResult<()> {
     let token = &row.token;
     let purpose = match token.purpose {
         Purpose::Provisioning => PROVISIONING,
@@ -117,21 +123,22 @@ fn insert(connection: &mut DbConnection, row: &TokenRow, by: &Author) -> QueryRe
         ),
     );
     diesel::insert_into(tokens::table).values(values).execute(connection)?;
-    record(connection, token.tenant, &token.id, &token.creation(by))
+    record(connection, keys, token.tenant, &token.id, &token.creation(by))
 }
 
 pub(crate) fn record(
     connection: &mut DbConnection,
+    keys: &MacKeys,
     tenant: TenantId,
     id: &TokenId,
     change: &Change,
 ) -> QueryResult<()> {
-    changes::append_other(connection, tenant, change, TOKEN_KIND, id.as_str())
+    changes::append_other(connection, keys, tenant, change, TOKEN_KIND, id.as_str())
 }
 
 impl TokenStore for Store {
     fn insert(&self, row: &TokenRow, by: &Author) -> Result<(), StoreError> {
-        self.write_admin(|connection| Ok(insert(connection, row, by)?))
+        self.write_admin(|connection| Ok(insert(connection, self.keys(), row, by)?))
     }
 
     fn find(&self, id: &TokenId) -> Result<Option<(TokenRow, TenantState)>, StoreError> {
@@ -195,14 +202,14 @@ impl TokenStore for Store {
                 .optional()?;
             let Some((tenant, name)) = revoked else { return Ok(false) };
             let change = Change::of(Act::Revoked, &name, &["revoked"], at, by);
-            record(connection, TenantId::new(tenant), id, &change)?;
+            record(connection, self.keys(), TenantId::new(tenant), id, &change)?;
             Ok(true)
         })
     }
 
     fn replace(&self, row: &TokenRow, until: Timestamp, by: &Author) -> Result<(), StoreError> {
         self.write_admin(|connection| {
-            insert(connection, row, by)?;
+            insert(connection, self.keys(), row, by)?;
             if let Some(old) = &row.token.replaces {
                 let later = tokens::table
                     .filter(tokens::id.eq(old.as_str()))
@@ -219,7 +226,7 @@ impl TokenStore for Store {
                 if let Some((tenant, name)) = ended {
                     let at = row.token.created;
                     let change = Change::of(Act::Rotated, &name, &["expires"], at, by);
-                    record(connection, TenantId::new(tenant), old, &change)?;
+                    record(connection, self.keys(), TenantId::new(tenant), old, &change)?;
                 }
             }
             Ok(())

@@ -2,6 +2,7 @@
 
 use headcount_core::error::Error;
 use headcount_core::ids::{Kind, TenantId};
+use headcount_records::mac::MacKeys;
 
 use crate::connection::DbConnection;
 use crate::dictionary::Dictionary;
@@ -11,6 +12,8 @@ use crate::error::WriteError;
 pub(crate) struct Tx<'a> {
     pub(crate) connection: &'a mut DbConnection,
     pub(crate) dictionary: &'a Dictionary,
+    /// The keys that authenticate changes.
+    pub(crate) keys: &'a MacKeys,
     pub(crate) tenant: TenantId,
     pub(crate) kind: &'a Kind,
     /// The number of the kind.

@@ -85,6 +85,8 @@ fn entry(tenant: TenantId, position: ChainPosition, recorded: &Recorded) -> Audi
         switched: None,
         personal: None,
         personal_digest: String::new(),
+        uid: None,
+        mac: None,
     };
     AuditEntry { position, hash: "0".repeat(64), row }
 }

@@ -8,7 +8,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{ChainPosition, TenantId};
 use headcount_core::work::Work;
 use headcount_records::chain::Checkpoint;
-use headcount_records::verify::{Finding, Location, Report, SequencedRow, Verifier};
+use headcount_records::verify::{Finding, Location, Protection, Report, SequencedRow, Verifier};
 use headcount_store_diesel::{Recalled, Store};
 use headcount_token_admin::{Tenant, TenantStore as _};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyho
         cli::Audit::Verify { checkpoint, key } => {
             verify(config, store, checkpoint.as_deref(), key, format)
         }
+        cli::Audit::Accept { place } => accept(store, place, format),
         cli::Audit::Checkpoint { out } => write_checkpoint(config, store, out.as_deref(), format),
         cli::Audit::Export { after, tenant } => export(store, after, tenant.as_deref()),
         cli::Audit::Erase { who, tenant } => erase(&parts, &who, &tenant, format),
@@ -57,7 +58,8 @@ fn verify(
         keys.push(Signer::open(config, store)?.key());
         (checkpoints, bad) = open_all(file, &keys)?;
     }
-    let mut verifier = Verifier::new(&checkpoints);
+    let protection = store.protection()?;
+    let mut verifier = Verifier::new(&checkpoints).with_macs(protection.clone());
     let mut after = ChainPosition::MIN;
     let verdict = loop {
         let slice = store.audit(None, after, READ_BATCH)?;
@@ -68,8 +70,11 @@ fn verify(
         }
     };
     match format {
-        Format::Json => output::json(&report(&verdict, &bad)),
-        Format::Text => print(&verdict, &bad, file.is_some()),
+        Format::Json => output::json(&report(&verdict, &bad, &protection)),
+        Format::Text => {
+            print(&verdict, &bad, file.is_some());
+            print_macs(&verdict, &protection);
+        }
     }
     let count = verdict.findings.len() + verdict.more + bad.len();
     if count > 0 {
@@ -168,7 +173,24 @@ fn is_empty(verdict: &Report) -> bool {
     verdict.sequenced == 0 && verdict.unsequenced == 0 && verdict.checkpoints == 0
 }
 
-fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
+/// Prints what MACs prove of the changes.
+fn print_macs(verdict: &Report, protection: &Protection<'_>) {
+    let Protection { keys, accepted } = protection;
+    if verdict.unprotected > 0 {
+        output::note(&format!(
+            "changes up to place {accepted} that were accepted without a MAC of their own: {}",
+            verdict.unprotected
+        ));
+    }
+    if keys.is_in_database() {
+        output::note(
+            "the key of the MACs is in the database: anyone who can read it there can forge changes; \
+             set audit.mac_key_file to keep it elsewhere",
+        );
+    }
+}
+
+fn report(verdict: &Report, bad: &[BadCheckpoint], protection: &Protection<'_>) -> Value {
     let found = verdict.findings.iter().map(|finding| {
         let (unit, number) = location(finding);
         json!({unit: number, "kind": finding.kind.word(), "meaning": finding.kind.to_string()})
@@ -184,9 +206,30 @@ fn report(verdict: &Report, bad: &[BadCheckpoint]) -> Value {
         "unsealed": verdict.unsequenced,
         "last": verdict.last.map(|(place, hash)| json!({"place": place.number(), "hash": hash.to_string()})),
         "checkpoints": verdict.checkpoints,
+        "macs": {
+            "key": if protection.keys.is_in_database() { "database" } else { "file" },
+            "acceptedUpTo": protection.accepted.number(),
+            "accepted": verdict.unprotected,
+        },
         "findings": findings,
         "furtherFindings": verdict.more,
     })
+}
+
+fn accept(store: &Store, place: i64, format: Format) -> anyhow::Result<()> {
+    store.sequence_all()?;
+    let last = store.last_sequenced()?.map_or(ChainPosition::START, |(last, _)| last);
+    if !(0..=last.number()).contains(&place) {
+        bail!("{place} is not a place of the audit; take one from 0 to {last}");
+    }
+    store.accept_changes(ChainPosition::new(place))?;
+    match format {
+        Format::Json => output::json(&json!({"acceptedUpTo": place})),
+        Format::Text => {
+            output::note(&format!("changes up to place {place} are accepted without a known MAC"));
+        }
+    }
+    Ok(())
 }
 
 fn write_checkpoint(

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use headcount_core::change::{Act, Author, Change};
 use headcount_core::clock::Timestamp;
+use headcount_records::mac::MacKeys;
 use headcount_token_admin::StoreError;
 use headcount_token_admin::accounts::{
     AccountStore as _, AdminRow, LINK_KIND, LinkPurpose, LinkRow, Role, SERVER, Secret,
@@ -64,6 +65,7 @@ fn insert_admin(
 /// link was made for is gone.
 fn apply_link(
     connection: &mut DbConnection,
+    keys: &MacKeys,
     purpose: &LinkPurpose,
     row: &AdminRow,
     at: Timestamp,
@@ -79,6 +81,7 @@ fn apply_link(
         end_sessions(connection, name)?;
         record(
             connection,
+            keys,
             name,
             &Change::of(Act::Changed, name, &["password", "recovered"], at, by),
         )?;
@@ -89,7 +92,12 @@ fn apply_link(
         return Ok(false);
     }
     insert_admin(connection, row, first.then_some(1))?;
-    record(connection, name, &Change::of(Act::Created, name, &[row.admin.role.word()], at, by))?;
+    record(
+        connection,
+        keys,
+        name,
+        &Change::of(Act::Created, name, &[row.admin.role.word()], at, by),
+    )?;
     Ok(true)
 }
 
@@ -144,7 +152,7 @@ pub(super) fn insert(
         );
         diesel::insert_into(setup_links::table).values(values).execute(connection)?;
         if let Some((id, change)) = &creation {
-            append_other(connection, SERVER, change, LINK_KIND, id)?;
+            append_other(connection, store.keys(), SERVER, change, LINK_KIND, id)?;
         }
         Ok(())
     })?;
@@ -207,7 +215,7 @@ pub(super) fn redeem(
             return Ok(false);
         }
         first = link.purpose == LinkPurpose::First;
-        match apply_link(connection, &link.purpose, row, at, by) {
+        match apply_link(connection, store.keys(), &link.purpose, row, at, by) {
             Ok(applied) => Ok(applied),
             // Of several links for the first account, the constraint lets one through.
             Err(error) if first && classify(&error) == DbErrorKind::Constraint => {

@@ -35,13 +35,17 @@ struct Update<'a> {
 
 impl QueryFragment<Pg> for Update<'_> {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        pass.push_sql("UPDATE changes SET place = sealed.place, hash = sealed.hash FROM unnest(");
+        pass.push_sql(
+            "UPDATE changes SET place = sealed.place, hash = sealed.hash, place_mac = sealed.mac FROM unnest(",
+        );
         pass.push_bind_param::<Array<BigInt>, _>(&self.links.rows)?;
         pass.push_sql(", ");
         pass.push_bind_param::<Array<BigInt>, _>(&self.links.positions)?;
         pass.push_sql(", ");
         pass.push_bind_param::<Array<Text>, _>(&self.links.hashes)?;
-        pass.push_sql(") AS sealed (seq, place, hash) WHERE changes.seq = sealed.seq");
+        pass.push_sql(", ");
+        pass.push_bind_param::<Array<Text>, _>(&self.links.macs)?;
+        pass.push_sql(") AS sealed (seq, place, hash, mac) WHERE changes.seq = sealed.seq");
         // Without bounds the whole table is read, as long as it has less than some ten thousand rows.
         pass.push_sql(" AND changes.seq >= ");
         pass.push_bind_param::<BigInt, i64>(&self.first)?;

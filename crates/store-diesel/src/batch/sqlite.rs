@@ -54,8 +54,9 @@ pub(super) fn insert<R: Row>(connection: &mut SqliteConnection, rows: &[R]) -> Q
 
 /// Writes links to their rows.
 pub(super) fn sequence(connection: &mut SqliteConnection, links: Links<'_>) -> QueryResult<()> {
-    for ((row, position), hash) in links.rows.iter().zip(links.positions).zip(links.hashes) {
-        Link { row: *row, position, hash }.execute(connection)?;
+    let codes = links.hashes.into_iter().zip(links.macs);
+    for ((row, position), (hash, mac)) in links.rows.iter().zip(links.positions).zip(codes) {
+        Link { row: *row, position, hash, mac }.execute(connection)?;
     }
     Ok(())
 }
@@ -89,6 +90,7 @@ struct Link {
     row: i64,
     position: i64,
     hash: String,
+    mac: String,
 }
 
 impl QueryFragment<Sqlite> for Link {
@@ -97,6 +99,8 @@ impl QueryFragment<Sqlite> for Link {
         pass.push_bind_param::<BigInt, i64>(&self.position)?;
         pass.push_sql(", hash = ");
         pass.push_bind_param::<Text, String>(&self.hash)?;
+        pass.push_sql(", place_mac = ");
+        pass.push_bind_param::<Text, String>(&self.mac)?;
         pass.push_sql(", room = NULL WHERE seq = ");
         pass.push_bind_param::<BigInt, i64>(&self.row)
     }
