@@ -35,7 +35,22 @@ pub(crate) async fn respond<P: Permission>(
     kind: Option<Arc<ResourceType>>,
     job: impl FnOnce(&Data<Api>, &Caller) -> Result<Reply, ApiError> + Send + 'static,
 ) -> Result<Reply, ApiError> {
-    blocking::run(api, auth, kind, |api, caller, token| Ok(job(api, caller)?.by(token))).await
+    respond_to(api, auth, kind, |api, caller, _| job(api, caller)).await
+}
+
+/// Does what [`respond`] does, for a reply that depends on what the token allows.
+///
+/// # Errors
+///
+/// As [`blocking::run`].
+pub(crate) async fn respond_to<P: Permission>(
+    api: &Data<Api>,
+    auth: Authenticated<P>,
+    kind: Option<Arc<ResourceType>>,
+    job: impl FnOnce(&Data<Api>, &Caller, &TokenIdentity) -> Result<Reply, ApiError> + Send + 'static,
+) -> Result<Reply, ApiError> {
+    blocking::run(api, auth, kind, |api, caller, token| Ok(job(api, caller, token)?.by(token)))
+        .await
 }
 
 /// A response, with what the log records of it.

@@ -13,13 +13,15 @@ use headcount_core::quirks::{Applied, Quirks};
 use headcount_core::resource::{self, Projection};
 use headcount_core::schema::ResourceType;
 use headcount_core::service::{Caller, Edit, Precondition, Shape, WriteOutcome};
+use headcount_token_admin::Scopes;
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::auth::{Authenticated, Provision, Read};
 use crate::body::ScimJson;
 use crate::error::ApiError;
-use crate::reply::{LogContext, Reply, respond};
+use crate::identity::TokenIdentity;
+use crate::reply::{LogContext, Reply, respond, respond_to};
 use crate::stream::{BodyWriter, MemberStream};
 use crate::target::{Form, IfMatch, Query, Target};
 
@@ -31,9 +33,11 @@ pub(super) async fn create(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    respond(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond_to(&api, auth, target.kind_if_known(), move |api, caller, token| {
         let kind = target.kind()?;
-        let written = api.service.create(caller, &kind, body.parse()?, &query.shape(caller)?)?;
+        let body = body.parse()?;
+        let shape = shown_to(token, query.shape(caller)?);
+        let written = api.service.create(caller, &kind, body, &shape)?;
         let context = ReplyContext { api, caller, kind, form: target.form };
         context.render_write(StatusCode::CREATED, written)
     })
@@ -145,11 +149,12 @@ pub(super) async fn update(
     body: ScimJson,
     api: Data<Api>,
 ) -> Result<Reply, ApiError> {
-    respond(&api, auth, target.kind_if_known(), move |api, caller| {
+    respond_to(&api, auth, target.kind_if_known(), move |api, caller, token| {
         let (kind, id) = (target.kind()?, target.id(caller)?);
         let (body, shape, condition) = read_update(body, query, condition, caller)
             .map_err(|error| prefer_not_found(api, caller, &kind, &id, error))?;
         let edit = Edit { caller, kind: &kind, precondition: &condition };
+        let shape = shown_to(token, shape);
         let written = if method == Method::PUT {
             api.service.replace(edit, &id, body, &shape)?
         } else {
@@ -159,6 +164,14 @@ pub(super) async fn update(
         context.render_write(StatusCode::OK, written)
     })
     .await
+}
+
+/// Returns what the response to a write shows: to a token that may not read, no more than which resource it wrote.
+fn shown_to(token: &TokenIdentity, asked: Shape) -> Shape {
+    if token.scopes.allow(Scopes::SCIM_READ) {
+        return asked;
+    }
+    Shape { attributes: vec!["meta".to_owned()], excluded: Vec::new() }
 }
 
 fn read_update(

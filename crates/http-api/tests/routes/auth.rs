@@ -119,3 +119,45 @@ async fn the_token_is_checked_before_the_body() {
     let request = revoked.request(Method::POST, "/Users").set_payload("{");
     revoked.send(request).await.error(401, "");
 }
+
+#[actix_web::test]
+async fn f_sco_a_token_that_may_only_write_reads_nothing_back() {
+    let api = TestApi::new().await;
+    let id = api.scim().create_user("jane").await;
+    let path = format!("/Users/{id}");
+    let secret = json!([{"op": "add", "path": "nickName", "value": "secret"}]);
+    let patch = |operations| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+    api.scim().patch(&path, patch(secret)).await.at("/nickName", "secret");
+    let writer = api.scim_with(headcount_token_admin::Scopes::USERS_WRITE);
+    let title = patch(json!([{"op": "add", "path": "title", "value": "Pilot"}]));
+    let nothing = patch(json!([{"op": "add", "path": "title", "value": "Pilot"}]));
+    let user = json!({"userName": "jane", "nickName": "secret"});
+    for response in [
+        writer.patch(&path, title).await,
+        writer.patch(&path, nothing).await,
+        writer.patch(&format!("{path}?attributes=nickName,userName"), patch(json!([]))).await,
+        writer.put(&format!("{path}?attributes=nickName"), user).await,
+        writer.post("/Users?excludedAttributes=title", json!({"userName": "john"})).await,
+    ] {
+        if response.body().is_empty() {
+            continue;
+        }
+        let shown: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        let mut keys: Vec<_> = shown.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        // An error shows nothing of the resource, either.
+        assert!(keys == ["id", "meta", "schemas"] || shown.get("status").is_some(), "{shown}");
+        assert!(!shown.to_string().contains("secret"), "{shown}");
+    }
+    writer
+        .patch(&path, patch(json!([{"op": "add", "path": "title", "value": "Cook"}])))
+        .await
+        .status(200)
+        .at("/id", id.as_str());
+    writer.get(&path).await.error(403, "");
+    // Who may read, too, is answered as before.
+    api.scim()
+        .patch(&path, patch(json!([{"op": "add", "path": "title", "value": "Pilot"}])))
+        .await
+        .at("/title", "Pilot");
+}
