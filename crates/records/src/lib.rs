@@ -26,6 +26,7 @@ mod recorder;
 pub mod request_log;
 pub mod security_event_token;
 pub mod timeline;
+mod traces;
 pub mod verify;
 
 pub use address::AddressBlock;
@@ -38,3 +39,4 @@ pub use request_log::{
     HttpExchange, LogQuery, LogScope, Logged, Operated, QuirkCount, RecordBuilder, RequestLog,
     RequestRecord, Retention, holds_token,
 };
+pub use traces::{LogTexts, Traces};

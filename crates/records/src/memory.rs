@@ -9,6 +9,7 @@ use headcount_core::work::Work;
 
 use crate::activity::{Refusals, Slots};
 use crate::request_log::{LogQuery, Logged, QuirkCount, RequestLog, RequestRecord, Retention};
+use crate::traces::Traces;
 
 /// A provisioning log in memory.
 #[derive(Debug, Default)]
@@ -96,7 +97,12 @@ impl RequestLog for MemoryLog {
         Ok(counts.into_values().collect())
     }
 
-    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
+    fn erase(
+        &self,
+        tenant: TenantId,
+        names: &[String],
+        _traces: &Traces,
+    ) -> Result<usize, ProviderError> {
         Ok(self.retain(|record| {
             record.tenant != Some(tenant) || !record.names.iter().any(|name| names.contains(name))
         }))

@@ -12,6 +12,8 @@ use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
 
+use crate::traces::Traces;
+
 pub use extract::{HttpExchange, Operated, RecordBuilder};
 pub use redact::holds_token;
 
@@ -192,12 +194,18 @@ pub trait RequestLog: Send + Sync + 'static {
     /// [`ProviderError::Unavailable`].
     fn quirk_counts(&self, tenant: TenantId) -> Result<Vec<QuirkCount>, ProviderError>;
 
-    /// Removes the records that are found by any of the names, and returns how many there were.
+    /// Removes the records that are found by any of the names or contain a trace, and returns how many there were.
+    /// Once it returns, a crash does not bring them back, and their bytes are overwritten where the database can.
     ///
     /// # Errors
     ///
     /// [`ProviderError::Unavailable`].
-    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError>;
+    fn erase(
+        &self,
+        tenant: TenantId,
+        names: &[String],
+        traces: &Traces,
+    ) -> Result<usize, ProviderError>;
 
     /// Returns the tenants that the log has records or counters of.
     ///

@@ -318,7 +318,17 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "NAME")]
         tenant: Option<String>,
     },
-    /// Erase the names of a deleted user, group, token or tenant from the record.
+    /// Print everything that is held about one person, as JSON: the resource, its groups, recorded changes and
+    /// logged requests.
+    Person {
+        /// The id, userName, displayName or externalId.
+        #[arg(value_name = "NAME_OR_ID")]
+        who: String,
+        /// The tenant.
+        #[arg(long, default_value = "default", value_name = "NAME")]
+        tenant: String,
+    },
+    /// Erase a deleted user, group, token or tenant from the record and from the provisioning log.
     Erase {
         /// The id, userName or externalId.
         #[arg(value_name = "NAME_OR_ID")]

@@ -246,14 +246,14 @@ pub(crate) fn lift_limits(connection: &mut DbConnection) -> QueryResult<()> {
 }
 
 /// The settings of the connection that writes. FULL: a commit is on disk before it is acknowledged. No memory map:
-/// every connection would map the whole file.
-const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+/// every connection would map the whole file. What is deleted is overwritten: erased people must not stay in the file.
+const WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; \
     PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; \
     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;";
 /// The log gives space back when it is pruned. A row of it is as long as the bodies of a request: a large page
 /// fits several, and wastes less space between them.
 const LOG_WRITER: &str = "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; \
-    PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
+    PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216; PRAGMA trusted_schema = OFF;";
 const READER: &str = "PRAGMA mmap_size = 0; PRAGMA cache_size = -8192; \
     PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;";
@@ -299,6 +299,22 @@ pub(crate) fn begin_relaxed(manager: &Manager) -> Cow<'static, str> {
     match manager.backend() {
         Backend::Sqlite => Cow::Borrowed("BEGIN IMMEDIATE"),
         Backend::Postgres => manager.begin("BEGIN; SET LOCAL synchronous_commit = off"),
+    }
+}
+
+/// Returns the statement that begins a transaction of the log that a crash does not lose.
+pub(crate) fn begin_durable(manager: &Manager) -> Cow<'static, str> {
+    match manager.backend() {
+        Backend::Sqlite => Cow::Borrowed("PRAGMA synchronous = FULL; BEGIN IMMEDIATE"),
+        Backend::Postgres => manager.begin("BEGIN; SET LOCAL synchronous_commit = on"),
+    }
+}
+
+/// Returns what follows such a transaction: SQLite also empties the log of its writes, where removed rows still are.
+pub(crate) fn end_durable(manager: &Manager) -> &'static str {
+    match manager.backend() {
+        Backend::Sqlite => "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA synchronous = NORMAL",
+        Backend::Postgres => "SELECT 1",
     }
 }
 

@@ -3,6 +3,7 @@
 //! A failure of the log is never one of a request: the log is opened when it is first needed, and a full disk
 //! loses records, not requests.
 
+mod erase;
 mod names;
 mod prune;
 mod read;
@@ -14,14 +15,13 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use headcount_core::ids::{RequestId, TenantId, TokenId};
+use headcount_core::ids::{RequestId, TokenId};
 use headcount_core::provider::{ProviderError, Source};
 use headcount_records::RequestRecord;
 
 use crate::batch;
 use crate::connection::{
     Backend, DatabaseUrl, DbConnection, Durability, Manager, begin_relaxed, create_private,
-    lift_limits,
 };
 use crate::error::provider_error;
 use crate::log_rows::{Request, clean, key};
@@ -135,35 +135,6 @@ impl LogStore {
                     .text(" AND stranger <> 0)")
                     .query::<()>()
                     .execute(connection)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn erase_all(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
-        self.write("names are erased from the provisioning log", |connection| {
-            lift_limits(connection)?;
-            let mut count = 0;
-            for (bucket, rows) in names::find(connection, tenant, names)? {
-                let requests = Sql::new("DELETE FROM requests WHERE seq IN (").ints(&rows);
-                count += requests.text(")").query::<()>().execute(connection)?;
-                let found = Sql::new("DELETE FROM request_names WHERE bucket = ").int(bucket);
-                let found = found.text(" AND seq IN (").ints(&rows).text(")");
-                found.query::<()>().execute(connection)?;
-            }
-            Ok(count)
-        })
-    }
-
-    fn forget_all(&self, tenant: TenantId) -> Result<(), ProviderError> {
-        self.write("a tenant is removed from the provisioning log", |connection| {
-            lift_limits(connection)?;
-            for sql in [
-                "DELETE FROM request_names WHERE tenant = ",
-                "DELETE FROM requests WHERE tenant = ",
-                "DELETE FROM quirk_counts WHERE tenant = ",
-            ] {
-                Sql::new(sql).int(tenant.key()).query::<()>().execute(connection)?;
             }
             Ok(())
         })

@@ -11,7 +11,7 @@ use headcount_core::clock::Timestamp;
 use headcount_core::ids::{Kind, RequestId, TenantId};
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
-use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
+use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention, Traces};
 use headcount_store_diesel::{DatabaseUrl, LogStore, Settings};
 use support::{Database, Scratch, postgres_store};
 
@@ -122,7 +122,8 @@ fn erases_names(log: &LogStore, records: &[RequestRecord]) -> Vec<RequestRecord>
     let (gone, left): (Vec<_>, Vec<_>) = records.iter().cloned().partition(|record| {
         record.tenant == Some(ONE) && record.names.iter().any(|name| name == "rare")
     });
-    assert!(gone.len() > 2 && log.erase(ONE, &["rare".to_owned()]).unwrap() == gone.len());
+    let names = ["rare".to_owned()];
+    assert!(gone.len() > 2 && log.erase(ONE, &names, &Traces::default()).unwrap() == gone.len());
     for name in ["rare", "rare@example.com", "user-3"] {
         assert_eq!(found(log, &by(name)), expected(&left, 0, &by(name)));
     }

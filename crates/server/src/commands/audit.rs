@@ -1,5 +1,7 @@
 //! `headcount audit …`: verifies and exports the record of changes, and erases names from it.
 
+mod person;
+
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -34,6 +36,7 @@ pub(super) fn run(config: &Config, command: cli::Audit, format: Format) -> anyho
         cli::Audit::Accept { place } => accept(store, place, format),
         cli::Audit::Checkpoint { out } => write_checkpoint(config, store, out.as_deref(), format),
         cli::Audit::Export { after, tenant } => export(store, after, tenant.as_deref()),
+        cli::Audit::Person { who, tenant } => person::export(&parts, &who, &tenant),
         cli::Audit::Erase { who, tenant } => erase(&parts, &who, &tenant, format),
     }
 }
@@ -337,6 +340,7 @@ fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Resu
     if gone.is_empty() {
         bail!("the audit contains no name of \"{who}\" in this tenant; nothing was erased");
     }
+    erasing::await_log();
     let by = system::author(Actor::Cli);
     for one in &gone {
         let erased = erasing::erase(store, &parts.log, tenant, one, &by)?;

@@ -8,7 +8,7 @@ use headcount_core::provider::ProviderError;
 use headcount_core::quirks::Quirks;
 use headcount_core::work::Work;
 use headcount_records::{
-    LogQuery, LogScope, Logged, QuirkCount, RequestLog, RequestRecord, Retention,
+    LogQuery, LogScope, Logged, QuirkCount, RequestLog, RequestRecord, Retention, Traces,
 };
 
 use super::{LogStore, names};
@@ -232,8 +232,13 @@ impl RequestLog for LogStore {
         Ok(counts.collect())
     }
 
-    fn erase(&self, tenant: TenantId, names: &[String]) -> Result<usize, ProviderError> {
-        self.erase_all(tenant, names)
+    fn erase(
+        &self,
+        tenant: TenantId,
+        names: &[String],
+        traces: &Traces,
+    ) -> Result<usize, ProviderError> {
+        self.erase_all(tenant, names, traces)
     }
 
     fn tenants(&self) -> Result<Vec<TenantId>, ProviderError> {

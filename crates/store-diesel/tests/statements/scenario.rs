@@ -13,7 +13,7 @@ use headcount_core::work::Work;
 use headcount_provider_conformance::bench::{Bench, GROUP, USER};
 use headcount_records::activity::{Activity, ChangeQuery, Refusals, Slots};
 use headcount_records::audit_list::AuditTrail;
-use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention};
+use headcount_records::{LogQuery, LogScope, RequestLog as _, RequestRecord, Retention, Traces};
 use headcount_store_diesel::{LogStore, Store};
 use headcount_token_admin::accounts::{
     AccountKeys, AccountStore as _, Accounts, ClientNetwork, LogIn, Password, PasswordCost, Role,
@@ -274,7 +274,9 @@ fn requests(log: &LogStore, tenant: TenantId) {
     let slots = Slots { from: Timestamp::from_micros(0), seconds: 1, count: 2 };
     log.refusals_by_slot(tenant, slots, &Work::unlimited()).unwrap();
     log.quirk_counts(tenant).unwrap();
-    log.erase(tenant, &["jane".to_owned()]).unwrap();
+    let mut traces = Traces::default();
+    traces.add("jane@example.com");
+    log.erase(tenant, &["jane".to_owned()], &traces).unwrap();
     log.prune(Retention { before: Timestamp::from_micros(2), bytes: u64::MAX, strangers: 1 })
         .unwrap();
     log.prune(Retention { before: Timestamp::from_micros(0), bytes: 0, strangers: 0 }).unwrap();
