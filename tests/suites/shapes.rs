@@ -134,6 +134,9 @@ fn tls_06_s5_only_listed_proxies_are_believed() {
         let config = own.raw("GET", "/ServiceProviderConfig", &forwarded[1..], None);
         assert_eq!(config.text().contains("evil.example"), expected == 200);
     }
+    // It is said once, for the one whose proxy is missing in the list.
+    let told = |server: &Server| server.log().matches("add it to http.trusted_proxies").count();
+    assert_eq!((told(&server), told(&near)), (1, 0));
     // Whoever changes his address is still one who guesses.
     let failures = (0..300).filter(|n| {
         let from = format!("203.0.113.{}", n % 250);

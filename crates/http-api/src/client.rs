@@ -1,6 +1,7 @@
 //! The address of the client, and the URL by which it reaches the server.
 
 use std::net::IpAddr;
+use std::sync::Once;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
@@ -21,6 +22,9 @@ pub fn address(request: &HttpRequest, settings: &HttpSettings) -> Option<IpAddr>
 fn forwarded(request: &HttpRequest, settings: &HttpSettings) -> (Option<IpAddr>, Option<usize>) {
     let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
     if !peer.is_some_and(|peer| settings.is_proxy(peer)) {
+        if settings.expects_proxy() && request.headers().contains_key("x-forwarded-for") {
+            report_stranger(peer);
+        }
         return (peer, None);
     }
     let (mut client, mut proxies) = (peer, 0);
@@ -34,6 +38,19 @@ fn forwarded(request: &HttpRequest, settings: &HttpSettings) -> (Option<IpAddr>,
         proxies += 1;
     }
     (client, Some(proxies))
+}
+
+/// Logs, once, that a peer is not believed: it may be a proxy that the list lacks, and then every client has its
+/// address.
+fn report_stranger(peer: Option<IpAddr>) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let peer = peer.map(|peer| peer.to_string());
+        tracing::warn!(
+            peer,
+            "X-Forwarded-For of a peer that is no known proxy was ignored; if it is yours, add it to http.trusted_proxies"
+        );
+    });
 }
 
 /// Returns the elements of a header that is a list, over all its lines.
@@ -181,7 +198,7 @@ mod tests {
             (true, listed, "127.0.0.1", "1.2.3.4", "127.0.0.1"),
             (true, listed, "192.168.1.1", "1.2.3.4", "192.168.1.1"),
             (true, listed, OUTSIDE, "1.2.3.4", OUTSIDE),
-            // Whoever lists a proxy believes it.
+            // One that is listed is believed.
             (false, listed, "10.0.0.9", "1.2.3.4", "1.2.3.4"),
             (true, listed, "10.0.0.9", "nonsense", "10.0.0.9"),
             (true, listed, "10.0.0.9", "[2001:db8::1]:443", "2001:db8::1"),

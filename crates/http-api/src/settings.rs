@@ -69,6 +69,11 @@ impl HttpSettings {
         self.behind_proxy && is_near
     }
 
+    /// Returns whether the operator has a proxy in front of the server.
+    pub(crate) fn expects_proxy(&self) -> bool {
+        self.behind_proxy || !self.trusted_proxies.is_empty()
+    }
+
     /// Returns whether an address is that of a listed proxy.
     pub(crate) fn is_listed(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -47,7 +47,7 @@ struct Seen {
     warned: Option<i64>,
 }
 
-/// What tells apart two states of a pair of files: inode, size and time of change.
+/// What distinguishes two states of a pair of files: inode, size and time of change.
 type Stamp = [Option<(u64, u64, i64, i64)>; 2];
 
 impl Certificate {

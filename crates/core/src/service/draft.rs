@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn attributes(value: Value) -> Attributes {
+    fn attributes(value: &Value) -> Attributes {
         Attributes::from_canonical(value.as_object().cloned().unwrap_or_default())
     }
 
@@ -209,9 +209,9 @@ mod tests {
     fn s_e_names_get_no_control_characters_and_keep_those_they_have() {
         for name in NAMES {
             for c in ['\u{7}', '\u{1b}', '\r', '\n', '\u{9b}'] {
-                let odd = attributes(json!({name: format!("a{c}b"), "title": "x"}));
-                let plain = attributes(json!({name: "ab", "title": format!("a{c}b")}));
-                let changed = attributes(json!({name: format!("a{c}c")}));
+                let odd = attributes(&json!({name: format!("a{c}b"), "title": "x"}));
+                let plain = attributes(&json!({name: "ab", "title": format!("a{c}b")}));
+                let changed = attributes(&json!({name: format!("a{c}c")}));
                 assert!(check_names(None, &odd).is_err(), "{name} {c:?}");
                 assert!(check_names(Some(&plain), &odd).is_err(), "{name} {c:?}");
                 assert!(check_names(Some(&odd), &changed).is_err(), "{name} {c:?}");

@@ -54,7 +54,7 @@ impl Site {
     }
 }
 
-/// Returns whether whoever reaches an address may see the metrics, which need no credentials.
+/// Returns whether every client of an address may see the metrics, which need no credentials.
 fn may_show_metrics(config: &Config, address: SocketAddr) -> bool {
     config.http.metrics_public || address.ip().is_loopback()
 }
