@@ -75,8 +75,8 @@ fn s9_console_and_admin_api_may_have_a_listener_of_their_own() {
         assert_eq!(main.get(path).status, on_main, "{path}");
         assert_eq!(own.get(path).status, on_own, "{path}");
     }
-    let link = std::fs::read_to_string(server.database.path().join("headcount.db-setup-link"));
-    let link = link.unwrap();
+    let file = server.database.path().join("headcount.db-setup-link");
+    let link = wait_for(SOON, || std::fs::read_to_string(&file).ok()).unwrap();
     assert!(link.starts_with(&format!("http://{}/console/setup/", own.address)), "{link}");
     let admin = Client { address: own.address, ..server.admin("administration") };
     assert_eq!(admin.get("/tokens").status, 200);
