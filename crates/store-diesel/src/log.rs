@@ -43,6 +43,8 @@ pub struct LogStore {
     readers: Readers,
     /// The connection that writes, once it was needed.
     writer: Mutex<Option<DbConnection>>,
+    /// Whether this process serves: a command that reads makes no file.
+    serves: bool,
 }
 
 impl LogStore {
@@ -62,7 +64,15 @@ impl LogStore {
         };
         let reading = Manager { read_only: true, ..manager.clone() };
         let readers = Readers::new(reading, MAX_READERS, READ_TIMEOUT);
-        Self { manager, readers, writer: Mutex::new(None) }
+        Self { manager, readers, writer: Mutex::new(None), serves: settings.exclusive }
+    }
+
+    /// Returns whether there is no log yet, and this process must not make one.
+    pub(crate) fn is_absent(&self) -> bool {
+        match &self.manager.url {
+            DatabaseUrl::Sqlite(path) => !self.serves && !path.exists(),
+            DatabaseUrl::Postgres(_) => false,
+        }
     }
 
     /// Returns the connection that writes, if it is open.

@@ -41,7 +41,7 @@ both_ways!(from_an_empty_directory_to_a_green_connection_test, |scripts| {
     let site = Site::new();
     // Name, password, password, send: then the page of the identity provider, and its token.
     let page = site.owner(scripts);
-    page.wait_for("Waiting for the first request");
+    page.wait_for("Create a token below");
     page.follow("nav.tabs li:nth-child(2) a");
     page.wait_for("Enter this in Okta");
     page.follow(".steps form button");

@@ -23,6 +23,8 @@ struct Explanation {
     good: bool,
     summary: String,
     what_to_do: String,
+    /// The address of the switch that allows what was refused; empty when there is none.
+    switch: String,
     /// The resources that have the name: label and address.
     present: Vec<(String, String)>,
     /// The address of the search in names that were not read.
@@ -85,15 +87,16 @@ fn explain(ctx: &PageContext<'_>, name: &str) -> Result<Explanation, PageError> 
     let mut events = events(ctx, &timeline.entries);
     // The advice that is given once at the top is not repeated at the request.
     let mut lines = events.iter_mut().filter_map(|event| event.line.as_mut());
-    if let Some(line) =
-        lines.find(|line| !line.advice.is_empty() && what_to_do.ends_with(&line.advice))
-    {
+    let repeated = lines.find(|line| !line.advice.is_empty() && what_to_do.ends_with(&line.advice));
+    let switch = repeated.map_or_else(String::new, |line| {
         line.advice.clear();
-    }
+        std::mem::take(&mut line.switch)
+    });
     Ok(Explanation {
         good: timeline.verdict == Verdict::Present && timeline.later_refusal().is_none(),
         summary: timeline.summary(),
         what_to_do,
+        switch,
         wider: (timeline.unread && present.is_empty())
             .then(|| format!("/console/resources/Users{}", query(&[("q", name), ("in", "all")]))),
         present,

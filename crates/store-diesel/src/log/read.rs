@@ -199,6 +199,9 @@ impl RequestLog for LogStore {
     }
 
     fn requests(&self, query: &LogQuery, work: &Work) -> Result<Vec<Logged>, ProviderError> {
+        if self.is_absent() {
+            return Ok(Vec::new());
+        }
         let rows =
             self.readers()?.read_for(work, "the provisioning log is read", |connection| {
                 if let Some(name) = &query.name {
