@@ -81,6 +81,7 @@ fn s14_a_row_that_was_put_past_the_server_is_named_and_stops_nothing_on_postgres
 #[test]
 fn s14_verify_says_what_a_key_in_the_database_does_not_prove() {
     let database = Database::sqlite();
+    done(&headcount(&database, None, &["migrate"]));
     done(&headcount(&database, None, &["tenant", "create", "one"]));
     let output = headcount(&database, None, &["audit", "verify"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("set audit.mac_key_file"));

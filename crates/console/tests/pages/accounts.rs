@@ -184,7 +184,8 @@ async fn s8_an_invitation_of_a_removed_owner_opens_nothing() {
     let accounts = &console.console.accounts;
     accounts.set_role(&operator(), "admin", Role::Owner).unwrap();
     let form = [("act", "invite"), ("name", "door"), ("role", "owner")];
-    let page = owner.post("/console/settings", &form).await;
+    let made = owner.post("/console/settings", &form).await;
+    let page = owner.get(made.status(303).header_text("location").unwrap()).await;
     let (_, rest) = page.status(200).body.split_once("/console/setup/").unwrap();
     let link = format!("/console/setup/{}", rest.split('"').next().unwrap());
     console.visitor().get(&link).await.status(200);
