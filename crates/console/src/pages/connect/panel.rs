@@ -16,6 +16,9 @@ use crate::format::distance;
 /// Requests of each kind that are read.
 const MAX_REQUESTS: usize = 50;
 
+/// What to do until something is heard.
+const NEXT: &str = "Enter the values below in the identity provider, then run its connection test.";
+
 /// What the identity provider has sent since the page was opened.
 pub(super) struct Panel {
     pub(super) state: State,
@@ -179,7 +182,7 @@ impl Panel {
         let Some(token) = token else {
             let text = "Create a token below, or choose the one to listen for.".to_owned();
             let marks = marks.map(|mark| Mark::new(mark.label, "No token is chosen."));
-            return Ok(Self { state: State::Waiting, text, advice: String::new(), marks, also });
+            return Ok(Self { state: State::Waiting, text, advice: NEXT.to_owned(), marks, also });
         };
         let bad = marks.iter().find(|mark| mark.state == State::Bad);
         let [reached, _, worked] = &marks;
@@ -197,8 +200,7 @@ impl Panel {
                     State::Good => format!("{} Waiting for users or groups…", reached.text),
                     _ => format!("Waiting for the first request with the token \"{}\"…", token.name),
                 },
-                "Enter the values below in the identity provider, then run its connection test."
-                    .to_owned(),
+                NEXT.to_owned(),
             ),
         };
         Ok(Self { state, text, advice, marks, also })
