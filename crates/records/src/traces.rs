@@ -25,6 +25,8 @@ const PERSONAL: [&str; 14] = [
     "x509certificates",
     "upn",
 ];
+/// Attributes whose values are those of other people, or of everyone.
+const OF_OTHERS: [&str; 5] = ["manager", "members", "groups", "schemas", "meta"];
 /// Parts of these attributes that many people share.
 const SHARED: [&str; 9] = [
     "type",
@@ -39,6 +41,8 @@ const SHARED: [&str; 9] = [
 ];
 /// The shortest value that is looked for, in characters.
 const MIN_CHARS: usize = 4;
+/// The shortest value that is looked for within others, in characters, unless it is an address.
+const MIN_RARE_CHARS: usize = 8;
 /// From how many characters on a single word belongs to few people.
 const LONG_WORD: usize = 10;
 
@@ -112,6 +116,9 @@ impl Traces {
                 let path = map.get("path").and_then(Value::as_str);
                 if let (Some(path), Some(value)) = (path, map.get("value")) {
                     self.add_attribute(path, value);
+                    if is_of_others(path) {
+                        return;
+                    }
                     quoted(path).iter().for_each(|operand| self.add_identifying(operand));
                     return;
                 }
@@ -129,6 +136,9 @@ impl Traces {
         let plain = plain.rsplit(':').next().unwrap_or_default();
         let root = plain.split('.').next().unwrap_or_default();
         let last = lower.rsplit('.').next().unwrap_or_default();
+        if OF_OTHERS.contains(&root) {
+            return;
+        }
         if PERSONAL.contains(&root) {
             if !SHARED.contains(&last) {
                 self.add_leaves(value);
@@ -173,7 +183,7 @@ impl Traces {
         let folded = fold(line);
         self.known.contains(&folded)
             || self.contain(&folded)
-            || folded.split('/').any(|segment| self.known.contains(segment))
+            || folded.split('/').any(|it| is_identifying(it) && self.known.contains(it))
     }
 
     fn is_in_value(&self, value: &str) -> bool {
@@ -185,7 +195,7 @@ impl Traces {
     /// Checks whether a text contains a value that belongs to few people.
     fn contain(&self, text: &str) -> bool {
         self.known.iter().any(|value| {
-            value.len() <= text.len() && is_identifying(value) && text.contains(value.as_str())
+            value.len() <= text.len() && is_rare(value) && text.contains(value.as_str())
         })
     }
 }
@@ -196,6 +206,21 @@ fn is_identifying(value: &str) -> bool {
     let is_telling = value
         .contains(|letter: char| letter == '@' || letter.is_numeric() || letter.is_whitespace());
     count >= LONG_WORD || count >= MIN_CHARS && is_telling
+}
+
+/// Checks whether a value can be looked for within others: a short number is part of many times and numbers.
+fn is_rare(value: &str) -> bool {
+    let is_number = value.chars().all(|letter| letter.is_numeric() || letter.is_whitespace());
+    is_identifying(value)
+        && (value.contains('@') || value.chars().count() >= MIN_RARE_CHARS && !is_number)
+        && !value.starts_with("urn:")
+}
+
+/// Checks whether a path is that of values of other people.
+fn is_of_others(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let plain = lower.split(['[', '.']).next().unwrap_or_default();
+    OF_OTHERS.contains(&plain.rsplit(':').next().unwrap_or_default())
 }
 
 /// Returns the texts in quotes, without escapes; one that is cut off ends with the text.
@@ -221,6 +246,30 @@ fn quoted(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s10_values_of_others_and_short_numbers_are_no_traces() {
+        let mut traces = Traces::default();
+        traces.add_body(
+            r#"{"userName":"jane@example.com",
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":
+                    {"employeeNumber":"2024","manager":{"value":"0198-boss","displayName":"John Boss"}}}"#,
+        );
+        traces.add_body(
+            r#"{"Operations":[{"op":"add","path":"members[value eq \"0198-alive\"]","value":"0198-alive"}]}"#,
+        );
+        assert_eq!(traces.values(), ["2024", "jane@example.com"]);
+        let other = r#"{"userName":"john@example.com","displayName":"John Boss","meta":{"created":"2024-05-01T00:00:00Z"}}"#;
+        let about_other = LogTexts { bodies: [Some(other), None], ..LogTexts::default() };
+        assert!(!traces.are_in(&about_other));
+        let mut users = Traces::default();
+        users.add("Users");
+        let line = LogTexts {
+            lines: [Some("/scim/v2/Users/0198"), None, None, None],
+            ..LogTexts::default()
+        };
+        assert!(!users.are_in(&line));
+    }
 
     const USER: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],
         "userName":"jane@example.com","name":{"givenName":"Jane","familyName":"Doe Fam","honorificPrefix":"Professor"},

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use self::job::{Job, Turn, run_until};
 use crate::checkpoint::CheckpointFile;
-use crate::erasing;
+use crate::erasing::{self, Search};
 use crate::system::{self, SystemClock};
 use crate::wiring::Parts;
 
@@ -153,8 +153,9 @@ fn erase_names(store: &Store, log: &LogStore, names_days: u32) -> anyhow::Result
     loop {
         let erased_before = count;
         for (tenant, recalled) in &store.long_gone(before)? {
-            match erasing::erase(store, log, *tenant, recalled, &by) {
-                Ok(_) => count += 1,
+            match erasing::erase(store, log, *tenant, recalled, &by, Search::Names) {
+                // What is found but has nothing to erase would be found for ever.
+                Ok(erased) => count += usize::from(erased.changes > 0),
                 // The names of others are erased all the same.
                 Err(error) => failure = Some(error),
             }

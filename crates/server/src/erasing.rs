@@ -12,6 +12,8 @@ use headcount_store_diesel::{LogStore, Recalled, Store};
 
 use crate::system::SystemClock;
 
+/// The kind of those whose values are looked for.
+const USER_KIND: &str = "User";
 /// Changes of one resource in which names are looked for.
 const MAX_CHANGES: usize = 10_000;
 /// Records of the log that are read at once.
@@ -34,6 +36,15 @@ pub(crate) struct Known {
     pub(crate) traces: Traces,
 }
 
+/// How the log is searched for what is to be erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// By the names under which it is indexed.
+    Names,
+    /// Also by the values of a person, which may be anywhere in it: every request of the tenant is read.
+    Values,
+}
+
 /// Waits until a running server has logged what was asked before.
 pub(crate) fn await_log() {
     std::thread::sleep(LOG_DELAY);
@@ -48,8 +59,9 @@ pub(crate) fn erase(
     tenant: TenantId,
     of: &Recalled,
     by: &Author,
+    search: Search,
 ) -> anyhow::Result<Erased> {
-    let Known { names, traces } = known(store, log, tenant, of)?;
+    let Known { names, traces } = known(store, log, tenant, of, search)?;
     let requests = log.erase(tenant, &names, &traces)?;
     let changes = store.erase_names(tenant, of, SystemClock.now(), by)?;
     Ok(Erased { changes, requests })
@@ -61,19 +73,24 @@ pub(crate) fn known(
     log: &LogStore,
     tenant: TenantId,
     of: &Recalled,
+    search: Search,
 ) -> anyhow::Result<Known> {
     let mut traces = Traces::default();
+    // The values of a group, or the name of a token, are in requests about others.
+    let by_values = search == Search::Values && of.kind.as_str() == USER_KIND;
     let mut names = vec![fold(of.id.as_str())];
     for recorded in store.history(tenant, &of.id, MAX_CHANGES, &Work::unlimited())? {
         let known = recorded.change.names;
         for name in [known.name, known.external_id].into_iter().flatten() {
-            traces.add(&name);
+            if by_values {
+                traces.add(&name);
+            }
             names.push(fold(&name));
         }
     }
     names.sort_unstable();
     names.dedup();
-    for name in &names {
+    for name in names.iter().filter(|_| by_values) {
         for Logged { record, .. } in logged(log, tenant, name)? {
             // What was refused has no id yet.
             let is_about = match &record.resource {
@@ -84,7 +101,9 @@ pub(crate) fn known(
             bodies.filter(|_| is_about).for_each(|body| traces.add_body(body));
         }
     }
-    traces.add(of.id.as_str());
+    if by_values {
+        traces.add(of.id.as_str());
+    }
     names.extend(traces.values());
     names.sort_unstable();
     names.dedup();

@@ -53,7 +53,9 @@ pub(crate) fn serve(config: &Config) -> anyhow::Result<Parts> {
     settings.documents_visited = config.limits.documents_visited;
     let parts = open(config, settings, OlderSchema::Migrate)?;
     keep_derived(&parts)?;
-    warn_of_unproven(&parts.store)?;
+    if let Err(error) = warn_of_unproven(&parts.store) {
+        tracing::warn!(%error, "whether the next change has a MAC could not be read");
+    }
     Ok(parts)
 }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::{self, Signed, Signer};
 use crate::cli::{self, Format};
 use crate::config::Config;
-use crate::erasing;
+use crate::erasing::{self, Search};
 use crate::output;
 use crate::system;
 use crate::wiring::{self, Parts};
@@ -343,7 +343,7 @@ fn erase(parts: &Parts, who: &str, tenant: &str, format: Format) -> anyhow::Resu
     erasing::await_log();
     let by = system::author(Actor::Cli);
     for one in &gone {
-        let erased = erasing::erase(store, &parts.log, tenant, one, &by)?;
+        let erased = erasing::erase(store, &parts.log, tenant, one, &by, Search::Values)?;
         let text = format!(
             "{} {}: names are erased; changes that contained them: {}, requests removed from the log: {}",
             one.kind, one.id, erased.changes, erased.requests

@@ -13,7 +13,7 @@ use headcount_token_admin::{Tenant, TenantStore as _, TokenStore as _};
 use serde_json::{Value, json};
 
 use super::{READ_BATCH, line, tenant_key};
-use crate::erasing::{self, Known};
+use crate::erasing::{self, Known, Search};
 use crate::output;
 use crate::system::SystemClock;
 use crate::wiring::Parts;
@@ -109,7 +109,8 @@ fn changes(
 
 /// Returns the logged requests that an erasure would remove.
 fn requests(parts: &Parts, tenant: TenantId, of: &Recalled) -> anyhow::Result<Vec<Value>> {
-    let Known { names, traces } = erasing::known(&parts.store, &parts.log, tenant, of)?;
+    let Known { names, traces } =
+        erasing::known(&parts.store, &parts.log, tenant, of, Search::Values)?;
     let numbers: BTreeSet<i64> = parts.log.traced(tenant, &names, &traces)?.into_iter().collect();
     let mut found = Vec::new();
     for number in numbers {
