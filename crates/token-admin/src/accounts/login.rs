@@ -77,7 +77,7 @@ impl Accounts {
         let subjects = [way.own.clone(), way.shared.clone()].concat();
         match self.store.attempt(&subjects, now)? {
             Attempt::Allowed => Ok(way),
-            Attempt::Wait(_) => self.admit_with_code(name, attempt.code, now),
+            Attempt::Wait(_) => self.admit_with_code(name, attempt, now),
         }
     }
 
@@ -101,16 +101,26 @@ impl Accounts {
     }
 
     /// Admits an attempt with a valid code. The code is used up first, so that each is good for one password, and
-    /// these attempts are counted by themselves: wrong codes do not count against the account.
-    fn admit_with_code(&self, name: &str, code: &str, now: Timestamp) -> Result<Way, AdminError> {
+    /// these attempts are counted by themselves: wrong codes count against the network that they come from, and not
+    /// against the account.
+    fn admit_with_code(
+        &self,
+        name: &str,
+        attempt: &LogIn<'_>,
+        now: Timestamp,
+    ) -> Result<Way, AdminError> {
+        let code = attempt.code;
         if code.is_empty() {
             return Err(AdminError::Refused);
         }
+        let tries = format!("codes from {}", attempt.network.as_str());
+        self.count(std::slice::from_ref(&tries), now)?;
         let row = self.store.admin(name)?.ok_or(AdminError::Refused)?;
         let step = self.step_of(&row, code, now)?;
-        let own = vec![format!("coded {name}")];
-        self.count(&own, now)?;
+        let coded = format!("coded {name}");
+        self.count(std::slice::from_ref(&coded), now)?;
         self.use_step(&row, step)?;
+        let own = vec![tries, coded];
         Ok(Way { own, shared: Vec::new(), class: Class::Known, coded: true })
     }
 

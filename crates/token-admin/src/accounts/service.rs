@@ -347,6 +347,11 @@ impl Accounts {
         code: &str,
     ) -> Result<(), AdminError> {
         let (name, now) = (by.account_name()?, self.clock.now());
+        let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
+        // Another authenticator takes the place of one only after it was ended with a code of its own.
+        if row.totp.is_some() {
+            return Err(AdminError::Refused);
+        }
         let step = secret.step_of(code, now).ok_or(AdminError::Refused)?;
         if !self.store.set_totp(name, &self.keys.seal(name, secret), now, &by.author)? {
             return Err(missing(name));
@@ -381,7 +386,8 @@ impl Accounts {
         network: &ClientNetwork,
     ) -> Result<Option<SignedIn>, AdminError> {
         let (name, now) = (by.account_name()?, self.clock.now());
-        let own = vec![known_subject(name, network)];
+        // Not the subject of passwords: a right one, in the same form, would forget the codes that were tried.
+        let own = vec![format!("codes {name}")];
         self.count(&own, now)?;
         let row = self.store.admin(name)?.ok_or_else(|| missing(name))?;
         let refused = |rule| Field::Password.breaks(rule);

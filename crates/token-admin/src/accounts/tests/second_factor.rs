@@ -97,6 +97,30 @@ fn s17_second_factors_are_sealed_at_the_start_and_at_log_in() {
 }
 
 #[test]
+fn s12_who_waits_tries_few_codes_from_one_network() {
+    let bench = Bench::with_owner();
+    let secret = bench.secret();
+    bench.forty_guessers();
+    let new = stranger(41);
+    for _ in 0..20 {
+        assert!(bench.log_in("owner", GOOD, "000000x", None, &new).is_err());
+    }
+    let code = bench.next_code(&secret);
+    assert!(bench.log_in("owner", GOOD, &code, None, &new).is_err());
+    assert!(bench.log_in("owner", GOOD, &code, None, &stranger(42)).is_ok());
+}
+
+#[test]
+fn s11_a_second_factor_is_not_replaced_while_it_is_on() {
+    let bench = Bench::with_owner();
+    drop(bench.secret());
+    let (other, now) = (TotpSecret::generate(), bench.clock.now());
+    let code = other.code(now.micros() / 1_000_000 / 30);
+    let replaced = bench.accounts.enable_codes(&by(), &other, &code);
+    assert!(matches!(replaced, Err(AdminError::Refused)));
+}
+
+#[test]
 fn s12_40_guessers_do_not_keep_out_who_has_a_code() {
     let bench = Bench::with_owner();
     let secret = bench.secret();
